@@ -1,0 +1,22 @@
+"""Errors meant for people."""
+
+from __future__ import annotations
+
+
+class UserError(Exception):
+    """Something the user can put right: says what is wrong, where, and what to do.
+
+    The command line prints it as one line and exits with code 2; a traceback is shown only under ``--debug``.
+
+    Example:
+        >>> raise UserError("no pictures found", where="photos/", hint="give a folder or a zip of pictures")
+        Traceback (most recent call last):
+        ...
+        organza.core.errors.UserError: photos/: no pictures found; give a folder or a zip of pictures
+    """
+
+    def __init__(self, what: str, *, where: object = None, hint: str | None = None) -> None:
+        self.what, self.where, self.hint = what, where, hint
+        prefix = "" if where is None else f"{where}: "
+        suffix = "" if hint is None else f"; {hint}"
+        super().__init__(" ".join(f"{prefix}{what}{suffix}".split()))
