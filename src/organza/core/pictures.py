@@ -1,0 +1,134 @@
+"""Arrays to picture files: one picture, or many in a grid."""
+
+from __future__ import annotations
+
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from organza.core.errors import UserError
+from organza.core.files import atomic_write
+
+Pixels = NDArray[np.uint8]
+
+# Visually lossless, and for PNG the level after which size hardly falls and time does.
+_OPTIONS: dict[str, dict[str, Any]] = {
+    ".png": {"format": "PNG", "compress_level": 4},
+    ".jpg": {"format": "JPEG", "quality": 95, "subsampling": 0},
+    ".jpeg": {"format": "JPEG", "quality": 95, "subsampling": 0},
+    ".webp": {"format": "WEBP", "quality": 95, "method": 4},
+}
+PICTURE_SUFFIXES = tuple(_OPTIONS)
+
+
+def check_suffix(path: str | os.PathLike[str], suffixes: tuple[str, ...]) -> Path:
+    """``path``, if its name ends in one of ``suffixes`` (in either case).
+
+    Raises:
+        UserError: it doesn't.
+
+    Example:
+        >>> check_suffix("grid.png", PICTURE_SUFFIXES).name
+        'grid.png'
+    """
+    path = Path(path)
+    if path.suffix.lower() not in suffixes:
+        known = ", ".join(suffixes[:-1]) + f" or {suffixes[-1]}"
+        what = f"no format is known for {path.suffix!r}" if path.suffix else "the name has no suffix"
+        raise UserError(what, where=path, hint=f"end the name in {known}")
+    return path
+
+
+def to_image(array: Pixels) -> Image.Image:
+    """The Pillow image of ``array``: uint8 ``[H, W]`` or ``[H, W, C]`` with 1 (grey), 3 (RGB) or 4 (RGBA) channels.
+
+    Raises:
+        ValueError: another type or shape.
+
+    Example:
+        >>> to_image(np.zeros([4, 6, 3], np.uint8)).size
+        (6, 4)
+    """
+    if array.dtype != np.uint8 or array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (1, 3, 4)):
+        raise ValueError(f"expected uint8 [H, W] or [H, W, 1 | 3 | 4], got {array.dtype} {list(array.shape)}")
+    if array.ndim == 3 and array.shape[2] == 1:
+        array = array[:, :, 0]
+    return Image.fromarray(np.ascontiguousarray(array))
+
+
+def save_picture(array: Pixels, path: str | os.PathLike[str]) -> Path:
+    """Write ``array``, uint8 ``[H, W]`` or ``[H, W, C]``, as ``.png``, ``.jpg``, ``.jpeg`` or ``.webp``, atomically.
+
+    Transparency is laid over white where the format has none. Missing folders are created.
+
+    Returns:
+        The path written.
+
+    Raises:
+        UserError: unknown suffix, full or read-only disk, no permission.
+        ValueError: not a picture.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = save_picture(np.zeros([4, 6, 3], np.uint8), Path(folder, "black.png"))
+        ...     with Image.open(path) as image:
+        ...         print(path.name, image.size)
+        black.png (6, 4)
+    """
+    path = check_suffix(path, PICTURE_SUFFIXES)
+    options = _OPTIONS[path.suffix.lower()]
+    image = to_image(array)
+    if options["format"] == "JPEG":
+        image = over_white(image)
+    with atomic_write(path) as temporary:
+        image.save(temporary, **options)
+    return path
+
+
+def over_white(image: Image.Image) -> Image.Image:
+    """``image`` laid over white if it has transparency; otherwise ``image``."""
+    if image.mode != "RGBA":
+        return image
+    return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+
+
+def make_grid(images: Pixels, columns: int | None = None, gap: int = 0, background: int = 255) -> Pixels:
+    """Lay ``images``, uint8 ``[N, H, W, C]``, out row by row.
+
+    Args:
+        images: pictures of one size.
+        columns: pictures in a row; None makes the grid about square.
+        gap: pixels between pictures and around all of them.
+        background: brightness of gaps and empty cells; with four channels these are transparent.
+
+    Returns:
+        uint8 ``[rows * (H + gap) + gap, columns * (W + gap) + gap, C]``.
+
+    Raises:
+        ValueError: no pictures, or not of this shape and type.
+
+    Example:
+        >>> make_grid(np.zeros([6, 8, 8, 3], np.uint8), columns=3, gap=1).shape
+        (19, 28, 3)
+    """
+    if images.ndim != 4 or images.dtype != np.uint8 or len(images) == 0:
+        raise ValueError(f"expected uint8 [N, H, W, C] with N > 0, got {images.dtype} {list(images.shape)}")
+    count, height, width, channels = images.shape
+    columns = math.ceil(math.sqrt(count)) if columns is None else columns
+    if columns < 1 or gap < 0:
+        raise ValueError(f"columns must be at least 1 and gap at least 0, got {columns} and {gap}")
+    rows = math.ceil(count / columns)
+    grid = np.full([rows * (height + gap) + gap, columns * (width + gap) + gap, channels], background, np.uint8)
+    if channels == 4:
+        grid[:, :, 3] = 0
+    for index, image in enumerate(images):
+        top = gap + index // columns * (height + gap)
+        left = gap + index % columns * (width + gap)
+        grid[top : top + height, left : left + width] = image
+    return grid
