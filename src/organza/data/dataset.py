@@ -1,0 +1,128 @@
+"""An opened data set: random access to prepared pictures."""
+
+from __future__ import annotations
+
+import json
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from organza.core.errors import UserError
+from organza.data.options import DataOptions
+from organza.data.prepare import Meta, Progress, dataset_name, listed, prepare
+from organza.data.source import open_source
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+    from organza.core.method import DataSpec
+
+
+def open_dataset(
+    path: str | Path,
+    options: DataOptions | None = None,
+    *,
+    cache_dir: str | Path | None = None,
+    progress: Progress | None = None,
+) -> Dataset:
+    """Open pictures for training; the first time, they are decoded into the cache by all cores.
+
+    Args:
+        path: a folder, a zip, or MNIST's idx files.
+        options: size, channels, labels ...
+        cache_dir: instead of ``$ORGANZA_CACHE`` or the platform's own.
+        progress: called as ``progress(done, total)`` while decoding.
+
+    Raises:
+        UserError: nothing there, nothing usable, wrong labels, bad files under ``strict``, no room for the cache.
+
+    Example:
+        >>> import tempfile; from PIL import Image
+        >>> with tempfile.TemporaryDirectory() as tmp:
+        ...     folder = Path(tmp, "pets"); folder.mkdir()
+        ...     Image.new("RGB", (20, 16), "red").save(folder / "a.png")
+        ...     data = open_dataset(folder, cache_dir=tmp)
+        ...     images, labels = data.fetch([0, 0])
+        >>> data.name, len(data), images.shape, labels.shape
+        ('pets', 1, (2, 16, 16, 3), (2, 0))
+    """
+    options = options or DataOptions()
+    if options.resolution is not None:
+        from organza.data.options import parse_resolution
+
+        parse_resolution(options.resolution)
+    source = open_source(path)
+    folder, meta = prepare(source, options, cache_dir=None if cache_dir is None else Path(cache_dir), progress=progress)
+    if options.strict and meta.skipped:
+        what = f"{len(meta.skipped)} bad files{listed(meta.skipped)}"
+        raise UserError(what, where=path, hint="remove them, or leave out --strict to skip them")
+    return Dataset(dataset_name(source.path), folder, meta, mirror=options.mirror)
+
+
+class Dataset:
+    """Prepared pictures, memory-mapped: it may be larger than the memory.
+
+    Attributes:
+        name: short, for run folders.
+        key: changes with the content and with every option that changes pixels or labels.
+        mirror: whether a loader shall flip half of what it shows.
+        classes: names of the classes, where known.
+        skipped: (name, reason) of each bad file.
+    """
+
+    def __init__(self, name: str, folder: Path, meta: Meta, *, mirror: bool = False) -> None:
+        self.name, self.mirror, self.kind = name, mirror, meta.kind
+        self.key = folder.name.rpartition("-")[2]
+        self.classes = meta.classes
+        self.skipped = list(meta.skipped)
+        self._folder, self._meta = folder, meta
+        shape = (meta.total, *meta.resolution, meta.channels)
+        self._images = np.memmap(folder / "images.u8", np.uint8, "r", shape=shape)
+        self._slots = None if meta.slots is None else np.array(meta.slots, np.int64)
+        self._labels = np.load(folder / "labels.npy", mmap_mode="r") if meta.label_dim else None
+
+    def __len__(self) -> int:
+        return self._meta.count
+
+    @property
+    def spec(self) -> DataSpec:
+        """What networks must know."""
+        from organza.core.method import DataSpec
+
+        return DataSpec(self._meta.resolution, self._meta.channels, self._meta.label_dim)
+
+    @cached_property
+    def names(self) -> list[str]:
+        """Where each picture came from."""
+        names: list[str] = json.loads((self._folder / "names.json").read_text("utf-8", "surrogatepass"))
+        return names
+
+    def fetch(self, indices: ArrayLike) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+        """Pictures and labels by number.
+
+        Args:
+            indices: integers in ``[0, len(self))``, shape ``[N]``; repeats are fine.
+
+        Returns:
+            uint8 ``[N, H, W, C]``, contiguous, and float32 ``[N, label_dim]``.
+
+        Raises:
+            IndexError: a number is out of range.
+        """
+        wanted = np.asarray(indices, np.int64).reshape(-1)
+        if wanted.size and (wanted.min() < 0 or wanted.max() >= len(self)):
+            raise IndexError(f"data set {self.name} has {len(self)} pictures")
+        images = np.take(self._images, wanted if self._slots is None else self._slots[wanted], axis=0)
+        return np.asarray(images), self.labels(wanted)
+
+    def labels(self, indices: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Labels by number, float32 ``[N, label_dim]``; classes as one-hot vectors."""
+        if self._labels is None:
+            return np.zeros((len(indices), 0), np.float32)
+        if self._labels.ndim == 2:
+            return np.asarray(self._labels[indices], np.float32)
+        hot = np.zeros((len(indices), self._meta.label_dim), np.float32)
+        hot[np.arange(len(indices)), self._labels[indices]] = 1
+        return hot

@@ -1,0 +1,131 @@
+"""Labels: for each picture a class, or a vector of numbers."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from organza.core.errors import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from organza.data.source import Entry, Source
+
+JSON = "dataset.json"
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Labels in the order of the entries.
+
+    Attributes:
+        values: classes int64 ``[N]``, or vectors float32 ``[N, D]``.
+        names: of the classes or of the vector's places, where known.
+    """
+
+    values: NDArray[np.int64] | NDArray[np.float32]
+    names: tuple[str, ...] = ()
+
+    @property
+    def dim(self) -> int:
+        """Length of a label vector; classes count as one-hot.
+
+        Example:
+            >>> Labels(np.array([0, 2, 1])).dim
+            3
+        """
+        if self.values.ndim == 2:
+            return int(self.values.shape[1])
+        return max(len(self.names), int(self.values.max(initial=-1)) + 1)
+
+
+def find_labels(source: Source, entries: Sequence[Entry], wish: str) -> Labels | None:
+    """The labels that ``wish`` (see `DataOptions.labels`) asks for; None for an unlabelled set.
+
+    Raises:
+        UserError: they are missing, or wrong in a way that is named.
+    """
+    if wish == "none":
+        return None
+    if wish not in ("auto", "folders", JSON):
+        raise UserError(f"{wish!r} is unknown", where="--labels", hint=f"choose none, auto, folders or {JSON}")
+    if wish in ("auto", JSON):
+        raw = source.side(JSON)
+        if raw is not None:
+            return _from_json(raw, entries, f"{source.path}/{JSON}")
+        if wish == JSON:
+            raise UserError(f"there is no {JSON} at its top", where=source.path, hint="leave out --labels")
+        built_in = source.labels()
+        if built_in is not None:
+            return Labels(built_in)
+    return _from_folders(entries, source)
+
+
+def _from_folders(entries: Sequence[Entry], source: Source) -> Labels:
+    folders = [e.name.split("/")[:-1] for e in entries]
+    shared = 0
+    while all(len(f) > shared and f[shared] == folders[0][shared] for f in folders):
+        shared += 1
+    loose = [e.name for e, f in zip(entries, folders, strict=True) if len(f) <= shared]
+    if not entries or len(loose) == len(entries):
+        raise UserError("no labels: all pictures lie in one folder", where=source.path, hint="leave out --labels")
+    if loose:
+        raise UserError(f"{len(loose)} pictures lie beside the class folders ({loose[0]})", where=source.path)
+    names = sorted({f[shared] for f in folders})
+    index = {name: i for i, name in enumerate(names)}
+    return Labels(np.array([index[f[shared]] for f in folders], np.int64), tuple(names))
+
+
+def _from_json(raw: bytes, entries: Sequence[Entry], where: str) -> Labels | None:
+    """NVIDIA's file: ``{"labels": [[name, class or vector], ...]}``, or null for none."""
+    try:
+        content: Any = json.loads(raw)
+    except ValueError as error:
+        raise UserError(f"not valid JSON ({error})", where=where) from None
+    pairs = content.get("labels") if isinstance(content, dict) else content
+    if pairs is None:
+        return None
+    if isinstance(pairs, dict):
+        pairs = list(pairs.items())
+    if not isinstance(pairs, list) or not all(
+        isinstance(p, (list, tuple)) and len(p) == 2 and isinstance(p[0], str) for p in pairs
+    ):
+        raise UserError('"labels" is not a list of [name, label]', where=where)
+    known = {name.replace("\\", "/"): label for name, label in pairs}
+    missing = [e.name for e in entries if e.name not in known]
+    if missing:
+        raise UserError(f"{len(missing)} of {len(entries)} pictures have no label (first: {missing[0]})", where=where)
+    return _checked([(e.name, known[e.name]) for e in entries], where)
+
+
+def _checked(pairs: list[tuple[str, Any]], where: str) -> Labels:
+    """All classes, or all vectors of one length with finite numbers."""
+    is_vector = bool(pairs) and isinstance(pairs[0][1], list)
+    for name, label in pairs:
+        numbers = label if isinstance(label, list) else [label]
+        if isinstance(label, list) != is_vector or (is_vector and len(label) != len(pairs[0][1])):
+            raise UserError(
+                f"labels differ in shape: {pairs[0][0]} has {_shape(pairs[0][1])}, {name} {_shape(label)}", where=where
+            )
+        for number in numbers:
+            if isinstance(number, bool) or not isinstance(number, (int, float)):
+                raise UserError(f"the label of {name} is not a number: {number!r}", where=where)
+            if not math.isfinite(number):
+                raise UserError(f"the label of {name} is not finite: {number}", where=where)
+        if not is_vector and (label != int(label) or label < 0):
+            raise UserError(f"the class of {name} is {label}", where=where, hint="classes are 0, 1, 2 ...")
+        if not is_vector and label >= 1 << 20:
+            raise UserError(f"the class of {name} is {label}, beyond a million", where=where)
+    values = [label for _, label in pairs]
+    return Labels(np.array(values, np.float32) if is_vector else np.array(values, np.int64))
+
+
+def _shape(label: Any) -> str:
+    return f"a vector of {len(label)}" if isinstance(label, list) else "one number"

@@ -1,0 +1,154 @@
+"""The endless stream of training pictures, as a pure function of position.
+
+Position p lies in epoch ``p // n``; each epoch has its own permutation, computed from (seed, epoch). So resuming needs
+no state but the count of images seen, and several processes share one stream by taking slices of it.
+
+With ``mirror`` each position is flipped or not by a hash of (seed, p): an augmentation. (NVIDIA's tools double the data
+set instead: each epoch shows every picture both ways round.)
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import Future, ThreadPoolExecutor
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from organza.core.method import Batch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from organza.data.dataset import Dataset
+
+U64 = NDArray[np.uint64]
+
+
+def mix(x: U64) -> U64:
+    """The SplitMix64 finaliser (Steele, Lea, Flood 2014): 64 bits -> 64 well-mixed bits, the same everywhere."""
+    with np.errstate(over="ignore"):
+        x = x + np.uint64(0x9E3779B97F4A7C15)
+        x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        return np.asarray(x ^ (x >> np.uint64(31)))
+
+
+def permutation(n: int, seed: int, epoch: int) -> NDArray[np.int64]:
+    """The order of ``n`` pictures in an epoch; independent of NumPy's version.
+
+    Example:
+        >>> sorted(permutation(5, seed=0, epoch=3).tolist())
+        [0, 1, 2, 3, 4]
+    """
+    base = mix(mix(np.array([seed & 0xFFFFFFFFFFFFFFFF], np.uint64)) ^ np.uint64(epoch))
+    return np.argsort(mix(base ^ np.arange(n, dtype=np.uint64)), kind="stable")
+
+
+def flips(positions: NDArray[np.int64], seed: int) -> NDArray[np.bool_]:
+    """Whether each position is shown mirrored: half of them, by a hash."""
+    salt = mix(np.array([seed & 0xFFFFFFFFFFFFFFFF], np.uint64)) ^ np.uint64(0xF11B)
+    return np.asarray(mix(salt ^ positions.astype(np.uint64)) >> np.uint64(63) == 1)
+
+
+class Loader:
+    """Batches by position. One background thread reads the batches that will be asked for next.
+
+    Args:
+        dataset: what to show.
+        seed: of the order and of the mirroring.
+        device: where batches shall be.
+        rank: this process among ``world`` processes, each of which gets its slice of every global batch.
+        ahead: how many batches to read in advance.
+
+    Attributes:
+        waited: seconds that callers have waited in `batch`, in all.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        *,
+        seed: int,
+        device: str | torch.device = "cpu",
+        rank: int = 0,
+        world: int = 1,
+        ahead: int = 2,
+    ) -> None:
+        self.dataset, self.seed, self.device = dataset, seed, torch.device(device)
+        self.rank, self.world, self.ahead = rank, world, ahead
+        self.waited = 0.0
+        self._orders: dict[int, NDArray[np.int64]] = {}
+        self._pending: dict[tuple[int, int], Future[Callable[[], Batch]]] = {}
+        self._thread = ThreadPoolExecutor(1, "organza-data")
+
+    def batch(self, seen: int, size: int) -> Batch:
+        """This process's share of the global batch at positions ``[seen, seen + size)``.
+
+        Raises:
+            ValueError: ``size`` can't be shared equally.
+            Exception: whatever went wrong while reading.
+        """
+        if size % self.world:
+            raise ValueError(f"a batch of {size} can't be shared by {self.world} processes")
+        started = perf_counter()
+        ready = self._pending.pop((seen, size), None) or self._thread.submit(self._read, seen, size)
+        wanted = [(seen + size * i, size) for i in range(1, self.ahead + 1)]
+        for key in [k for k in self._pending if k not in wanted]:
+            self._pending.pop(key).cancel()
+        for key in wanted:
+            if key not in self._pending:
+                self._pending[key] = self._thread.submit(self._read, *key)
+        batch = ready.result()()
+        self.waited += perf_counter() - started
+        return batch
+
+    def positions(self, seen: int, size: int) -> NDArray[np.int64]:
+        """The positions of this process's share."""
+        share = size // self.world
+        return np.arange(seen + self.rank * share, seen + (self.rank + 1) * share)
+
+    def indices(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The picture at each position of the stream."""
+        n = len(self.dataset)
+        epochs = positions // n
+        found = np.empty_like(positions)
+        for epoch in np.unique(epochs).tolist():
+            if epoch not in self._orders:
+                if len(self._orders) > 3:
+                    self._orders.pop(min(self._orders))
+                self._orders[epoch] = permutation(n, self.seed, epoch)
+            here = epochs == epoch
+            found[here] = self._orders[epoch][positions[here] % n]
+        return found
+
+    def _read(self, seen: int, size: int) -> Callable[[], Batch]:
+        """Runs in the thread: everything but the copy to a GPU, and without PyTorch's own threads."""
+        positions = self.positions(seen, size)
+        pixels, labels = self.dataset.fetch(self.indices(positions))
+        if self.dataset.mirror:
+            flipped = flips(positions, self.seed)
+            pixels[flipped] = pixels[flipped, :, ::-1]
+        if self.device.type == "cpu":
+            images = np.divide(pixels, np.float32(127.5), dtype=np.float32)
+            images -= 1
+            done = Batch(torch.from_numpy(images).permute(0, 3, 1, 2), torch.from_numpy(labels), seen)
+            return lambda: done
+        return lambda: self._to_device(pixels, labels, seen)
+
+    def _to_device(self, pixels: NDArray[np.uint8], labels: NDArray[np.float32], seen: int) -> Batch:
+        # A quarter of the bytes cross the bus this way.
+        images = torch.from_numpy(pixels).to(self.device, non_blocking=True).permute(0, 3, 1, 2)
+        return Batch(images.to(torch.float32) / 127.5 - 1, torch.from_numpy(labels).to(self.device), seen)
+
+    def close(self) -> None:
+        """Stop reading ahead."""
+        self._thread.shutdown(wait=True, cancel_futures=True)
+
+    def __enter__(self) -> Loader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

@@ -1,0 +1,68 @@
+"""What a user may say about a data set."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+from organza.core.errors import UserError
+from organza.data.decode import Filter, Fit  # noqa: TC001 (tyro reads these types)
+
+
+@dataclass(frozen=True)
+class DataOptions:
+    """How pictures are read, sized and labelled."""
+
+    resolution: str | None = None
+    """Size of the pictures: "64", or "512x768" as height x width. Without it: the largest power of two that is at most
+    the median short side, between 4 and 1024."""
+    channels: Literal["auto", "1", "3", "4"] = "auto"
+    """1 grey, 3 RGB, 4 RGB with transparency. auto: 1 where every file is grey, otherwise 3, with white behind
+    transparent parts."""
+    fit: Fit = "center-crop"
+    """How pictures of another shape fit: cut off the sides, pad with black (transparent with 4 channels), or stretch."""
+    filter: Filter = "lanczos"
+    """Resize filter."""
+    labels: str = "none"
+    """none, dataset.json, folders (one class for each sub-folder), or auto (what is there: dataset.json, the format's
+    own labels, sub-folders)."""
+    mirror: bool = False
+    """Show each picture mirrored half of the time."""
+    strict: bool = False
+    """Refuse a data set with bad files instead of skipping them."""
+    max_images: int | None = None
+    """Use at most this many pictures, evenly spread over the sorted set."""
+
+
+def parse_resolution(text: str) -> tuple[int, int]:
+    """Text -> (height, width).
+
+    Raises:
+        UserError: not a size between 1 and 16384.
+
+    Example:
+        >>> parse_resolution("64"), parse_resolution("512x768")
+        ((64, 64), (512, 768))
+    """
+    found = re.fullmatch(r"\s*(\d+)\s*(?:[xX]\s*(\d+)\s*)?", text)
+    if not found:
+        raise UserError(
+            f"{text!r} is not a size", where="--resolution", hint='write "64", or "512x768" (height x width)'
+        )
+    height = int(found[1])
+    size = (height, int(found[2] or height))
+    if not all(1 <= n <= 16384 for n in size):
+        raise UserError(f"{text} is out of range", where="--resolution", hint="sizes go from 1 to 16384")
+    return size
+
+
+def default_resolution(short_sides: list[int]) -> int:
+    """The largest power of two that is at most the median short side, between 4 and 1024.
+
+    Example:
+        >>> default_resolution([96, 96, 300]), default_resolution([1])
+        (64, 4)
+    """
+    median = sorted(short_sides)[len(short_sides) // 2]
+    return max(4, min(1024, 1 << (median.bit_length() - 1)))

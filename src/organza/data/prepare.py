@@ -1,0 +1,320 @@
+"""Decode once: a source and options -> a folder with all pixels in one file.
+
+```
+<cache>/<name>-<key>/  images.u8    uint8 [slots, H, W, C], memory-mapped later
+                       labels.npy   int64 [N] classes or float32 [N, D], if labelled
+                       meta.json    everything else; `slots` says where the pictures are if some were bad
+                       names.json   where each picture came from
+```
+The key holds the content's fingerprint and all options that change pixels, so a stale cache can't be found. A cache is
+built under a temporary name and renamed when complete; a lock makes the second of two builders wait for the first.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from organza.core.errors import UserError
+from organza.data import parallel
+from organza.data.decode import NotAPicture, Target, decode, is_grey, open_picture, render
+from organza.data.labels import Labels, find_labels
+from organza.data.options import DataOptions, default_resolution, parse_resolution
+from organza.data.source import BadPicture, Entry, Source
+
+FORMAT = 1
+"""Raise it when decoding or the layout changes: older caches are then built anew."""
+
+Progress = Callable[[int, int], None]
+"""``progress(done, total)``, called in the caller's thread."""
+
+
+@dataclass(frozen=True)
+class Meta:
+    """The content of ``meta.json``."""
+
+    format: int
+    kind: str
+    resolution: tuple[int, int]
+    channels: int
+    label_dim: int
+    classes: tuple[str, ...]
+    count: int
+    total: int
+    """Slots in images.u8."""
+    slots: tuple[int, ...] | None
+    """Slot of each picture; None: picture i is in slot i."""
+    skipped: tuple[tuple[str, str], ...]
+
+
+def cache_root() -> Path:
+    """``$ORGANZA_CACHE``, or the platform's folder for caches."""
+    if chosen := os.environ.get("ORGANZA_CACHE"):
+        return Path(chosen).expanduser()
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData/Local") / "organza" / "cache"
+    if sys.platform == "darwin":
+        return Path.home() / "Library/Caches/organza"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "organza"
+
+
+def content_key(source: Source, options: DataOptions) -> str:
+    """What the cache is found by: 20 hexadecimal digits."""
+    said = {k: v for k, v in asdict(options).items() if k not in ("mirror", "strict")}
+    text = json.dumps([FORMAT, source.kind, source.fingerprint(), said], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:20]
+
+
+def prepare(
+    source: Source,
+    options: DataOptions,
+    *,
+    cache_dir: Path | None = None,
+    progress: Progress | None = None,
+    workers: int | None = None,
+) -> tuple[Path, Meta]:
+    """The cache folder of a source, built if need be.
+
+    Raises:
+        UserError: nothing usable in the source, wrong labels, or the cache can't be written.
+    """
+    root = (cache_dir or cache_root()) / "datasets"
+    folder = root / f"{dataset_name(source.path)}-{content_key(source, options)}"
+    meta = _existing(folder)
+    if meta is None:
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+            with _locked(root / f"{folder.name}.lock"):
+                meta = _existing(folder)  # another process may have built it while we waited
+                if meta is None:
+                    meta = _build(source, options, folder, progress, workers)
+        except OSError as error:
+            hint = "set ORGANZA_CACHE to a folder that can be written and has room"
+            raise UserError(f"can't write the cache ({error.strerror or error})", where=root, hint=hint) from None
+    return folder, meta
+
+
+def dataset_name(path: Path) -> str:
+    """A short name for run folders and logs.
+
+    Example:
+        >>> dataset_name(Path("data/anime faces.zip"))
+        'anime_faces'
+    """
+    stem = path.resolve().name if path.is_dir() else path.stem
+    return "".join(c if c.isalnum() or c in "-_" else "_" for c in stem)[:60] or "data"
+
+
+def _existing(folder: Path) -> Meta | None:
+    try:
+        raw = json.loads((folder / "meta.json").read_bytes())
+        raw["resolution"], raw["classes"] = tuple(raw["resolution"]), tuple(raw["classes"])
+        raw["slots"] = None if raw["slots"] is None else tuple(raw["slots"])
+        raw["skipped"] = tuple((n, r) for n, r in raw["skipped"])
+        meta = Meta(**raw)
+        height, width = meta.resolution
+        expected = meta.total * height * width * meta.channels
+        complete = (folder / "images.u8").stat().st_size == expected
+        return meta if complete and meta.format == FORMAT else None
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+
+
+def _build(source: Source, options: DataOptions, folder: Path, progress: Progress | None, workers: int | None) -> Meta:
+    for left in folder.parent.glob(f"{folder.name}.tmp-*"):
+        shutil.rmtree(left, ignore_errors=True)  # of a killed builder: we hold the lock, so nobody is writing
+    if folder.exists():
+        shutil.rmtree(folder)
+    everything = source.entries()
+    if not everything:
+        raise UserError(
+            "no pictures found", where=source.path, hint="give a folder or a zip of PNG, JPEG or WebP files"
+        )
+    entries, keep = everything, np.arange(len(everything))
+    if options.max_images is not None:
+        if options.max_images < 1:
+            raise UserError("at least one picture is needed", where="--max-images")
+        if options.max_images < len(entries):
+            keep = np.arange(options.max_images) * len(entries) // options.max_images
+            entries = [everything[i] for i in keep]
+    target, guessed = _target(source, entries, options)
+    tmp = Path(tempfile.mkdtemp(prefix=f"{folder.name}.tmp-", dir=folder.parent))
+    try:
+        try:
+            outcome = _decode_all(source, entries, target, guessed, tmp, progress, workers)
+        except _Coloured:
+            target = target._replace(channels=3)
+            outcome = _decode_all(source, entries, target, False, tmp, progress, workers)
+        skipped = tuple((entries[slot].name, reason) for slot, reason, _ in outcome if reason)
+        slots = [slot for slot, reason, _ in outcome if reason is None]
+        if not slots:
+            raise UserError("no usable pictures" + listed(skipped), where=source.path)
+        labels = find_labels(source, [entries[s] for s in slots], options.labels)
+        meta = _describe(source, target, labels, slots, len(entries), skipped)
+        (tmp / "names.json").write_text(json.dumps([entries[s].name for s in slots]), "utf-8", "surrogatepass")
+        if labels is not None:
+            np.save(tmp / "labels.npy", labels.values)
+        (tmp / "meta.json").write_text(json.dumps(asdict(meta)), "utf-8", "surrogatepass")
+        for file in tmp.iterdir():
+            with open(file, "rb+") as opened:
+                os.fsync(opened.fileno())
+        os.rename(tmp, folder)
+    finally:
+        shutil.rmtree(tmp, ignore_errors=True)
+    return meta
+
+
+def _describe(
+    source: Source,
+    target: Target,
+    labels: Labels | None,
+    slots: list[int],
+    total: int,
+    skipped: tuple[tuple[str, str], ...],
+) -> Meta:
+    return Meta(
+        format=FORMAT,
+        kind=source.kind,
+        resolution=target.size,
+        channels=target.channels,
+        label_dim=0 if labels is None else labels.dim,
+        classes=() if labels is None else labels.names,
+        count=len(slots),
+        total=total,
+        slots=None if len(slots) == total else tuple(slots),
+        skipped=skipped,
+    )
+
+
+def _target(source: Source, entries: Sequence[Entry], options: DataOptions) -> tuple[Target, bool]:
+    """What to make of the pictures, and whether "grey" is a guess from a sample that a coloured one may refute."""
+    size = None if options.resolution is None else parse_resolution(options.resolution)
+    channels = 0 if options.channels == "auto" else int(options.channels)
+    if size is None or channels == 0:
+        sample = entries[:: max(1, len(entries) // 400)]
+        seen = list(_probe(source, sample)) or list(_probe(source, entries))
+        if seen and size is None:
+            side = default_resolution([short for short, _ in seen])
+            size = (side, side)
+        channels = channels or (1 if all(grey for _, grey in seen) else 3)
+    return Target(size or (4, 4), channels, options.fit, options.filter), options.channels == "auto" and channels == 1
+
+
+def _probe(source: Source, entries: Sequence[Entry]) -> Iterator[tuple[int, bool]]:
+    """(short side, is grey) of each readable picture, from its header."""
+    for entry in entries:
+        try:
+            image = open_picture(source.read(entry))
+            yield min(image.size), is_grey(image)
+        except BadPicture:
+            pass
+
+
+class _Coloured(Exception):
+    """A coloured picture turned up in a set that was taken for grey."""
+
+
+Outcome = list[tuple[int, "str | None", bool]]
+"""For each slot: number; None, a reason for skipping, or "" for a file that never claimed to be a picture; grey."""
+
+
+def _decode_all(
+    source: Source,
+    entries: Sequence[Entry],
+    target: Target,
+    guessed: bool,
+    tmp: Path,
+    progress: Progress | None,
+    workers: int | None,
+) -> Outcome:
+    images = tmp / "images.u8"
+    size = len(entries) * int(np.prod(target.size)) * target.channels
+    free = shutil.disk_usage(tmp).free
+    if size > free:
+        raise OSError(0, f"{size / 2**20:,.0f} MB are needed and {free / 2**20:,.0f} MB free")
+    with open(images, "wb") as file:
+        file.truncate(size)
+    outcome: Outcome = []
+    for part in parallel.run(DecodeInto(source, target, images), list(enumerate(entries)), workers=workers):
+        outcome += part
+        if guessed and any(reason is None and not grey for _, reason, grey in part):
+            raise _Coloured
+        if progress is not None:
+            progress(len(outcome), len(entries))
+    return outcome
+
+
+@dataclass(frozen=True)
+class DecodeInto:
+    """Decode entries and write each to its slot of ``images``."""
+
+    source: Source
+    target: Target
+    images: Path
+
+    def __call__(self, chunk: Sequence[tuple[int, Entry]]) -> Outcome:
+        """(slot, entry) pairs -> what became of each."""
+        done: Outcome = []
+        stride = int(np.prod(self.target.size)) * self.target.channels
+        # Plain writes, not a memory map: on a full disk they raise, where a map kills the process.
+        with open(self.images, "rb+") as file:
+            for slot, entry in chunk:
+                try:
+                    image = open_picture(self.source.read(entry))
+                    grey = is_grey(image)
+                    pixels = render(decode(image), self.target)
+                except NotAPicture as error:
+                    done.append((slot, str(error) if entry.claimed else "", True))
+                except BadPicture as error:
+                    done.append((slot, str(error), True))
+                except MemoryError:
+                    done.append((slot, "too large for the memory", True))
+                else:
+                    file.seek(slot * stride)
+                    file.write(pixels.tobytes())
+                    done.append((slot, None, grey))
+        return done
+
+
+def listed(skipped: Sequence[tuple[str, str]], most: int = 10) -> str:
+    """The bad files as one line's end.
+
+    Example:
+        >>> listed([("a.png", "empty file (0 bytes)"), ("b.png", "truncated")], most=1)
+        ': a.png: empty file (0 bytes); and 1 more'
+    """
+    if not skipped:
+        return ""
+    more = f"; and {len(skipped) - most} more" if len(skipped) > most else ""
+    return ": " + "; ".join(f"{name}: {reason}" for name, reason in skipped[:most]) + more
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Hold an exclusive lock that the system drops when the process dies."""
+    with open(path, "ab") as file:
+        if sys.platform == "win32":
+            import msvcrt
+
+            file.seek(0)
+            while True:
+                try:
+                    msvcrt.locking(file.fileno(), msvcrt.LK_LOCK, 1)  # gives up after ten seconds
+                    break
+                except OSError:
+                    continue
+        else:
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield

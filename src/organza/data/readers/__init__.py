@@ -1,0 +1,1 @@
+"""One file per format; each is an `organza.data.source.Source`."""

@@ -1,0 +1,134 @@
+"""Where pictures come from: one small contract, one file per format in `organza.data.readers`."""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from organza.core.errors import UserError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+PICTURES = frozenset(f".{kind}" for kind in "png jpg jpeg jpe jfif webp bmp dib gif tif tiff ppm pgm".split())  # noqa: SIM905
+"""Names that promise a picture: one that does not hold it is reported. Other names are looked into quietly."""
+
+_SIDE_FILES = """
+    json jsonl csv tsv txt md rst html htm xml yaml yml toml py ipynb log pdf sh bat mat npy npz pkl pt pth ckpt
+    safetensors zip tar gz tgz 7z rar mdb tfrecords labels db ini lnk mp4 mov wav mp3 parquet arrow
+"""
+NOT_PICTURES = frozenset(f".{kind}" for kind in _SIDE_FILES.split())
+"""Names that are never looked into: side files of a data set."""
+
+MAX_FILE = 1 << 28
+"""A single picture file larger than this many bytes is refused before it is read."""
+
+
+class BadPicture(Exception):
+    """One entry that can't be used; the text is the reason, without the entry's name."""
+
+
+class Entry(NamedTuple):
+    """One picture of a source.
+
+    Attributes:
+        name: its path inside the source, with ``/``.
+        size: bytes, before any decoding.
+        at: how the reader finds it again; its own business.
+        claimed: the name promises a picture, so anything else in there is an error worth reporting.
+    """
+
+    name: str
+    size: int
+    at: Any
+    claimed: bool = True
+
+
+class Source(ABC):
+    """A place with pictures. Listing is lazy; instances can be pickled and sent to worker processes.
+
+    Attributes:
+        kind: for people: "folder", "zip" ...
+        path: where it is.
+    """
+
+    kind: str
+    path: Path
+
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """A string that changes whenever the content does; cheap even for 100,000 pictures."""
+
+    @abstractmethod
+    def entries(self) -> list[Entry]:
+        """All candidate pictures, sorted by name."""
+
+    @abstractmethod
+    def read(self, entry: Entry) -> bytes | NDArray[np.uint8]:
+        """The encoded picture, or its pixels ``[H, W]`` or ``[H, W, C]`` where the format stores those.
+
+        Raises:
+            BadPicture: the entry can't be read.
+        """
+
+    def side(self, name: str) -> bytes | None:
+        """The content of a side file (``dataset.json``, a CSV) by its name, or None."""
+        return None
+
+    def labels(self) -> NDArray[np.int64] | None:
+        """Class of each entry where the format itself has labels, in the order of `entries`."""
+        return None
+
+
+def may_be_picture(name: str) -> bool:
+    """Whether an entry of this name is looked into.
+
+    Example:
+        >>> [may_be_picture(n) for n in ("a/b.png", "noname", "captions.csv", "__MACOSX/a.png", "a/.DS_Store")]
+        [True, True, False, False, False]
+    """
+    parts = name.split("/")
+    if (
+        any(p.startswith(".") and p not in (".", "..") for p in parts)
+        or "__MACOSX" in parts
+        or parts[-1] == "Thumbs.db"
+    ):
+        return False
+    return suffix(name) not in NOT_PICTURES
+
+
+def suffix(name: str) -> str:
+    """The lower-case extension with its dot, or ``""``."""
+    found = re.search(r"\.[^./\\]+$", name)
+    return found.group().lower() if found else ""
+
+
+def open_source(path: str | Path) -> Source:
+    """The right reader for ``path``, recognised by content.
+
+    Raises:
+        UserError: there is nothing there, or nothing that Organza can read.
+    """
+    from organza.data.readers.archive import ZipSource
+    from organza.data.readers.folder import FolderSource
+    from organza.data.readers.idx import IdxSource
+
+    path = Path(path).expanduser()
+    if path.is_dir():
+        return IdxSource.recognise(path) or FolderSource(path)
+    if not path.exists():
+        raise UserError(
+            "there is no such file or folder", where=path, hint="--data takes a folder or a zip of pictures"
+        )
+    with open(path, "rb") as file:
+        head = file.read(8)
+    if not head:
+        raise UserError("the file is empty (0 bytes)", where=path, hint="download it again")
+    if found := IdxSource.recognise(path):
+        return found
+    if head[:2] == b"PK" or path.suffix.lower() == ".zip":
+        return ZipSource(path)
+    raise UserError("not a data set that Organza knows", where=path, hint="give a folder or a zip of pictures")
