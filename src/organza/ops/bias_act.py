@@ -1,0 +1,204 @@
+"""Scale, noise, bias, activation, gain and clamp: everything that follows a convolution, in few passes over memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from organza.ops.twins import reference
+
+
+@dataclass(frozen=True)
+class Activation:
+    """An activation function with its customary parameters.
+
+    Attributes:
+        call: ``(x, alpha) -> y``.
+        alpha: default slope or shape parameter.
+        gain: default factor on the output; keeps the variance of a unit normal input about 1.
+        slope: for functions linear on both sides of 0, whether the negative slope is ``alpha``; else None.
+    """
+
+    call: Callable[[Tensor, float], Tensor]
+    alpha: float = 0.0
+    gain: float = 1.0
+    piecewise: bool = False
+
+
+ACTIVATIONS: dict[str, Activation] = {
+    "linear": Activation(lambda x, a: x, alpha=1.0, piecewise=True),
+    "relu": Activation(lambda x, a: F.relu(x), gain=2**0.5, piecewise=True),
+    "lrelu": Activation(F.leaky_relu, alpha=0.2, gain=2**0.5, piecewise=True),
+    "tanh": Activation(lambda x, a: torch.tanh(x)),
+    "sigmoid": Activation(lambda x, a: torch.sigmoid(x)),
+    "elu": Activation(lambda x, a: F.elu(x)),
+    "selu": Activation(lambda x, a: F.selu(x)),
+    "softplus": Activation(lambda x, a: F.softplus(x)),
+    "swish": Activation(lambda x, a: F.silu(x), gain=2**0.5),
+}
+"""Activations by name."""
+
+
+def bias_act(
+    x: Tensor,
+    b: Tensor | None = None,
+    act: str = "linear",
+    alpha: float | None = None,
+    gain: float | None = None,
+    clamp: float | None = None,
+    *,
+    scale: Tensor | None = None,
+    noise: Tensor | None = None,
+) -> Tensor:
+    """``clamp(act(x * scale + noise + b) * gain)``.
+
+    Args:
+        x: ``[N, C, H, W]`` or ``[N, C]``.
+        b: ``[C]``.
+        act: a name in `ACTIVATIONS`.
+        alpha: negative slope of ``lrelu``; None takes the activation's own.
+        gain: factor on the activation; None takes the activation's own.
+        clamp: limit the result to ``[-clamp, clamp]``.
+        scale: ``[N, C]``, factor on each channel (demodulation).
+        noise: broadcastable to ``[N, 1, H, W]``.
+
+    Returns:
+        Shape and dtype of ``x``.
+
+    Example:
+        >>> bias_act(torch.tensor([[-1.0, 1.0]]), torch.tensor([0.0, 1.0]), act="lrelu", gain=1).tolist()
+        [[-0.2..., 2.0]]
+    """
+    spec = ACTIVATIONS[act]
+    alpha = spec.alpha if alpha is None else alpha
+    gain = spec.gain if gain is None else gain
+    if reference() or not spec.piecewise:
+        return _reference(x, b, spec, alpha, gain, clamp, scale, noise)
+    slope = {"linear": 1.0, "relu": 0.0}.get(act, alpha)
+    if slope != 1 and gain <= 0:  # the sign of the output tells the side only under a positive gain
+        return _reference(x, b, spec, alpha, gain, clamp, scale, noise)
+    if slope == 1 and gain == 1 and clamp is None and scale is None and noise is None:
+        return x if b is None else x + _channels(b.to(x.dtype), x)
+    out: Tensor = _Tail.apply(x, b, scale, noise, slope, gain, clamp)
+    return out
+
+
+def _channels(v: Tensor, x: Tensor) -> Tensor:
+    """``[C]`` or ``[N, C]`` shaped to broadcast over ``x``."""
+    return v.reshape(*([1] * (2 - v.ndim)), *v.shape, *([1] * (x.ndim - 2)))
+
+
+def _reference(
+    x: Tensor,
+    b: Tensor | None,
+    spec: Activation,
+    alpha: float,
+    gain: float,
+    clamp: float | None,
+    scale: Tensor | None,
+    noise: Tensor | None,
+) -> Tensor:
+    if scale is not None:
+        x = x * _channels(scale.to(x.dtype), x)
+    if noise is not None:
+        x = x + noise.to(x.dtype)
+    if b is not None:
+        x = x + _channels(b.to(x.dtype), x)
+    x = spec.call(x, alpha) * gain
+    return x if clamp is None else x.clamp(-clamp, clamp)
+
+
+class _Tail(torch.autograd.Function):
+    """The fused tail for activations that are linear on both sides of 0.
+
+    Positive gains pass through such functions, so they are folded into the small factors. The derivative follows from
+    the sign of the output; the input is kept only where ``scale`` needs it.
+    """
+
+    @staticmethod
+    def forward(
+        x: Tensor,
+        b: Tensor | None,
+        scale: Tensor | None,
+        noise: Tensor | None,
+        slope: float,
+        gain: float,
+        clamp: float | None,
+    ) -> Tensor:
+        bias = None if b is None else _channels((b * gain).to(x.dtype), x)
+        if scale is not None:
+            factor = _channels((scale * gain).to(x.dtype), x)
+            y = x * factor if bias is None else torch.addcmul(bias, x, factor)
+            if noise is not None:
+                y += (noise * gain).to(x.dtype)
+        elif bias is not None and noise is None:
+            y = torch.add(bias, x, alpha=gain) if gain != 1 else x + bias
+        else:
+            y = x * gain
+            if bias is not None:
+                y += bias
+            if noise is not None:
+                y += (noise * gain).to(x.dtype)
+        if slope == 0:
+            y.relu_()
+        elif slope != 1:
+            F.leaky_relu_(y, slope)
+        if clamp is not None:
+            y.clamp_(-clamp, clamp)
+        return y
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        x, b, scale, noise, ctx.slope, ctx.gain, ctx.clamp = inputs
+        ctx.bias = None if b is None else b.dtype
+        ctx.noise = None if noise is None else (noise.shape, noise.dtype)
+        curved = ctx.slope != 1 or ctx.clamp is not None
+        ctx.save_for_backward(output if curved else None, None if scale is None else x, scale)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        y, x, scale = ctx.saved_tensors
+        g = grad if y is None else _Slope.apply(grad, y, ctx.slope, ctx.clamp)
+        dx = db = dscale = dnoise = None
+        if ctx.needs_input_grad[0]:
+            dx = g * ctx.gain if scale is None else g * _channels((scale * ctx.gain).to(g.dtype), g)
+        if ctx.bias is not None and ctx.needs_input_grad[1]:
+            db = _sum(g, [0, *range(2, g.ndim)]).to(ctx.bias) * ctx.gain
+        if scale is not None and ctx.needs_input_grad[2]:
+            dscale = _sum(g * x, list(range(2, g.ndim))).to(scale.dtype) * ctx.gain
+        if ctx.noise is not None and ctx.needs_input_grad[3]:
+            shape, dtype = ctx.noise
+            dnoise = (_sum(g, [1], keepdim=True).to(dtype) * ctx.gain).sum_to_size(shape)
+        return dx, db, dscale, dnoise, None, None, None
+
+
+def _sum(x: Tensor, dims: list[int], keepdim: bool = False) -> Tensor:
+    """Sum in at least float32."""
+    return x.sum(dims, keepdim=keepdim, dtype=torch.promote_types(x.dtype, torch.float32))
+
+
+class _Slope(torch.autograd.Function):
+    """``grad`` times the derivative of the activation, read from its output; linear in ``grad``, constant in ``y``."""
+
+    @staticmethod
+    def forward(grad: Tensor, y: Tensor, slope: float, clamp: float | None) -> Tensor:
+        if slope != 1:
+            grad = torch.ops.aten.leaky_relu_backward(grad, y, slope, True)
+        if clamp is not None:
+            grad = torch.ops.aten.hardtanh_backward(grad, y, -clamp, clamp)
+        return grad
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        _, y, ctx.slope, ctx.clamp = inputs
+        ctx.save_for_backward(y)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        (y,) = ctx.saved_tensors
+        return _Slope.apply(grad, y, ctx.slope, ctx.clamp), None, None, None

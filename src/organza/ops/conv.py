@@ -1,0 +1,164 @@
+"""Convolution whose every derivative is again a convolution, and convolution with resampling.
+
+PyTorch differentiates a convolution's backward pass with a generic rule that is many times slower than the pass
+itself; R1 and path-length penalties live there. Convolution is bilinear, so three maps are closed under
+differentiation: forward, transposed, and the gradient of the weight. Each is a Function whose backward pass calls the
+others, and only those whose result is asked for.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from organza.ops.twins import reference
+from organza.ops.upfirdn2d import upfirdn2d
+
+Size = tuple[int, int]
+
+
+def conv2d(x: Tensor, w: Tensor, stride: int = 1, padding: int = 0) -> Tensor:
+    """Correlate ``x`` ``[N, I, H, W]`` with ``w`` ``[O, I, kh, kw]``; ``w`` is cast to the dtype of ``x``.
+
+    Example:
+        >>> conv2d(torch.ones(1, 2, 4, 4), torch.ones(3, 2, 3, 3), padding=1).shape
+        torch.Size([1, 3, 4, 4])
+    """
+    w = w.to(x.dtype)
+    if reference():
+        return F.conv2d(x, w, stride=stride, padding=padding)
+    out: Tensor = _Forward.apply(x, w, stride, padding)
+    return out
+
+
+def conv_transpose2d(x: Tensor, w: Tensor, stride: int = 1, padding: int = 0) -> Tensor:
+    """The adjoint of `conv2d`: ``x`` ``[N, O, H, W]`` with ``w`` ``[O, I, kh, kw]`` gives ``[N, I, ...]``.
+
+    Example:
+        >>> conv_transpose2d(torch.ones(1, 3, 4, 4), torch.ones(3, 2, 3, 3), stride=2).shape
+        torch.Size([1, 2, 9, 9])
+    """
+    w = w.to(x.dtype)
+    if reference():
+        return F.conv_transpose2d(x, w, stride=stride, padding=padding)
+    h, v = ((n - 1) * stride - 2 * padding + k for n, k in zip(x.shape[2:], w.shape[2:], strict=True))
+    out: Tensor = _Transposed.apply(x, w, stride, padding, (h, v))
+    return out
+
+
+def conv2d_resample(
+    x: Tensor, w: Tensor, f: Tensor | None = None, up: int = 1, down: int = 1, padding: int = 0
+) -> Tensor:
+    """Convolve while enlarging or shrinking with the low-pass filter ``f``.
+
+    At ``up == 1`` the kernel correlates, as everywhere in deep learning. With ``up > 1`` it is the kernel of a
+    transposed convolution, that is, it acts flipped; checkpoints of the official implementations store it so.
+
+    Args:
+        x: ``[N, I, H, W]``.
+        w: ``[O, I, k, k]``.
+        f: ``[fh, fw]`` or None for no filtering, see `setup_filter`.
+        up: enlargement.
+        down: reduction.
+        padding: around the enlarged picture, on each side.
+
+    Returns:
+        ``[N, O, H * up // down, W * up // down]`` for ``padding == k // 2``.
+
+    Example:
+        >>> conv2d_resample(torch.ones(1, 2, 4, 4), torch.ones(3, 2, 3, 3), torch.ones(2, 2), up=2, padding=1).shape
+        torch.Size([1, 3, 8, 8])
+    """
+    if up == 1 and down == 1:
+        return conv2d(x, w, padding=padding)
+    f = torch.ones(1, 1, device=x.device) if f is None else f
+    fh, fw = f.shape
+    left = right = top = bottom = padding
+    if up > 1:
+        left, right, top, bottom = left + (fw + up - 1) // 2, right + (fw - up) // 2, top + (fh + up - 1) // 2, bottom + (fh - up) // 2
+    if down > 1:
+        left, right, top, bottom = left + (fw - down + 1) // 2, right + (fw - down) // 2, top + (fh - down + 1) // 2, bottom + (fh - down) // 2
+    pad = (left, right, top, bottom)
+    k = w.shape[2]
+    if reference() or (up > 1 and down > 1):
+        if up > 1:
+            w = w.flip((2, 3))
+        x = upfirdn2d(x, f if up > 1 else torch.ones_like(f[:1, :1]), up=up, padding=pad, gain=up * up)
+        x = conv2d(x, w)
+        return upfirdn2d(x, f, down=down) if down > 1 else x
+    if down > 1 and k == 1:
+        return conv2d(upfirdn2d(x, f, down=down, padding=pad), w)
+    if down > 1:
+        return conv2d(upfirdn2d(x, f, padding=pad), w, stride=down)
+    if k == 1:
+        return upfirdn2d(conv2d(x, w), f, up=up, padding=pad, gain=up * up)
+    x = conv_transpose2d(x, w.transpose(0, 1), stride=up)
+    pad = (left - (k - 1), right - (k - up), top - (k - 1), bottom - (k - up))
+    return upfirdn2d(x, f, padding=pad, gain=up * up)
+
+
+class _Forward(torch.autograd.Function):
+    @staticmethod
+    def forward(x: Tensor, w: Tensor, stride: int, padding: int) -> Tensor:
+        return F.conv2d(x, w, stride=stride, padding=padding)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        x, w, ctx.stride, ctx.padding = inputs
+        ctx.x, ctx.w = x.shape[2:], w.shape
+        ctx.save_for_backward(x if ctx.needs_input_grad[1] else None, w if ctx.needs_input_grad[0] else None)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        x, w = ctx.saved_tensors
+        dx = _Transposed.apply(grad, w, ctx.stride, ctx.padding, tuple(ctx.x)) if ctx.needs_input_grad[0] else None
+        dw = _Weight.apply(x, grad, ctx.stride, ctx.padding, tuple(ctx.w)) if ctx.needs_input_grad[1] else None
+        return dx, dw, None, None
+
+
+class _Transposed(torch.autograd.Function):
+    @staticmethod
+    def forward(y: Tensor, w: Tensor, stride: int, padding: int, size: Size) -> Tensor:
+        extra = [
+            n - ((m - 1) * stride - 2 * padding + k) for n, m, k in zip(size, y.shape[2:], w.shape[2:], strict=True)
+        ]
+        return F.conv_transpose2d(y, w, stride=stride, padding=padding, output_padding=extra)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        y, w, ctx.stride, ctx.padding, _ = inputs
+        ctx.w = w.shape
+        ctx.save_for_backward(y if ctx.needs_input_grad[1] else None, w if ctx.needs_input_grad[0] else None)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        y, w = ctx.saved_tensors
+        dy = _Forward.apply(grad, w, ctx.stride, ctx.padding) if ctx.needs_input_grad[0] else None
+        dw = _Weight.apply(grad, y, ctx.stride, ctx.padding, tuple(ctx.w)) if ctx.needs_input_grad[1] else None
+        return dy, dw, None, None, None
+
+
+class _Weight(torch.autograd.Function):
+    @staticmethod
+    def forward(x: Tensor, y: Tensor, stride: int, padding: int, shape: tuple[int, ...]) -> Tensor:
+        like = y.new_empty(1).expand(shape)
+        pair = [stride, stride], [padding, padding], [1, 1]
+        mask = [False, True, False]
+        dw: Tensor = torch.ops.aten.convolution_backward(y, x, like, None, *pair, False, [0, 0], 1, mask)[1]
+        return dw
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        x, y, ctx.stride, ctx.padding, _ = inputs
+        ctx.x = x.shape[2:]
+        ctx.save_for_backward(x if ctx.needs_input_grad[1] else None, y if ctx.needs_input_grad[0] else None)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        x, y = ctx.saved_tensors
+        dx = _Transposed.apply(y, grad, ctx.stride, ctx.padding, tuple(ctx.x)) if ctx.needs_input_grad[0] else None
+        dy = _Forward.apply(x, grad, ctx.stride, ctx.padding) if ctx.needs_input_grad[1] else None
+        return dx, dy, None, None, None

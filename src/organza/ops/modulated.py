@@ -1,0 +1,84 @@
+"""Modulated convolution with weight demodulation (Karras et al. 2020, arXiv 1912.04958, section 2.2, eq. 1-3)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from organza.ops.bias_act import bias_act
+from organza.ops.conv import conv2d_resample
+from organza.ops.twins import reference
+
+
+def modulated_conv2d(
+    x: Tensor,
+    weight: Tensor,
+    styles: Tensor,
+    noise: Tensor | None = None,
+    up: int = 1,
+    down: int = 1,
+    padding: int = 0,
+    resample_filter: Tensor | None = None,
+    demodulate: bool = True,
+    *,
+    bias: Tensor | None = None,
+    act: str = "linear",
+    gain: float = 1.0,
+    clamp: float | None = None,
+) -> Tensor:
+    """Convolve each picture with its own weights ``weight * styles``, scaled to unit norm if ``demodulate``.
+
+    Args:
+        x: ``[N, I, H, W]``.
+        weight: ``[O, I, k, k]``, float32.
+        styles: ``[N, I]``, one factor for each input channel.
+        noise: added to the result; broadcastable to ``[N, 1, H * up // down, W * up // down]``.
+        up: see `conv2d_resample`.
+        down: see `conv2d_resample`.
+        padding: see `conv2d_resample`.
+        resample_filter: see `conv2d_resample`.
+        demodulate: divide each filter by its norm (eq. 3).
+        bias: ``[O]``; it, ``act``, ``gain`` and ``clamp`` are the layer's tail, see `bias_act`.
+        act: a name in `ACTIVATIONS`.
+        gain: factor on the activation.
+        clamp: limit on the result.
+
+    Returns:
+        ``[N, O, H * up // down, W * up // down]`` in the dtype of ``x``.
+
+    Example:
+        >>> modulated_conv2d(torch.ones(2, 3, 4, 4), torch.ones(5, 3, 3, 3), torch.ones(2, 3), padding=1).shape
+        torch.Size([2, 5, 4, 4])
+    """
+    if reference():
+        y = _reference(x, weight, styles, up, down, padding, resample_filter, demodulate)
+        return bias_act(y, bias, act, gain=gain, clamp=clamp, noise=noise)
+    # The sum of squares over a modulated filter is a matrix product of squared styles and squared filter norms, so
+    # one convolution with shared weights serves the batch: scale what enters and what leaves it.
+    scale = None
+    if demodulate:
+        scale = (styles.square() @ weight.square().sum((2, 3)).t() + 1e-8).rsqrt()
+    x = x * styles.to(x.dtype)[:, :, None, None]
+    y = conv2d_resample(x, weight, resample_filter, up, down, padding)
+    return bias_act(y, bias, act, gain=gain, clamp=clamp, scale=scale, noise=noise)
+
+
+def _reference(
+    x: Tensor,
+    weight: Tensor,
+    styles: Tensor,
+    up: int,
+    down: int,
+    padding: int,
+    resample_filter: Tensor | None,
+    demodulate: bool,
+) -> Tensor:
+    """Eq. 1 and 3 as they stand: a picture at a time, each with its own weights."""
+    weights = weight[None] * styles[:, None, :, None, None]
+    if demodulate:
+        weights = weights * (weights.square().sum((2, 3, 4), keepdim=True) + 1e-8).rsqrt()
+    outs = [
+        conv2d_resample(one[None], w, resample_filter, up, down, padding)
+        for one, w in zip(x, weights.to(x.dtype), strict=True)
+    ]
+    return torch.cat(outs)

@@ -1,0 +1,154 @@
+"""Fast twins equal their references, to second order."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.autograd import gradcheck, gradgradcheck
+
+from organza import ops
+
+F32 = {"rtol": 1e-5, "atol": 1e-5}
+
+
+def both(function, *args):
+    fast = function(*args)
+    with ops.using("reference"):
+        return fast, function(*args)
+
+
+def rand(*shape, dtype=torch.float32):
+    return torch.randn(*shape, dtype=dtype, generator=torch.Generator().manual_seed(sum(shape) + 7))
+
+
+def leaf(*shape):
+    return rand(*shape, dtype=torch.float64).requires_grad_()
+
+
+@pytest.mark.parametrize("up", [1, 2, 3])
+@pytest.mark.parametrize("down", [1, 2, 3])
+@pytest.mark.parametrize("padding", [2, (1, 0), (3, -1, 2, 1)])
+@pytest.mark.parametrize("flip", [False, True])
+def test_upfirdn2d_equals_its_reference(up, down, padding, flip):
+    x, f = rand(2, 3, 7, 6), rand(4, 3)
+    fast, slow = both(lambda: ops.upfirdn2d(x, f, up, down, padding, flip, 1.5))
+    torch.testing.assert_close(fast, slow, **F32)
+
+
+@pytest.mark.parametrize(("up", "down", "padding"), [(1, 1, 2), (2, 1, (2, 1, 2, 1)), (1, 2, 1), (2, 3, (0, 3, -1, 2))])
+def test_upfirdn2d_gradients(up, down, padding):
+    f = rand(4, 3, dtype=torch.float64)
+
+    def call(x):
+        return ops.upfirdn2d(x, f, up, down, padding, gain=2.0)
+
+    assert gradcheck(call, leaf(2, 2, 5, 6))
+    assert gradgradcheck(call, leaf(2, 2, 5, 6))
+
+
+def test_resampling_keeps_constants_and_sizes():
+    f = ops.setup_filter([1, 3, 3, 1])
+    x = torch.ones(1, 2, 8, 12)
+    assert ops.upsample2d(x, f).shape == (1, 2, 16, 24)
+    torch.testing.assert_close(ops.upsample2d(x, f)[:, :, 3:-3, 3:-3], torch.ones(1, 2, 10, 18))
+    torch.testing.assert_close(ops.downsample2d(x, f)[:, :, 1:-1, 1:-1], torch.ones(1, 2, 2, 4))
+
+
+@pytest.mark.parametrize("act", list(ops.ACTIVATIONS))
+@pytest.mark.parametrize("clamp", [None, 0.7])
+@pytest.mark.parametrize("scaled", [False, True])
+@pytest.mark.parametrize("noisy", [False, True])
+def test_bias_act_equals_its_reference_and_its_gradients(act, clamp, scaled, noisy):
+    scale = leaf(2, 3) if scaled else None
+    noise = leaf(4, 5) if noisy else None
+
+    def call(x, b, scale, noise):
+        return ops.bias_act(x, b, act, gain=1.3, clamp=clamp, scale=scale, noise=noise)
+
+    inputs = leaf(2, 3, 4, 5), leaf(3), scale, noise
+    fast, slow = both(call, *inputs)
+    torch.testing.assert_close(fast, slow)
+    assert gradcheck(call, inputs)
+    assert gradgradcheck(call, inputs)
+
+
+def test_bias_act_takes_vectors_and_default_gains():
+    x, b = rand(4, 6), rand(6)
+    for act, spec in ops.ACTIVATIONS.items():
+        fast, slow = both(lambda: ops.bias_act(x, b, act))  # noqa: B023
+        torch.testing.assert_close(fast, slow)
+        torch.testing.assert_close(fast, spec.call(x + b, spec.alpha) * spec.gain)
+
+
+RESAMPLE = [(1, 1, 3), (2, 1, 3), (1, 2, 3), (2, 1, 1), (1, 2, 1), (2, 2, 3), (1, 1, 1)]
+
+
+@pytest.mark.parametrize(("up", "down", "k"), RESAMPLE)
+@pytest.mark.parametrize("taps", [[1, 3, 3, 1], [1, 2], None])
+def test_conv2d_resample_equals_its_reference(up, down, k, taps):
+    f = None if taps is None else ops.setup_filter(taps)
+    x, w = rand(2, 3, 6, 8), rand(4, 3, k, k)
+    fast, slow = both(lambda: ops.conv2d_resample(x, w, f, up, down, k // 2))
+    assert fast.shape == (2, 4, 6 * up // down, 8 * up // down)
+    torch.testing.assert_close(fast, slow, **F32)
+
+
+@pytest.mark.parametrize(("up", "down", "k"), RESAMPLE[:5])
+def test_conv2d_resample_gradients(up, down, k):
+    f = ops.setup_filter([1, 2])
+
+    def call(x, w):
+        return ops.conv2d_resample(x, w, f, up, down, k // 2)
+
+    inputs = leaf(2, 2, 4, 4), leaf(3, 2, k, k)
+    assert gradcheck(call, inputs)
+    assert gradgradcheck(call, inputs)
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("padding", [0, 1])
+def test_convolution_is_closed_under_differentiation(stride, padding):
+    """An even size at stride 2 leaves pixels over, which the transposed pass must give back."""
+    x, w, y = leaf(1, 2, 6, 5), leaf(2, 2, 3, 3), leaf(1, 2, 3, 2)
+    for function, inputs in [(ops.conv2d, (x, w)), (ops.conv_transpose2d, (y, w))]:
+
+        def call(a, b, function=function):
+            return function(a, b, stride, padding)
+
+        assert gradcheck(call, inputs)
+        assert gradgradcheck(call, inputs)
+
+        def first(a, b, call=call):
+            return torch.autograd.grad(call(a, b).square().sum(), (a, b), create_graph=True)
+
+        assert gradgradcheck(first, inputs)
+
+
+@pytest.mark.parametrize(("up", "k", "demodulate"), [(1, 3, True), (2, 3, True), (1, 1, False), (1, 3, False)])
+def test_modulated_conv2d(up, k, demodulate):
+    f = ops.setup_filter([1, 3, 3, 1])
+
+    def call(x, w, s, b, noise):
+        return ops.modulated_conv2d(
+            x, w, s, noise, up, 1, k // 2, f, demodulate, bias=b, act="lrelu", gain=1.4, clamp=9.0
+        )
+
+    def inputs(dtype, n, c, size):
+        made = rand(n, c, size, size), rand(3, c, k, k), rand(n, c), rand(3), rand(n, 1, size * up, size * up)
+        return tuple(t.to(dtype).requires_grad_(dtype == torch.float64) for t in made)
+
+    fast, slow = both(call, *inputs(torch.float32, 3, 8, 8))
+    torch.testing.assert_close(fast, slow, **F32)
+    small = inputs(torch.float64, 2, 2, 3)
+    assert gradcheck(call, small)
+    assert gradgradcheck(call, small)
+
+
+def test_bfloat16_stays_near_float32():
+    f = ops.setup_filter([1, 3, 3, 1])
+    x, w, s = rand(2, 32, 16, 16), rand(32, 32, 3, 3), rand(2, 32) + 1
+    exact = ops.modulated_conv2d(x, w, s, up=2, padding=1, resample_filter=f)
+    low = x.to(torch.bfloat16, memory_format=torch.channels_last)
+    got = ops.modulated_conv2d(low, w, s, up=2, padding=1, resample_filter=f)
+    assert got.dtype == torch.bfloat16
+    assert (got.float() - exact).square().mean().sqrt() < 0.01 * exact.square().mean().sqrt()
