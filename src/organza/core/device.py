@@ -6,13 +6,21 @@ logits, pictures and losses stay float32 everywhere.
 
 from __future__ import annotations
 
+import ctypes
+import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import cache
+from pathlib import Path
 from typing import Literal
 
 import torch
 from torch import Tensor
+
+from organza.core import distributed
+from organza.core.errors import UserError
 
 Precision = Literal["auto", "float32", "bf16"]
 
@@ -43,3 +51,81 @@ def computing(dtype: torch.dtype) -> Iterator[None]:
 def to_compute(x: Tensor) -> Tensor:
     """``x`` ``[N, C, H, W]`` in the current format, channels last: what fast convolutions want."""
     return x.to(dtype=compute_dtype(), memory_format=torch.channels_last)
+
+
+def choose_device(name: str | None = None) -> torch.device:
+    """The device to work on: ``name``, or this process's GPU where there is one, or the CPU.
+
+    Raises:
+        UserError: no such device here.
+
+    Example:
+        >>> choose_device("cpu")
+        device(type='cpu')
+    """
+    if name is None:
+        name = f"cuda:{distributed.local_rank()}" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise UserError(f"no device {name!r} here", hint="leave --device out, or take cpu") from error
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+        torch.backends.cuda.matmul.allow_tf32 = True
+        torch.backends.cudnn.allow_tf32 = True
+    return device
+
+
+def choose_dtype(precision: Precision, device: torch.device) -> torch.dtype:
+    """The activations' format: ``auto`` is bf16 where the processor multiplies it natively, else float32.
+
+    Example:
+        >>> choose_dtype("bf16", torch.device("cpu"))
+        torch.bfloat16
+    """
+    if precision == "auto":
+        native = torch.cuda.is_bf16_supported() if device.type == "cuda" else bool(cpu_features() & BF16)
+        return torch.bfloat16 if native else torch.float32
+    return torch.bfloat16 if precision == "bf16" else torch.float32
+
+
+BF16 = frozenset({"avx512_bf16", "amx_bf16"})
+"""Names of the processor features that multiply bf16 natively."""
+
+
+@cache
+def cpu_features() -> frozenset[str]:
+    """The processor's feature flags as Linux names them; empty elsewhere."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return frozenset()
+    return frozenset(next((line.split(":")[1] for line in lines if line.startswith("flags")), "").split())
+
+
+def free_memory(device: torch.device) -> int | None:
+    """Bytes that can still be had on ``device``, or None where the system does not say."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+    except OSError:
+        return None
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable")), None)
+
+
+def keep_freed_memory() -> None:
+    """Ask glibc to keep freed blocks for the next step instead of returning them to the system, page by page.
+
+    Page faults took a third of a training step. It changes the whole process, so the command does it, and the library
+    never. Elsewhere than on Linux with glibc it does nothing.
+    """
+    if sys.platform == "linux" and "MALLOC_MMAP_THRESHOLD_" not in os.environ:
+        try:
+            mallopt = ctypes.CDLL("libc.so.6").mallopt
+        except (OSError, AttributeError):
+            return
+        trim_threshold, mmap_threshold = -1, -3
+        mallopt(mmap_threshold, 1 << 30)
+        mallopt(trim_threshold, (1 << 31) - 1)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -169,3 +170,22 @@ class Method:
     critic: str | None = None
     state: dict[str, Tensor] = field(default_factory=dict)
     schedule: Callable[[int], Schedule] = constant
+
+
+class MethodConfig(Protocol):
+    """What every method file defines: a frozen dataclass of settings that builds the method.
+
+    Settings that are None mean "what the authors would take for this data"; `resolve` fills them in.
+    """
+
+    def resolve(self, spec: DataSpec, batch: int) -> MethodConfig:
+        """The same settings with nothing left open, for pictures of ``spec`` and ``batch`` images a step."""
+        ...
+
+    def build(self, spec: DataSpec) -> Method:
+        """The networks, freshly initialised from torch's default generator, and the phases. Needs resolved settings.
+
+        Raises:
+            UserError: the method can't draw pictures of this size.
+        """
+        ...

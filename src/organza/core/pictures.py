@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,9 @@ from PIL import Image
 
 from organza.core.errors import UserError
 from organza.core.files import atomic_write
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Pixels = NDArray[np.uint8]
 
@@ -38,7 +41,7 @@ def check_suffix(path: str | os.PathLike[str], suffixes: tuple[str, ...]) -> Pat
     """
     path = Path(path)
     if path.suffix.lower() not in suffixes:
-        known = ", ".join(suffixes[:-1]) + f" or {suffixes[-1]}"
+        known = " or ".join([", ".join(suffixes[:-1]), suffixes[-1]]) if len(suffixes) > 1 else suffixes[0]
         what = f"no format is known for {path.suffix!r}" if path.suffix else "the name has no suffix"
         raise UserError(what, where=path, hint=f"end the name in {known}")
     return path
@@ -132,3 +135,15 @@ def make_grid(images: Pixels, columns: int | None = None, gap: int = 0, backgrou
         left = gap + index % columns * (width + gap)
         grid[top : top + height, left : left + width] = image
     return grid
+
+
+def to_pixels(images: Tensor) -> Pixels:
+    """Network output, float ``[N, C, H, W]`` in [-1, 1], to uint8 ``[N, H, W, C]``, rounded and clamped.
+
+    Example:
+        >>> import torch
+        >>> to_pixels(torch.tensor([-2.0, -1.0, 0.0, 1.0]).reshape(4, 1, 1, 1)).ravel().tolist()
+        [0, 0, 128, 255]
+    """
+    pixels: Pixels = (images.float() * 127.5 + 128).clamp(0, 255).byte().permute(0, 2, 3, 1).contiguous().cpu().numpy()
+    return pixels

@@ -1,0 +1,285 @@
+"""Train a method on pictures: the one entry point, for the command line and for Python."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+import organza
+from organza.core import distributed
+from organza.core.config import differences, to_plain
+from organza.core.device import choose_device, choose_dtype, free_memory
+from organza.core.errors import UserError
+from organza.core.files import atomic_write, make_folder
+from organza.data import Dataset, Loader, open_dataset
+from organza.data.prepare import Progress
+from organza.presets import METHODS, Run, preset
+from organza.training import checkpoint, settings
+from organza.training.estimate import estimate
+from organza.training.loop import Evaluate, train as run_loop
+from organza.training.monitor import Monitor, read_log
+from organza.training.plots import plot_log
+from organza.training.state import State
+
+FREE_TO_CHANGE = {f"training.{name}" for name in ("kimg", "micro_batch", "tick_kimg", "snapshot_kimg", "keep", "grid")}
+"""Settings that a resumed run may change: the same steps follow (up to rounding, for another micro-batch)."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a training ended.
+
+    Attributes:
+        folder: the run's folder, for `organza.load`.
+        seen: images shown so far.
+        finished: False when it was asked to stop before its end.
+    """
+
+    folder: Path
+    seen: int
+    finished: bool
+
+
+def override(run: Run, changes: Mapping[str, Any]) -> Run:
+    """``run`` with some settings changed, each named as on the command line, with underscores.
+
+    Raises:
+        UserError: no setting has that name.
+
+    Example:
+        >>> override(preset("stylegan2").run, {"kimg": 5, "r1_gamma": 1.0}).method.r1_gamma
+        1.0
+    """
+    parts = {f.name: getattr(run, f.name) for f in fields(run)}
+    for name, value in changes.items():
+        owners = [part for part, config in parts.items() if name in {f.name for f in fields(config)}]
+        if not owners:
+            raise UserError(f"no setting is called {name!r}", hint="`organza presets NAME` lists a preset's settings")
+        parts[owners[0]] = replace(parts[owners[0]], **{name: value})
+    return replace(run, **parts)
+
+
+def train(
+    what: str | Run,
+    data: str | Path,
+    *,
+    outdir: str | Path = "runs",
+    resume: bool = False,
+    new: bool = False,
+    device: str | None = None,
+    evaluate: Evaluate | None = None,
+    progress: Progress | None = None,
+    **changes: Any,
+) -> Outcome:
+    """Train on the pictures at ``data`` and leave a run's folder ``outdir/00000-NAME-DATA``.
+
+    Called again with the same settings it continues an unfinished run, exactly where it was.
+
+    Args:
+        what: a preset's name, or a `Run`.
+        data: whatever `organza.open_dataset` opens.
+        outdir: where runs are numbered.
+        resume: insist on continuing the newest run of this preset and data.
+        new: start a new run even where an unfinished one could be continued.
+        device: ``"cpu"``, ``"cuda:1"`` ...; None takes the GPU where there is one.
+        evaluate: called with every new checkpoint's folder; the numbers that it returns are logged.
+        progress: called as ``progress(done, total)`` while pictures are decoded for the first time.
+        **changes: settings by name, such as ``kimg=100, resolution="64", r1_gamma=1.0``.
+
+    Raises:
+        UserError: unusable data or settings, a full disk, nothing to resume, or divergence.
+
+    Example:
+        >>> outcome = train("stylegan2-tiny", faces, outdir=tmp, kimg=0.1, batch=4)  # doctest: +SKIP
+    """
+    name, run = _named(what, changes)
+    distributed.start()
+    place = choose_device(device)
+    dataset = _open_everywhere(data, run, progress)
+    run = resolve(run, dataset)
+    config = describe(run, name, dataset)
+    folder = _choose_folder(Path(outdir), name, dataset, config, resume=resume, new=new)
+    state = _state(run, dataset, place)
+    _load_newest(state, folder)
+    finished = state.position.seen >= round(run.training.kimg * 1000)
+    if finished:
+        _say(f"{folder}: already at {state.position.seen / 1000:g} kimg; --kimg lengthens it, --new starts another")
+        return Outcome(folder, state.position.seen, True)
+    if state.position.seen:
+        _say(f"continuing {folder} from {state.position.seen / 1000:g} kimg")
+    if distributed.rank() == 0:
+        make_folder(folder)
+        with atomic_write(folder / "config.json") as temporary:
+            temporary.write_text(json.dumps(config, indent=2) + "\n")
+    loader = Loader(dataset, seed=run.training.seed, device=place, rank=distributed.rank(), world=distributed.world())
+    reals, labels = _reals(dataset, run.training.grid)
+    dtype = choose_dtype(run.training.precision, place)
+    monitor = Monitor(folder, run.training, reals, labels, state.position)
+    try:
+        monitor.say(
+            f"{name} on {len(dataset)} pictures {dataset.spec.resolution[0]}x{dataset.spec.resolution[1]}, "
+            f"on {distributed.world()} x {place.type}: {folder}"
+        )
+        finished = run_loop(state, loader, run.training, dtype, monitor, config, evaluate)
+        if distributed.rank() == 0:
+            plot_log(read_log(folder), folder / "plot.png")
+        if not finished:
+            monitor.say(f"stopped at {state.position.seen / 1000:.2f} kimg; continue with: {_same_command()}")
+    finally:
+        monitor.close()
+        loader.close()
+        distributed.stop()
+    return Outcome(folder, state.position.seen, finished)
+
+
+def dry_run(what: str | Run, data: str | Path, *, device: str | None = None, **changes: Any) -> str:
+    """What `train` would do with the same arguments, as text: settings, parameters, memory and time.
+
+    Raises:
+        UserError: unusable data or settings.
+    """
+    name, run = _named(what, changes)
+    place = choose_device(device)
+    dataset = open_dataset(data, run.data)
+    run = resolve(run, dataset)
+    state = _state(run, dataset, place)
+    lines = [json.dumps(describe(run, name, dataset), indent=2)]
+    for net_name, net in state.method.nets.items():
+        lines.append(f"{net_name}: {sum(p.numel() for p in net.parameters()):,} parameters")
+    size = min(4, run.training.micro_batch or 4)
+    loader = Loader(dataset, seed=run.training.seed, device=place)
+    needs = estimate(state, loader.batch(0, size), run.training, choose_dtype(run.training.precision, place))
+    loader.close()
+    free = free_memory(place)
+    lines.append(f"memory: about {needs.memory / 1e9:.1f} GB" + (f" of {free / 1e9:.1f} GB free" if free else ""))
+    if free and needs.memory > free:
+        lines.append("warning: that does not fit; take a smaller --micro-batch or --resolution")
+    total = needs.seconds_per_kimg * run.training.kimg
+    lines.append(f"time: about {needs.seconds_per_kimg:.0f} s/kimg, {total / 3600:.1f} h for {run.training.kimg:g} kimg")
+    return "\n".join(lines)
+
+
+def resolve(run: Run, dataset: Dataset) -> Run:
+    """The run with every open setting filled in for this data and this number of processes."""
+    training = settings.resolve(run.training, dataset.spec, distributed.world())
+    assert training.batch is not None
+    return replace(run, method=run.method.resolve(dataset.spec, training.batch), training=training)
+
+
+def describe(run: Run, name: str, dataset: Dataset) -> dict[str, Any]:
+    """What a run's and a checkpoint's ``config.json`` say: plain values, complete."""
+    return {
+        "organza": organza.__version__,
+        "preset": name,
+        "method": method_name(run),
+        "spec": to_plain(dataset.spec),
+        "config": to_plain(run.method),
+        "training": to_plain(run.training),
+        "data": {**to_plain(run.data), "name": dataset.name, "key": dataset.key, "images": len(dataset)},
+    }
+
+
+def method_name(run: Run) -> str:
+    """The name in `METHODS` of a run's method.
+
+    Raises:
+        UserError: it is not there.
+    """
+    for name, kind in METHODS.items():
+        if type(run.method) is kind:
+            return name
+    raise UserError(f"{type(run.method).__name__} is not registered", hint="add it to organza.presets.METHODS")
+
+
+def _named(what: str | Run, changes: Mapping[str, Any]) -> tuple[str, Run]:
+    name, run = (what, preset(what).run) if isinstance(what, str) else (method_name(what), what)
+    return name, override(run, changes)
+
+
+def _open_everywhere(data: str | Path, run: Run, progress: Progress | None) -> Dataset:
+    """Rank 0 decodes into the cache, then all open it."""
+    if distributed.rank() == 0:
+        dataset = open_dataset(data, run.data, progress=progress)
+        for picture, reason in dataset.skipped[:20]:
+            _say(f"skipped {picture}: {reason}")
+        if len(dataset.skipped) > 20:
+            _say(f"skipped {len(dataset.skipped) - 20} more; `organza dataset info` lists them")
+    distributed.barrier()
+    return dataset if distributed.rank() == 0 else open_dataset(data, run.data)
+
+
+def _state(run: Run, dataset: Dataset, device: torch.device) -> State:
+    torch.manual_seed(run.training.seed)  # the same weights on every process
+    return State.fresh(run.method.build(dataset.spec), device)
+
+
+def _choose_folder(
+    outdir: Path, name: str, dataset: Dataset, config: dict[str, Any], *, resume: bool, new: bool
+) -> Path:
+    """The folder of the run to continue, or the next free number; the same on every process."""
+    pattern = re.compile(r"(\d{5,})-(.*)")
+    found = {p: m for p in (sorted(outdir.iterdir()) if outdir.is_dir() else []) if (m := pattern.fullmatch(p.name))}
+    label = name + "-" + re.sub(r"[^\w.-]+", "_", dataset.name)
+    mine = [path for path, match in found.items() if match[2] == label]
+    distributed.barrier()  # nobody makes a folder before all have looked
+    if resume and not mine:
+        raise UserError(f"no run of {label} to resume", where=outdir, hint="leave --resume out to start one")
+    if mine and not new:
+        changed = _changed(mine[-1], config)
+        if not changed:
+            return mine[-1]
+        if resume:
+            listed = ", ".join(f"{key} was {old}, now {now}" for key, (old, now) in changed.items())
+            raise UserError(f"can't resume with other settings: {listed}", where=mine[-1], hint="or start with --new")
+    number = max((int(match[1]) for match in found.values()), default=-1) + 1
+    return outdir / f"{number:05d}-{label}"
+
+
+def _changed(folder: Path, config: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
+    try:
+        old = json.loads((folder / "config.json").read_text())
+    except (OSError, ValueError):
+        return {"config.json": ("unreadable", "")}
+    free = FREE_TO_CHANGE | {"organza"}
+    return {key: pair for key, pair in differences(old, json.loads(json.dumps(config))).items() if key not in free}
+
+
+def _load_newest(state: State, folder: Path) -> None:
+    """Load the newest checkpoint that is intact; a broken one is passed over with a warning."""
+    broken: list[UserError] = []
+    for path in checkpoint.newest_first(folder / "checkpoints"):
+        try:
+            state.load(path)
+        except UserError as error:
+            broken.append(error)
+            _say(f"warning: {error}; trying the one before")
+        else:
+            return
+    if broken:
+        raise UserError("no intact checkpoint is left", where=folder, hint="start again with --new") from broken[0]
+
+
+def _reals(dataset: Dataset, grid: str) -> tuple[Any, torch.Tensor]:
+    if not (match := re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", grid)):
+        raise UserError(f"--grid {grid!r} is not columns x rows", hint="write 8x6")
+    order = np.random.RandomState(0).permutation(len(dataset))
+    images, labels = dataset.fetch(np.resize(order, int(match[1]) * int(match[2])))
+    return images, torch.from_numpy(labels)
+
+
+def _same_command() -> str:
+    return shlex.join(["organza", *sys.argv[1:]])
+
+
+def _say(text: str) -> None:
+    if distributed.rank() == 0:
+        print(text, file=sys.stderr)

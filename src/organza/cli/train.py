@@ -1,0 +1,90 @@
+"""organza train PRESET --data PICTURES: train a method; the same command again continues it."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, field, fields, make_dataclass
+from pathlib import Path
+from typing import Any
+
+import tyro
+from rich.console import Console
+from rich.progress import Progress
+
+from organza.apps.train import dry_run, train
+from organza.core.device import keep_freed_memory
+from organza.presets import PRESETS, Run, preset
+
+
+@dataclass(frozen=True)
+class Job:
+    """Where pictures come from and where the run goes."""
+
+    data: Path
+    """Folder, zip or MNIST files with pictures."""
+    outdir: Path = Path("runs")
+    """Runs are numbered in here."""
+    resume: bool = False
+    """Insist on continuing the newest run of this preset and data."""
+    new: bool = False
+    """Start a new run even where an unfinished one could be continued."""
+    dry_run: bool = False
+    """Print the settings, parameters, memory and time, and stop."""
+    device: str | None = None
+    """cpu, cuda, cuda:1 ...; the GPU where there is one."""
+
+
+def main(argv: list[str]) -> int:
+    """Parse ``PRESET [options]`` and train."""
+    if not argv or argv[0].startswith("-"):
+        print("usage: organza train PRESET --data PICTURES [options]\n\npresets:")
+        for name, entry in PRESETS.items():
+            print(f"  {name:16} {entry.summary}")
+        print("\n`organza train PRESET --help` lists the options of a preset.")
+        return 0 if argv[:1] in (["-h"], ["--help"]) else 2
+    run = preset(argv[0]).run
+    options = tyro.cli(
+        tyro.conf.OmitArgPrefixes[_options(run)],  # type: ignore[misc]
+        args=argv[1:],
+        prog=f"organza train {argv[0]}",
+        description=preset(argv[0]).summary,
+    )
+    job: Job = options.job
+    changes = {}
+    for part in fields(Run):
+        old, new = getattr(run, part.name), getattr(options, part.name)
+        changes |= {f.name: getattr(new, f.name) for f in fields(old) if getattr(new, f.name) != getattr(old, f.name)}
+    keep_freed_memory()
+    if job.dry_run:
+        print(dry_run(argv[0], job.data, device=job.device, **changes))
+        return 0
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("reading pictures", total=None, visible=False)
+
+        def progress(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total, visible=done < total)
+            if done >= total:
+                bar.stop()
+
+        outcome = train(
+            argv[0],
+            job.data,
+            outdir=job.outdir,
+            resume=job.resume,
+            new=job.new,
+            device=job.device,
+            progress=progress,
+            **changes,
+        )
+    if outcome.finished:
+        print(f"{outcome.folder}: {outcome.seen / 1000:g} kimg; next: organza generate --network {outcome.folder}", file=sys.stderr)
+    return 0
+
+
+def _options(run: Run) -> type[Any]:
+    """All options of a preset as one dataclass whose parts have the preset's values as defaults."""
+    parts: list[Any] = [("job", Job)]
+    for part in fields(Run):
+        value = getattr(run, part.name)
+        parts.append((part.name, type(value), field(default=value)))
+    return make_dataclass("Options", parts, frozen=True)

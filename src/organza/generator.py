@@ -1,0 +1,258 @@
+"""A checkpoint as a frozen callable: latent codes and labels in, pictures out."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor, nn
+
+from organza.core.config import from_plain
+from organza.core.device import Precision, choose_device, choose_dtype, computing
+from organza.core.errors import UserError
+from organza.core.method import DataSpec, Latents
+from organza.core.pictures import Pixels, to_pixels
+from organza.presets import METHODS
+from organza.training import checkpoint
+
+Noise = Literal["const", "random", "none"]
+
+
+def load(
+    path: str | Path,
+    networks: Literal["ema", "all"] = "ema",
+    *,
+    device: str | None = None,
+    precision: Precision = "float32",
+) -> Generator:
+    """Open a trained network.
+
+    Args:
+        path: a run's folder (its newest intact checkpoint is taken) or one checkpoint.
+        networks: ``"ema"``, the averaged generator alone, or ``"all"``, with the discriminator.
+        device: ``"cpu"``, ``"cuda"``, ...; None takes the GPU where there is one.
+        precision: format of activations.
+
+    Raises:
+        UserError: nothing there that Organza can read, or it is broken.
+
+    Example:
+        >>> G = load(tiny_run)  # doctest: +SKIP
+        >>> G.generate(seeds=[0, 1]).shape  # doctest: +SKIP
+        (2, 32, 32, 3)
+    """
+    problems = []
+    for folder in candidates(Path(path)):
+        try:
+            return _load(folder, networks, choose_device(device), precision)
+        except UserError as error:
+            problems.append(error)
+    raise problems[0]
+
+
+def candidates(path: Path) -> list[Path]:
+    """The checkpoints that ``path`` may mean, best first.
+
+    Raises:
+        UserError: there are none.
+    """
+    if not path.exists():
+        raise UserError("does not exist", where=path, hint="give the folder of a run, such as runs/00000-...")
+    if (path / "ema.safetensors").exists():
+        return [path]
+    found = list(checkpoint.newest_first(path / "checkpoints")) or list(checkpoint.newest_first(path))
+    if not found:
+        raise UserError("holds no checkpoint", where=path, hint="give the folder of a run that has saved one")
+    return found
+
+
+def _load(folder: Path, networks: str, device: torch.device, precision: Precision) -> Generator:
+    config = checkpoint.read_config(folder)
+    kind = config.get("method")
+    if kind not in METHODS:
+        raise UserError(f"unknown method {kind!r}", where=folder / "config.json", hint="update Organza")
+    spec = from_plain(DataSpec, config.get("spec"), where=folder / "config.json: spec")
+    settings = from_plain(METHODS[kind], config.get("config"), where=folder / "config.json: config")
+    method = settings.build(spec)
+    name, critic = method.latents.net, method.critic if networks == "all" else None
+    tensors = checkpoint.read_nets(folder, "ema")
+    checkpoint.unflatten({n: method.nets[n] for n in method.ema}, tensors, folder / "ema.safetensors")
+    if critic is not None:
+        raw = {k: v for k, v in checkpoint.read_nets(folder, "nets").items() if k.startswith(f"{critic}.")}
+        checkpoint.unflatten({critic: method.nets[critic]}, raw, folder / "nets.safetensors")
+    for net in method.nets.values():
+        net.eval().requires_grad_(False)
+    return Generator(
+        kind=kind,
+        spec=spec,
+        latents=method.latents,
+        net=method.nets[name].to(device),
+        critic=method.nets[critic].to(device) if critic is not None else None,
+        device=device,
+        dtype=choose_dtype(precision, device),
+    )
+
+
+@dataclass(frozen=True)
+class Generator:
+    """A trained generator. Made by `load`; it never changes.
+
+    Attributes:
+        kind: the method's name, such as ``"stylegan2"``.
+        net, critic: the networks.
+    """
+
+    kind: str
+    spec: DataSpec
+    latents: Latents
+    net: nn.Module
+    critic: nn.Module | None
+    device: torch.device
+    dtype: torch.dtype
+
+    @property
+    def resolution(self) -> tuple[int, int]:
+        """Height and width of the pictures."""
+        return self.spec.resolution
+
+    @property
+    def channels(self) -> int:
+        """1 (grey), 3 (RGB) or 4 (RGBA)."""
+        return self.spec.channels
+
+    @property
+    def z_dim(self) -> int:
+        """Length of a latent code z."""
+        return self.latents.z_dim
+
+    @property
+    def w_dim(self) -> int:
+        """Length of an intermediate code w; `z_dim` where the method has none."""
+        return self.latents.w_dim
+
+    @property
+    def num_ws(self) -> int:
+        """How many w's draw one picture: one a layer in StyleGAN2."""
+        return self.latents.num_ws
+
+    @property
+    def label_dim(self) -> int:
+        """Length of a label vector; 0 for unconditional networks."""
+        return self.latents.label_dim
+
+    @property
+    def w_avg(self) -> Tensor:
+        """The mean w ``[w_dim]``, towards which truncation pulls."""
+        return self.latents.center(self.net)
+
+    def z(self, seeds: Sequence[int]) -> Tensor:
+        """The latent codes of seeds: ``[N, z_dim]``. A seed means the same as in NVIDIA's tools.
+
+        Raises:
+            UserError: a seed is not between 0 and 2^32 - 1.
+        """
+        for seed in seeds:
+            if not 0 <= seed < 2**32:
+                raise UserError(f"seed {seed} is not between 0 and {2**32 - 1}")
+        rows = [np.random.RandomState(seed).randn(1, self.z_dim) for seed in seeds]
+        return torch.from_numpy(np.concatenate(rows)).float().to(self.device)
+
+    @torch.no_grad()
+    def mapping(
+        self, z: Tensor, labels: ArrayLike | Tensor | None = None, psi: float = 1.0, cutoff: int | None = None
+    ) -> Tensor:
+        """Latent codes to intermediate codes, with truncation (StyleGAN, arXiv 1812.04948, appendix B).
+
+        Args:
+            z: ``[N, z_dim]``, from a standard normal.
+            labels: floats ``[N, label_dim]`` or one ``[label_dim]`` for all, or whole numbers: one class index for all
+                or one for each z.
+            psi: 1 leaves w as it is, 0 gives the mean.
+            cutoff: truncate only the first so many layers; None all.
+
+        Returns:
+            ``[N, num_ws, w_dim]``.
+
+        Raises:
+            UserError: a conditional network without labels, or labels of another length.
+        """
+        z = torch.as_tensor(z, dtype=torch.float32, device=self.device)
+        ws = self.latents.mapping(self.net, z, self._labels(labels, len(z)))
+        if psi != 1:
+            end = self.num_ws if cutoff is None else cutoff
+            ws = torch.cat([self.w_avg.lerp(ws[:, :end], psi), ws[:, end:]], dim=1)
+        return ws
+
+    @torch.no_grad()
+    def synthesis(self, ws: Tensor, noise: Noise = "const", rng: torch.Generator | None = None) -> Tensor:
+        """Intermediate codes ``[N, num_ws, w_dim]`` to raw float32 pictures ``[N, C, H, W]``, about in [-1, 1].
+
+        Args:
+            ws: one w for each layer.
+            noise: ``"const"`` (the stored noise), ``"random"`` (fresh, from ``rng``) or ``"none"``.
+            rng: source of fresh noise, on this generator's device; None takes torch's default.
+        """
+        ws = torch.as_tensor(ws, dtype=torch.float32, device=self.device)
+        with computing(self.dtype):
+            return self.latents.synthesis(self.net, ws, noise, rng)
+
+    def generate(
+        self,
+        seeds: Sequence[int],
+        labels: ArrayLike | Tensor | None = None,
+        psi: float = 1.0,
+        cutoff: int | None = None,
+        noise: Noise = "const",
+        batch: int = 8,
+    ) -> Pixels:
+        """The pictures of seeds, uint8 ``[N, H, W, C]``; see `mapping` and `synthesis` for the other arguments.
+
+        Fresh noise is drawn from each seed, so a seed's picture does not depend on its neighbours.
+        """
+        ws = self.mapping(self.z(seeds), labels, psi, cutoff)
+        step = 1 if noise == "random" else batch
+        parts = []
+        for start in range(0, len(seeds), step):
+            rng = None
+            if noise == "random":
+                digest = hashlib.blake2b(f"noise/{seeds[start]}".encode(), digest_size=7).digest()
+                rng = torch.Generator(self.device).manual_seed(int.from_bytes(digest, "little"))
+            parts.append(to_pixels(self.synthesis(ws[start : start + step], noise, rng)))
+        return np.concatenate(parts) if parts else np.zeros([0, *self.resolution, self.channels], np.uint8)
+
+    @torch.no_grad()
+    def discriminator(self, images: Tensor, labels: ArrayLike | Tensor | None = None) -> Tensor:
+        """Logits ``[N, 1]`` of pictures, float32 ``[N, C, H, W]`` in [-1, 1]; high means real.
+
+        Raises:
+            UserError: the network was loaded without its discriminator, or has none.
+        """
+        if self.critic is None:
+            raise UserError("no discriminator is loaded", hint='use load(path, networks="all") of an adversarial method')
+        images = torch.as_tensor(images, dtype=torch.float32, device=self.device)
+        with computing(self.dtype):
+            logits: Tensor = self.critic(images, self._labels(labels, len(images)))
+        return logits.float()
+
+    def _labels(self, labels: ArrayLike | Tensor | None, count: int) -> Tensor:
+        size = self.label_dim
+        if size == 0:
+            return torch.zeros([count, 0], device=self.device)
+        if labels is None:
+            raise UserError(f"this network needs a label of {size} numbers", hint=f"give a class from 0 to {size - 1}")
+        array: NDArray[Any] = np.asarray(labels.cpu() if isinstance(labels, Tensor) else labels)
+        if array.dtype.kind in "iu" and array.ndim < 2:
+            if array.min() < 0 or array.max() >= size:
+                raise UserError(f"class {labels} is not from 0 to {size - 1}")
+            array = np.eye(size, dtype=np.float32)[array]
+        if array.ndim == 1:
+            array = array[None]
+        if array.shape not in ((1, size), (count, size)) or not np.isfinite(array).all():
+            raise UserError(f"labels {list(array.shape)} don't fit", hint=f"give {[count, size]} finite numbers")
+        return torch.from_numpy(np.array(np.broadcast_to(array, (count, size)), np.float32)).to(self.device)

@@ -1,0 +1,85 @@
+"""DCGAN.
+
+Alec Radford, Luke Metz, Soumith Chintala: Unsupervised Representation Learning with Deep Convolutional Generative
+Adversarial Networks. ICLR 2016, arXiv 1511.06434.
+
+What it changed: strided convolutions instead of pooling, batch normalisation in both networks except the generator's
+output and the discriminator's input, no hidden fully connected layers, ReLU in the generator, LeakyReLU in the
+discriminator, Adam with rate 0.0002 and beta1 0.5 (section 4). The game is Goodfellow's (2014, arXiv 1406.2661) with
+the non-saturating generator loss of its section 3.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from organza.core.method import Adam, Batch, DataSpec, Latents, Method, Nets, Phase, Player, Stats
+from organza.nn.latent import identity_mapping, origin, plain_synthesis
+from organza.nn.losses import logistic_d, logistic_g
+from organza.nn.pyramid import Decoder, Encoder, Norm
+
+
+@dataclass(frozen=True)
+class DCGAN:
+    """Settings of DCGAN; the defaults are the paper's."""
+
+    z_dim: int = 100
+    """Length of the latent vector."""
+    width: int = 64
+    """Feature maps at the outermost level (128 in the paper's figure 1, 64 in its code); doubled at each halving."""
+    lr: float = 0.0002
+    """Learning rate of both networks."""
+    beta1: float = 0.5
+    """Adam's first beta."""
+
+    def resolve(self, spec: DataSpec, batch: int) -> DCGAN:
+        """Nothing depends on the data."""
+        return self
+
+    def build(self, spec: DataSpec) -> Method:
+        """The networks and their two phases."""
+        generator = Decoder(self.z_dim, spec.resolution, spec.channels, self.width, nn.BatchNorm2d)
+        discriminator = Critic(spec, self.width)
+
+        def d_loss(nets: Nets, batch: Batch, rng: torch.Generator) -> tuple[Tensor, Stats]:
+            with torch.no_grad():
+                fakes = nets["G"](standard_normal(batch, self.z_dim, rng))
+            real, fake = nets["D"](batch.images), nets["D"](fakes)
+            loss = logistic_d(real, fake).mean()
+            stats = {"loss/D": loss, "scores/real": real.mean(), "scores/fake": fake.mean()}
+            return loss, {name: value.detach() for name, value in stats.items()}
+
+        def g_loss(nets: Nets, batch: Batch, rng: torch.Generator) -> tuple[Tensor, Stats]:
+            loss = logistic_g(nets["D"](nets["G"](standard_normal(batch, self.z_dim, rng)))).mean()
+            return loss, {"loss/G": loss.detach()}
+
+        adam = Adam(self.lr, (self.beta1, 0.999))
+        return Method(
+            nets={"G": generator, "D": discriminator},
+            players={"D": Player(("D",), adam), "G": Player(("G",), adam)},
+            phases=(Phase("D", "D", d_loss), Phase("G", "G", g_loss)),
+            latents=Latents("G", self.z_dim, self.z_dim, 1, 0, identity_mapping, plain_synthesis, origin(self.z_dim)),
+            ema=("G",),
+            critic="D",
+        )
+
+
+class Critic(nn.Module):
+    """A picture to one logit; labels are ignored."""
+
+    def __init__(self, spec: DataSpec, width: int, norm: Norm = nn.BatchNorm2d) -> None:
+        super().__init__()
+        self.encoder = Encoder(1, spec.resolution, spec.channels, width, norm)
+
+    def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        """``[N, C, H, W]`` -> ``[N, 1]``."""
+        logits: Tensor = self.encoder(images)
+        return logits
+
+
+def standard_normal(batch: Batch, z_dim: int, rng: torch.Generator) -> Tensor:
+    """Latent vectors ``[N, z_dim]``, one for each picture of ``batch``."""
+    return torch.randn([len(batch), z_dim], generator=rng, device=batch.images.device)

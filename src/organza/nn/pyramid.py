@@ -1,0 +1,114 @@
+"""Plain convolution pyramids, as in DCGAN: a vector up to a picture, and a picture down to a vector.
+
+Each level doubles or halves the size with a 4x4 kernel; the innermost map is ``H / 2^levels`` by ``W / 2^levels``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from torch import Tensor, nn
+
+from organza.core.errors import UserError
+
+Norm = Callable[[int], nn.Module]
+
+
+def levels(resolution: tuple[int, int]) -> int:
+    """How often a picture is halved until its short side is 4 to 7.
+
+    Raises:
+        UserError: a side is not a multiple of the power of two that this takes.
+
+    Example:
+        >>> levels((64, 64)), levels((64, 96)), levels((28, 28))
+        (4, 4, 2)
+    """
+    count, short = 0, min(resolution)
+    while short >= 8 and short % 2 == 0:
+        count, short = count + 1, short // 2
+    if short > 7 or count == 0 or any(side % 2**count for side in resolution):
+        raise UserError(
+            f"these networks can't halve {resolution[0]}x{resolution[1]} down to a few pixels",
+            hint="take a --resolution whose sides are 4 to 7 times a power of two, such as 64 or 96",
+        )
+    return count
+
+
+class Decoder(nn.Module):
+    """A vector ``[N, z_dim]`` to a picture ``[N, C, H, W]`` in [-1, 1] through transposed convolutions and tanh.
+
+    Args:
+        z_dim: length of the vector.
+        resolution: height and width of the picture.
+        channels: of the picture.
+        width: feature maps at the outermost level; doubled at each level inwards, up to ``16 * width``.
+        norm: normalisation of a number of feature maps.
+    """
+
+    def __init__(self, z_dim: int, resolution: tuple[int, int], channels: int, width: int, norm: Norm) -> None:
+        super().__init__()
+        depth = levels(resolution)
+        maps = [min(width * 2**k, width * 16) for k in range(depth)][::-1]
+        core = (resolution[0] >> depth, resolution[1] >> depth)
+        layers: list[nn.Module] = [
+            nn.Unflatten(1, (z_dim, 1, 1)),
+            nn.ConvTranspose2d(z_dim, maps[0], core, bias=False),
+            norm(maps[0]),
+            nn.ReLU(inplace=True),
+        ]
+        for inner, outer in zip(maps, maps[1:], strict=False):
+            layers += [nn.ConvTranspose2d(inner, outer, 4, 2, 1, bias=False), norm(outer), nn.ReLU(inplace=True)]
+        layers += [nn.ConvTranspose2d(maps[-1], channels, 4, 2, 1), nn.Tanh()]
+        self.layers = nn.Sequential(*layers)
+        self.apply(init_dcgan)
+
+    def forward(self, z: Tensor) -> Tensor:
+        """``[N, z_dim]`` -> ``[N, C, H, W]``."""
+        images: Tensor = self.layers(z)
+        return images
+
+
+class Encoder(nn.Module):
+    """A picture ``[N, C, H, W]`` to a vector ``[N, outputs]`` through strided convolutions and LeakyReLU(0.2).
+
+    Args:
+        outputs: length of the vector.
+        resolution: height and width of the picture.
+        channels: of the picture.
+        width: feature maps at the outermost level; doubled at each level inwards, up to ``16 * width``.
+        norm: normalisation of a number of feature maps; the outermost level has none.
+    """
+
+    def __init__(self, outputs: int, resolution: tuple[int, int], channels: int, width: int, norm: Norm) -> None:
+        super().__init__()
+        depth = levels(resolution)
+        maps = [min(width * 2**k, width * 16) for k in range(depth)]
+        core = (resolution[0] >> depth, resolution[1] >> depth)
+        layers: list[nn.Module] = [nn.Conv2d(channels, maps[0], 4, 2, 1), nn.LeakyReLU(0.2)]
+        for outer, inner in zip(maps, maps[1:], strict=False):
+            layers += [nn.Conv2d(outer, inner, 4, 2, 1, bias=False), norm(inner), nn.LeakyReLU(0.2)]
+        layers += [nn.Conv2d(maps[-1], outputs, core), nn.Flatten()]
+        self.layers = nn.Sequential(*layers)
+        self.apply(init_dcgan)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """``[N, C, H, W]`` -> ``[N, outputs]``."""
+        vectors: Tensor = self.layers(images)
+        return vectors
+
+
+def init_dcgan(module: nn.Module) -> None:
+    """DCGAN's initialisation: weights from N(0, 0.02), batch-norm gains from N(1, 0.02), biases zero."""
+    if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
+        nn.init.normal_(module.weight, 0.0, 0.02)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+    elif isinstance(module, nn.BatchNorm2d):
+        nn.init.normal_(module.weight, 1.0, 0.02)
+        nn.init.zeros_(module.bias)
+
+
+def layer_norm(maps: int) -> nn.Module:
+    """Normalisation over all of one picture's features, with a gain and bias for each map."""
+    return nn.GroupNorm(1, maps)

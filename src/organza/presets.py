@@ -1,0 +1,109 @@
+"""Every preset by name: the only registry. A new method adds its config to `METHODS` and its presets to `PRESETS`.
+
+Presets are plain values; one that varies another is written as `replace(that, one change)`.
+"""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass, field, replace
+
+from organza.core.errors import UserError
+from organza.core.method import MethodConfig
+from organza.data import DataOptions
+from organza.methods.dcgan import DCGAN
+from organza.methods.stylegan2 import StyleGAN2
+from organza.methods.vae import VAE
+from organza.methods.wgan_gp import WGANGP
+from organza.training.settings import Training
+
+METHODS: dict[str, type[MethodConfig]] = {"stylegan2": StyleGAN2, "dcgan": DCGAN, "wgan-gp": WGANGP, "vae": VAE}
+"""Method names, as checkpoints store them, and their settings' classes."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """All settings of a training: which method, how it trains, how pictures are read."""
+
+    method: MethodConfig
+    training: Training = field(default_factory=Training)
+    data: DataOptions = field(default_factory=DataOptions)
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A named `Run` and a line that says what it is for."""
+
+    summary: str
+    run: Run
+
+
+_auto = Run(StyleGAN2())
+_paper = Training(batch=64, ema_kimg=20, ema_rampup=None)
+_dcgan = Run(DCGAN(), Training(kimg=2000, batch=128, ema_kimg=10))
+
+PRESETS: dict[str, Preset] = {
+    "stylegan2": Preset("StyleGAN2 with settings chosen from the pictures' size", _auto),
+    "stylegan2-256": Preset(
+        "StyleGAN2 at 256x256 as in the paper, half the feature maps of config F",
+        Run(StyleGAN2(mapping_layers=8, channel_base=16384, mbstd_group=8, r1_gamma=1.0, lr=0.0025), _paper),
+    ),
+    "stylegan2-512": Preset(
+        "StyleGAN2 config F at 512x512",
+        Run(StyleGAN2(mapping_layers=8, channel_base=32768, mbstd_group=8, r1_gamma=0.5, lr=0.0025), _paper),
+    ),
+    "stylegan2-1024": Preset(
+        "StyleGAN2 config F at 1024x1024, as in the paper",
+        Run(
+            StyleGAN2(mapping_layers=8, channel_base=32768, mbstd_group=4, r1_gamma=2.0, lr=0.002),
+            replace(_paper, batch=32, ema_kimg=10),
+        ),
+    ),
+    "stylegan2-cifar": Preset(
+        "StyleGAN2 for 32x32 pictures of many kinds, as StyleGAN2-ADA trains CIFAR-10",
+        Run(
+            StyleGAN2(
+                mapping_layers=2,
+                channel_base=32768,
+                mbstd_group=32,
+                architecture_d="orig",
+                r1_gamma=0.01,
+                pl_weight=0.0,
+                style_mixing=0.0,
+                lr=0.0025,
+            ),
+            Training(kimg=100000, batch=64, ema_kimg=500),
+        ),
+    ),
+    "stylegan2-tiny": Preset(
+        "a small StyleGAN2 for laptops: faces at 64x64 within an hour on two cores",
+        Run(
+            StyleGAN2(z_dim=256, w_dim=256, channel_base=4096, channel_max=256),
+            Training(kimg=150, batch=16, ema_kimg=2.5, snapshot_kimg=5, tick_kimg=0.5),
+        ),
+    ),
+    "dcgan": Preset("DCGAN with the paper's settings", _dcgan),
+    "wgan-gp": Preset(
+        "WGAN-GP on DCGAN's networks, five critic steps", replace(_dcgan, method=WGANGP(), training=replace(_dcgan.training, batch=64))
+    ),
+    "vae": Preset("variational autoencoder on DCGAN's pyramids", Run(VAE(), Training(kimg=1000, batch=64, ema_kimg=10))),
+}
+
+
+def preset(name: str) -> Preset:
+    """The preset called ``name``.
+
+    Raises:
+        UserError: there is none; the message names the nearest.
+
+    Example:
+        >>> preset("dcgan").summary
+        "DCGAN with the paper's settings"
+    """
+    if name not in PRESETS:
+        near = difflib.get_close_matches(name, PRESETS, n=1)
+        raise UserError(
+            f"no preset is called {name!r}",
+            hint=f"did you mean {near[0]}?" if near else "`organza presets` lists them",
+        )
+    return PRESETS[name]

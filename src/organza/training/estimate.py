@@ -1,0 +1,64 @@
+"""What a training will need, measured on a few pictures before it starts."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from organza.core import distributed
+from organza.core.device import computing
+from organza.core.method import Batch, Phase
+from organza.training.loop import advance
+from organza.training.settings import Training
+from organza.training.state import State
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Bytes at the peak in each process, and seconds for a thousand images over all processes."""
+
+    memory: int
+    seconds_per_kimg: float
+
+
+def estimate(state: State, batch: Batch, settings: Training, dtype: torch.dtype) -> Estimate:
+    """Run each phase on ``batch`` twice, weigh what autograd keeps, and scale both to the real batch.
+
+    The networks take two steps, so ``state`` is of no use for training afterwards. Time per image usually falls a little
+    as batches grow; the estimate errs on the high side.
+    """
+    assert settings.batch is not None and settings.micro_batch is not None
+    small = replace(settings, micro_batch=len(batch))
+    kept, seconds = 0.0, 0.0
+    with computing(dtype):
+        for phase in state.method.phases:
+            kept = max(kept, _kept(state, phase, batch, small) / len(batch))
+            started = time.perf_counter()
+            advance(state, phase, batch, small)
+            if batch.images.is_cuda:
+                torch.cuda.synchronize()
+            seconds += (time.perf_counter() - started) / len(batch) / phase.every
+    weights = sum(4 * net.numel() for nets in (state.method.nets, state.ema) for net in _tensors(nets.values()))
+    learning = sum(3 * 4 * learner.flat.numel() for learner in state.learners.values())
+    memory = round(weights + learning + kept * settings.micro_batch)
+    return Estimate(memory, 1000 * seconds / distributed.world())
+
+
+def _kept(state: State, phase: Phase, batch: Batch, settings: Training) -> int:
+    storages: dict[int, int] = {}
+
+    def weigh(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        storages[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(weigh, lambda tensor: tensor):
+        advance(state, phase, batch, settings)
+    return sum(storages.values())
+
+
+def _tensors(nets: object) -> list[Tensor]:
+    return [tensor for net in nets for tensor in net.state_dict().values()]  # type: ignore[attr-defined]

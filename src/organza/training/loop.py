@@ -1,0 +1,192 @@
+"""The training loop, for every method alike.
+
+An iteration takes a batch and gives each due phase one optimizer step; then the averaged weights follow. Everything
+that an iteration does follows from the seed and the images seen before it, so a resumed training takes the same
+steps as one that was never stopped, and two processes take the same steps as one with two micro-batches.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from organza.core import distributed
+from organza.core.device import computing
+from organza.core.errors import UserError
+from organza.core.method import Batch, Phase, Stats
+from organza.training import ema
+from organza.training.monitor import Monitor
+from organza.training.settings import Training
+from organza.training.state import State
+
+Evaluate = Callable[[Path], Mapping[str, float]]
+ENORMOUS = 1e6  # no loss of a healthy training comes near it
+
+
+class Loader(Protocol):
+    """Where batches come from: a pure function of the position, so that there is nothing to resume."""
+
+    waited: float
+
+    def batch(self, seen: int, size: int) -> Batch:
+        """This process's share of the ``size`` images that follow the first ``seen``."""
+        ...
+
+
+def train(
+    state: State,
+    loader: Loader,
+    settings: Training,
+    dtype: torch.dtype,
+    monitor: Monitor,
+    config: Mapping[str, Any],
+    evaluate: Evaluate | None = None,
+) -> bool:
+    """Train until ``settings.kimg``, or until SIGINT or SIGTERM asks to stop; both end with a checkpoint.
+
+    Args:
+        state: what to train, fresh or loaded; it is changed in place.
+        loader: the data.
+        settings: resolved settings (`settings.resolve`).
+        dtype: format of activations.
+        monitor: where statistics, samples and checkpoints go.
+        config: written into every checkpoint.
+        evaluate: called with each new checkpoint; what it returns is logged.
+
+    Returns:
+        True when the training reached its end, False when it was asked to stop before.
+
+    Raises:
+        UserError: the training diverged, or a checkpoint could not be written.
+    """
+    assert settings.batch is not None and settings.ema_kimg is not None
+    device = next(iter(state.learners.values())).flat.device
+    end = round(settings.kimg * 1000)
+    sums: dict[str, Tensor] = {}
+    with computing(dtype), interruptible() as asked_to_stop:
+        if state.position.seen == 0:
+            monitor.sample(state)
+        while state.position.seen < end:
+            before, started = state.position, time.perf_counter()
+            schedule = state.method.schedule(before.seen)
+            size = schedule.batch or settings.batch
+            batch = loader.batch(before.seen, size)
+            for phase in state.method.phases:
+                if before.step % phase.every == 0:
+                    stats = advance(state, phase, batch, settings, schedule.rate)
+                    for name, value in stats.items():
+                        if value.numel() == 1:
+                            pair = torch.stack([value.reshape(()), torch.ones_like(value.reshape(()))])
+                            sums[name] = sums[name] + pair if name in sums else pair
+            keep = ema.decay(size, settings.ema_kimg, settings.ema_rampup, before.seen)
+            for name, average in state.ema.items():
+                ema.update(average, state.method.nets[name], keep)
+            seconds = before.seconds + time.perf_counter() - started
+            state.position = replace(before, seen=before.seen + size, step=before.step + 1, seconds=seconds)
+            monitor.step(state.position)
+
+            seen = state.position.seen
+            stopping = distributed.any_rank(asked_to_stop.is_set(), device)
+            last = stopping or seen >= end
+            if last or _passed(before.seen, seen, settings.tick_kimg):
+                means = {name: (pair[0] / pair[1]).item() for name, pair in sums.items()}
+                sums.clear()
+                _stop_if_diverged(state, means, monitor)
+                monitor.tick(state.position, means, loader.waited)
+            if last or _passed(before.seen, seen, settings.snapshot_kimg):
+                if not stopping:
+                    monitor.sample(state)
+                for net in state.method.nets.values():
+                    distributed.broadcast(list(net.buffers()))
+                saved = monitor.save(state, config)
+                if evaluate is not None and saved is not None:
+                    monitor.evaluated(state.position, evaluate(saved))
+                distributed.barrier()
+            if stopping:
+                return seen >= end
+    return True
+
+
+def advance(state: State, phase: Phase, batch: Batch, settings: Training, rate: float = 1.0) -> Stats:
+    """One optimizer step of one phase: freeze the others, accumulate micro-batches, average over processes, step.
+
+    Returns:
+        The phase's statistics, averaged over micro-batches and processes.
+    """
+    method = state.method
+    player, learner = method.players[phase.player], state.learners[phase.player]
+    for name, net in method.nets.items():
+        net.requires_grad_(name in player.nets)
+    learner.zero()
+    micro = settings.micro_batch or len(batch)
+    parts = [batch.part(i, i + micro) for i in range(0, len(batch), micro)]
+    totals: Stats = {}
+    for index, part in enumerate(parts):
+        rng = generator(batch.images.device, settings.seed, batch.seen, phase.name, distributed.rank() * len(parts) + index)
+        loss, stats = phase.loss(method.nets, part, rng)
+        (loss * (phase.gain / len(parts))).backward()  # type: ignore[no-untyped-call]
+        for name, value in stats.items():
+            value = value.detach().float() / len(parts)
+            totals[name] = totals[name] + value if name in totals else value
+    distributed.average([learner.flat, *totals.values()])
+    learner.step(rate)
+    if phase.after is not None:
+        with torch.no_grad():
+            phase.after(method.nets, totals)
+    return totals
+
+
+def generator(device: torch.device, seed: int, seen: int, phase: str, part: int) -> torch.Generator:
+    """The source of randomness of one micro-batch: a pure function of where it stands in the training."""
+    digest = hashlib.blake2b(f"{seed}/{seen}/{phase}/{part}".encode(), digest_size=8).digest()
+    number = int.from_bytes(digest, "little") >> 1
+    torch.manual_seed(number)  # for layers that draw without asking, such as dropout
+    return torch.Generator(device).manual_seed(number)
+
+
+@contextmanager
+def interruptible() -> Iterator[threading.Event]:
+    """An event that the first SIGINT or SIGTERM sets; a second one acts at once."""
+    asked = threading.Event()
+    signals = [signal.SIGINT, signal.SIGTERM]
+    if threading.current_thread() is not threading.main_thread():
+        yield asked
+        return
+    former = {number: signal.getsignal(number) for number in signals}
+
+    def ask(number: int, frame: object) -> None:
+        asked.set()
+        signal.signal(number, former[signal.Signals(number)])
+
+    for number in signals:
+        signal.signal(number, ask)
+    try:
+        yield asked
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)
+
+
+def _passed(before: int, now: int, kimg: float) -> bool:
+    return int(before / (kimg * 1000)) < int(now / (kimg * 1000))
+
+
+def _stop_if_diverged(state: State, means: Mapping[str, float], monitor: Monitor) -> None:
+    odd = [f"{name} = {value:.3g}" for name, value in means.items() if not abs(value) < ENORMOUS]
+    if odd or not state.finite():
+        raise UserError(
+            f"the training diverged at {state.position.seen / 1000:.1f} kimg ({odd[0] if odd else 'a weight is not finite'})",
+            where=monitor.folder,
+            hint=f"the last good checkpoint is {monitor.last_checkpoint() or 'none'}; try a lower --lr, a larger --batch "
+            "or --precision float32",
+        )

@@ -1,0 +1,75 @@
+"""Optimizers made from players, with the correction for lazy regularisation, and gradients in one flat buffer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from organza.core.method import Method, Phase
+
+
+@dataclass(frozen=True)
+class Learner:
+    """A player ready to learn: its parameters, their gradients as views of ``flat``, and its optimizer."""
+
+    parameters: list[nn.Parameter]
+    flat: Tensor
+    adam: torch.optim.Adam
+    rate: float
+
+    def zero(self) -> None:
+        """Clear the gradients. They stay zero, not None, where a loss does not reach, so that all ranks agree."""
+        self.flat.zero_()
+        for parameter, grad in zip(self.parameters, self._views(), strict=True):
+            parameter.grad = grad
+
+    def step(self, rate: float) -> None:
+        """One step of Adam with the learning rate scaled by ``rate``."""
+        for group in self.adam.param_groups:
+            group["lr"] = self.rate * rate
+        self.adam.step()
+
+    def _views(self) -> list[Tensor]:
+        parts = self.flat.split([p.numel() for p in self.parameters])
+        return [part.view(p.shape) for part, p in zip(parts, self.parameters, strict=True)]
+
+
+def lazy_ratio(phases: tuple[Phase, ...], player: str) -> float:
+    """By how much to slow Adam of a player whose regulariser takes steps of its own (StyleGAN2, appendix B).
+
+    With a main phase at every step and a regulariser at every k-th, ``c = k / (k + 1)``: the rate is multiplied by c
+    and both betas are raised to c. A phase is lazy when its gain makes up for its rarity.
+
+    Example:
+        >>> def loss(nets, batch, rng): ...
+        >>> lazy_ratio((Phase("D", "D", loss), Phase("R1", "D", loss, every=16, gain=16)), "D") == 16 / 17
+        True
+        >>> lazy_ratio((Phase("G", "G", loss, every=5),), "G")
+        1.0
+    """
+    mine = [p for p in phases if p.player == player]
+    often = min(p.every for p in mine)
+    extra = sum(often / p.every for p in mine if p.every > often and p.gain == p.every)
+    return 1 / (1 + extra)
+
+
+def build(method: Method) -> Mapping[str, Learner]:
+    """A `Learner` for each player of ``method``, on the device where its networks are."""
+    learners = {}
+    for name, player in method.players.items():
+        parameters = [p for net in player.nets for p in method.nets[net].parameters()]
+        ratio = lazy_ratio(method.phases, name)
+        adam = player.optimizer
+        optimizer = torch.optim.Adam(
+            parameters,
+            lr=adam.lr * ratio,
+            betas=(adam.betas[0] ** ratio, adam.betas[1] ** ratio),
+            eps=adam.eps,
+            fused=True,
+        )
+        flat = torch.zeros(sum(p.numel() for p in parameters), device=parameters[0].device)
+        learners[name] = Learner(parameters, flat, optimizer, adam.lr * ratio)
+    return learners

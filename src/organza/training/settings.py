@@ -1,0 +1,67 @@
+"""How long, how large, how often: everything about a training that is not the method or the data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from organza.core.device import Precision
+from organza.core.errors import UserError
+from organza.core.method import DataSpec
+
+
+@dataclass(frozen=True)
+class Training:
+    """Settings of a training run. Lengths are counted in thousands of real images shown (kimg)."""
+
+    kimg: float = 25000.0
+    """Length of the training in thousands of images."""
+    batch: int | None = None
+    """Images per step over all processes. None: by resolution, as in StyleGAN2-ADA's auto settings."""
+    micro_batch: int | None = None
+    """Images per forward pass and process; smaller saves memory. None: all of a process's share at once."""
+    ema_kimg: float | None = None
+    """Half-life of the averaged weights in kimg. None: batch * 10 / 32."""
+    ema_rampup: float | None = 0.05
+    """The half-life is at most this share of the images seen so far. None: no ramp-up."""
+    seed: int = 0
+    """Seed of everything random."""
+    precision: Precision = "auto"
+    """Activations: float32, bf16, or auto (bf16 where the processor multiplies it natively)."""
+    tick_kimg: float = 1.0
+    """Statistics are logged this often."""
+    snapshot_kimg: float = 10.0
+    """A sample grid and a checkpoint are written this often."""
+    keep: int = 3
+    """Checkpoints to keep; 0 keeps all."""
+    grid: str = "8x6"
+    """Columns x rows of the sample grid."""
+
+
+def auto_batch(spec: DataSpec, world: int) -> int:
+    """StyleGAN2-ADA's batch by resolution: 32 for each process up to 64 in all, fewer above 128 pixels.
+
+    Example:
+        >>> [auto_batch(DataSpec((r, r)), 1) for r in (32, 256, 1024)]
+        [32, 16, 4]
+    """
+    return max(min(world * min(4096 // max(spec.resolution), 32), 64), world)
+
+
+def resolve(settings: Training, spec: DataSpec, world: int) -> Training:
+    """Fill in what depends on the data and the number of processes.
+
+    Raises:
+        UserError: a batch that the processes or micro-batches can't share equally, or a length that is not positive.
+    """
+    batch = settings.batch or auto_batch(spec, world)
+    if batch < 1 or batch % world:
+        raise UserError(f"--batch {batch} can't be shared by {world} processes", hint=f"take a multiple of {world}")
+    share = batch // world
+    micro = min(settings.micro_batch or share, share)
+    if micro < 1 or share % micro:
+        raise UserError(f"--micro-batch {micro} does not divide the {share} images of each process")
+    for name in ("kimg", "tick_kimg", "snapshot_kimg"):
+        if not getattr(settings, name) > 0:
+            raise UserError(f"--{name.replace('_', '-')} must be above 0")
+    ema = batch * 10 / 32 if settings.ema_kimg is None else settings.ema_kimg
+    return replace(settings, batch=batch, micro_batch=micro, ema_kimg=ema)
