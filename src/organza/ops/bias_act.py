@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from organza.ops.twins import reference
+from organza.ops.twins import apply, reference
 
 
 @dataclass(frozen=True)
@@ -84,8 +84,7 @@ def bias_act(
         return _reference(x, b, spec, alpha, gain, clamp, scale, noise)
     if slope == 1 and gain == 1 and clamp is None and scale is None and noise is None:
         return x if b is None else x + _channels(b.to(x.dtype), x)
-    out: Tensor = _Tail.apply(x, b, scale, noise, slope, gain, clamp)
-    return out
+    return apply(_Tail, x, b, scale, noise, slope, gain, clamp)
 
 
 def _channels(v: Tensor, x: Tensor) -> Tensor:
@@ -163,7 +162,7 @@ class _Tail(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         y, x, scale = ctx.saved_tensors
-        g = grad if y is None else _Slope.apply(grad, y, ctx.slope, ctx.clamp)
+        g = grad if y is None else apply(_Slope, grad, y, ctx.slope, ctx.clamp)
         dx = db = dscale = dnoise = None
         if ctx.needs_input_grad[0]:
             dx = g * ctx.gain if scale is None else g * _channels((scale * ctx.gain).to(g.dtype), g)
@@ -201,4 +200,4 @@ class _Slope(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         (y,) = ctx.saved_tensors
-        return _Slope.apply(grad, y, ctx.slope, ctx.clamp), None, None, None
+        return apply(_Slope, grad, y, ctx.slope, ctx.clamp), None, None, None

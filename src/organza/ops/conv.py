@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from organza.ops.twins import reference
+from organza.ops.twins import apply, reference
 from organza.ops.upfirdn2d import upfirdn2d
 
 Size = tuple[int, int]
@@ -30,8 +30,7 @@ def conv2d(x: Tensor, w: Tensor, stride: int = 1, padding: int = 0) -> Tensor:
     w = w.to(x.dtype)
     if reference():
         return F.conv2d(x, w, stride=stride, padding=padding)
-    out: Tensor = _Forward.apply(x, w, stride, padding)
-    return out
+    return apply(_Forward, x, w, stride, padding)
 
 
 def conv_transpose2d(x: Tensor, w: Tensor, stride: int = 1, padding: int = 0) -> Tensor:
@@ -45,8 +44,7 @@ def conv_transpose2d(x: Tensor, w: Tensor, stride: int = 1, padding: int = 0) ->
     if reference():
         return F.conv_transpose2d(x, w, stride=stride, padding=padding)
     h, v = ((n - 1) * stride - 2 * padding + k for n, k in zip(x.shape[2:], w.shape[2:], strict=True))
-    out: Tensor = _Transposed.apply(x, w, stride, padding, (h, v))
-    return out
+    return apply(_Transposed, x, w, stride, padding, (h, v))
 
 
 def conv2d_resample(
@@ -76,12 +74,11 @@ def conv2d_resample(
         return conv2d(x, w, padding=padding)
     f = torch.ones(1, 1, device=x.device) if f is None else f
     fh, fw = f.shape
-    left = right = top = bottom = padding
+    pad: tuple[int, ...] = (padding,) * 4
     if up > 1:
-        left, right, top, bottom = left + (fw + up - 1) // 2, right + (fw - up) // 2, top + (fh + up - 1) // 2, bottom + (fh - up) // 2
+        pad = _add(pad, (fw + up - 1) // 2, (fw - up) // 2, (fh + up - 1) // 2, (fh - up) // 2)
     if down > 1:
-        left, right, top, bottom = left + (fw - down + 1) // 2, right + (fw - down) // 2, top + (fh - down + 1) // 2, bottom + (fh - down) // 2
-    pad = (left, right, top, bottom)
+        pad = _add(pad, (fw - down + 1) // 2, (fw - down) // 2, (fh - down + 1) // 2, (fh - down) // 2)
     k = w.shape[2]
     if reference() or (up > 1 and down > 1):
         if up > 1:
@@ -96,8 +93,12 @@ def conv2d_resample(
     if k == 1:
         return upfirdn2d(conv2d(x, w), f, up=up, padding=pad, gain=up * up)
     x = conv_transpose2d(x, w.transpose(0, 1), stride=up)
-    pad = (left - (k - 1), right - (k - up), top - (k - 1), bottom - (k - up))
+    pad = _add(pad, 1 - k, up - k, 1 - k, up - k)
     return upfirdn2d(x, f, padding=pad, gain=up * up)
+
+
+def _add(padding: tuple[int, ...], *more: int) -> tuple[int, ...]:
+    return tuple(a + b for a, b in zip(padding, more, strict=True))
 
 
 class _Forward(torch.autograd.Function):
@@ -114,8 +115,8 @@ class _Forward(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, w = ctx.saved_tensors
-        dx = _Transposed.apply(grad, w, ctx.stride, ctx.padding, tuple(ctx.x)) if ctx.needs_input_grad[0] else None
-        dw = _Weight.apply(x, grad, ctx.stride, ctx.padding, tuple(ctx.w)) if ctx.needs_input_grad[1] else None
+        dx = apply(_Transposed, grad, w, ctx.stride, ctx.padding, tuple(ctx.x)) if ctx.needs_input_grad[0] else None
+        dw = apply(_Weight, x, grad, ctx.stride, ctx.padding, tuple(ctx.w)) if ctx.needs_input_grad[1] else None
         return dx, dw, None, None
 
 
@@ -136,8 +137,8 @@ class _Transposed(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         y, w = ctx.saved_tensors
-        dy = _Forward.apply(grad, w, ctx.stride, ctx.padding) if ctx.needs_input_grad[0] else None
-        dw = _Weight.apply(grad, y, ctx.stride, ctx.padding, tuple(ctx.w)) if ctx.needs_input_grad[1] else None
+        dy = apply(_Forward, grad, w, ctx.stride, ctx.padding) if ctx.needs_input_grad[0] else None
+        dw = apply(_Weight, grad, y, ctx.stride, ctx.padding, tuple(ctx.w)) if ctx.needs_input_grad[1] else None
         return dy, dw, None, None, None
 
 
@@ -159,6 +160,6 @@ class _Weight(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, y = ctx.saved_tensors
-        dx = _Transposed.apply(y, grad, ctx.stride, ctx.padding, tuple(ctx.x)) if ctx.needs_input_grad[0] else None
-        dy = _Forward.apply(x, grad, ctx.stride, ctx.padding) if ctx.needs_input_grad[1] else None
+        dx = apply(_Transposed, y, grad, ctx.stride, ctx.padding, tuple(ctx.x)) if ctx.needs_input_grad[0] else None
+        dy = apply(_Forward, x, grad, ctx.stride, ctx.padding) if ctx.needs_input_grad[1] else None
         return dx, dy, None, None, None

@@ -1,11 +1,14 @@
-"""Each op has two forms: a plain `reference` and a `fast` twin that must agree with it. Chosen here, for all of them."""
+"""Each op has two forms, a plain reference and a fast twin that must agree with it. They are chosen here, for all."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Literal
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
 
 Twin = Literal["fast", "reference"]
 
@@ -33,3 +36,9 @@ def using(twin: Twin) -> Iterator[None]:
         yield
     finally:
         _twin.reset(token)
+
+
+def apply(function: type[torch.autograd.Function], *args: Any) -> Tensor:
+    """``function.apply(*args)``, which PyTorch leaves without types."""
+    out: Tensor = function.apply(*args)  # type: ignore[no-untyped-call]
+    return out

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from organza.ops.twins import reference
+from organza.ops.twins import apply, reference
 
 Padding = int | Sequence[int]
 
@@ -71,8 +71,7 @@ def upfirdn2d(
     pad = _four(padding)
     if reference():
         return _reference(x, f, up, down, pad, flip_filter, gain)
-    out: Tensor = _Upfirdn.apply(x, f.detach(), up, down, pad, flip_filter, gain)
-    return out
+    return apply(_Upfirdn, x, f.detach(), up, down, pad, flip_filter, gain)
 
 
 def filter2d(x: Tensor, f: Tensor, padding: Padding = 0, gain: float = 1.0) -> Tensor:
@@ -156,7 +155,7 @@ class _Upfirdn(torch.autograd.Function):
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        x, f, ctx.up, ctx.down, (left, right, top, bottom), ctx.flip, ctx.gain = inputs
+        x, f, ctx.up, ctx.down, (left, _, top, _), ctx.flip, ctx.gain = inputs
         ctx.save_for_backward(f)
         (h, w), (oh, ow), (fh, fw) = x.shape[2:], output.shape[2:], f.shape
         ctx.pad = (
@@ -169,5 +168,5 @@ class _Upfirdn(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         (f,) = ctx.saved_tensors
-        dx = _Upfirdn.apply(grad, f, ctx.down, ctx.up, ctx.pad, not ctx.flip, ctx.gain)
+        dx = apply(_Upfirdn, grad, f, ctx.down, ctx.up, ctx.pad, not ctx.flip, ctx.gain)
         return dx, None, None, None, None, None, None

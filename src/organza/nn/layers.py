@@ -1,0 +1,119 @@
+"""Layers with equalised learning rates (Karras et al. 2018, arXiv 1710.10196, section 4.1).
+
+Weights are stored with unit variance and scaled by He's constant at each use, so that Adam moves all layers alike.
+Weights are float32; activations come in any format and keep it.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from organza.ops import ACTIVATIONS, bias_act, conv2d_resample
+
+
+class EqualLinear(nn.Module):
+    """A fully connected layer ``[N, inputs] -> [N, outputs]``.
+
+    Args:
+        inputs: features in.
+        outputs: features out.
+        act: a name in `organza.ops.ACTIVATIONS`.
+        bias_init: initial value of every bias.
+        lr_multiplier: factor on the effective learning rate.
+
+    Example:
+        >>> EqualLinear(4, 2)(torch.zeros(3, 4)).shape
+        torch.Size([3, 2])
+    """
+
+    def __init__(
+        self, inputs: int, outputs: int, act: str = "linear", bias_init: float = 0.0, lr_multiplier: float = 1.0
+    ) -> None:
+        super().__init__()
+        self.act = act
+        self.weight = nn.Parameter(torch.randn(outputs, inputs) / lr_multiplier)
+        self.bias = nn.Parameter(torch.full((outputs,), bias_init / lr_multiplier))
+        self.weight_gain = lr_multiplier / inputs**0.5
+        self.bias_gain = lr_multiplier
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``[N, inputs] -> [N, outputs]``."""
+        bias = self.bias * self.bias_gain if self.bias_gain != 1 else self.bias
+        return bias_act(x @ (self.weight * self.weight_gain).t(), bias, self.act)
+
+
+class EqualConv2d(nn.Module):
+    """A convolution that may enlarge or shrink, with its activation.
+
+    Args:
+        inputs: channels in.
+        outputs: channels out.
+        kernel: its side.
+        act: a name in `organza.ops.ACTIVATIONS`.
+        bias: whether a bias is added.
+        up: enlargement, see `organza.ops.conv2d_resample`.
+        down: reduction.
+        clamp: limit on activations.
+
+    Example:
+        >>> EqualConv2d(4, 2, 3)(torch.zeros(3, 4, 8, 8)).shape
+        torch.Size([3, 2, 8, 8])
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        kernel: int,
+        act: str = "linear",
+        bias: bool = True,
+        up: int = 1,
+        down: int = 1,
+        clamp: float | None = None,
+    ) -> None:
+        super().__init__()
+        self.act, self.up, self.down, self.clamp = act, up, down, clamp
+        self.weight = nn.Parameter(conv_weight(outputs, inputs, kernel))
+        self.bias = nn.Parameter(torch.zeros(outputs)) if bias else None
+        self.weight_gain = (inputs * kernel**2) ** -0.5
+
+    def forward(self, x: Tensor, resample_filter: Tensor | None = None, gain: float = 1.0) -> Tensor:
+        """``[N, inputs, H, W] -> [N, outputs, H * up // down, W * up // down]``; ``gain`` scales result and clamp."""
+        padding = self.weight.shape[2] // 2
+        x = conv2d_resample(x, self.weight * self.weight_gain, resample_filter, self.up, self.down, padding)
+        clamp = None if self.clamp is None else self.clamp * gain
+        return bias_act(x, self.bias, self.act, gain=ACTIVATIONS[self.act].gain * gain, clamp=clamp)
+
+
+def conv_weight(outputs: int, inputs: int, kernel: int) -> Tensor:
+    """A standard normal kernel ``[outputs, inputs, kernel, kernel]``, laid out channels last for fast convolutions.
+
+    Example:
+        >>> conv_weight(4, 2, 3).is_contiguous(memory_format=torch.channels_last)
+        True
+    """
+    return torch.randn(outputs, inputs, kernel, kernel).to(memory_format=torch.channels_last)
+
+
+def minibatch_stddev(x: Tensor, group: int, eps: float = 1e-8) -> Tensor:
+    """Append a channel with the mean standard deviation over groups of samples (Karras et al. 2018, section 3).
+
+    Args:
+        x: ``[N, C, H, W]``. Sample ``i`` is in a group with ``i + N / g``, ``i + 2 N / g`` ...
+        group: largest group size ``g``; the greatest divisor of N up to it is used.
+        eps: added to the variance.
+
+    Returns:
+        ``[N, C + 1, H, W]``.
+
+    Example:
+        >>> minibatch_stddev(torch.zeros(6, 2, 4, 4), group=4).shape
+        torch.Size([6, 3, 4, 4])
+    """
+    n, _, h, w = x.shape
+    size = next(g for g in range(min(group, n), 0, -1) if n % g == 0)
+    y = x.reshape(size, n // size, *x.shape[1:])
+    y = (y - y.mean(0)).square().mean(0)
+    y = (y + eps).sqrt().mean((1, 2, 3))
+    return torch.cat([x, y.repeat(size)[:, None, None, None].expand(n, 1, h, w)], 1)
