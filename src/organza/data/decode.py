@@ -16,7 +16,7 @@ from organza.data.source import BadPicture
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "MPO", "PPM")
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 MAX_PIXELS = 1 << 26
 """More than 8192x8192 would take more than 256 MB once decoded: refused before decoding."""
 

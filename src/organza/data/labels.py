@@ -32,6 +32,9 @@ class Labels:
 
     values: NDArray[np.int64] | NDArray[np.float32]
     names: tuple[str, ...] = ()
+    missing: frozenset[int] = frozenset()
+    """Places whose picture has no label; an error only if that picture is used."""
+    where: str = ""
 
     @property
     def dim(self) -> int:
@@ -44,6 +47,19 @@ class Labels:
         if self.values.ndim == 2:
             return int(self.values.shape[1])
         return max(len(self.names), int(self.values.max(initial=-1)) + 1)
+
+
+def take(labels: Labels, rows: Sequence[int], entries: Sequence[Entry]) -> Labels:
+    """The labels of the pictures that are used.
+
+    Raises:
+        UserError: one of them has none.
+    """
+    missing = [entries[row].name for row in rows if row in labels.missing]
+    if missing:
+        what = f"{len(missing)} of {len(rows)} pictures have no label (first: {missing[0]})"
+        raise UserError(what, where=labels.where, hint="add them, or leave out --labels")
+    return Labels(labels.values[np.asarray(rows, np.int64)], labels.names)
 
 
 def find_labels(source: Source, entries: Sequence[Entry], wish: str) -> Labels | None:
@@ -99,13 +115,16 @@ def _from_json(raw: bytes, entries: Sequence[Entry], where: str) -> Labels | Non
     ):
         raise UserError('"labels" is not a list of [name, label]', where=where)
     known = {name.replace("\\", "/"): label for name, label in pairs}
-    missing = [e.name for e in entries if e.name not in known]
-    if missing:
-        raise UserError(f"{len(missing)} of {len(entries)} pictures have no label (first: {missing[0]})", where=where)
-    return _checked([(e.name, known[e.name]) for e in entries], where)
+    missing = frozenset(i for i, entry in enumerate(entries) if entry.name not in known)
+    labelled = [(e.name, known[e.name]) for e in entries if e.name in known]
+    if not labelled:
+        raise UserError("it labels none of the pictures", where=where, hint="names must be paths inside the data set")
+    filler = labelled[0][1]
+    values = _checked([(e.name, known.get(e.name, filler)) for e in entries], where)
+    return Labels(values, missing=missing, where=where)
 
 
-def _checked(pairs: list[tuple[str, Any]], where: str) -> Labels:
+def _checked(pairs: list[tuple[str, Any]], where: str) -> NDArray[np.int64] | NDArray[np.float32]:
     """All classes, or all vectors of one length with finite numbers."""
     is_vector = bool(pairs) and isinstance(pairs[0][1], list)
     for name, label in pairs:
@@ -124,7 +143,7 @@ def _checked(pairs: list[tuple[str, Any]], where: str) -> Labels:
         if not is_vector and label >= 1 << 20:
             raise UserError(f"the class of {name} is {label}, beyond a million", where=where)
     values = [label for _, label in pairs]
-    return Labels(np.array(values, np.float32) if is_vector else np.array(values, np.int64))
+    return np.array(values, np.float32) if is_vector else np.array(values, np.int64)
 
 
 def _shape(label: Any) -> str:

@@ -117,7 +117,7 @@ class Loader:
         found = np.empty_like(positions)
         for epoch in np.unique(epochs).tolist():
             if epoch not in self._orders:
-                if len(self._orders) > 3:
+                if len(self._orders) > 1:
                     self._orders.pop(min(self._orders))
                 self._orders[epoch] = permutation(n, self.seed, epoch)
             here = epochs == epoch

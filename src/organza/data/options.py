@@ -15,13 +15,13 @@ class DataOptions:
     """How pictures are read, sized and labelled."""
 
     resolution: str | None = None
-    """Size of the pictures: "64", or "512x768" as height x width. Without it: the largest power of two that is at most
-    the median short side, between 4 and 1024."""
+    """Size of the pictures: "64", or "512x768" (height x width). Otherwise: the largest power of two that is at
+    above the median short side, between 4 and 1024."""
     channels: Literal["auto", "1", "3", "4"] = "auto"
     """1 grey, 3 RGB, 4 RGB with transparency. auto: 1 where every file is grey, otherwise 3, with white behind
     transparent parts."""
     fit: Fit = "center-crop"
-    """How pictures of another shape fit: cut off the sides, pad with black (transparent with 4 channels), or stretch."""
+    """How pictures of another shape fit: cut off the sides, pad with black (clear with 4 channels), or stretch."""
     filter: Filter = "lanczos"
     """Resize filter."""
     labels: str = "none"

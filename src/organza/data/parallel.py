@@ -15,9 +15,9 @@ import sys
 import warnings
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
-from pathlib import Path
+from contextlib import ExitStack, suppress
 from queue import Queue
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 if TYPE_CHECKING:
@@ -91,9 +91,11 @@ class _Worker(Generic[Item, Result]):
     """One interpreter at the other end of two pipes."""
 
     def __init__(self, job: Job[Item, Result]) -> None:
-        root = str(Path(__file__).parents[2])
-        code = f"import sys; sys.path.append({root!r}); from organza.data.parallel import serve; serve()"
-        self.process = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        code = f"import sys; sys.path[:] = {sys.path!r}; from organza.data.parallel import serve; serve()"
+        self.complaints = TemporaryFile()  # noqa: SIM115 (closed on exit)
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.complaints
+        )
         self.job = job
         self.started = False
 
@@ -103,12 +105,10 @@ class _Worker(Generic[Item, Result]):
     def __exit__(self, *_: object) -> None:
         self.process.terminate()
         self.process.wait()
-        for pipe in (self.process.stdin, self.process.stdout):
-            try:
+        for pipe in (self.process.stdin, self.process.stdout, self.complaints):
+            with suppress(OSError):  # what was still to be flushed has nowhere to go
                 if pipe:
                     pipe.close()
-            except OSError:  # what was still to be flushed has nowhere to go
-                pass
 
     def ask(self, chunk: Sequence[Item]) -> Result:
         """Send a chunk, wait for its result."""
@@ -123,7 +123,9 @@ class _Worker(Generic[Item, Result]):
             ok, result = pickle.load(self.process.stdout)
         except (EOFError, BrokenPipeError, pickle.UnpicklingError):
             code = self.process.wait()
-            raise ChildProcessError(f"a worker process died (exit status {code})") from None
+            self.complaints.seek(0)
+            last = self.complaints.read().decode(errors="replace").strip().rpartition("\n")[2]
+            raise ChildProcessError(f"a worker process died (exit status {code}) {last}".strip()) from None
         if not ok:
             raise result
         return result  # type: ignore[no-any-return]
@@ -140,11 +142,17 @@ def serve() -> None:
             job = pickle.load(questions)
             while True:
                 chunk = pickle.load(questions)
-                try:
-                    answer = (True, job(chunk))
-                except Exception as error:
-                    answer = (False, error)
-                pickle.dump(answer, answers, pickle.HIGHEST_PROTOCOL)
+                answers.write(_answer(job, chunk))
                 answers.flush()
         except (EOFError, BrokenPipeError):
             return
+
+
+def _answer(job: Job[Any, Any], chunk: Sequence[Any]) -> bytes:
+    try:
+        return pickle.dumps((True, job(chunk)), pickle.HIGHEST_PROTOCOL)
+    except Exception as error:
+        try:
+            return pickle.dumps((False, error), pickle.HIGHEST_PROTOCOL)
+        except Exception:  # an exception that holds what can't be pickled
+            return pickle.dumps((False, RuntimeError(repr(error))), pickle.HIGHEST_PROTOCOL)

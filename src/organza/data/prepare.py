@@ -15,9 +15,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import secrets
 import shutil
 import sys
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -26,9 +26,10 @@ from pathlib import Path
 import numpy as np
 
 from organza.core.errors import UserError
+from organza.core.files import fsync_dir, fsync_file
 from organza.data import parallel
 from organza.data.decode import NotAPicture, Target, decode, is_grey, open_picture, render
-from organza.data.labels import Labels, find_labels
+from organza.data.labels import Labels, find_labels, take
 from organza.data.options import DataOptions, default_resolution, parse_resolution
 from organza.data.source import BadPicture, Entry, Source
 
@@ -98,6 +99,8 @@ def prepare(
                 meta = _existing(folder)  # another process may have built it while we waited
                 if meta is None:
                     meta = _build(source, options, folder, progress, workers)
+        except ChildProcessError as error:
+            raise UserError(f"{error} while decoding", where=source.path, hint="it may be short of memory") from None
         except OSError as error:
             hint = "set ORGANZA_CACHE to a folder that can be written and has room"
             raise UserError(f"can't write the cache ({error.strerror or error})", where=root, hint=hint) from None
@@ -147,8 +150,10 @@ def _build(source: Source, options: DataOptions, folder: Path, progress: Progres
         if options.max_images < len(entries):
             keep = np.arange(options.max_images) * len(entries) // options.max_images
             entries = [everything[i] for i in keep]
+    labels = find_labels(source, everything, options.labels)  # before the long part: their errors are found at once
     target, guessed = _target(source, entries, options)
-    tmp = Path(tempfile.mkdtemp(prefix=f"{folder.name}.tmp-", dir=folder.parent))
+    tmp = folder.with_name(f"{folder.name}.tmp-{secrets.token_hex(4)}")
+    tmp.mkdir()
     try:
         try:
             outcome = _decode_all(source, entries, target, guessed, tmp, progress, workers)
@@ -159,16 +164,17 @@ def _build(source: Source, options: DataOptions, folder: Path, progress: Progres
         slots = [slot for slot, reason, _ in outcome if reason is None]
         if not slots:
             raise UserError("no usable pictures" + listed(skipped), where=source.path)
-        labels = find_labels(source, [entries[s] for s in slots], options.labels)
+        if labels is not None:
+            labels = take(labels, keep[slots].tolist(), everything)
         meta = _describe(source, target, labels, slots, len(entries), skipped)
         (tmp / "names.json").write_text(json.dumps([entries[s].name for s in slots]), "utf-8", "surrogatepass")
         if labels is not None:
             np.save(tmp / "labels.npy", labels.values)
         (tmp / "meta.json").write_text(json.dumps(asdict(meta)), "utf-8", "surrogatepass")
         for file in tmp.iterdir():
-            with open(file, "rb+") as opened:
-                os.fsync(opened.fileno())
+            fsync_file(file)
         os.rename(tmp, folder)
+        fsync_dir(folder.parent)
     finally:
         shutil.rmtree(tmp, ignore_errors=True)
     return meta
@@ -216,7 +222,7 @@ def _probe(source: Source, entries: Sequence[Entry]) -> Iterator[tuple[int, bool
         try:
             image = open_picture(source.read(entry))
             yield min(image.size), is_grey(image)
-        except BadPicture:
+        except BadPicture:  # noqa: PERF203
             pass
 
 
@@ -273,7 +279,7 @@ class DecodeInto:
                     image = open_picture(self.source.read(entry))
                     grey = is_grey(image)
                     pixels = render(decode(image), self.target)
-                except NotAPicture as error:
+                except NotAPicture as error:  # noqa: PERF203
                     done.append((slot, str(error) if entry.claimed else "", True))
                 except BadPicture as error:
                     done.append((slot, str(error), True))

@@ -123,8 +123,11 @@ def open_source(path: str | Path) -> Source:
         raise UserError(
             "there is no such file or folder", where=path, hint="--data takes a folder or a zip of pictures"
         )
-    with open(path, "rb") as file:
-        head = file.read(8)
+    try:
+        with open(path, "rb") as file:
+            head = file.read(8)
+    except OSError as error:
+        raise UserError(f"can't be opened ({error.strerror})", where=path) from None
     if not head:
         raise UserError("the file is empty (0 bytes)", where=path, hint="download it again")
     if found := IdxSource.recognise(path):

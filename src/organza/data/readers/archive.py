@@ -41,7 +41,10 @@ class ZipSource(Source):
 
     def _open(self) -> BinaryIO:
         if self._file is None:
-            self._file = open(self.path, "rb")
+            try:
+                self._file = open(self.path, "rb")  # noqa: SIM115 (held as long as the source lives)
+            except OSError as error:
+                raise UserError(f"can't be opened ({error.strerror})", where=self.path) from None
         return self._file
 
     def __del__(self) -> None:

@@ -25,7 +25,7 @@ IMAGES, LABELS = 0x803, 0x801
 
 
 class IdxSource(Source):
-    """Grey pictures of one idx file. 28x28 ones get a black border of 2, as NVIDIA's tool does: 32 is a power of two."""
+    """Grey pictures of one idx file. 28x28 ones get a black border to 32x32, a power of two, as NVIDIA's tool does."""
 
     kind = "MNIST idx"
 
