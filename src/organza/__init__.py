@@ -1,3 +1,64 @@
-"""Organza: train, run and explore generative adversarial networks."""
+"""Organza: train, run and explore generative adversarial networks.
+
+The public names below are imported on first use, so that `import organza` costs nothing.
+
+Example:
+    >>> import organza
+    >>> G = organza.load(tiny_run)
+    >>> G.kind, G.resolution
+    ('stylegan2', (16, 16))
+    >>> G.generate(seeds=[0, 1], psi=0.7).shape
+    (2, 16, 16, 3)
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from organza.apps.train import Outcome, dry_run, train
+    from organza.core.errors import UserError
+    from organza.data import DataOptions, Dataset, open_dataset
+    from organza.generator import Generator, load
+    from organza.presets import PRESETS, Preset, Run, preset
+
+_HOMES = {
+    "load": "generator",
+    "Generator": "generator",
+    "train": "apps.train",
+    "dry_run": "apps.train",
+    "Outcome": "apps.train",
+    "open_dataset": "data",
+    "Dataset": "data",
+    "DataOptions": "data",
+    "PRESETS": "presets",
+    "Preset": "presets",
+    "Run": "presets",
+    "preset": "presets",
+    "UserError": "core.errors",
+}
+
+__all__ = [
+    "PRESETS",
+    "DataOptions",
+    "Dataset",
+    "Generator",
+    "Outcome",
+    "Preset",
+    "Run",
+    "UserError",
+    "dry_run",
+    "load",
+    "open_dataset",
+    "preset",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'organza' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"organza.{_HOMES[name]}"), name)

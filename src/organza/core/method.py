@@ -182,6 +182,10 @@ class MethodConfig(Protocol):
         """The same settings with nothing left open, for pictures of ``spec`` and ``batch`` images a step."""
         ...
 
+    def toy(self) -> MethodConfig:
+        """The same method with tiny networks, which take a step in well under a second: for tests."""
+        ...
+
     def build(self, spec: DataSpec) -> Method:
         """The networks, freshly initialised from torch's default generator, and the phases. Needs resolved settings.
 

@@ -11,7 +11,7 @@ the non-saturating generator loss of its section 3.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -38,6 +38,10 @@ class DCGAN:
     def resolve(self, spec: DataSpec, batch: int) -> DCGAN:
         """Nothing depends on the data."""
         return self
+
+    def toy(self) -> DCGAN:
+        """Tiny networks, for tests."""
+        return replace(self, z_dim=8, width=4)
 
     def build(self, spec: DataSpec) -> Method:
         """The networks and their two phases."""

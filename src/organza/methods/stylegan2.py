@@ -113,6 +113,10 @@ class StyleGAN2:
             r1_gamma=auto(self.r1_gamma, 0.0002 * height * width / batch),
         )
 
+    def toy(self) -> StyleGAN2:
+        """Tiny networks, for tests."""
+        return replace(self, z_dim=8, w_dim=8, mapping_layers=2, channel_base=128, channel_max=8, mbstd_group=None)
+
     def build(self, spec: DataSpec) -> Method:
         """Networks with fresh random weights, and how they train. Call on a resolved configuration.
 

@@ -9,7 +9,7 @@ player learns both networks. Organza's networks are DCGAN's pyramids, and p(x|z)
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -35,6 +35,10 @@ class VAE:
     def resolve(self, spec: DataSpec, batch: int) -> VAE:
         """Nothing depends on the data."""
         return self
+
+    def toy(self) -> VAE:
+        """Tiny networks, for tests."""
+        return replace(self, z_dim=8, width=4)
 
     def build(self, spec: DataSpec) -> Method:
         """The networks and their one phase."""

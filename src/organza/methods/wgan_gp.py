@@ -11,7 +11,7 @@ normalisation takes its place. The networks are DCGAN's otherwise.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -42,6 +42,10 @@ class WGANGP:
     def resolve(self, spec: DataSpec, batch: int) -> WGANGP:
         """Nothing depends on the data."""
         return self
+
+    def toy(self) -> WGANGP:
+        """Tiny networks, for tests."""
+        return replace(self, z_dim=8, width=4)
 
     def build(self, spec: DataSpec) -> Method:
         """The networks and their two phases."""

@@ -33,8 +33,11 @@ class Learner:
         self.adam.step()
 
     def _views(self) -> list[Tensor]:
-        parts = self.flat.split([p.numel() for p in self.parameters])
-        return [part.view(p.shape) for part, p in zip(parts, self.parameters, strict=True)]
+        views, start = [], 0
+        for p in self.parameters:  # in the parameter's own memory layout, so that adding to them is a straight run
+            views.append(self.flat.as_strided(p.shape, p.stride(), start))
+            start += p.numel()
+        return views
 
 
 def lazy_ratio(phases: tuple[Phase, ...], player: str) -> float:
