@@ -12,6 +12,7 @@ PANELS = {
     "loss": ("loss/",),
     "discriminator's scores": ("scores/",),
     "regularisers": ("penalty/",),
+    "variety of samples": ("samples/",),
     "images per second": ("images_per_second",),
 }
 

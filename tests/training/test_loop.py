@@ -1,0 +1,165 @@
+"""The loop's promises: seeds, micro-batches, processes, divergence, what a run leaves behind."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+
+from organza import PRESETS, Run, UserError, train
+from organza.core.method import Batch, DataSpec
+from organza.training import ema, optimizers, settings
+from organza.training.checkpoint import newest_first
+from organza.training.loop import advance
+from organza.training.settings import Training
+from organza.training.state import State
+
+
+def toy(name: str) -> Run:
+    run = PRESETS[name].run
+    return replace(run, method=run.method.toy())
+
+
+def total(learner: optimizers.Learner) -> torch.Tensor:
+    return torch.stack([p.detach().double().sum() for p in learner.parameters])
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return load_file(next(newest_first(folder / "checkpoints")) / "nets.safetensors")
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_each_phase_moves_its_player_alone_and_reaches_every_weight(name: str) -> None:
+    spec = DataSpec((16, 16), 3, 0)
+    config = toy(name).method.resolve(spec, 4)
+    torch.manual_seed(0)
+    state = State.fresh(config.build(spec), torch.device("cpu"))
+    batch = Batch(torch.rand(4, 3, 16, 16) * 2 - 1, torch.zeros(4, 0))
+    reached = {n: torch.zeros_like(learner.flat) for n, learner in state.learners.items()}
+    for phase in state.method.phases:
+        before = {n: total(learner) for n, learner in state.learners.items()}
+        stats = advance(state, phase, batch, Training(micro_batch=4))
+        assert stats, f"{phase.name} reports nothing"
+        assert all(value.isfinite().all() for value in stats.values())
+        for player, learner in state.learners.items():
+            assert torch.equal(total(learner), before[player]) == (player != phase.player)
+        reached[phase.player] += state.learners[phase.player].flat.abs()
+    assert state.finite()
+    for player, learner in state.learners.items():
+        parts = reached[player].split([p.numel() for p in learner.parameters])
+        dead = [list(p.shape) for p, part in zip(learner.parameters, parts, strict=True) if not part.any()]
+        # A Wasserstein critic's last bias cancels out of its loss.
+        assert dead == ([[1]] if (name, player) == ("wgan-gp", "D") else []), player
+
+
+@pytest.mark.parametrize("name", ["stylegan2", "vae"])
+def test_the_seed_decides(name: str, faces: Path, tmp_path: Path) -> None:
+    options = {"kimg": 0.008, "batch": 4, "grid": "4x2"}
+    runs = [train(toy(name), faces, outdir=tmp_path / str(i), seed=s, **options) for i, s in enumerate([3, 3, 4])]
+    first, same, other = (weights(run.folder) for run in runs)
+    assert all(torch.equal(first[k], same[k]) for k in first)
+    assert not all(torch.equal(first[k], other[k]) for k in first)
+
+
+def test_two_processes_match_one_with_two_micro_batches(faces: Path, tmp_path: Path) -> None:
+    """Every phase of StyleGAN2, with labels, penalties and running means."""
+    script = tmp_path / "job.py"
+    script.write_text(
+        "import sys\n"
+        "from dataclasses import replace\n"
+        "from organza import PRESETS, train\n"
+        "if __name__ == '__main__':\n"
+        "    run = PRESETS['stylegan2'].run\n"
+        "    run = replace(run, method=replace(run.method.toy(), mbstd_group=2))\n"
+        "    train(run, sys.argv[1], outdir=sys.argv[2], kimg=0.032, batch=8, micro_batch=4, precision='float32',\n"
+        "          labels='auto', grid='4x2')\n"
+    )
+    alone = [sys.executable, str(script)]
+    pair = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script)]
+    found = []
+    for name, command in (("one", alone), ("two", pair)):
+        done = subprocess.run([*command, str(faces), str(tmp_path / name)], capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0, done.stderr
+        (folder,) = (tmp_path / name).iterdir()
+        found.append(weights(folder))
+    one, two = found
+    assert one.keys() == two.keys()
+    for key, tensor in one.items():
+        torch.testing.assert_close(tensor, two[key], rtol=1e-5, atol=2e-6, msg=lambda m, key=key: f"{key}: {m}")
+
+
+def test_divergence_stops_with_a_report(faces: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"the training diverged at .* kimg .*the last good checkpoint is none; try a lower --lr"):
+        train(toy("wgan-gp"), faces, outdir=tmp_path, kimg=0.2, batch=4, lr=1e9, tick_kimg=0.04, grid="4x2")
+
+
+def test_a_run_leaves_pictures_a_plot_and_a_log(faces: Path, tmp_path: Path) -> None:
+    run = train(toy("stylegan2"), faces, outdir=tmp_path, kimg=0.016, batch=4, grid="4x2", tick_kimg=0.004, snapshot_kimg=0.008)
+    assert sorted(p.name for p in (run.folder / "samples").iterdir()) == ["000000000.png", "000000008.png", "000000016.png"]
+    with Image.open(run.folder / "samples" / "000000016.png") as picture:
+        assert picture.size == (4 * 16 + 4 + 4 * 16, 2 * 16)
+        reals = np.asarray(picture)[:, -64:]
+    with Image.open(run.folder / "samples" / "000000000.png") as picture:
+        assert np.array_equal(np.asarray(picture)[:, -64:], reals)
+    with Image.open(run.folder / "plot.png") as picture:
+        assert picture.width == 900
+    records = [json.loads(line) for line in (run.folder / "log.jsonl").read_text().splitlines()]
+    ticks = [r for r in records if "seconds" in r]
+    assert [r["seen"] for r in ticks] == [4, 8, 12, 16]
+    assert {"loss/G", "loss/D", "wait_share", "sec_per_kimg", "memory_gb"} <= ticks[0].keys()
+    assert any((run.folder / "tensorboard").iterdir())
+
+
+def test_learning_rates_are_corrected_for_lazy_regularisation() -> None:
+    method = PRESETS["stylegan2"].run.method.toy().resolve(DataSpec((16, 16)), 4).build(DataSpec((16, 16)))
+    adam = {name: learner.adam.param_groups[0] for name, learner in optimizers.build(method).items()}
+    assert adam["D"]["lr"] == pytest.approx(0.0025 * 16 / 17)
+    assert adam["D"]["betas"][1] == pytest.approx(0.99 ** (16 / 17))
+    assert adam["G"]["lr"] == pytest.approx(0.0025 * 4 / 5)
+    assert adam["G"]["betas"][1] == pytest.approx(0.99 ** (4 / 5))
+
+
+def test_averages_follow_the_half_life() -> None:
+    net, average = torch.nn.Linear(1, 1), torch.nn.Linear(1, 1)
+    with torch.no_grad():
+        net.weight.fill_(1.0)
+        average.weight.fill_(0.0)
+    for step in range(10):
+        ema.update(average, net, ema.decay(100, half_life_kimg=1.0, rampup=None, seen=step * 100))
+    assert average.weight.item() == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(
+    ("changes", "world", "message"),
+    [
+        ({"batch": 5}, 2, r"--batch 5 can't be shared by 2 processes; take a multiple of 2"),
+        ({"batch": 12, "micro_batch": 5}, 1, r"--micro-batch 5 does not divide the 12 images"),
+        ({"kimg": 0.0}, 1, r"--kimg must be above 0"),
+        ({"snapshot_kimg": -1.0}, 1, r"--snapshot-kimg must be above 0"),
+    ],
+)
+def test_impossible_settings(changes: dict[str, float], world: int, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        settings.resolve(replace(Training(), **changes), DataSpec((64, 64)), world)
+
+
+@pytest.mark.parametrize(("size", "world", "batch"), [(32, 1, 32), (256, 1, 16), (1024, 1, 4), (256, 8, 64), (1024, 8, 32)])
+def test_automatic_batch_is_the_official_one(size: int, world: int, batch: int) -> None:
+    assert settings.auto_batch(DataSpec((size, size)), world) == batch
+
+
+def test_unknown_setting_and_preset(faces: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"no setting is called 'learning_rate'"):
+        train("dcgan", faces, outdir=tmp_path, learning_rate=1)
+    with pytest.raises(UserError, match=r"no preset is called 'stylegan'; did you mean stylegan2\?"):
+        train("stylegan", faces, outdir=tmp_path)
+    with pytest.raises(UserError, match=r"--grid '8' is not columns x rows; write 8x6"):
+        train(toy("dcgan"), faces, outdir=tmp_path, grid="8", batch=4)
