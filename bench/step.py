@@ -1,0 +1,115 @@
+"""Time of a StyleGAN2 training step, each phase weighted by how often it runs.
+
+    python bench/step.py                      # every mode and size, one line each
+    python bench/step.py fast-bf16 --base 4096 --max 256 --profile
+
+Modes: the fast ops in bf16 and in float32, and the plain reference ops in float32, laid out as PyTorch does by default
+and with the C library's own memory management, as a plain program would run them. Each mode runs in its own process;
+ratios compare modes of one invocation.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import statistics
+import subprocess
+import sys
+import time
+
+import torch
+
+from organza import ops
+from organza.core import device
+from organza.core.method import Batch, DataSpec
+from organza.methods import stylegan2
+from organza.training import optimizers
+
+MODES = ("fast-bf16", "fast-float32", "reference-float32")
+
+
+def measure(mode: str, arguments: argparse.Namespace) -> None:
+    twin, precision = mode.split("-")
+    if twin == "fast":
+        device.keep_freed_memory()
+    else:
+        stylegan2.to_compute = lambda x: x.contiguous()
+    size, n = arguments.resolution, arguments.batch
+    where = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    spec = DataSpec((size, size))
+    config = stylegan2.StyleGAN2(channel_base=arguments.base, channel_max=arguments.max)
+    torch.manual_seed(0)
+    method = config.resolve(spec, n).build(spec)
+    for net in method.nets.values():
+        net.to(where, memory_format=torch.channels_last if twin == "fast" else torch.contiguous_format)
+    learners = optimizers.build(method)
+    batch = Batch(torch.rand(n, 3, size, size, device=where) * 2 - 1, torch.zeros(n, 0, device=where))
+
+    def run(phase) -> float:
+        started = time.perf_counter()
+        player = method.players[phase.player]
+        for name, net in method.nets.items():
+            net.requires_grad_(name in player.nets)
+        learners[phase.player].zero()
+        loss, stats = phase.loss(method.nets, batch, torch.Generator(where).manual_seed(0))
+        (loss * phase.gain).backward()
+        learners[phase.player].step(1.0)
+        if phase.after is not None:
+            with torch.no_grad():
+                phase.after(method.nets, stats)
+        if where.type == "cuda":
+            torch.cuda.synchronize()
+        return time.perf_counter() - started
+
+    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+    with ops.using(twin), device.computing(dtype):
+        times: dict[str, list[float]] = {phase.name: [] for phase in method.phases}
+        for turn in range(arguments.turns + 1):
+            for phase in method.phases:
+                seconds = run(phase)
+                if turn:
+                    times[phase.name].append(seconds)
+        if arguments.profile:
+            with torch.profiler.profile() as profile:
+                for phase in method.phases:
+                    run(phase)
+            print(profile.key_averages().table(sort_by="self_cpu_time_total", row_limit=30, max_name_column_width=40))
+    per_image = {
+        kind: sum(pick(times[phase.name]) / phase.every for phase in method.phases) / n * 1000
+        for kind, pick in (("min", min), ("median", statistics.median))
+    }
+    phases = " ".join(f"{name} {min(values) / n * 1000:.0f}" for name, values in times.items())
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    print(
+        f"{mode} {size}x{size} batch {n} base {arguments.base} max {arguments.max}: "
+        f"{per_image['min']:.1f} ms/image (median {per_image['median']:.1f}); {phases} ms/image; peak {peak:.2f} GiB",
+        flush=True,
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("mode", nargs="?", choices=MODES)
+    parser.add_argument("--resolution", type=int, default=64)
+    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--base", type=int, default=16384)
+    parser.add_argument("--max", type=int, default=512)
+    parser.add_argument("--turns", type=int, default=2)
+    parser.add_argument("--profile", action="store_true")
+    arguments = parser.parse_args()
+    if arguments.mode:
+        measure(arguments.mode, arguments)
+        return
+    for base, most in ((4096, 256), (16384, 512)):
+        times = {}
+        for mode in MODES:
+            shape = ["--resolution", str(arguments.resolution), "--batch", str(arguments.batch)]
+            command = [sys.executable, __file__, mode, *shape, "--base", str(base), "--max", str(most)]
+            line = subprocess.run([*command, "--turns", str(arguments.turns)], check=True, capture_output=True, text=True)
+            print(line.stdout, end="", flush=True)
+            times[mode] = float(line.stdout.split(": ")[1].split(" ms")[0])
+        print(f"  ratios to {MODES[2]}: " + ", ".join(f"{mode} {times[MODES[2]] / times[mode]:.2f}x" for mode in MODES[:2]))
+
+
+if __name__ == "__main__":
+    main()
