@@ -101,8 +101,112 @@ def test_label_requests_that_can_not_be_met(tmp_path):
         opened(folder, "folders")
     with pytest.raises(UserError, match=r"there is no dataset\.json at its top; leave out --labels"):
         opened(folder, "dataset.json")
-    with pytest.raises(UserError, match=r"--labels: 'yes' is unknown; choose none, auto, folders or dataset\.json"):
+    with pytest.raises(UserError, match="--labels: 'yes' is unknown; choose none, own, auto, folders, dat"):
         opened(folder, "yes")
     write_folder(folder, {"x/1.png": encoded(noise(1)), "y/1.png": encoded(noise(1))})
     with pytest.raises(UserError, match=r"2 pictures lie beside the class folders \(000\.png\)"):
         opened(folder, "folders")
+
+
+CSV = b"file,hair,age\nfaces/000.png,red,3\nfaces/001.png,blue,4.5\n"
+
+
+@pytest.fixture
+def faces(tmp_path):
+    entries = {f"faces/{k}": v for k, v in pngs(2).items()} | {"list.csv": CSV}
+    return write_zip(tmp_path / "faces.zip", entries)
+
+
+def test_columns_of_a_table(faces):
+    hair = opened(faces, "list.csv:hair")
+    assert (hair.classes, hair.fetch([0, 1])[1].tolist()) == (("blue", "red"), [[0, 1], [1, 0]])
+    age = opened(faces, "list.csv:age")
+    assert (age.classes, age.fetch([0, 1])[1].tolist()) == (("age",), [[3], [4.5]])
+    both = opened(faces, "list.csv")
+    assert both.classes == ("hair=blue", "hair=red", "age")
+    assert both.fetch([0, 1])[1].tolist() == [[0, 1, 3], [1, 0, 4.5]]
+
+
+def test_a_table_beside_the_data_set(faces, tmp_path):
+    table = tmp_path / "other.tsv"
+    table.write_text("name\tkind\n000\tx\n001\ty\n")
+    assert opened(faces, f"{table}:kind").fetch([0, 1])[1].tolist() == [[1, 0], [0, 1]]
+    table.write_text("name\tkind\n000\ty\n001\tx\n")
+    assert opened(faces, f"{table}:kind").fetch([0, 1])[1].tolist() == [[0, 1], [1, 0]], "the cache notices"
+
+
+def test_celeba_attributes(tmp_path):
+    attributes = b"2\nSmiling Male Young\n000.png  1 -1 -1\n001.png -1 -1  1\n"
+    folder = write_folder(tmp_path / "a", pngs(2) | {"list_attr_celeba.txt": attributes})
+    data = opened(folder, "list_attr_celeba.txt:Young,Smiling")
+    assert (data.classes, data.fetch([0, 1])[1].tolist()) == (("Young", "Smiling"), [[0, 1], [1, 0]])
+    assert opened(folder, "list_attr_celeba.txt").spec.label_dim == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "table", "wish", "message"),
+    [
+        ("a.csv", b"file,x\n000.png,1\n001.png,2\n", "y", "a.csv: there is no column 'y'; it has: x"),
+        ("a.csv", b"file,x\n000.png,1\n", "x", "a.csv: 1 of 2 pictures have no label (first: 001.png)"),
+        ("a.csv", b"file,x\nzzz.png,1\n", "x", "a.csv: it names none of the pictures"),
+        ("a.csv", b"file,x\n000.png,1,7\n", "x", "a.csv: line 2 has 3 values for 2 columns"),
+        ("a.csv", b"file,x\n000.png,nan\n001.png,2\n", "x", "a.csv: x of 000.png is not finite"),
+        ("a.csv", b"hello", "x", "a.csv: not a table: its first line should name at least two columns"),
+        ("a.txt", b"2\nx y\n000.png 1\n", "x", "a.txt: line 3 has 1 values for 2 attributes"),
+        ("a.json", b"{", "x", "a.json: not valid JSON"),
+        ("a.json", b"[1]", "x", "a.json: not a table: give {name: value} or a list of objects"),
+        ("b.csv", b"", "x", "there is no a.csv in it; name a file in the data set or on disk"),
+    ],
+)
+def test_tables_that_can_not_be_used(tmp_path, name, table, wish, message):
+    folder = write_folder(tmp_path / "a", pngs(2) | {name: table})
+    with pytest.raises(UserError) as caught:
+        opened(folder, f"{name.replace('b.', 'a.')}:{wish}")
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("files", "wish"),
+    [
+        ({"000.txt": b"one\n", "001.txt": b"two\nlines"}, "auto"),
+        ({"captions.csv": b'file,mood,caption\n000.png,x,one\n001.png,y,"two\nlines"\n'}, "auto"),
+        ({"captions.json": b'{"000.png": "one", "001.png": ["two", "lines"]}'}, "auto"),
+        (
+            {"metadata.jsonl": b'{"id": "000.png", "text": "one"}\n{"id": "001.png", "text": "two\\nlines"}'},
+            "auto",
+        ),
+        ({"words.csv": b'file,mood\n000.png,one\n001.png,"two\nlines"\n'}, "words.csv:mood"),
+        ({"words.csv": b'file,mood\n000.png,one\n001.png,"two\nlines"\n'}, "words.csv"),
+    ],
+)
+def test_captions(tmp_path, files, wish):
+    entries = pngs(2) | files
+    for path in (write_folder(tmp_path / "a", entries), write_zip(tmp_path / "a.zip", entries)):
+        data = open_dataset(path, DataOptions(captions=wish))
+        assert data.captions == ["one", "two\nlines"]
+        assert open_dataset(path).captions is None
+
+
+def test_captions_that_are_not_there(tmp_path):
+    folder = write_folder(tmp_path / "a", pngs(1) | {"w.csv": b"file,x\n9.png,1\n"})
+    for wish, message in {
+        "auto": "there are no captions; looked for .txt files, captions.csv",
+        "txt": "no picture has a .txt file of its name beside it",
+        "w.csv:y": "there is no column 'y'; it has: x",
+        "w.csv:x": "it names none of the pictures",
+    }.items():
+        with pytest.raises(UserError) as caught:
+            open_dataset(folder, DataOptions(captions=wish))
+        assert message in str(caught.value)
+
+
+def test_labels_of_the_real_sets(shared):
+    hair = opened(shared / "anime_faces.zip", "captions.csv:hair", max_images=200)
+    assert hair.spec.label_dim > 3
+    smiling = opened(shared / "celeba_small.zip", "list_attr_celeba.txt:Smiling,Male", max_images=200)
+    assert smiling.classes == ("Smiling", "Male")
+    assert set(np.unique(smiling.fetch(range(200))[1])) == {0, 1}
+    emoji = open_dataset(shared / "emoji.zip", DataOptions(captions="captions.csv:name", max_images=50))
+    assert all(emoji.captions)
+    with_caption = open_dataset(shared / "anime_faces.zip", DataOptions(captions="auto", max_images=50))
+    assert "hair" in with_caption.captions[0]

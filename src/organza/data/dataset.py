@@ -99,6 +99,12 @@ class Dataset:
         names: list[str] = json.loads((self._folder / "names.json").read_text("utf-8", "surrogatepass"))
         return names
 
+    @cached_property
+    def captions(self) -> list[str] | None:
+        """Words about each picture (several captions: one a line), or None if `DataOptions.captions` asked for none."""
+        file = self._folder / "captions.json"
+        return json.loads(file.read_text("utf-8", "surrogatepass")) if file.exists() else None
+
     def fetch(self, indices: ArrayLike) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
         """Pictures and labels by number.
 

@@ -20,7 +20,7 @@ FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 MAX_PIXELS = 1 << 26
 """More than 8192x8192 would take more than 256 MB once decoded: refused before decoding."""
 
-Fit = Literal["center-crop", "pad", "stretch"]
+Fit = Literal["center-crop", "crop-wide", "pad", "stretch"]
 Filter = Literal["lanczos", "box"]
 _FILTERS = {"lanczos": Image.Resampling.LANCZOS, "box": Image.Resampling.BOX}
 _GREY = ("1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "I;16N", "F")
@@ -36,9 +36,9 @@ _TURNS = {
 
 
 class Target(NamedTuple):
-    """What every picture becomes: ``size`` is (height, width)."""
+    """What every picture becomes: ``size`` is (height, width); None leaves each its own."""
 
-    size: tuple[int, int]
+    size: tuple[int, int] | None
     channels: int
     fit: Fit = "center-crop"
     filter: Filter = "lanczos"
@@ -48,8 +48,11 @@ class NotAPicture(BadPicture):
     """The bytes are no picture format at all."""
 
 
-def open_picture(data: bytes | NDArray[np.uint8]) -> Image.Image:
+def open_picture(data: bytes | NDArray[np.uint8], target: Target | None = None) -> Image.Image:
     """A Pillow image with its header read and its size found sane; pixels are not decoded yet.
+
+    A JPEG more than eight times larger than ``target`` will be decoded at a fraction of its size, still at least four
+    times the target: several times faster, and not a grey level away from the whole.
 
     Raises:
         BadPicture: why it can't be used.
@@ -66,6 +69,9 @@ def open_picture(data: bytes | NDArray[np.uint8]) -> Image.Image:
         raise BadPicture(f"too many pixels (at most {MAX_PIXELS:,})") from None
     except Exception as error:  # Pillow's parsers raise whatever a damaged header provokes
         raise BadPicture(f"damaged header ({error})") from None
+    if image.format == "JPEG" and target is not None and target.size is not None:
+        side = 4 * max(target.size)
+        image.draft(None, (side, side))
     width, height = image.size
     if width * height > MAX_PIXELS:
         raise BadPicture(f"{width}x{height} pixels are too many (at most {MAX_PIXELS:,})")
@@ -147,16 +153,22 @@ def render(image: Image.Image, target: Target) -> NDArray[np.uint8]:
             white.alpha_composite(image.convert("RGBA"))
             image = white.convert("RGB") if image.mode == "RGBA" else white.getchannel(0)
         image = image.convert("L" if target.channels == 1 else "RGB")
-    return np.asarray(_fitted(image, target)).reshape(*target.size, target.channels)
+    if target.size is not None and target.size != (image.height, image.width):
+        image = _fitted(image, *target.size, target)
+    return np.asarray(image).reshape(image.height, image.width, target.channels)
 
 
-def _fitted(image: Image.Image, target: Target) -> Image.Image:
-    (height, width), (w, h) = target.size, image.size
-    if (w, h) == (width, height):
-        return image
+def _fitted(image: Image.Image, height: int, width: int, target: Target) -> Image.Image:
+    w, h = image.size
     how = _FILTERS[target.filter]
     if target.fit == "stretch":
         return image.resize((width, height), how)
+    if target.fit == "crop-wide":
+        low = min(height, max(1, round(width * 3 / 4)))
+        page = Image.new(image.mode, (width, height))
+        inner = _fitted(image, low, width, target._replace(fit="center-crop"))
+        page.paste(inner, (0, (height - low) // 2))
+        return page
     if target.fit == "center-crop":
         cw, ch = min(w, max(1, round(h * width / height))), min(h, max(1, round(w * height / width)))
         x, y = (w - cw) // 2, (h - ch) // 2

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from organza.data.source import Entry, Source
+from organza.data.source import suffix
+from organza.data.tables import by_entry, read_table
 
 JSON = "dataset.json"
 
@@ -35,6 +37,8 @@ class Labels:
     missing: frozenset[int] = frozenset()
     """Places whose picture has no label; an error only if that picture is used."""
     where: str = ""
+    least: int = 0
+    """Class labels have at least this length as vectors (a part of a set keeps the classes of the whole)."""
 
     @property
     def dim(self) -> int:
@@ -46,7 +50,7 @@ class Labels:
         """
         if self.values.ndim == 2:
             return int(self.values.shape[1])
-        return max(len(self.names), int(self.values.max(initial=-1)) + 1)
+        return max(self.least, len(self.names), int(self.values.max(initial=-1)) + 1)
 
 
 def take(labels: Labels, rows: Sequence[int], entries: Sequence[Entry]) -> Labels:
@@ -59,7 +63,7 @@ def take(labels: Labels, rows: Sequence[int], entries: Sequence[Entry]) -> Label
     if missing:
         what = f"{len(missing)} of {len(rows)} pictures have no label (first: {missing[0]})"
         raise UserError(what, where=labels.where, hint="add them, or leave out --labels")
-    return Labels(labels.values[np.asarray(rows, np.int64)], labels.names)
+    return Labels(labels.values[np.asarray(rows, np.int64)], labels.names, least=labels.dim)
 
 
 def find_labels(source: Source, entries: Sequence[Entry], wish: str) -> Labels | None:
@@ -70,9 +74,9 @@ def find_labels(source: Source, entries: Sequence[Entry], wish: str) -> Labels |
     """
     if wish == "none":
         return None
-    if wish not in ("auto", "folders", JSON):
-        raise UserError(f"{wish!r} is unknown", where="--labels", hint=f"choose none, auto, folders or {JSON}")
-    if wish in ("auto", JSON):
+    if wish not in ("auto", "own", "folders", JSON):
+        return _from_table(source, entries, wish)
+    if wish in ("auto", "own", JSON):
         raw = source.side(JSON)
         if raw is not None:
             return _from_json(raw, entries, f"{source.path}/{JSON}")
@@ -80,7 +84,9 @@ def find_labels(source: Source, entries: Sequence[Entry], wish: str) -> Labels |
             raise UserError(f"there is no {JSON} at its top", where=source.path, hint="leave out --labels")
         built_in = source.labels()
         if built_in is not None:
-            return Labels(built_in)
+            return built_in
+        if wish == "own":
+            return None
     return _from_folders(entries, source)
 
 
@@ -99,6 +105,53 @@ def _from_folders(entries: Sequence[Entry], source: Source) -> Labels:
     return Labels(np.array([index[f[shared]] for f in folders], np.int64), tuple(names))
 
 
+def _from_table(source: Source, entries: Sequence[Entry], wish: str) -> Labels:
+    """``FILE:COLUMN,COLUMN``: numbers as they are, words as one-hot; a single column of words gives classes."""
+    name, _, chosen = wish.partition(":")
+    if suffix(name) not in (".csv", ".tsv", ".txt", ".json", ".jsonl"):
+        hint = f"choose none, own, auto, folders, {JSON}, or FILE:COLUMN,COLUMN"
+        raise UserError(f"{wish!r} is unknown", where="--labels", hint=hint)
+    table = read_table(source, name)
+    columns = [c.strip() for c in chosen.split(",")] if chosen else list(table.columns)
+    for column in columns:
+        if column not in table.columns:
+            known = ", ".join(table.columns)
+            raise UserError(f"there is no column {column!r}", where=table.where, hint=f"it has: {known}")
+    found = by_entry(table.rows, entries)
+    missing = frozenset(i for i, row in enumerate(found) if row is None)
+    rows = [row for row in found if row is not None]
+    if not rows:
+        raise UserError("it names none of the pictures", where=table.where)
+    filled = [row or rows[0] for row in found]
+    parts, names = [], []
+    for column in columns:
+        at = table.columns.index(column)
+        words = [row[at] for row in filled]
+        numbers = _numbers(words)
+        if numbers is not None:
+            if not np.isfinite(numbers).all():
+                bad = entries[int(np.flatnonzero(~np.isfinite(numbers))[0])].name
+                raise UserError(f"{column} of {bad} is not finite", where=table.where)
+            parts.append(numbers[:, None])
+            names.append(column)
+            continue
+        kinds, classes = np.unique(words, return_inverse=True)
+        if len(kinds) > 10_000:
+            raise UserError(f"column {column!r} has {len(kinds)} different values", where=table.where)
+        if len(columns) == 1:
+            return Labels(classes.astype(np.int64), tuple(kinds.tolist()), missing, table.where)
+        parts.append(np.eye(len(kinds), dtype=np.float32)[classes])
+        names += [f"{column}={kind}" for kind in kinds.tolist()]
+    return Labels(np.concatenate(parts, 1), tuple(names), missing, table.where)
+
+
+def _numbers(words: list[str]) -> NDArray[np.float32] | None:
+    try:
+        return np.array([float(word) for word in words], np.float32)
+    except ValueError:
+        return None
+
+
 def _from_json(raw: bytes, entries: Sequence[Entry], where: str) -> Labels | None:
     """NVIDIA's file: ``{"labels": [[name, class or vector], ...]}``, or null for none."""
     try:
@@ -114,13 +167,13 @@ def _from_json(raw: bytes, entries: Sequence[Entry], where: str) -> Labels | Non
         isinstance(p, (list, tuple)) and len(p) == 2 and isinstance(p[0], str) for p in pairs
     ):
         raise UserError('"labels" is not a list of [name, label]', where=where)
-    known = {name.replace("\\", "/"): label for name, label in pairs}
-    missing = frozenset(i for i, entry in enumerate(entries) if entry.name not in known)
-    labelled = [(e.name, known[e.name]) for e in entries if e.name in known]
-    if not labelled:
+    found = by_entry(dict(pairs), entries)
+    missing = frozenset(i for i, label in enumerate(found) if label is None)
+    if len(missing) == len(entries):
         raise UserError("it labels none of the pictures", where=where, hint="names must be paths inside the data set")
-    filler = labelled[0][1]
-    values = _checked([(e.name, known.get(e.name, filler)) for e in entries], where)
+    filler = next(label for label in found if label is not None)
+    pairs = [(e.name, filler if label is None else label) for e, label in zip(entries, found, strict=True)]
+    values = _checked(pairs, where)
     return Labels(values, missing=missing, where=where)
 
 

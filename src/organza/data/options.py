@@ -15,18 +15,21 @@ class DataOptions:
     """How pictures are read, sized and labelled."""
 
     resolution: str | None = None
-    """Size of the pictures: "64", or "512x768" (height x width). Otherwise: the largest power of two that is at
-    above the median short side, between 4 and 1024."""
+    """Size of the pictures: "64", or "512x768" (height x width). Otherwise: the largest power of two not above
+    the median short side, between 4 and 1024."""
     channels: Literal["auto", "1", "3", "4"] = "auto"
     """1 grey, 3 RGB, 4 RGB with transparency. auto: 1 where every file is grey, otherwise 3, with white behind
     transparent parts."""
     fit: Fit = "center-crop"
-    """How pictures of another shape fit: cut off the sides, pad with black (clear with 4 channels), or stretch."""
+    """How pictures of another shape fit: cut off the sides; cut to 4:3 with black bars above and below (LSUN cars); pad
+    with black (clear with 4 channels); or stretch."""
     filter: Filter = "lanczos"
     """Resize filter."""
     labels: str = "none"
-    """none, dataset.json, folders (one class for each sub-folder), or auto (what is there: dataset.json, the format's
-    own labels, sub-folders)."""
+    """none; dataset.json; folders (one class for each sub-folder); own (dataset.json or the format's own labels, if
+    any); auto (own, else folders); or a table as FILE:COLUMN,COLUMN, for example list_attr_celeba.txt:Smiling,Male."""
+    captions: str = "none"
+    """none; txt (beside each picture); a table as FILE:COLUMN; or auto."""
     mirror: bool = False
     """Show each picture mirrored half of the time."""
     strict: bool = False

@@ -4,6 +4,7 @@
 <cache>/<name>-<key>/  images.u8    uint8 [slots, H, W, C], memory-mapped later
                        labels.npy   int64 [N] classes or float32 [N, D], if labelled
                        meta.json    everything else; `slots` says where the pictures are if some were bad
+                       captions.json, if asked for
                        names.json   where each picture came from
 ```
 The key holds the content's fingerprint and all options that change pixels, so a stale cache can't be found. A cache is
@@ -20,8 +21,9 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -29,11 +31,15 @@ from organza.core.errors import UserError
 from organza.core.files import fsync_dir, fsync_file
 from organza.data import parallel
 from organza.data.decode import NotAPicture, Target, decode, is_grey, open_picture, render
-from organza.data.labels import Labels, find_labels, take
-from organza.data.options import DataOptions, default_resolution, parse_resolution
+from organza.data.plan import Coloured, Plan, make_plan, pixels_in
 from organza.data.source import BadPicture, Entry, Source
+from organza.data.tables import table_stamp
 
-FORMAT = 1
+if TYPE_CHECKING:
+    from organza.data.labels import Labels
+    from organza.data.options import DataOptions
+
+FORMAT = 2
 """Raise it when decoding or the layout changes: older caches are then built anew."""
 
 Progress = Callable[[int, int], None]
@@ -72,6 +78,7 @@ def cache_root() -> Path:
 def content_key(source: Source, options: DataOptions) -> str:
     """What the cache is found by: 20 hexadecimal digits."""
     said = {k: v for k, v in asdict(options).items() if k not in ("mirror", "strict")}
+    said["tables"] = [table_stamp(source, wish) for wish in (options.labels, options.captions)]
     text = json.dumps([FORMAT, source.kind, source.fingerprint(), said], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:20]
 
@@ -138,39 +145,28 @@ def _build(source: Source, options: DataOptions, folder: Path, progress: Progres
         shutil.rmtree(left, ignore_errors=True)  # of a killed builder: we hold the lock, so nobody is writing
     if folder.exists():
         shutil.rmtree(folder)
-    everything = source.entries()
-    if not everything:
-        raise UserError(
-            "no pictures found", where=source.path, hint="give a folder or a zip of PNG, JPEG or WebP files"
-        )
-    entries, keep = everything, np.arange(len(everything))
-    if options.max_images is not None:
-        if options.max_images < 1:
-            raise UserError("at least one picture is needed", where="--max-images")
-        if options.max_images < len(entries):
-            keep = np.arange(options.max_images) * len(entries) // options.max_images
-            entries = [everything[i] for i in keep]
-    labels = find_labels(source, everything, options.labels)  # before the long part: their errors are found at once
-    target, guessed = _target(source, entries, options)
+    plan = make_plan(source, options)
     tmp = folder.with_name(f"{folder.name}.tmp-{secrets.token_hex(4)}")
     tmp.mkdir()
     try:
         try:
-            outcome = _decode_all(source, entries, target, guessed, tmp, progress, workers)
-        except _Coloured:
-            target = target._replace(channels=3)
-            outcome = _decode_all(source, entries, target, False, tmp, progress, workers)
+            outcome = _decode_all(plan, tmp, progress, workers)
+        except Coloured:
+            plan = replace(plan, target=plan.target._replace(channels=3), guessed=False)
+            outcome = _decode_all(plan, tmp, progress, workers)
+        entries = plan.entries
         skipped = tuple((entries[slot].name, reason) for slot, reason, _ in outcome if reason)
         slots = [slot for slot, reason, _ in outcome if reason is None]
         if not slots:
             raise UserError("no usable pictures" + listed(skipped), where=source.path)
-        if labels is not None:
-            labels = take(labels, keep[slots].tolist(), everything)
-        meta = _describe(source, target, labels, slots, len(entries), skipped)
-        (tmp / "names.json").write_text(json.dumps([entries[s].name for s in slots]), "utf-8", "surrogatepass")
+        labels, captions = plan.labels_of(slots), plan.captions_of(slots)
+        meta = _describe(plan, labels, slots, skipped)
+        _write_json(tmp / "names.json", [entries[s].name for s in slots])
+        if captions is not None:
+            _write_json(tmp / "captions.json", captions)
         if labels is not None:
             np.save(tmp / "labels.npy", labels.values)
-        (tmp / "meta.json").write_text(json.dumps(asdict(meta)), "utf-8", "surrogatepass")
+        _write_json(tmp / "meta.json", asdict(meta))
         for file in tmp.iterdir():
             fsync_file(file)
         os.rename(tmp, folder)
@@ -180,81 +176,43 @@ def _build(source: Source, options: DataOptions, folder: Path, progress: Progres
     return meta
 
 
-def _describe(
-    source: Source,
-    target: Target,
-    labels: Labels | None,
-    slots: list[int],
-    total: int,
-    skipped: tuple[tuple[str, str], ...],
-) -> Meta:
+def _write_json(path: Path, content: object) -> None:
+    path.write_text(json.dumps(content), "utf-8", "surrogatepass")
+
+
+def _describe(plan: Plan, labels: Labels | None, slots: list[int], skipped: tuple[tuple[str, str], ...]) -> Meta:
+    assert plan.target.size is not None
     return Meta(
         format=FORMAT,
-        kind=source.kind,
-        resolution=target.size,
-        channels=target.channels,
+        kind=plan.source.kind,
+        resolution=plan.target.size,
+        channels=plan.target.channels,
         label_dim=0 if labels is None else labels.dim,
         classes=() if labels is None else labels.names,
         count=len(slots),
-        total=total,
-        slots=None if len(slots) == total else tuple(slots),
+        total=len(plan.rows),
+        slots=None if len(slots) == len(plan.rows) else tuple(slots),
         skipped=skipped,
     )
-
-
-def _target(source: Source, entries: Sequence[Entry], options: DataOptions) -> tuple[Target, bool]:
-    """What to make of the pictures, and whether "grey" is a guess from a sample that a coloured one may refute."""
-    size = None if options.resolution is None else parse_resolution(options.resolution)
-    channels = 0 if options.channels == "auto" else int(options.channels)
-    if size is None or channels == 0:
-        sample = entries[:: max(1, len(entries) // 400)]
-        seen = list(_probe(source, sample)) or list(_probe(source, entries))
-        if seen and size is None:
-            side = default_resolution([short for short, _ in seen])
-            size = (side, side)
-        channels = channels or (1 if all(grey for _, grey in seen) else 3)
-    return Target(size or (4, 4), channels, options.fit, options.filter), options.channels == "auto" and channels == 1
-
-
-def _probe(source: Source, entries: Sequence[Entry]) -> Iterator[tuple[int, bool]]:
-    """(short side, is grey) of each readable picture, from its header."""
-    for entry in entries:
-        try:
-            image = open_picture(source.read(entry))
-            yield min(image.size), is_grey(image)
-        except BadPicture:  # noqa: PERF203
-            pass
-
-
-class _Coloured(Exception):
-    """A coloured picture turned up in a set that was taken for grey."""
 
 
 Outcome = list[tuple[int, "str | None", bool]]
 """For each slot: number; None, a reason for skipping, or "" for a file that never claimed to be a picture; grey."""
 
 
-def _decode_all(
-    source: Source,
-    entries: Sequence[Entry],
-    target: Target,
-    guessed: bool,
-    tmp: Path,
-    progress: Progress | None,
-    workers: int | None,
-) -> Outcome:
-    images = tmp / "images.u8"
-    size = len(entries) * int(np.prod(target.size)) * target.channels
+def _decode_all(plan: Plan, tmp: Path, progress: Progress | None, workers: int | None) -> Outcome:
+    images, entries = tmp / "images.u8", plan.entries
+    size = len(entries) * pixels_in(plan.target)
     free = shutil.disk_usage(tmp).free
     if size > free:
         raise OSError(0, f"{size / 2**20:,.0f} MB are needed and {free / 2**20:,.0f} MB free")
     with open(images, "wb") as file:
         file.truncate(size)
     outcome: Outcome = []
-    for part in parallel.run(DecodeInto(source, target, images), list(enumerate(entries)), workers=workers):
+    for part in parallel.run(DecodeInto(plan.source, plan.target, images), list(enumerate(entries)), workers=workers):
         outcome += part
-        if guessed and any(reason is None and not grey for _, reason, grey in part):
-            raise _Coloured
+        if plan.guessed and any(reason is None and not grey for _, reason, grey in part):
+            raise Coloured
         if progress is not None:
             progress(len(outcome), len(entries))
     return outcome
@@ -271,12 +229,12 @@ class DecodeInto:
     def __call__(self, chunk: Sequence[tuple[int, Entry]]) -> Outcome:
         """(slot, entry) pairs -> what became of each."""
         done: Outcome = []
-        stride = int(np.prod(self.target.size)) * self.target.channels
+        stride = pixels_in(self.target)
         # Plain writes, not a memory map: on a full disk they raise, where a map kills the process.
         with open(self.images, "rb+") as file:
             for slot, entry in chunk:
                 try:
-                    image = open_picture(self.source.read(entry))
+                    image = open_picture(self.source.read(entry), self.target)
                     grey = is_grey(image)
                     pixels = render(decode(image), self.target)
                 except NotAPicture as error:  # noqa: PERF203

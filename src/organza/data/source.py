@@ -10,8 +10,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from organza.core.errors import UserError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
     import numpy as np
     from numpy.typing import NDArray
+
+    from organza.data.labels import Labels
 
 PICTURES = frozenset(f".{kind}" for kind in "png jpg jpeg jpe jfif webp bmp dib gif tif tiff ppm pgm".split())  # noqa: SIM905
 """Names that promise a picture: one that does not hold it is reported. Other names are looked into quietly."""
@@ -78,8 +82,12 @@ class Source(ABC):
         """The content of a side file (``dataset.json``, a CSV) by its name, or None."""
         return None
 
-    def labels(self) -> NDArray[np.int64] | None:
-        """Class of each entry where the format itself has labels, in the order of `entries`."""
+    def texts(self, entries: Sequence[Entry]) -> list[str | None]:
+        """The content of the ``.txt`` file beside each entry, where there is one."""
+        return [None] * len(entries)
+
+    def labels(self) -> Labels | None:
+        """Where the format itself has labels: those of all `entries`, in their order."""
         return None
 
 
@@ -135,3 +143,14 @@ def open_source(path: str | Path) -> Source:
     if head[:2] == b"PK" or path.suffix.lower() == ".zip":
         return ZipSource(path)
     raise UserError("not a data set that Organza knows", where=path, hint="give a folder or a zip of pictures")
+
+
+def find_side(names: Iterable[str], wanted: str) -> str | None:
+    """The side file among ``names``: itself, or of that name in the highest folder.
+
+    Example:
+        >>> find_side(["b/c/list.csv", "b/list.csv"], "list.csv")
+        'b/list.csv'
+    """
+    found = [name for name in names if name == wanted or name.endswith("/" + wanted)]
+    return min(found, key=lambda name: (name != wanted, name.count("/"), name), default=None)

@@ -15,9 +15,10 @@ import zlib
 from typing import TYPE_CHECKING, BinaryIO
 
 from organza.core.errors import UserError
-from organza.data.source import MAX_FILE, PICTURES, BadPicture, Entry, Source, may_be_picture, suffix
+from organza.data.source import MAX_FILE, PICTURES, BadPicture, Entry, Source, find_side, may_be_picture, suffix
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 _END = struct.Struct("<4s4H2LH")
@@ -150,14 +151,21 @@ class ZipSource(Source):
         return data
 
     def side(self, name: str) -> bytes | None:
-        """An entry at the top of the zip."""
-        for entry in self._list():
-            if entry.name == name:
-                try:
-                    return self.read(entry)
-                except BadPicture as error:
-                    raise UserError(str(error), where=f"{self.path}/{name}") from None
-        return None
+        """An entry of the zip."""
+        found = find_side((entry.name for entry in self._list()), name)
+        return None if found is None else self._side(next(e for e in self._list() if e.name == found))
+
+    def _side(self, entry: Entry) -> bytes:
+        try:
+            return self.read(entry)
+        except BadPicture as error:
+            raise UserError(str(error), where=f"{self.path}/{entry.name}") from None
+
+    def texts(self, entries: Sequence[Entry]) -> list[str | None]:
+        """The ``.txt`` entries beside the pictures."""
+        known = {entry.name: entry for entry in self._list() if entry.name.endswith(".txt")}
+        beside = [known.get(e.name[: len(e.name) - len(suffix(e.name))] + ".txt") for e in entries]
+        return [None if text is None else self._side(text).decode("utf-8", "replace").strip() for text in beside]
 
 
 def _zip64(extra: bytes, size: int, packed: int, offset: int) -> tuple[int, int, int]:

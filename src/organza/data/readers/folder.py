@@ -7,9 +7,10 @@ import os
 from typing import TYPE_CHECKING
 
 from organza.core.errors import UserError
-from organza.data.source import MAX_FILE, PICTURES, BadPicture, Entry, Source, may_be_picture, suffix
+from organza.data.source import MAX_FILE, PICTURES, BadPicture, Entry, Source, find_side, may_be_picture, suffix
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 
@@ -72,6 +73,14 @@ class FolderSource(Source):
             raise BadPicture(f"can't be read ({error.strerror})") from None
 
     def side(self, name: str) -> bytes | None:
-        """A file at the top of the folder."""
-        file = self.path / name
-        return file.read_bytes() if file.is_file() else None
+        """A file in the folder."""
+        found = find_side((n for n, _, _ in self._files()), name)
+        return None if found is None else (self.path / found).read_bytes()
+
+    def texts(self, entries: Sequence[Entry]) -> list[str | None]:
+        """The ``.txt`` files beside the pictures."""
+        known = {name for name, _, _ in self._files() if name.endswith(".txt")}
+        return [self._text(e.name[: len(e.name) - len(suffix(e.name))] + ".txt", known) for e in entries]
+
+    def _text(self, name: str, known: set[str]) -> str | None:
+        return (self.path / name).read_text("utf-8", "replace").strip() if name in known else None

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from organza.core.errors import UserError
+from organza.data.labels import Labels
 from organza.data.source import Entry, Source
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ class IdxSource(Source):
                 return file
         return None
 
-    def labels(self) -> NDArray[np.int64] | None:
+    def labels(self) -> Labels | None:
         """From the labels file beside the pictures."""
         file = self._labels_file()
         if file is None:
@@ -86,7 +87,7 @@ class IdxSource(Source):
         labels = _parse(file, 1).astype(np.int64)
         if len(labels) != len(self._load()):
             raise UserError(f"{len(labels)} labels for {len(self._load())} pictures", where=file)
-        return labels
+        return Labels(labels)
 
 
 def _read(path: Path, limit: int = -1) -> bytes:
