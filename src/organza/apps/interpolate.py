@@ -1,0 +1,239 @@
+"""A seamless loop through latent space: keyframes from seeds, and a smooth closed curve through them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from organza.apps.generate import Noise, batch_size, check_request
+from organza.apps.video import Progress, check_video, write_video
+from organza.core.errors import UserError
+from organza.core.pictures import Pixels, make_grid, to_pixels
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+    from organza.generator import Generator
+
+Space = Literal["w", "z"]
+
+CELL_OFFSET = 1000
+"""What is added to the seeds from one cell of the grid to the next when there are not enough for all."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Which seeds each cell of the grid passes through.
+
+    Attributes:
+        seeds: a row of keyframes for each cell.
+        note: how the seeds were made or which were left out; empty when each was given and used.
+    """
+
+    seeds: tuple[tuple[int, ...], ...]
+    note: str = ""
+
+
+def plan(seeds: Sequence[int], cells: int) -> Plan:
+    """Share ``seeds`` out over ``cells`` loops of equally many keyframes.
+
+    With two seeds or more for each cell, the cells take them in turn. With fewer, every cell has as many keyframes as
+    there are seeds: the first cell passes through these, the next through the same plus 1000, and so on.
+
+    Raises:
+        UserError: fewer than two seeds, or no cells.
+
+    Example:
+        >>> plan([0, 1, 2, 3], cells=2).seeds
+        ((0, 1), (2, 3))
+        >>> plan([5, 9], cells=2).seeds
+        ((5, 9), (1005, 1009))
+    """
+    if cells < 1:
+        raise UserError("a grid without cells", hint="give at least 1x1")
+    if len(seeds) < 2:
+        raise UserError("an interpolation needs two seeds or more", hint="give several, such as 1,5,9,13")
+    if len(seeds) >= 2 * cells:
+        count = len(seeds) // cells
+        rows = tuple(tuple(seeds[cell * count : (cell + 1) * count]) for cell in range(cells))
+        spare = len(seeds) - cells * count
+        return Plan(rows, f"{cells} cells x {count} keyframes: the last {spare} of the seeds stay out" if spare else "")
+    # In 32 bits, where seeds live.
+    rows = tuple(tuple((seed + CELL_OFFSET * cell) % 2**32 for seed in seeds) for cell in range(cells))
+    needed = f"{cells} cells x {len(seeds)} keyframes need {cells * len(seeds)} seeds"
+    return Plan(rows, f"{needed}: each cell adds {CELL_OFFSET} to those of the cell before")
+
+
+def periodic_cubic(keys: Tensor, times: ArrayLike) -> Tensor:
+    """The closed natural curve through ``keys``: a cubic spline with continuous velocity and acceleration throughout.
+
+    Args:
+        keys: ``[K, ...]``, reached at times 0, 1, ..., K - 1; at time K the curve is at ``keys[0]`` again.
+        times: ``[T]``, any real numbers.
+
+    Returns:
+        ``[T, ...]``.
+
+    Example:
+        >>> periodic_cubic(torch.tensor([0.0, 1.0]), [0, 0.5, 1, 1.5, 2]).tolist()
+        [0.0, 0.5, 1.0, 0.5, 0.0]
+    """
+    count = len(keys)
+    flat = keys.double().reshape(count, -1)
+    # Second derivatives m: m[i-1] + 4 m[i] + m[i+1] = 6 (y[i+1] - 2 y[i] + y[i-1]), indices modulo K.
+    eye = torch.eye(count, dtype=torch.float64, device=keys.device)
+    neighbours = eye.roll(1, 0) + eye.roll(-1, 0)
+    moments = torch.linalg.solve(neighbours + 4 * eye, 6 * (neighbours - 2 * eye) @ flat)
+    at = torch.as_tensor(np.asarray(times, np.float64), device=keys.device) % count
+    left = at.floor().long() % count
+    right = (left + 1) % count
+    b = (at - at.floor())[:, None]
+    a = 1 - b
+    curve = a * flat[left] + b * flat[right] + ((a**3 - a) * moments[left] + (b**3 - b) * moments[right]) / 6
+    result: Tensor = curve.to(keys.dtype).reshape(-1, *keys.shape[1:])
+    return result
+
+
+def periodic_slerp(keys: Tensor, times: ArrayLike) -> Tensor:
+    """The closed path along great circles from each of ``keys`` to the next, its length changing evenly.
+
+    Args:
+        keys: ``[K, D]``, reached at times 0, 1, ..., K - 1; at time K the path is at ``keys[0]`` again.
+        times: ``[T]``, any real numbers.
+
+    Returns:
+        ``[T, D]``.
+
+    Example:
+        >>> periodic_slerp(torch.tensor([[1.0, 0.0], [0.0, 1.0]]), [0.5]).round(decimals=4).tolist()
+        [[0.7071, 0.7071]]
+    """
+    count = len(keys)
+    lengths = keys.double().norm(dim=1, keepdim=True)
+    units = keys.double() / lengths
+    at = torch.as_tensor(np.asarray(times, np.float64), device=keys.device) % count
+    left = at.floor().long() % count
+    right = (left + 1) % count
+    b = (at - at.floor())[:, None]
+    cosine = (units[left] * units[right]).sum(dim=1, keepdim=True).clamp(-1, 1)
+    angle = cosine.acos()
+    # Equal or opposite ends have no great circle of their own; the straight line is as good there.
+    straight = angle.sin() < 1e-6
+    sine = torch.where(straight, torch.ones_like(angle), angle.sin())
+    first = torch.where(straight, 1 - b, ((1 - b) * angle).sin() / sine)
+    second = torch.where(straight, b, (b * angle).sin() / sine)
+    direction = first * units[left] + second * units[right]
+    result: Tensor = (direction * ((1 - b) * lengths[left] + b * lengths[right])).to(keys.dtype)
+    return result
+
+
+def frames(
+    G: Generator,
+    seeds: Sequence[Sequence[int]],
+    count: int,
+    *,
+    columns: int | None = None,
+    space: Space = "w",
+    labels: ArrayLike | None = None,
+    psi: float = 1.0,
+    cutoff: int | None = None,
+    noise: Noise = "const",
+) -> Iterator[Pixels]:
+    """``count`` frames of a loop, uint8 ``[rows * H, columns * W, C]``; the last leads on to the first.
+
+    Args:
+        G: a network from `organza.load`.
+        seeds: for each cell the seeds of its keyframes, equally many; see `plan`.
+        count: frames in the whole loop.
+        columns: cells in a row; None for an about square grid.
+        space: ``"w"``: a cubic curve through the keyframes' w; ``"z"``: great circles between their z.
+        labels: a class index or label vector for conditional networks.
+        psi, cutoff, noise: see `organza.apps.generate.pictures`.
+
+    Raises:
+        UserError: as `organza.apps.generate.pictures`.
+    """
+    check_request(G, labels, psi, cutoff)
+    z = torch.stack([G.z(row) for row in seeds])
+    cells, keyframes = z.shape[:2]
+    # [cells, keyframes, num_ws, w_dim]; with "z" the mapping network runs for each frame instead.
+    keys = [G.mapping(row, labels, psi, cutoff) for row in z] if space == "w" else []
+
+    def codes(index: NDArray[np.int64]) -> Tensor:
+        """The w's of pictures ``index``, counted cell by cell within frame after frame."""
+        times, which = index // cells * keyframes / count, index % cells
+        if space == "w":
+            return torch.cat([periodic_cubic(keys[cell], times[i : i + 1]) for i, cell in enumerate(which)])
+        points = torch.cat([periodic_slerp(z[cell], times[i : i + 1]) for i, cell in enumerate(which)])
+        return G.mapping(points, labels, psi, cutoff)
+
+    step = batch_size(G.resolution)
+    waiting: list[Pixels] = []
+    for start in range(0, count * cells, step):
+        ws = codes(np.arange(start, min(start + step, count * cells)))
+        # Seeded by the place in the loop, so that the same command gives the same film.
+        rng = torch.Generator(ws.device).manual_seed(start) if noise == "random" else None
+        waiting.extend(to_pixels(G.synthesis(ws, noise, rng)))
+        while len(waiting) >= cells:
+            yield make_grid(np.stack(waiting[:cells]), columns)
+            del waiting[:cells]
+
+
+def interpolate(
+    G: Generator,
+    seeds: Sequence[int],
+    output: str | os.PathLike[str],
+    *,
+    grid: tuple[int, int] = (1, 1),
+    seconds: float = 8.0,
+    fps: float = 30.0,
+    space: Space = "w",
+    labels: ArrayLike | None = None,
+    psi: float = 1.0,
+    cutoff: int | None = None,
+    noise: Noise = "const",
+    dither: bool = True,
+    progress: Progress | None = None,
+) -> Path:
+    """Write a seamless loop through ``seeds``.
+
+    Args:
+        G: a network from `organza.load`.
+        seeds: the keyframes; `plan` says how they are shared out over the cells.
+        output: ``.mp4`` (needs the extra ``video``), ``.gif`` or ``.webp``.
+        grid: columns and rows of loops side by side.
+        seconds: length of the whole loop.
+        fps: frames a second.
+        space: ``"w"``: a cubic curve through the keyframes' w; ``"z"``: great circles between their z.
+        labels: a class index or label vector for conditional networks.
+        psi, cutoff, noise: see `organza.apps.generate.pictures`.
+        dither: see `organza.apps.animation.write_gif`.
+        progress: called with frames done and wanted.
+
+    Returns:
+        The path written.
+
+    Raises:
+        UserError: fewer than two seeds, no length, an unknown format, a missing extra, a file that can't be written.
+
+    Example:
+        >>> interpolate(organza.load("runs/00000-dcgan-faces"), [1, 5, 9, 13], "loop.gif")  # doctest: +SKIP
+        PosixPath('loop.gif')
+    """
+    columns, rows = grid
+    planned = plan(seeds, columns * rows)
+    path = check_video(output, fps)
+    count = round(seconds * fps) if np.isfinite(seconds) else 0
+    if count < 2:
+        raise UserError(f"{seconds:g} seconds at {fps:g} frames a second make no film", hint="make it longer")
+    drawn = frames(
+        G, planned.seeds, count, columns=columns, space=space, labels=labels, psi=psi, cutoff=cutoff, noise=noise
+    )
+    return write_video(path, drawn, count, fps, dither=dither, progress=progress)

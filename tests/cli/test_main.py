@@ -1,0 +1,116 @@
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import organza
+from organza.cli import faces as faces_verb
+from organza.cli import main as cli
+from organza.cli.main import VERBS, main, usage
+from organza.core.errors import UserError
+
+
+def command(*words, **options):
+    return subprocess.run([sys.executable, "-m", "organza", *words], capture_output=True, text=True, **options)
+
+
+@pytest.mark.parametrize("words", [[], ["--help"], ["-h"], ["help"]])
+def test_help(capsys, words):
+    assert main(words) == 0
+    out = capsys.readouterr().out
+    assert out == usage() + "\n"
+    assert all(f"\n  {verb} " in out for verb in VERBS)
+    assert all(len(line) <= 100 for line in out.splitlines())
+
+
+def test_every_verb_has_a_file():
+    folder = Path(cli.__file__).parent
+    assert all((folder / f"{verb}.py").exists() for verb in VERBS)
+
+
+def test_help_is_quick_and_imports_nothing_heavy():
+    start = time.perf_counter()
+    done = command("--help")
+    elapsed = time.perf_counter() - start
+    assert done.returncode == 0
+    assert done.stdout == usage() + "\n"
+    # 0.05 s on an idle machine; tests share theirs.
+    assert elapsed < 2
+    code = "import sys, organza.cli.main as m; m.main(['--help']); print({'torch', 'tyro', 'numpy'} & {*sys.modules})"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert out.endswith("set()\n")
+
+
+def test_version(capsys):
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"organza {organza.__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("verb", "message"),
+    [
+        ("genrate", "organza: there is no 'genrate'; did you mean `organza generate`?\n"),
+        ("xyz", "organza: there is no 'xyz'; `organza --help` lists what there is\n"),
+        ("--nothing", "organza: there is no '--nothing'; `organza --help` lists what there is\n"),
+    ],
+)
+def test_unknown_verb(capsys, verb, message):
+    assert main([verb]) == 2
+    assert capsys.readouterr().err == message
+
+
+def fails_with(monkeypatch, error):
+    def fail(argv):
+        raise error
+
+    monkeypatch.setattr(faces_verb, "main", fail)
+
+
+def test_user_errors_are_one_line(capsys, monkeypatch):
+    fails_with(monkeypatch, UserError("is empty", where="photos", hint="add pictures"))
+    assert main(["faces"]) == 2
+    assert capsys.readouterr().err == "organza: photos: is empty; add pictures\n"
+
+
+@pytest.mark.parametrize("words", [["--debug", "faces"], ["faces", "--debug"]])
+def test_debug_shows_where(capsys, monkeypatch, words):
+    fails_with(monkeypatch, UserError("is empty"))
+    assert main(words) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("Traceback")
+    assert err.endswith("organza: is empty\n")
+
+
+def test_unexpected_errors_ask_for_a_report(capsys, monkeypatch):
+    fails_with(monkeypatch, KeyError("a\nb"))
+    assert main(["faces"]) == 1
+    assert capsys.readouterr().err == (
+        "organza: KeyError: 'a\\nb'; this should not happen: run it again with --debug and report what it prints\n"
+    )
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: 4 GB")])
+def test_too_little_memory(capsys, monkeypatch, error):
+    fails_with(monkeypatch, error)
+    assert main(["faces"]) == 1
+    assert "not enough memory; use a smaller batch, smaller pictures or a smaller preset" in capsys.readouterr().err
+
+
+def test_interrupted(capsys, monkeypatch):
+    fails_with(monkeypatch, KeyboardInterrupt())
+    assert main(["faces"]) == 130
+    assert capsys.readouterr().err == "organza: stopped\n"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no such pipes there")
+def test_closed_pipe_is_quiet():
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [sys.executable, "-m", "organza", "--help"], stdout=writer, stderr=subprocess.PIPE, text=True, check=False
+    )
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (0, "")

@@ -1,0 +1,114 @@
+import os
+import zipfile
+
+import pytest
+from PIL import Image
+
+from organza.cli.main import VERBS, main
+from organza.presets import PRESETS
+
+
+@pytest.fixture(autouse=True)
+def _inside(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def size(path):
+    with Image.open(path) as image:
+        return image.size
+
+
+def run(capsys, line):
+    code = main(line.split())
+    out, err = capsys.readouterr()
+    return code, out, err
+
+
+@pytest.mark.parametrize("verb", [verb for verb in VERBS if verb not in ("train", "dataset")])
+def test_help(capsys, verb):
+    with pytest.raises(SystemExit) as stop:
+        main([verb, "--help"])
+    assert stop.value.code == 0
+    assert f"usage: organza {verb}" in capsys.readouterr().out
+
+
+def test_generate_files(capsys, network):
+    code, out, err = run(capsys, "generate --network runs/a --seeds 0,3-4 --trunc 0.7 --outdir new --device cpu")
+    assert (code, out, err) == (0, f"{os.path.join('new', 'seed0000.png')} to seed0004.png: 3 pictures\n", "")
+    assert network == [(os.path.join("runs", "a"), "cpu")]
+    assert sorted(os.listdir("new")) == ["seed0000.png", "seed0003.png", "seed0004.png"]
+
+
+def test_generate_grid(capsys, network):
+    assert run(capsys, "generate --network a --grid 4x4 --noise none")[:2] == (
+        0,
+        f"{os.path.join('out', 'grid.png')}\n",
+    )
+    assert size("out/grid.png") == (64, 64)
+    assert run(capsys, "generate --network a --seeds 1 --output one.webp")[:2] == (0, "one.webp\n")
+    assert size("one.webp") == (16, 16)
+
+
+def test_interpolate(capsys, network):
+    line = "interpolate --network a --seeds 1,5,9,13 --grid 3x2 --seconds 0.4 --fps 10 --trunc 0.7 --output"
+    code, out, err = run(capsys, f"{line} loop.gif")
+    assert (code, out) == (0, "loop.gif\n")
+    assert err == "organza: 6 cells x 4 keyframes need 24 seeds: each cell adds 1000 to those of the cell before\n"
+    with Image.open("loop.gif") as film:
+        assert (film.size, film.n_frames) == ((48, 32), 4)
+    assert run(capsys, f"{line} loop.mp4 --space z")[0] == 0
+    assert os.path.getsize("loop.mp4") > 500
+
+
+def test_faces(capsys):
+    assert run(capsys, "faces --count 3 --resolution 24x16 --dest faces.zip") == (0, "faces.zip\n", "")
+    with zipfile.ZipFile("faces.zip") as file, file.open("00000/img00000002.png") as picture:
+        assert size(picture) == (16, 24)
+
+
+def test_presets(capsys):
+    code, out, _ = run(capsys, "presets")
+    assert code == 0
+    for name, entry in PRESETS.items():
+        assert any(name in line and entry.summary in line for line in out.splitlines())
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_one_preset(capsys, name):
+    code, out, _ = run(capsys, f"presets {name}")
+    assert code == 0
+    assert out.startswith(f"{name}: {PRESETS[name].summary}\n")
+    for option in ("--kimg", "--resolution", "--batch"):
+        assert f"  {option} " in out
+    assert "arXiv" in out
+
+
+def test_doctor(capsys):
+    code, out, _ = run(capsys, "doctor --no-speed")
+    assert code == 0
+    assert all(line.startswith(("ok   ", "warn ")) for line in out.splitlines())
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("generate", "--network is missing; `organza generate --help` explains the options"),
+        ("generate --network nowhere", "nowhere: does not exist; give the folder of a run"),
+        ("generate --network a --seeds x", "can't read the seeds 'x'"),
+        ("generate --network a --grid 4", "can't read the grid '4'"),
+        ("interpolate --network a --output loop.avi", "loop.avi: no format is known for '.avi'"),
+        ("interpolate --network a --seeds 1 --output a.gif", "an interpolation needs two seeds or more"),
+        ("interpolate --network nowhere", "nowhere: does not exist"),
+        ("presets stylegan3", "no preset is called 'stylegan3'; did you mean stylegan2"),
+        ("faces", "--dest is missing"),
+        ("faces --dest a.zip --count 0", "the count is 0; ask for at least one face"),
+        ("faces --dest a.zip --resolution big", "'big' is not a size"),
+        ("faces --dest a.zip --label hat", "faces have no choice called 'hat'"),
+    ],
+)
+def test_errors(capsys, line, message):
+    code, out, err = run(capsys, line)
+    assert (code, out) == (2, "")
+    assert err.startswith("organza: ")
+    assert message in err
+    assert err.count("\n") == 1
