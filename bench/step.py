@@ -105,10 +105,15 @@ def main() -> None:
         for mode in MODES:
             shape = ["--resolution", str(arguments.resolution), "--batch", str(arguments.batch)]
             command = [sys.executable, __file__, mode, *shape, "--base", str(base), "--max", str(most)]
-            line = subprocess.run([*command, "--turns", str(arguments.turns)], check=True, capture_output=True, text=True)
+            line = subprocess.run(
+                [*command, "--turns", str(arguments.turns)], check=True, capture_output=True, text=True
+            )
             print(line.stdout, end="", flush=True)
             times[mode] = float(line.stdout.split(": ")[1].split(" ms")[0])
-        print(f"  ratios to {MODES[2]}: " + ", ".join(f"{mode} {times[MODES[2]] / times[mode]:.2f}x" for mode in MODES[:2]))
+        print(
+            f"  ratios to {MODES[2]}: "
+            + ", ".join(f"{mode} {times[MODES[2]] / times[mode]:.2f}x" for mode in MODES[:2])
+        )
 
 
 if __name__ == "__main__":

@@ -80,10 +80,18 @@ class EqualConv2d(nn.Module):
 
     def forward(self, x: Tensor, resample_filter: Tensor | None = None, gain: float = 1.0) -> Tensor:
         """``[N, inputs, H, W] -> [N, outputs, H * up // down, W * up // down]``; ``gain`` scales result and clamp."""
-        padding = self.weight.shape[2] // 2
-        x = conv2d_resample(x, self.weight * self.weight_gain, resample_filter, self.up, self.down, padding)
-        clamp = None if self.clamp is None else self.clamp * gain
-        return bias_act(x, self.bias, self.act, gain=ACTIVATIONS[self.act].gain * gain, clamp=clamp)
+        return conv2d_resample(
+            x,
+            self.weight * self.weight_gain,
+            resample_filter,
+            self.up,
+            self.down,
+            padding=self.weight.shape[2] // 2,
+            bias=self.bias,
+            act=self.act,
+            gain=ACTIVATIONS[self.act].gain * gain,
+            clamp=None if self.clamp is None else self.clamp * gain,
+        )
 
 
 def conv_weight(outputs: int, inputs: int, kernel: int) -> Tensor:
@@ -116,4 +124,5 @@ def minibatch_stddev(x: Tensor, group: int, eps: float = 1e-8) -> Tensor:
     y = x.reshape(size, n // size, *x.shape[1:])
     y = (y - y.mean(0)).square().mean(0)
     y = (y + eps).sqrt().mean((1, 2, 3))
-    return torch.cat([x, y.repeat(size)[:, None, None, None].expand(n, 1, h, w)], 1)
+    extra = y.repeat(size)[:, None, None, None].expand(n, 1, h, w)
+    return torch.cat([x, extra.to(memory_format=torch.channels_last)], 1)

@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from organza.ops.bias_act import ACTIVATIONS, bias_act
 from organza.ops.twins import apply, reference
 from organza.ops.upfirdn2d import upfirdn2d
 
@@ -48,7 +49,17 @@ def conv_transpose2d(x: Tensor, w: Tensor, stride: int = 1, padding: int = 0) ->
 
 
 def conv2d_resample(
-    x: Tensor, w: Tensor, f: Tensor | None = None, up: int = 1, down: int = 1, padding: int = 0
+    x: Tensor,
+    w: Tensor,
+    f: Tensor | None = None,
+    up: int = 1,
+    down: int = 1,
+    padding: int = 0,
+    *,
+    bias: Tensor | None = None,
+    act: str = "linear",
+    gain: float = 1.0,
+    clamp: float | None = None,
 ) -> Tensor:
     """Convolve while enlarging or shrinking with the low-pass filter ``f``.
 
@@ -62,6 +73,10 @@ def conv2d_resample(
         up: enlargement.
         down: reduction.
         padding: around the enlarged picture, on each side.
+        bias: ``[O]``; it, ``act``, ``gain`` and ``clamp`` are the layer's tail, see `bias_act`.
+        act: a name in `ACTIVATIONS`.
+        gain: factor on the activation.
+        clamp: limit on the result.
 
     Returns:
         ``[N, O, H * up // down, W * up // down]`` for ``padding == k // 2``.
@@ -70,6 +85,13 @@ def conv2d_resample(
         >>> conv2d_resample(torch.ones(1, 2, 4, 4), torch.ones(3, 2, 3, 3), torch.ones(2, 2), up=2, padding=1).shape
         torch.Size([1, 3, 8, 8])
     """
+    if not reference() and gain > 0 and ACTIVATIONS[act].piecewise:
+        # Positive gains pass through such activations: let the small weight carry it.
+        w, bias, gain = w * gain, None if bias is None else bias * gain, 1.0
+    return bias_act(_resample(x, w, f, up, down, padding), bias, act, gain=gain, clamp=clamp)
+
+
+def _resample(x: Tensor, w: Tensor, f: Tensor | None, up: int, down: int, padding: int) -> Tensor:
     if up == 1 and down == 1:
         return conv2d(x, w, padding=padding)
     f = torch.ones(1, 1, device=x.device) if f is None else f
