@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+if TYPE_CHECKING:
+    from organza.generator import Generator
 
 os.environ.setdefault("OMP_NUM_THREADS", "2")
 
@@ -39,10 +43,31 @@ def tiny_run(tmp_path_factory: pytest.TempPathFactory, faces: Path) -> Path:
     return train(replace(run, method=run.method.toy()), faces, outdir=outdir, kimg=0.016, batch=4, grid="4x2").folder
 
 
+@pytest.fixture(scope="session")
+def untrained() -> Generator:
+    """A StyleGAN2 of 32x32 pictures with random weights."""
+    import torch
+
+    from organza.core.method import DataSpec
+    from organza.generator import Generator
+    from organza.methods.stylegan2 import StyleGAN2
+
+    spec = DataSpec((32, 32), 3, 0)
+    method = StyleGAN2(z_dim=16, w_dim=16, channel_base=256, channel_max=16).resolve(spec, 4).build(spec)
+    net = method.nets[method.latents.net].eval().requires_grad_(False)
+    return Generator("stylegan2", spec, method.latents, net, None, torch.device("cpu"), torch.float32)
+
+
 @pytest.fixture(autouse=True)
-def _names(doctest_namespace: dict[str, Any], request: pytest.FixtureRequest, tmp_path_factory: Any) -> None:
-    if isinstance(request.node, pytest.DoctestItem):
-        source = request.node.dtest.docstring or "" if request.node.dtest else ""
-        for name in ("tiny_run", "faces", "tmp_path"):
-            if name in source:
-                doctest_namespace[name] = request.getfixturevalue(name)
+def _examples(
+    doctest_namespace: dict[str, Any], request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """What examples in docstrings may use: `tiny_run`, `faces`, ``G`` (untrained) and ``folder`` (empty)."""
+    if not isinstance(request.node, pytest.DoctestItem):
+        return
+    words = set(re.findall(r"\w+", " ".join(example.source for example in request.node.dtest.examples)))
+    for name, fixture in {"tiny_run": "tiny_run", "faces": "faces", "G": "untrained"}.items():
+        if name in words:
+            doctest_namespace[name] = request.getfixturevalue(fixture)
+    if "folder" in words:
+        doctest_namespace["folder"] = tmp_path_factory.mktemp("example")

@@ -234,7 +234,9 @@ class Generator:
             UserError: the network was loaded without its discriminator, or has none.
         """
         if self.critic is None:
-            raise UserError("no discriminator is loaded", hint='use load(path, networks="all") of an adversarial method')
+            raise UserError(
+                "no discriminator is loaded", hint='use load(path, networks="all") of an adversarial method'
+            )
         images = torch.as_tensor(images, dtype=torch.float32, device=self.device)
         with computing(self.dtype):
             logits: Tensor = self.critic(images, self._labels(labels, len(images)))

@@ -40,6 +40,11 @@ class Preset:
 
 _auto = Run(StyleGAN2())
 _paper = Training(batch=64, ema_kimg=20, ema_rampup=None)
+_demo = Run(
+    StyleGAN2(z_dim=64, w_dim=64, channel_base=1024, channel_max=128, pl_weight=0.0),
+    Training(kimg=20, batch=16, ema_kimg=1.0, snapshot_kimg=5, tick_kimg=0.5, keep=1),
+    DataOptions(mirror=True),
+)
 _dcgan = Run(DCGAN(), Training(kimg=2000, batch=128, ema_kimg=10))
 
 PRESETS: dict[str, Preset] = {
@@ -82,11 +87,15 @@ PRESETS: dict[str, Preset] = {
             Training(kimg=150, batch=16, ema_kimg=2.5, snapshot_kimg=5, tick_kimg=0.5),
         ),
     ),
+    "stylegan2-demo": Preset("what `make demo` trains: 32x32 in a few minutes on two cores", _demo),
     "dcgan": Preset("DCGAN with the paper's settings", _dcgan),
     "wgan-gp": Preset(
-        "WGAN-GP on DCGAN's networks, five critic steps", replace(_dcgan, method=WGANGP(), training=replace(_dcgan.training, batch=64))
+        "WGAN-GP on DCGAN's networks, five critic steps",
+        replace(_dcgan, method=WGANGP(), training=replace(_dcgan.training, batch=64)),
     ),
-    "vae": Preset("variational autoencoder on DCGAN's pyramids", Run(VAE(), Training(kimg=1000, batch=64, ema_kimg=10))),
+    "vae": Preset(
+        "variational autoencoder on DCGAN's pyramids", Run(VAE(), Training(kimg=1000, batch=64, ema_kimg=10))
+    ),
 }
 
 

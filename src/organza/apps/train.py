@@ -25,7 +25,8 @@ from organza.data.prepare import Progress
 from organza.presets import METHODS, Run, preset
 from organza.training import checkpoint, settings
 from organza.training.estimate import estimate
-from organza.training.loop import Evaluate, train as run_loop
+from organza.training.loop import Evaluate
+from organza.training.loop import train as run_loop
 from organza.training.monitor import Monitor, read_log
 from organza.training.plots import plot_log
 from organza.training.state import State
@@ -164,7 +165,9 @@ def dry_run(what: str | Run, data: str | Path, *, device: str | None = None, **c
     if free and needs.memory > free:
         lines.append("warning: that does not fit; take a smaller --micro-batch or --resolution")
     total = needs.seconds_per_kimg * run.training.kimg
-    lines.append(f"time: about {needs.seconds_per_kimg:.0f} s/kimg, {total / 3600:.1f} h for {run.training.kimg:g} kimg")
+    lines.append(
+        f"time: about {needs.seconds_per_kimg:.0f} s/kimg, {total / 3600:.1f} h for {run.training.kimg:g} kimg"
+    )
     return "\n".join(lines)
 
 

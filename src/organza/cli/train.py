@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, field, fields, make_dataclass
 from pathlib import Path
 from typing import Any
 
 import tyro
-from rich.console import Console
-from rich.progress import Progress
 
 from organza.apps.train import dry_run, train
+from organza.cli.parse import parse
+from organza.cli.progress import progress_bar
 from organza.core.device import keep_freed_memory
 from organza.presets import PRESETS, Run, preset
 
@@ -43,12 +45,7 @@ def main(argv: list[str]) -> int:
         print("\n`organza train PRESET --help` lists the options of a preset.")
         return 0 if argv[:1] in (["-h"], ["--help"]) else 2
     run = preset(argv[0]).run
-    options = tyro.cli(
-        tyro.conf.OmitArgPrefixes[_options(run)],  # type: ignore[misc]
-        args=argv[1:],
-        prog=f"organza train {argv[0]}",
-        description=preset(argv[0]).summary,
-    )
+    options: Any = parse(tyro.conf.OmitArgPrefixes[_options(run)], argv[1:], f"organza train {argv[0]}")
     job: Job = options.job
     changes = {}
     for part in fields(Run):
@@ -58,13 +55,16 @@ def main(argv: list[str]) -> int:
     if job.dry_run:
         print(dry_run(argv[0], job.data, device=job.device, **changes))
         return 0
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("reading pictures", total=None, visible=False)
+    with ExitStack() as stack:
+        bars: list[Callable[[int, int], None]] = []
 
         def progress(done: int, total: int) -> None:
-            bar.update(task, completed=done, total=total, visible=done < total)
+            """A bar that is gone before the training shows its own."""
+            if not bars:
+                bars.append(stack.enter_context(progress_bar("reading pictures", "pictures")))
+            bars[0](done, total)
             if done >= total:
-                bar.stop()
+                stack.close()
 
         outcome = train(
             argv[0],
@@ -77,7 +77,10 @@ def main(argv: list[str]) -> int:
             **changes,
         )
     if outcome.finished:
-        print(f"{outcome.folder}: {outcome.seen / 1000:g} kimg; next: organza generate --network {outcome.folder}", file=sys.stderr)
+        print(
+            f"{outcome.folder}: {outcome.seen / 1000:g} kimg; next: organza generate --network {outcome.folder}",
+            file=sys.stderr,
+        )
     return 0
 
 

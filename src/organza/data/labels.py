@@ -201,3 +201,15 @@ def _checked(pairs: list[tuple[str, Any]], where: str) -> NDArray[np.int64] | ND
 
 def _shape(label: Any) -> str:
     return f"a vector of {len(label)}" if isinstance(label, list) else "one number"
+
+
+def as_classes(vectors: NDArray[np.float32]) -> Labels:
+    """Vectors ``[N, D]`` as labels; as classes where each is one-hot.
+
+    Example:
+        >>> as_classes(np.eye(3, dtype=np.float32)[[2, 0]]).values.tolist()
+        [2, 0]
+    """
+    if ((vectors == 0) | (vectors == 1)).all() and (vectors.sum(1) == 1).all() and vectors.shape[1] > 1:
+        return Labels(vectors.argmax(1).astype(np.int64), least=vectors.shape[1])
+    return Labels(vectors)

@@ -19,8 +19,7 @@ import os
 import secrets
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,6 +30,7 @@ from organza.core.errors import UserError
 from organza.core.files import fsync_dir, fsync_file
 from organza.data import parallel
 from organza.data.decode import NotAPicture, Target, decode, is_grey, open_picture, render
+from organza.data.lock import locked
 from organza.data.plan import Coloured, Plan, make_plan, pixels_in
 from organza.data.source import BadPicture, Entry, Source
 from organza.data.tables import table_stamp
@@ -102,7 +102,7 @@ def prepare(
     if meta is None:
         try:
             root.mkdir(parents=True, exist_ok=True)
-            with _locked(root / f"{folder.name}.lock"):
+            with locked(root / f"{folder.name}.lock"):
                 meta = _existing(folder)  # another process may have built it while we waited
                 if meta is None:
                     meta = _build(source, options, folder, progress, workers)
@@ -261,24 +261,3 @@ def listed(skipped: Sequence[tuple[str, str]], most: int = 10) -> str:
         return ""
     more = f"; and {len(skipped) - most} more" if len(skipped) > most else ""
     return ": " + "; ".join(f"{name}: {reason}" for name, reason in skipped[:most]) + more
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Hold an exclusive lock that the system drops when the process dies."""
-    with open(path, "ab") as file:
-        if sys.platform == "win32":
-            import msvcrt
-
-            file.seek(0)
-            while True:
-                try:
-                    msvcrt.locking(file.fileno(), msvcrt.LK_LOCK, 1)  # gives up after ten seconds
-                    break
-                except OSError:
-                    continue
-        else:
-            import fcntl
-
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield

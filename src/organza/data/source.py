@@ -123,10 +123,11 @@ def open_source(path: str | Path) -> Source:
     from organza.data.readers.archive import ZipSource
     from organza.data.readers.folder import FolderSource
     from organza.data.readers.idx import IdxSource
+    from organza.data.readers.tfrecords import TFRecordSource
 
     path = Path(path).expanduser()
     if path.is_dir():
-        return IdxSource.recognise(path) or FolderSource(path)
+        return IdxSource.recognise(path) or TFRecordSource.recognise(path) or FolderSource(path)
     if not path.exists():
         raise UserError(
             "there is no such file or folder", where=path, hint="--data takes a folder or a zip of pictures"
@@ -138,8 +139,9 @@ def open_source(path: str | Path) -> Source:
         raise UserError(f"can't be opened ({error.strerror})", where=path) from None
     if not head:
         raise UserError("the file is empty (0 bytes)", where=path, hint="download it again")
-    if found := IdxSource.recognise(path):
-        return found
+    for reader in (IdxSource, TFRecordSource):
+        if found := reader.recognise(path):
+            return found
     if head[:2] == b"PK" or path.suffix.lower() == ".zip":
         return ZipSource(path)
     raise UserError("not a data set that Organza knows", where=path, hint="give a folder or a zip of pictures")

@@ -5,6 +5,7 @@ Each level doubles or halves the size with a 4x4 kernel; the innermost map is ``
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 
 from torch import Tensor, nn
@@ -57,7 +58,7 @@ class Decoder(nn.Module):
             norm(maps[0]),
             nn.ReLU(inplace=True),
         ]
-        for inner, outer in zip(maps, maps[1:], strict=False):
+        for inner, outer in itertools.pairwise(maps):
             layers += [nn.ConvTranspose2d(inner, outer, 4, 2, 1, bias=False), norm(outer), nn.ReLU(inplace=True)]
         layers += [nn.ConvTranspose2d(maps[-1], channels, 4, 2, 1), nn.Tanh()]
         self.layers = nn.Sequential(*layers)
@@ -86,7 +87,7 @@ class Encoder(nn.Module):
         maps = [min(width * 2**k, width * 16) for k in range(depth)]
         core = (resolution[0] >> depth, resolution[1] >> depth)
         layers: list[nn.Module] = [nn.Conv2d(channels, maps[0], 4, 2, 1), nn.LeakyReLU(0.2)]
-        for outer, inner in zip(maps, maps[1:], strict=False):
+        for outer, inner in itertools.pairwise(maps):
             layers += [nn.Conv2d(outer, inner, 4, 2, 1, bias=False), norm(inner), nn.LeakyReLU(0.2)]
         layers += [nn.Conv2d(maps[-1], outputs, core), nn.Flatten()]
         self.layers = nn.Sequential(*layers)

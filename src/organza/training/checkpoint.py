@@ -58,9 +58,7 @@ def unflatten(nets: Mapping[str, nn.Module], tensors: Mapping[str, Tensor], wher
         raise UserError(f"tensor {odd[0]!r} is {'missing' if odd[0] in wanted else 'unknown'}", where=where)
     for name, value in wanted.items():
         if tensors[name].shape != value.shape:
-            raise UserError(
-                f"tensor {name!r} is {list(tensors[name].shape)}, not {list(value.shape)}", where=where
-            )
+            raise UserError(f"tensor {name!r} is {list(tensors[name].shape)}, not {list(value.shape)}", where=where)
         value.copy_(tensors[name])
 
 

@@ -132,7 +132,9 @@ def advance(state: State, phase: Phase, batch: Batch, settings: Training, rate: 
     parts = [batch.part(i, i + micro) for i in range(0, len(batch), micro)]
     totals: Stats = {}
     for index, part in enumerate(parts):
-        rng = generator(batch.images.device, settings.seed, batch.seen, phase.name, distributed.rank() * len(parts) + index)
+        rng = generator(
+            batch.images.device, settings.seed, batch.seen, phase.name, distributed.rank() * len(parts) + index
+        )
         loss, stats = phase.loss(method.nets, part, rng)
         (loss * (phase.gain / len(parts))).backward()  # type: ignore[no-untyped-call]
         for name, value in stats.items():

@@ -44,9 +44,7 @@ class State:
             "optimizers": {name: learner.adam.state_dict() for name, learner in self.learners.items()},
             "state": {name: tensor.cpu() for name, tensor in self.method.state.items()},
         }
-        return checkpoint.save(
-            folder, config, self.ema, self.method.nets, resume, seen=self.position.seen, keep=keep
-        )
+        return checkpoint.save(folder, config, self.ema, self.method.nets, resume, seen=self.position.seen, keep=keep)
 
     def load(self, path: Path) -> None:
         """Continue from a checkpoint: after this, training goes on as if it had never stopped.

@@ -1,0 +1,41 @@
+"""organza demo: the whole way in a few minutes, from drawn pictures to a film."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from organza.cli.parse import parse
+
+
+@dataclass(frozen=True)
+class Options:
+    """Draw cartoon faces, train a small StyleGAN2 on them, and make a grid and a film of what it has learnt."""
+
+    outdir: Path = Path("out/demo")
+    """Folder for everything; done again there, it continues where it was."""
+    kimg: float | None = None
+    """Length of the training in thousands of images; without it, that of the preset stylegan2-demo."""
+
+
+def main(argv: list[str]) -> int:
+    """Run the demo and name the pictures that it made."""
+    options = parse(Options, argv, "organza demo")
+    from organza.apps.demo import demo
+    from organza.core.device import keep_freed_memory
+
+    keep_freed_memory()
+    changes = {} if options.kimg is None else {"kimg": options.kimg}
+    print(
+        "drawing faces, then training the preset stylegan2-demo on them; Ctrl-C stops and keeps what is there",
+        file=sys.stderr,
+    )
+    made = demo(options.outdir, **changes)
+    print(f"\nreal pictures       {made.reals}")
+    print(f"samples over time   {made.samples[0]} to {made.samples[-1].name}")
+    print(f"losses and speed    {made.run / 'plot.png'}")
+    print(f"final grid          {made.grid}")
+    print(f"interpolation       {made.film}")
+    print(f"\nmore: organza generate --network {made.run} --seeds 0-15 --trunc 0.7 --grid 4x4")
+    return 0
