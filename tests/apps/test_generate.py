@@ -53,6 +53,13 @@ def test_output_without_grid(G, tmp_path):
     assert read(generate(G, range(5), output=tmp_path / "many.png")[0]).shape == (32, 72, 3)
 
 
+def test_scale(G, tmp_path):
+    (path,) = generate(G, [1], outdir=tmp_path, scale=3)
+    np.testing.assert_array_equal(read(path)[1::3, 1::3], G.generate([1])[0])
+    (path,) = generate(G, [1, 2], grid=(2, 1), outdir=tmp_path, scale=2)
+    assert read(path).shape == (32, 96, 3)
+
+
 def test_batches_do_not_show(G):
     assert batch_size(G.resolution) == 16
     together = np.stack(list(pictures(G, range(20), noise="random")))

@@ -77,10 +77,17 @@ def test_classes(G_classes):
 def test_loop_on_disk(G, tmp_path):
     seen = []
     path = interpolate(
-        G, [1, 2], tmp_path / "new" / "loop.webp", grid=(2, 1), seconds=1, fps=6, progress=lambda *a: seen.append(a)
+        G,
+        [1, 2],
+        tmp_path / "new" / "loop.webp",
+        grid=(2, 1),
+        seconds=1,
+        fps=6,
+        scale=2,
+        progress=lambda *a: seen.append(a),
     )
     with Image.open(path) as film:
-        assert (film.n_frames, film.size) == (6, (48, 16))
+        assert (film.n_frames, film.size) == (6, (96, 32))
     assert seen == [(i, 6) for i in range(1, 7)]
 
 

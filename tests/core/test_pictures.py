@@ -3,7 +3,7 @@ import pytest
 from PIL import Image
 
 from organza.core.errors import UserError
-from organza.core.pictures import make_grid, save_picture
+from organza.core.pictures import enlarge, make_grid, save_picture
 
 
 @pytest.mark.parametrize("channels", [1, 3, 4])
@@ -47,6 +47,14 @@ def test_unknown_suffix(name, message):
 def test_not_a_picture(tmp_path, array):
     with pytest.raises(ValueError, match="expected uint8"):
         save_picture(array, tmp_path / "a.png")
+
+
+def test_enlarge():
+    picture = np.arange(6, dtype=np.uint8).reshape(2, 3, 1)
+    np.testing.assert_array_equal(enlarge(picture, 2)[::2, 1::2], picture)
+    assert enlarge(picture, 3).shape == (6, 9, 1)
+    with pytest.raises(UserError, match="a scale of 0; give a whole number from 1 up"):
+        enlarge(picture, 0)
 
 
 def test_grid_places_pictures_row_by_row():

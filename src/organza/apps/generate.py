@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from organza.core.errors import UserError
-from organza.core.pictures import PICTURE_SUFFIXES, Pixels, check_suffix, make_grid, save_picture
+from organza.core.pictures import PICTURE_SUFFIXES, Pixels, check_suffix, enlarge, make_grid, save_picture
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -69,8 +69,9 @@ def pictures(
         UserError: a seed is out of range, a class is missing, unknown, or given to a network without classes.
 
     Example:
-        >>> next(pictures(G, [7], psi=0.7)).shape  # doctest: +SKIP
-        (64, 64, 3)
+        >>> from organza import load
+        >>> next(pictures(load(tiny_run), [7], psi=0.7)).shape
+        (16, 16, 3)
     """
     check_request(G, labels, psi, cutoff)
     per_seed = labels is not None and np.ndim(labels) > 0 and len(np.asarray(labels)) == len(seeds) > 1
@@ -93,6 +94,7 @@ def generate(
     psi: float = 1.0,
     cutoff: int | None = None,
     noise: Noise = "const",
+    scale: int = 1,
     progress: Progress | None = None,
 ) -> list[Path]:
     """Write the pictures of ``seeds``.
@@ -107,6 +109,7 @@ def generate(
         suffix: their format: ``.png``, ``.jpg``, ``.jpeg`` or ``.webp``.
         grid: columns and rows; None with ``output`` makes the grid about square. Cells without a seed stay empty.
         labels, psi, cutoff, noise: see `pictures`.
+        scale: make each pixel a square of so many pixels.
         progress: called with pictures done and wanted.
 
     Returns:
@@ -116,8 +119,12 @@ def generate(
         UserError: no seeds, more seeds than cells, an unknown format, a file that can't be written, or see `pictures`.
 
     Example:
-        >>> generate(organza.load("runs/00000-dcgan-faces"), range(16), grid=(4, 4))  # doctest: +SKIP
-        [PosixPath('out/grid.png')]
+        >>> from organza import load
+        >>> G = load(tiny_run)
+        >>> [path.name for path in generate(G, [0, 1], outdir=tmp_path)]
+        ['seed0000.png', 'seed0001.png']
+        >>> [path.name for path in generate(G, range(16), grid=(4, 4), psi=0.7, outdir=tmp_path)]
+        ['grid.png']
     """
     if not seeds:
         raise UserError("no seeds", hint="give at least one, such as 0-15")
@@ -140,9 +147,10 @@ def generate(
                 empty[..., 3] = 0
             images = np.concatenate([images, empty])
         picture = images[0] if len(images) == 1 else make_grid(images, grid[0] if grid is not None else None)
-        return [save_picture(picture, named)]
+        return [save_picture(enlarge(picture, scale), named)]
     return [
-        save_picture(image, Path(outdir, f"seed{seed:04d}{suffix}")) for seed, image in zip(seeds, drawn, strict=True)
+        save_picture(enlarge(image, scale), Path(outdir, f"seed{seed:04d}{suffix}"))
+        for seed, image in zip(seeds, drawn, strict=True)
     ]
 
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from organza.apps.generate import Noise, batch_size, check_request
 from organza.apps.video import Progress, check_video, write_video
 from organza.core.errors import UserError
-from organza.core.pictures import Pixels, make_grid, to_pixels
+from organza.core.pictures import Pixels, enlarge, make_grid, to_pixels
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -112,8 +112,8 @@ def periodic_slerp(keys: Tensor, times: ArrayLike) -> Tensor:
         ``[T, D]``.
 
     Example:
-        >>> periodic_slerp(torch.tensor([[1.0, 0.0], [0.0, 1.0]]), [0.5]).round(decimals=4).tolist()
-        [[0.7071, 0.7071]]
+        >>> periodic_slerp(torch.tensor([[1.0, 0.0], [0.0, 1.0]]), [0.5])
+        tensor([[0.7071, 0.7071]])
     """
     count = len(keys)
     lengths = keys.double().norm(dim=1, keepdim=True)
@@ -159,6 +159,11 @@ def frames(
 
     Raises:
         UserError: as `organza.apps.generate.pictures`.
+
+    Example:
+        >>> from organza import load
+        >>> [frame.shape for frame in frames(load(tiny_run), [(1, 5), (2, 6)], count=2, columns=2)]
+        [(16, 32, 3), (16, 32, 3)]
     """
     check_request(G, labels, psi, cutoff)
     z = torch.stack([G.z(row) for row in seeds])
@@ -199,6 +204,7 @@ def interpolate(
     psi: float = 1.0,
     cutoff: int | None = None,
     noise: Noise = "const",
+    scale: int = 1,
     dither: bool = True,
     progress: Progress | None = None,
 ) -> Path:
@@ -214,6 +220,7 @@ def interpolate(
         space: ``"w"``: a cubic curve through the keyframes' w; ``"z"``: great circles between their z.
         labels: a class index or label vector for conditional networks.
         psi, cutoff, noise: see `organza.apps.generate.pictures`.
+        scale: make each pixel a square of so many pixels.
         dither: see `organza.apps.animation.write_gif`.
         progress: called with frames done and wanted.
 
@@ -224,8 +231,9 @@ def interpolate(
         UserError: fewer than two seeds, no length, an unknown format, a missing extra, a file that can't be written.
 
     Example:
-        >>> interpolate(organza.load("runs/00000-dcgan-faces"), [1, 5, 9, 13], "loop.gif")  # doctest: +SKIP
-        PosixPath('loop.gif')
+        >>> from organza import load
+        >>> interpolate(load(tiny_run), [1, 5, 9, 13], tmp_path / "loop.gif", grid=(2, 1), seconds=0.5, fps=10).name
+        'loop.gif'
     """
     columns, rows = grid
     planned = plan(seeds, columns * rows)
@@ -236,4 +244,4 @@ def interpolate(
     drawn = frames(
         G, planned.seeds, count, columns=columns, space=space, labels=labels, psi=psi, cutoff=cutoff, noise=noise
     )
-    return write_video(path, drawn, count, fps, dither=dither, progress=progress)
+    return write_video(path, (enlarge(frame, scale) for frame in drawn), count, fps, dither=dither, progress=progress)

@@ -31,6 +31,8 @@ class Options:
     """The class to draw, for networks with classes."""
     noise: Literal["const", "random", "none"] = "const"
     """Fine detail: stored, fresh for each seed, or none."""
+    scale: int = 1
+    """Make each pixel a square of so many pixels."""
     output: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """Put everything into this one file."""
     outdir: Path = Path("out")
@@ -62,6 +64,7 @@ def main(argv: list[str]) -> int:
             psi=options.trunc,
             cutoff=options.cutoff,
             noise=options.noise,
+            scale=options.scale,
             progress=progress,
         )
     print(paths[0] if len(paths) == 1 else f"{paths[0]} to {paths[-1].name}: {len(paths)} pictures", file=sys.stdout)

@@ -38,6 +38,8 @@ class Options:
     """The class to draw, for networks with classes."""
     noise: Literal["const", "random", "none"] = "const"
     """Fine detail: stored, fresh in each frame, or none."""
+    scale: int = 1
+    """Make each pixel a square of so many pixels."""
     output: Path = Path("out/loop.mp4")
     """The film: .mp4, .gif or .webp."""
     flat: bool = False
@@ -72,6 +74,7 @@ def main(argv: list[str]) -> int:
             psi=options.trunc,
             cutoff=options.cutoff,
             noise=options.noise,
+            scale=options.scale,
             dither=not options.flat,
             progress=progress,
         )

@@ -15,6 +15,7 @@ from organza import __version__
 from organza.core.errors import UserError
 
 VERBS: dict[str, str] = {
+    "demo": "the whole way in a few minutes: draw pictures, train on them, make a film",
     "train": "train a GAN on your pictures; the same command again goes on",
     "generate": "make pictures from seeds, one by one or in a grid",
     "interpolate": "make a seamless film from one seed to the next (.mp4, .gif, .webp)",

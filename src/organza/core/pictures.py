@@ -137,6 +137,21 @@ def make_grid(images: Pixels, columns: int | None = None, gap: int = 0, backgrou
     return grid
 
 
+def enlarge(picture: Pixels, scale: int) -> Pixels:
+    """``picture``, uint8 ``[H, W, C]``, with each pixel as a square of ``scale`` pixels: small networks, seen as they are.
+
+    Raises:
+        UserError: ``scale`` is not positive.
+
+    Example:
+        >>> enlarge(np.zeros([4, 6, 3], np.uint8), 2).shape
+        (8, 12, 3)
+    """
+    if scale < 1:
+        raise UserError(f"a scale of {scale}", hint="give a whole number from 1 up")
+    return picture.repeat(scale, axis=0).repeat(scale, axis=1) if scale > 1 else picture
+
+
 def to_pixels(images: Tensor) -> Pixels:
     """Network output, float ``[N, C, H, W]`` in [-1, 1], to uint8 ``[N, H, W, C]``, rounded and clamped.
 
