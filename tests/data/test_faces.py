@@ -16,9 +16,9 @@ from organza.data.faces import (
     attributes,
     caption,
     class_index,
-    faces,
     ground_truth,
     label_vector,
+    random_faces,
     write_faces,
 )
 
@@ -28,7 +28,7 @@ def test_every_field_is_a_known_factor():
 
 
 def test_random_faces_cover_every_choice_and_every_range():
-    crowd = list(faces(600))
+    crowd = list(random_faces(600))
     for name, options in CHOICES.items():
         assert {getattr(face, name) for face in crowd} == set(options)
     for name, (low, high) in NUMBERS.items():
@@ -38,7 +38,7 @@ def test_random_faces_cover_every_choice_and_every_range():
 
 
 def test_factors_are_independent():
-    truth = np.stack([ground_truth(face) for face in faces(3000, seed=1)])
+    truth = np.stack([ground_truth(face) for face in random_faces(3000, seed=1)])
     correlation = np.corrcoef(truth.T) - np.eye(truth.shape[1])
     assert np.abs(correlation).max() < 0.08
 
@@ -142,7 +142,7 @@ def test_attributes_and_captions_say_what_is_drawn():
     assert caption(face) == (
         "a sad face with no hair, a beard, freckles and sunglasses, wearing a teal shirt, on a butter background"
     )
-    assert len({caption(face) for face in faces(200)}) > 190
+    assert len({caption(face) for face in random_faces(200)}) > 190
 
 
 def test_zip_is_in_nvidias_layout_with_the_same_bytes_each_time(tmp_path):
@@ -157,7 +157,7 @@ def test_zip_is_in_nvidias_layout_with_the_same_bytes_each_time(tmp_path):
         assert all(info.compress_type == zipfile.ZIP_STORED for info in file.infolist())
         assert file.namelist() == [*(f"00000/img{i:08d}.png" for i in range(5)), "dataset.json"]
         contents = json.loads(file.read("dataset.json"))
-        for index, (face, (name, label)) in enumerate(zip(faces(5, 3), contents["labels"], strict=True)):
+        for index, (face, (name, label)) in enumerate(zip(random_faces(5, 3), contents["labels"], strict=True)):
             assert contents["label_names"][label] == face.glasses
             with Image.open(file.open(name)) as image:
                 np.testing.assert_array_equal(np.asarray(image), draw(face, (16, 24)), err_msg=str(index))

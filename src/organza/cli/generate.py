@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -67,5 +66,5 @@ def main(argv: list[str]) -> int:
             scale=options.scale,
             progress=progress,
         )
-    print(paths[0] if len(paths) == 1 else f"{paths[0]} to {paths[-1].name}: {len(paths)} pictures", file=sys.stdout)
+    print(paths[0] if len(paths) == 1 else f"{paths[0]} to {paths[-1].name}: {len(paths)} pictures")
     return 0

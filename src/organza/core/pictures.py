@@ -138,7 +138,7 @@ def make_grid(images: Pixels, columns: int | None = None, gap: int = 0, backgrou
 
 
 def enlarge(picture: Pixels, scale: int) -> Pixels:
-    """``picture``, uint8 ``[H, W, C]``, with each pixel as a square of ``scale`` pixels: small networks, seen as they are.
+    """``picture``, uint8 ``[H, W, C]``, with each pixel as a square of ``scale`` pixels: seen as it is, only larger.
 
     Raises:
         UserError: ``scale`` is not positive.

@@ -279,11 +279,11 @@ def caption(face: Face) -> str:
     return f"{_MOODS[face.mouth]} face with {listed}, wearing {clothes}, on a {face.background} background"
 
 
-def faces(count: int, seed: int = 0) -> Iterator[Face]:
+def random_faces(count: int, seed: int = 0) -> Iterator[Face]:
     """``count`` random faces; face ``i`` of a seed is the same whatever the count.
 
     Example:
-        >>> list(faces(2, seed=3)) == list(faces(5, seed=3))[:2]
+        >>> list(random_faces(2, seed=3)) == list(random_faces(5, seed=3))[:2]
         True
     """
     for index in range(count):
@@ -334,7 +334,7 @@ def write_faces(
     labels: list[tuple[str, int]] = []
     options = _options(factor)
     with atomic_write(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as file:
-        for index, face in enumerate(faces(count, seed)):
+        for index, face in enumerate(random_faces(count, seed)):
             name = f"{index:08d}"[:5] + f"/img{index:08d}.png"
             buffer = io.BytesIO()
             Image.fromarray(draw(face, resolution, style)).save(buffer, format="PNG", compress_level=4)
