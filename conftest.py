@@ -62,12 +62,12 @@ def untrained() -> Generator:
 def _examples(
     doctest_namespace: dict[str, Any], request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """What examples in docstrings may use: `tiny_run`, `faces`, ``G`` (untrained) and ``folder`` (empty)."""
+    """What examples in docstrings may use: `tiny_run`, `faces`, ``G`` (untrained) and ``folder`` or ``tmp_path`` (empty)."""
     if not isinstance(request.node, pytest.DoctestItem):
         return
     words = set(re.findall(r"\w+", " ".join(example.source for example in request.node.dtest.examples)))
     for name, fixture in {"tiny_run": "tiny_run", "faces": "faces", "G": "untrained"}.items():
         if name in words:
             doctest_namespace[name] = request.getfixturevalue(fixture)
-    if "folder" in words:
-        doctest_namespace["folder"] = tmp_path_factory.mktemp("example")
+    for name in {"folder", "tmp_path"} & words:
+        doctest_namespace[name] = tmp_path_factory.mktemp("example")

@@ -97,13 +97,21 @@ def test_two_processes_match_one_with_two_micro_batches(faces: Path, tmp_path: P
 
 
 def test_divergence_stops_with_a_report(faces: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"the training diverged at .* kimg .*the last good checkpoint is none; try a lower --lr"):
+    with pytest.raises(
+        UserError, match=r"the training diverged at .* kimg .*the last good checkpoint is none; try a lower --lr"
+    ):
         train(toy("wgan-gp"), faces, outdir=tmp_path, kimg=0.2, batch=4, lr=1e9, tick_kimg=0.04, grid="4x2")
 
 
 def test_a_run_leaves_pictures_a_plot_and_a_log(faces: Path, tmp_path: Path) -> None:
-    run = train(toy("stylegan2"), faces, outdir=tmp_path, kimg=0.016, batch=4, grid="4x2", tick_kimg=0.004, snapshot_kimg=0.008)
-    assert sorted(p.name for p in (run.folder / "samples").iterdir()) == ["000000000.png", "000000008.png", "000000016.png"]
+    run = train(
+        toy("stylegan2"), faces, outdir=tmp_path, kimg=0.016, batch=4, grid="4x2", tick_kimg=0.004, snapshot_kimg=0.008
+    )
+    assert sorted(p.name for p in (run.folder / "samples").iterdir()) == [
+        "000000000.png",
+        "000000008.png",
+        "000000016.png",
+    ]
     with Image.open(run.folder / "samples" / "000000016.png") as picture:
         assert picture.size == (4 * 16 + 4 + 4 * 16, 2 * 16)
         reals = np.asarray(picture)[:, -64:]
@@ -151,7 +159,9 @@ def test_impossible_settings(changes: dict[str, float], world: int, message: str
         settings.resolve(replace(Training(), **changes), DataSpec((64, 64)), world)
 
 
-@pytest.mark.parametrize(("size", "world", "batch"), [(32, 1, 32), (256, 1, 16), (1024, 1, 4), (256, 8, 64), (1024, 8, 32)])
+@pytest.mark.parametrize(
+    ("size", "world", "batch"), [(32, 1, 32), (256, 1, 16), (1024, 1, 4), (256, 8, 64), (1024, 8, 32)]
+)
 def test_automatic_batch_is_the_official_one(size: int, world: int, batch: int) -> None:
     assert settings.auto_batch(DataSpec((size, size)), world) == batch
 

@@ -31,7 +31,9 @@ def last(outcome: Outcome) -> Path:
 
 def bits(path: Path) -> dict[str, torch.Tensor]:
     resume = torch.load(path / "resume.pt", weights_only=True)
-    state = {f"{p}/{i}/{k}": v for p, o in resume["optimizers"].items() for i, s in o["state"].items() for k, v in s.items()}
+    state = {
+        f"{p}/{i}/{k}": v for p, o in resume["optimizers"].items() for i, s in o["state"].items() for k, v in s.items()
+    }
     return load_file(path / "nets.safetensors") | load_file(path / "ema.safetensors") | state | resume["state"]
 
 
@@ -70,7 +72,9 @@ def test_a_signal_finishes_the_step_saves_and_says_how_to_continue(
     assert_equal_bits(last(straight), last(again))
 
 
-def test_the_same_command_again_does_nothing_when_finished(faces: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_same_command_again_does_nothing_when_finished(
+    faces: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     first = train(toy("dcgan"), faces, outdir=tmp_path, kimg=0.008, **SHORT)
     again = train(toy("dcgan"), faces, outdir=tmp_path, kimg=0.008, **SHORT)
     assert again == replace(first)
