@@ -16,6 +16,7 @@ from PIL import Image
 from organza.core.errors import UserError
 from organza.core.method import DataSpec
 from organza.data import DataOptions, open_dataset, parse_resolution, prepare
+from organza.data.opening import KNOWN
 
 
 def test_folder_and_zip_are_the_same(tmp_path):
@@ -96,8 +97,8 @@ def test_long_lists_of_bad_files_are_capped(tmp_path):
             "zips/png_bomb_20000px.zip",
             "no usable pictures: 00000/img00000000.png: too many pixels (at most 67,108,864)",
         ),
-        ("nowhere", "there is no such file or folder; --data takes a folder or a zip of pictures"),
-        ("fixtures.json", "not a data set that Organza knows; give a folder or a zip of pictures"),
+        ("nowhere", f"there is no such file or folder; give {KNOWN}"),
+        ("fixtures.json", f"not a data set that Organza knows; give {KNOWN}"),
     ],
 )
 def test_unusable_sets_say_why(path, message, cache):

@@ -1,7 +1,8 @@
 """Pictures on disk -> batches for training.
 
-`open_dataset` takes a folder, a zip or MNIST's idx files; `Loader` streams batches from it. The data tools and worker
-processes use this package without PyTorch, so `Loader`, which needs it, is imported on first use.
+`open_dataset` takes a folder, a zip, TFRecords ...; `Loader` streams batches from it. `open_domains` and
+`DomainLoader` do the same for pairs and for two sets. The data tools and worker
+processes use this package without PyTorch, so the loaders, which need it, are imported on first use.
 """
 
 from __future__ import annotations
@@ -9,17 +10,27 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from organza.data.dataset import Dataset, open_dataset
+from organza.data.domains import Domains, open_domains
 from organza.data.options import DataOptions, parse_resolution
 
 if TYPE_CHECKING:
-    from organza.data.loader import Loader
+    from organza.data.loader import DomainLoader, Loader
 
-__all__ = ["DataOptions", "Dataset", "Loader", "open_dataset", "parse_resolution"]
+__all__ = [
+    "DataOptions",
+    "Dataset",
+    "DomainLoader",
+    "Domains",
+    "Loader",
+    "open_dataset",
+    "open_domains",
+    "parse_resolution",
+]
 
 
 def __getattr__(name: str) -> Any:
-    if name == "Loader":
-        from organza.data.loader import Loader
+    if name in ("Loader", "DomainLoader"):
+        from organza.data import loader
 
-        return Loader
+        return getattr(loader, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Literal
 from organza.core.errors import UserError
 from organza.data import parallel
 from organza.data.encode import Encode, Encoding, Made, Records
+from organza.data.opening import open_source
+from organza.data.options import parse_resolution
 from organza.data.plan import Coloured, Plan, make_plan
-from organza.data.prepare import Progress, dataset_name, listed
+from organza.data.prepare import Progress, listed
 from organza.data.sinks import FolderSink, Label, RecordSink, ShardSink, Sink, ZipSink, under_construction
-from organza.data.source import Source, open_source
+from organza.data.source import Source, dataset_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -72,7 +74,8 @@ def build(
         UserError: nothing usable, wrong labels, bad files under ``strict``, ``dest`` exists or can't be written.
     """
     dest = Path(dest)
-    opened = source if isinstance(source, Source) else open_source(source)
+    size = None if options.resolution is None else parse_resolution(options.resolution)
+    opened = source if isinstance(source, Source) else open_source(source, crop=size)
     form = form or ("zip" if dest.suffix.lower() == ".zip" else "folder")
     plan = make_plan(opened, options, keep_size=True)
     with under_construction(dest, folder=form != "zip", overwrite=overwrite) as part:

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from organza.core.errors import UserError
-from organza.data.options import DataOptions
-from organza.data.prepare import Meta, Progress, dataset_name, listed, prepare
-from organza.data.source import open_source
+from organza.data.opening import open_source
+from organza.data.options import DataOptions, parse_resolution
+from organza.data.prepare import Meta, Progress, listed, prepare
+from organza.data.source import Source
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def open_dataset(
-    path: str | Path,
+    path: str | Path | Source,
     options: DataOptions | None = None,
     *,
     cache_dir: str | Path | None = None,
@@ -30,7 +31,7 @@ def open_dataset(
     """Open pictures for training; the first time, they are decoded into the cache by all cores.
 
     Args:
-        path: a folder, a zip, or MNIST's idx files.
+        path: a folder, a zip, or any other form of `organza.data.opening.open_source`; or that source.
         options: size, channels, labels ...
         cache_dir: instead of ``$ORGANZA_CACHE`` or the platform's own.
         progress: called as ``progress(done, total)`` while decoding.
@@ -49,16 +50,13 @@ def open_dataset(
         ('pets', 1, (2, 16, 16, 3), (2, 0))
     """
     options = options or DataOptions()
-    if options.resolution is not None:
-        from organza.data.options import parse_resolution
-
-        parse_resolution(options.resolution)
-    source = open_source(path)
+    size = None if options.resolution is None else parse_resolution(options.resolution)
+    source = open_source(path, crop=size) if not isinstance(path, Source) else path
     folder, meta = prepare(source, options, cache_dir=None if cache_dir is None else Path(cache_dir), progress=progress)
     if options.strict and meta.skipped:
         what = f"{len(meta.skipped)} bad files{listed(meta.skipped)}"
-        raise UserError(what, where=path, hint="remove them, or leave out --strict to skip them")
-    return Dataset(dataset_name(source.path), folder, meta, mirror=options.mirror)
+        raise UserError(what, where=source.path, hint="remove them, or leave out --strict to skip them")
+    return Dataset(source.name, folder, meta, mirror=options.mirror)
 
 
 class Dataset:
@@ -81,10 +79,32 @@ class Dataset:
         shape = (meta.total, *meta.resolution, meta.channels)
         self._images = np.memmap(folder / "images.u8", np.uint8, "r", shape=shape)
         self._slots = None if meta.slots is None else np.array(meta.slots, np.int64)
+        self._rows: NDArray[np.int64] | None = None
         self._labels = np.load(folder / "labels.npy", mmap_mode="r") if meta.label_dim else None
 
     def __len__(self) -> int:
-        return self._meta.count
+        return self._meta.count if self._rows is None else len(self._rows)
+
+    @property
+    def resolution(self) -> tuple[int, int]:
+        """Height and width."""
+        return self._meta.resolution
+
+    def select(self, indices: ArrayLike) -> Dataset:
+        """A data set of some of the pictures, in the given order; nothing is copied.
+
+        Raises:
+            IndexError: a number is out of range.
+        """
+        chosen = Dataset(self.name, self._folder, self._meta, mirror=self.mirror)
+        chosen._rows = self._stored(np.asarray(indices, np.int64).reshape(-1))
+        return chosen
+
+    def _stored(self, indices: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Numbers in this data set -> numbers in the cache."""
+        if indices.size and (indices.min() < 0 or indices.max() >= len(self)):
+            raise IndexError(f"data set {self.name} has {len(self)} pictures")
+        return indices if self._rows is None else self._rows[indices]
 
     @property
     def spec(self) -> DataSpec:
@@ -97,13 +117,16 @@ class Dataset:
     def names(self) -> list[str]:
         """Where each picture came from."""
         names: list[str] = json.loads((self._folder / "names.json").read_text("utf-8", "surrogatepass"))
-        return names
+        return names if self._rows is None else [names[row] for row in self._rows]
 
     @cached_property
     def captions(self) -> list[str] | None:
         """Words about each picture (several captions: one a line), or None if `DataOptions.captions` asked for none."""
         file = self._folder / "captions.json"
-        return json.loads(file.read_text("utf-8", "surrogatepass")) if file.exists() else None
+        if not file.exists():
+            return None
+        captions: list[str] = json.loads(file.read_text("utf-8", "surrogatepass"))
+        return captions if self._rows is None else [captions[row] for row in self._rows]
 
     def fetch(self, indices: ArrayLike) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
         """Pictures and labels by number.
@@ -118,17 +141,17 @@ class Dataset:
             IndexError: a number is out of range.
         """
         wanted = np.asarray(indices, np.int64).reshape(-1)
-        if wanted.size and (wanted.min() < 0 or wanted.max() >= len(self)):
-            raise IndexError(f"data set {self.name} has {len(self)} pictures")
-        images = np.take(self._images, wanted if self._slots is None else self._slots[wanted], axis=0)
+        stored = self._stored(wanted)
+        images = np.take(self._images, stored if self._slots is None else self._slots[stored], axis=0)
         return np.asarray(images), self.labels(wanted)
 
     def labels(self, indices: NDArray[np.int64]) -> NDArray[np.float32]:
         """Labels by number, float32 ``[N, label_dim]``; classes as one-hot vectors."""
         if self._labels is None:
             return np.zeros((len(indices), 0), np.float32)
+        stored = self._stored(indices)
         if self._labels.ndim == 2:
-            return np.asarray(self._labels[indices], np.float32)
+            return np.asarray(self._labels[stored], np.float32)
         hot = np.zeros((len(indices), self._meta.label_dim), np.float32)
-        hot[np.arange(len(indices)), self._labels[indices]] = 1
+        hot[np.arange(len(indices)), self._labels[stored]] = 1
         return hot

@@ -100,7 +100,7 @@ class Records:
                 image = open_picture(self.source.read(entry), self.target)
                 grey = is_grey(image)
                 pixels = render(decode(image), self.target).transpose(2, 0, 1)
-            except BadPicture as error:  # noqa: PERF203
+            except BadPicture as error:
                 made.append(Made(slot, why(error, entry)))
             except MemoryError:
                 made.append(Made(slot, "too large for the memory"))

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from organza.data.dataset import Dataset
+from organza.data.domains import Domains
 
 U64 = NDArray[np.uint64]
 
@@ -148,6 +149,43 @@ class Loader:
         self._thread.shutdown(wait=True, cancel_futures=True)
 
     def __enter__(self) -> Loader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class DomainLoader:
+    """Batches of source and target pictures by position; pairs stay together and are mirrored together.
+
+    Args:
+        domains: what to show.
+        seed, device, rank, world: as for `Loader`.
+    """
+
+    def __init__(
+        self, domains: Domains, *, seed: int, device: str | torch.device = "cpu", rank: int = 0, world: int = 1
+    ) -> None:
+        # Any fixed change of the seed makes the order of the second set independent of the first.
+        other = seed if domains.paired else seed ^ 0x5DEECE66D
+        self._source = Loader(domains.source, seed=seed, device=device, rank=rank, world=world)
+        self._target = Loader(domains.target, seed=other, device=device, rank=rank, world=world)
+
+    @property
+    def waited(self) -> float:
+        """Seconds that callers have waited, in all."""
+        return self._source.waited + self._target.waited
+
+    def batch(self, seen: int, size: int) -> tuple[Batch, Batch]:
+        """Source and target pictures at positions ``[seen, seen + size)``."""
+        return self._source.batch(seen, size), self._target.batch(seen, size)
+
+    def close(self) -> None:
+        """Stop reading ahead."""
+        self._source.close()
+        self._target.close()
+
+    def __enter__(self) -> DomainLoader:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -32,7 +32,7 @@ def _lock(file: IO[bytes], wait: bool) -> None:
             try:
                 msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK if not wait else msvcrt.LK_LOCK, 1)
                 return
-            except OSError:  # noqa: PERF203 (LK_LOCK gives up after ten seconds)
+            except OSError:
                 if not wait:
                     raise BlockingIOError("held by another process") from None
     else:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from organza.core.errors import UserError
-from organza.data.decode import Filter, Fit  # noqa: TC001 (tyro reads these types)
+from organza.data.decode import Filter, Fit
 
 
 @dataclass(frozen=True)

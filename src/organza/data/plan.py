@@ -108,7 +108,7 @@ def _probe(source: Source, entries: Sequence[Entry]) -> Iterator[tuple[int, bool
         try:
             image = open_picture(source.read(entry))
             yield min(image.size), is_grey(image)
-        except BadPicture:  # noqa: PERF203
+        except BadPicture:
             pass
 
 

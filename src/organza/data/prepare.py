@@ -18,7 +18,6 @@ import json
 import os
 import secrets
 import shutil
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -29,6 +28,7 @@ import numpy as np
 from organza.core.errors import UserError
 from organza.core.files import fsync_dir, fsync_file
 from organza.data import parallel
+from organza.data.cache import cache_root
 from organza.data.decode import NotAPicture, Target, decode, is_grey, open_picture, render
 from organza.data.lock import locked
 from organza.data.plan import Coloured, Plan, make_plan, pixels_in
@@ -64,17 +64,6 @@ class Meta:
     skipped: tuple[tuple[str, str], ...]
 
 
-def cache_root() -> Path:
-    """``$ORGANZA_CACHE``, or the platform's folder for caches."""
-    if chosen := os.environ.get("ORGANZA_CACHE"):
-        return Path(chosen).expanduser()
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData/Local") / "organza" / "cache"
-    if sys.platform == "darwin":
-        return Path.home() / "Library/Caches/organza"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "organza"
-
-
 def content_key(source: Source, options: DataOptions) -> str:
     """What the cache is found by: 20 hexadecimal digits."""
     said = {k: v for k, v in asdict(options).items() if k not in ("mirror", "strict")}
@@ -97,7 +86,7 @@ def prepare(
         UserError: nothing usable in the source, wrong labels, or the cache can't be written.
     """
     root = (cache_dir or cache_root()) / "datasets"
-    folder = root / f"{dataset_name(source.path)}-{content_key(source, options)}"
+    folder = root / f"{source.name}-{content_key(source, options)}"
     meta = _existing(folder)
     if meta is None:
         try:
@@ -112,17 +101,6 @@ def prepare(
             hint = "set ORGANZA_CACHE to a folder that can be written and has room"
             raise UserError(f"can't write the cache ({error.strerror or error})", where=root, hint=hint) from None
     return folder, meta
-
-
-def dataset_name(path: Path) -> str:
-    """A short name for run folders and logs.
-
-    Example:
-        >>> dataset_name(Path("data/anime faces.zip"))
-        'anime_faces'
-    """
-    stem = path.resolve().name if path.is_dir() else path.stem
-    return "".join(c if c.isalnum() or c in "-_" else "_" for c in stem)[:60] or "data"
 
 
 def _existing(folder: Path) -> Meta | None:
@@ -237,7 +215,7 @@ class DecodeInto:
                     image = open_picture(self.source.read(entry), self.target)
                     grey = is_grey(image)
                     pixels = render(decode(image), self.target)
-                except NotAPicture as error:  # noqa: PERF203
+                except NotAPicture as error:
                     done.append((slot, str(error) if entry.claimed else "", True))
                 except BadPicture as error:
                     done.append((slot, str(error), True))

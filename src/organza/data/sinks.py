@@ -178,8 +178,8 @@ class RecordSink(Sink):
             self.size = made.size
             top = made.size[0].bit_length() - 1
             for level in range(top, 1, -1):
-                file = open(self.path / f"{self.prefix}-r{level:02d}.tfrecords", "wb")  # noqa: SIM115 (see close)
-                self.files.append(file)
+                name = f"{self.prefix}-r{level:02d}.tfrecords"
+                self.files.append(open(self.path / name, "wb"))  # noqa: SIM115 (see close)
         elif self.size != made.size:
             raise UserError("TFRecords hold pictures of one size", hint="give --resolution")
         for file, part in zip(self.files, made.parts, strict=True):

@@ -7,8 +7,6 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from organza.core.errors import UserError
-
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
@@ -62,6 +60,11 @@ class Source(ABC):
     kind: str
     path: Path
 
+    @property
+    def name(self) -> str:
+        """Short, for run folders and logs."""
+        return dataset_name(self.path)
+
     @abstractmethod
     def fingerprint(self) -> str:
         """A string that changes whenever the content does; cheap even for 100,000 pictures."""
@@ -114,37 +117,15 @@ def suffix(name: str) -> str:
     return found.group().lower() if found else ""
 
 
-def open_source(path: str | Path) -> Source:
-    """The right reader for ``path``, recognised by content.
+def dataset_name(path: Path) -> str:
+    """A short name for run folders and logs.
 
-    Raises:
-        UserError: there is nothing there, or nothing that Organza can read.
+    Example:
+        >>> dataset_name(Path("data/anime faces.zip"))
+        'anime_faces'
     """
-    from organza.data.readers.archive import ZipSource
-    from organza.data.readers.folder import FolderSource
-    from organza.data.readers.idx import IdxSource
-    from organza.data.readers.tfrecords import TFRecordSource
-
-    path = Path(path).expanduser()
-    if path.is_dir():
-        return IdxSource.recognise(path) or TFRecordSource.recognise(path) or FolderSource(path)
-    if not path.exists():
-        raise UserError(
-            "there is no such file or folder", where=path, hint="--data takes a folder or a zip of pictures"
-        )
-    try:
-        with open(path, "rb") as file:
-            head = file.read(8)
-    except OSError as error:
-        raise UserError(f"can't be opened ({error.strerror})", where=path) from None
-    if not head:
-        raise UserError("the file is empty (0 bytes)", where=path, hint="download it again")
-    for reader in (IdxSource, TFRecordSource):
-        if found := reader.recognise(path):
-            return found
-    if head[:2] == b"PK" or path.suffix.lower() == ".zip":
-        return ZipSource(path)
-    raise UserError("not a data set that Organza knows", where=path, hint="give a folder or a zip of pictures")
+    stem = path.resolve().name if path.is_dir() else path.stem
+    return "".join(c if c.isalnum() or c in "-_" else "_" for c in stem)[:60] or "data"
 
 
 def find_side(names: Iterable[str], wanted: str) -> str | None:

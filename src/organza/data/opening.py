@@ -1,0 +1,109 @@
+"""The right reader for whatever a user names, recognised by content."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from organza.core.errors import UserError
+from organza.data.readers.archive import ZipSource
+from organza.data.readers.cifar import CifarSource
+from organza.data.readers.crops import CropSource
+from organza.data.readers.folder import FolderSource
+from organza.data.readers.idx import IdxSource
+from organza.data.readers.lsun import LmdbSource
+from organza.data.readers.parquet import ParquetSource
+from organza.data.readers.part import PartSource
+from organza.data.readers.tars import TarSource
+from organza.data.readers.tfrecords import TFRecordSource
+from organza.data.source import Source
+
+KNOWN = "a folder, a zip or a tar of pictures, TFRecords, LMDB, MNIST or CIFAR files, parquet, or one picture"
+
+
+def open_source(path: str | Path, crop: tuple[int, int] | None = None) -> Source:
+    """The pictures at ``path``.
+
+    Args:
+        path: a file or folder; a folder inside an archive (``set.zip/train``); shards as ``shard-{000..127}.tar``; or
+            an address (https, s3 ...), which is downloaded into the cache.
+        crop: (height, width) of the crops, if ``path`` is a single picture.
+
+    Raises:
+        UserError: there is nothing there, or nothing that Organza can read.
+    """
+    text = str(path)
+    if "{" in text and not Path(text).exists():
+        names = braces(text)
+        if len(names) > 1:
+            shards = tuple(_local(name) for name in names)
+            for shard in shards:
+                if not shard.is_file():
+                    raise UserError("there is no such shard", where=shard)
+            return TarSource(Path(text.replace("{", "").replace("}", "").replace("..", "-")), shards)
+    path = _local(text)
+    if path.is_dir():
+        return _open_folder(path)
+    if not path.exists():
+        return _open_inside(path)
+    try:
+        with open(path, "rb") as file:
+            head = file.read(8)
+    except OSError as error:
+        raise UserError(f"can't be opened ({error.strerror})", where=path) from None
+    if not head:
+        raise UserError("the file is empty (0 bytes)", where=path, hint="download it again")
+    if head[:2] == b"PK" or path.suffix.lower() == ".zip":
+        return ZipSource(path)
+    for reader in (IdxSource, TFRecordSource, ParquetSource):
+        if found := reader.recognise(path):
+            return found
+    if tar := TarSource.recognise(path):
+        return CifarSource.recognise(tar) or tar
+    if picture := CropSource.recognise(path, crop):
+        return picture
+    raise UserError("not a data set that Organza knows", where=path, hint=f"give {KNOWN}")
+
+
+def _open_folder(path: Path) -> Source:
+    for reader in (IdxSource, TFRecordSource, LmdbSource, TarSource, ParquetSource):
+        if found := reader.recognise(path):
+            return found
+    folder = FolderSource(path)
+    return CifarSource.recognise(folder) or folder
+
+
+def _open_inside(path: Path) -> Source:
+    """``archive.zip/folder``."""
+    for whole in path.parents:
+        if whole.is_file():
+            part = PartSource(open_source(whole), path, path.relative_to(whole).as_posix() + "/")
+            if part.entries():
+                return part
+            raise UserError(f"there is no folder {part.prefix} with pictures in it", where=whole)
+    raise UserError("there is no such file or folder", where=path, hint=f"give {KNOWN}")
+
+
+def _local(text: str) -> Path:
+    if re.match(r"[a-zA-Z][a-zA-Z0-9+.-]+://", text):
+        from organza.data.download import cached_download
+
+        return cached_download(text)
+    return Path(text).expanduser()
+
+
+def braces(text: str) -> list[str]:
+    """Ranges written out, as WebDataset does.
+
+    Example:
+        >>> braces("shard-{08..10}.tar")
+        ['shard-08.tar', 'shard-09.tar', 'shard-10.tar']
+    """
+    found = re.search(r"\{(\d+)\.\.(\d+)\}", text)
+    if not found:
+        return [text]
+    first, last = found[1], found[2]
+    if not 0 <= int(last) - int(first) < 100_000:
+        raise UserError(f"{found[0]} is no range of shards", where=text)
+    numbers = [str(n).zfill(len(first)) for n in range(int(first), int(last) + 1)]
+    return [name for n in numbers for name in braces(text[: found.start()] + n + text[found.end() :])]

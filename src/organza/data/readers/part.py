@@ -1,0 +1,80 @@
+"""Parts of another source: a sub-folder, one half of each picture, some of its entries."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from organza.data.decode import decode, open_picture
+from organza.data.labels import Labels
+from organza.data.source import BadPicture, Entry, Source
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+Half = Literal["whole", "left", "right"]
+
+
+class PartSource(Source):
+    """Entries under a folder of ``inner``; of side-by-side pictures, one half."""
+
+    def __init__(self, inner: Source, path: Path, prefix: str, half: Half = "whole") -> None:
+        self.inner, self.path, self.prefix, self.half = inner, path, prefix, half
+        self.kind = inner.kind
+
+    def __reduce__(self) -> tuple[type[PartSource], tuple[Source, Path, str, Half]]:
+        return PartSource, (self.inner, self.path, self.prefix, self.half)
+
+    @property
+    def name(self) -> str:
+        """With the whole's name in front."""
+        parts = [self.inner.name, self.prefix.strip("/").replace("/", "-"), "" if self.half == "whole" else self.half]
+        return "-".join(filter(None, parts))
+
+    def fingerprint(self) -> str:
+        """That of the whole, and which part."""
+        return hashlib.sha256(f"{self.inner.fingerprint()} {self.prefix} {self.half}".encode()).hexdigest()
+
+    def entries(self) -> list[Entry]:
+        """Those in the folder, with their whole names."""
+        return [e for e in self.inner.entries() if e.name.startswith(self.prefix)]
+
+    def read(self, entry: Entry) -> bytes | NDArray[np.uint8]:
+        """As it is, or half of its pixels."""
+        data = self.inner.read(entry)
+        if self.half == "whole":
+            return data
+        image = decode(open_picture(data))
+        if image.width < 2:
+            raise BadPicture("too narrow to be two pictures side by side")
+        middle = image.width // 2
+        box = (
+            (0, 0, middle, image.height)
+            if self.half == "left"
+            else (image.width - middle, 0, image.width, image.height)
+        )
+        return np.asarray(image.crop(box))
+
+    def side(self, name: str) -> bytes | None:
+        """In the folder, else in the whole."""
+        own = self.inner.side(self.prefix + name)
+        return self.inner.side(name) if own is None else own
+
+    def texts(self, entries: Sequence[Entry]) -> list[str | None]:
+        """Those of the whole."""
+        return self.inner.texts(entries)
+
+    def labels(self) -> Labels | None:
+        """Those of the whole, for this part's entries."""
+        whole = self.inner.labels()
+        if whole is None:
+            return None
+        rows = [i for i, e in enumerate(self.inner.entries()) if e.name.startswith(self.prefix)]
+        missing = frozenset(place for place, row in enumerate(rows) if row in whole.missing)
+        return replace(whole, values=whole.values[rows], missing=missing, least=whole.dim)

@@ -1,0 +1,98 @@
+import numpy as np
+import pytest
+import torch
+from data_helpers import encoded, noise, write_folder, write_zip
+
+from organza.core.errors import UserError
+from organza.data import DataOptions, DomainLoader, open_domains
+
+
+def pictures(prefix, names, start=0):
+    return {f"{prefix}/{name}": encoded(noise(start + i)) for i, name in enumerate(names)}
+
+
+def test_side_by_side(tmp_path):
+    wide = {
+        f"{s}/{i}.png": encoded(np.concatenate([noise(i), noise(i + 50)], 1))
+        for s in ("train", "val")
+        for i in range(3)
+    }
+    path = write_zip(tmp_path / "facades.zip", wide)
+    pairs = open_domains(path)
+    assert pairs.paired
+    assert (pairs.source.name, pairs.target.name) == ("facades-train-left", "facades-train-right")
+    np.testing.assert_array_equal(pairs.source.fetch(range(3))[0], [noise(i) for i in range(3)])
+    np.testing.assert_array_equal(pairs.target.fetch(range(3))[0], [noise(i + 50) for i in range(3)])
+    swapped = open_domains(path, split="val", direction="BtoA")
+    np.testing.assert_array_equal(swapped.source.fetch([0])[0][0], noise(50))
+    with pytest.raises(UserError, match="there is no split 'test'; there are train, val"):
+        open_domains(path, split="test")
+
+
+def test_unpaired(tmp_path):
+    entries = pictures("x/trainA", ["1.png", "2.png"]) | pictures("x/trainB", ["7.png", "8.png", "9.png"], 10)
+    entries |= pictures("x/testA", ["1.png"], 20) | pictures("x/testB", ["2.png"], 30)
+    path = write_zip(tmp_path / "a.zip", entries)
+    both = open_domains(path)
+    assert (both.paired, len(both.source), len(both.target)) == (False, 2, 3)
+    test = open_domains(path, split="test")
+    np.testing.assert_array_equal(test.target.fetch([0])[0][0], noise(30))
+    with pytest.raises(UserError, match="there is no split 'val'; there are test, train"):
+        open_domains(path, split="val")
+
+
+@pytest.mark.parametrize("layout", ["{side}", "{side}/train", "train{side}", "train/{side}"])
+def test_folders_with_equal_names(tmp_path, layout):
+    entries = pictures(layout.format(side="A"), ["1.png", "2.png", "3.png"])
+    entries |= pictures(layout.format(side="B"), ["1.jpg", "2.jpg", "3.jpg"], 10)
+    pairs = open_domains(write_folder(tmp_path / "set", entries))
+    assert pairs.paired
+    np.testing.assert_array_equal(pairs.target.fetch(range(3))[0], [noise(10 + i) for i in range(3)])
+
+
+def test_a_bad_picture_takes_its_partner_along(tmp_path):
+    entries = pictures("A", ["1.png", "2.png", "3.png"]) | pictures("B", ["1.png", "2.png", "3.png"], 10)
+    entries["A/2.png"] = b""
+    pairs = open_domains(write_folder(tmp_path / "set", entries))
+    assert pairs.paired
+    np.testing.assert_array_equal(pairs.source.fetch([0, 1])[0], [noise(0), noise(2)])
+    np.testing.assert_array_equal(pairs.target.fetch([0, 1])[0], [noise(10), noise(12)])
+    assert pairs.target.names == ["B/1.png", "B/3.png"]
+
+
+def test_both_have_one_size(tmp_path):
+    entries = {"A/1.png": encoded(noise(0, 32, 32)), "B/1.png": encoded(noise(1, 64, 64))}
+    pairs = open_domains(write_folder(tmp_path / "set", entries))
+    assert pairs.source.resolution == pairs.target.resolution == (32, 32)
+
+
+def test_what_is_neither(tmp_path):
+    with pytest.raises(UserError, match="it holds no pairs and no two sets; give trainA/ and trainB/, A/ and B/, or"):
+        open_domains(write_folder(tmp_path / "set", pictures("x", ["1.png"])))
+
+
+def test_pairs_stay_together(tmp_path):
+    names = [f"{i}.png" for i in range(5)]
+    entries = pictures("A", names) | {f"B/{k[2:]}": v for k, v in pictures("A", names).items()}
+    pairs = open_domains(write_folder(tmp_path / "set", entries), DataOptions(mirror=True))
+    with DomainLoader(pairs, seed=3) as loader:
+        for position in range(0, 40, 4):
+            a, b = loader.batch(position, 4)
+            assert torch.equal(a.images, b.images), "same order, same mirroring"
+        assert loader.waited >= 0
+
+
+def test_two_sets_are_walked_independently(tmp_path):
+    entries = pictures("trainA", [f"a{i}.png" for i in range(6)]) | pictures("trainB", [f"b{i}.png" for i in range(6)])
+    both = open_domains(write_folder(tmp_path / "set", entries))
+    assert not both.paired
+    with DomainLoader(both, seed=3) as loader:
+        a, b = loader.batch(0, 6)
+    assert not torch.equal(a.images, b.images)
+
+
+def test_real_sets(shared):
+    facades = open_domains(shared / "facades.zip", DataOptions(resolution="32"))
+    assert (facades.paired, len(facades.source), len(facades.target)) == (True, 250, 250)
+    selfies = open_domains(shared / "selfie2anime.zip", DataOptions(resolution="32"))
+    assert (selfies.paired, len(selfies.source), len(selfies.target)) == (False, 220, 150)
