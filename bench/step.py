@@ -21,7 +21,7 @@ import torch
 
 from organza import ops
 from organza.core import device
-from organza.core.method import Batch, DataSpec
+from organza.core.method import Batch, DataSpec, Phase
 from organza.methods import stylegan2
 from organza.training import optimizers
 
@@ -45,7 +45,7 @@ def measure(mode: str, arguments: argparse.Namespace) -> None:
     learners = optimizers.build(method)
     batch = Batch(torch.rand(n, 3, size, size, device=where) * 2 - 1, torch.zeros(n, 0, device=where))
 
-    def run(phase) -> float:
+    def run(phase: Phase) -> float:
         started = time.perf_counter()
         player = method.players[phase.player]
         for name, net in method.nets.items():

@@ -105,6 +105,35 @@ def test_conv2d_resample_gradients(up, down, k):
     assert gradgradcheck(call, inputs)
 
 
+@pytest.mark.parametrize(("up", "down", "k"), RESAMPLE[:5])
+@pytest.mark.parametrize("act", ["linear", "lrelu", "swish"])
+def test_conv2d_resample_with_its_tail(up, down, k, act):
+    f = ops.setup_filter([1, 2])
+
+    def call(x, w, b):
+        return ops.conv2d_resample(x, w, f, up, down, k // 2, bias=b, act=act, gain=1.3, clamp=1.5)
+
+    fast, slow = both(call, rand(2, 3, 6, 8), rand(4, 3, k, k), rand(4))
+    torch.testing.assert_close(fast, slow, **F32)
+    inputs = leaf(1, 1, 4, 4), leaf(2, 1, k, k), leaf(2)
+    assert gradcheck(call, inputs)
+    assert gradgradcheck(call, inputs)
+
+
+def test_a_result_in_the_memory_of_its_input_is_the_same():
+    for scale in (None, rand(2, 3)):
+        x, b = rand(2, 3, 4, 4), rand(3)
+        expected = ops.bias_act(x, b, "lrelu", scale=scale)
+        assert torch.equal(ops.bias_act(x.clone(), b, "lrelu", scale=scale, overwrite=True), expected)
+        again = x.clone().requires_grad_()
+        got = ops.bias_act(again * 1, b, "lrelu", scale=scale, overwrite=True)
+        assert torch.equal(got, expected)
+        got.square().sum().backward()
+        plain = x.clone().requires_grad_()
+        ops.bias_act(plain, b, "lrelu", scale=scale).square().sum().backward()
+        assert torch.equal(again.grad, plain.grad)
+
+
 @pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize("padding", [0, 1])
 def test_convolution_is_closed_under_differentiation(stride, padding):
@@ -113,7 +142,7 @@ def test_convolution_is_closed_under_differentiation(stride, padding):
     for function, inputs in [(ops.conv2d, (x, w)), (ops.conv_transpose2d, (y, w))]:
 
         def call(a, b, function=function):
-            return function(a, b, stride, padding)
+            return function(a, b, stride=stride, padding=padding)
 
         assert gradcheck(call, inputs)
         assert gradgradcheck(call, inputs)

@@ -21,7 +21,7 @@ class Activation:
         call: ``(x, alpha) -> y``.
         alpha: default slope or shape parameter.
         gain: default factor on the output; keeps the variance of a unit normal input about 1.
-        slope: for functions linear on both sides of 0, whether the negative slope is ``alpha``; else None.
+        piecewise: linear on both sides of 0, so that a positive gain may be taken before or after.
     """
 
     call: Callable[[Tensor, float], Tensor]
@@ -54,6 +54,7 @@ def bias_act(
     *,
     scale: Tensor | None = None,
     noise: Tensor | None = None,
+    overwrite: bool = False,
 ) -> Tensor:
     """``clamp(act(x * scale + noise + b) * gain)``.
 
@@ -66,6 +67,7 @@ def bias_act(
         clamp: limit the result to ``[-clamp, clamp]``.
         scale: ``[N, C]``, factor on each channel (demodulation).
         noise: broadcastable to ``[N, 1, H, W]``.
+        overwrite: ``x`` is not needed any more, so its memory may take the result.
 
     Returns:
         Shape and dtype of ``x``.
@@ -82,9 +84,11 @@ def bias_act(
     slope = {"linear": 1.0, "relu": 0.0}.get(act, alpha)
     if slope != 1 and gain <= 0:  # the sign of the output tells the side only under a positive gain
         return _reference(x, b, spec, alpha, gain, clamp, scale, noise)
-    if slope == 1 and gain == 1 and clamp is None and scale is None and noise is None:
-        return x if b is None else x + _channels(b.to(x.dtype), x)
-    return apply(_Tail, x, b, scale, noise, slope, gain, clamp)
+    if b is None and scale is None and noise is None and slope == gain == 1 and clamp is None:
+        return x
+    if scale is not None and torch.is_grad_enabled() and (x.requires_grad or scale.requires_grad):
+        overwrite = False  # the gradient of the scale needs it
+    return apply(_Tail, x, b, scale, noise, slope, gain, clamp, overwrite)
 
 
 def _channels(v: Tensor, x: Tensor) -> Tensor:
@@ -128,21 +132,19 @@ class _Tail(torch.autograd.Function):
         slope: float,
         gain: float,
         clamp: float | None,
+        overwrite: bool,
     ) -> Tensor:
+        y = x if overwrite else torch.empty_like(x)
         bias = None if b is None else _channels((b * gain).to(x.dtype), x)
         if scale is not None:
             factor = _channels((scale * gain).to(x.dtype), x)
-            y = x * factor if bias is None else torch.addcmul(bias, x, factor)
-            if noise is not None:
-                y += (noise * gain).to(x.dtype)
-        elif bias is not None and noise is None:
-            y = torch.add(bias, x, alpha=gain) if gain != 1 else x + bias
-        else:
-            y = x * gain
-            if bias is not None:
-                y += bias
-            if noise is not None:
-                y += (noise * gain).to(x.dtype)
+            torch.mul(x, factor, out=y) if bias is None else torch.addcmul(bias, x, factor, out=y)
+        elif bias is not None:
+            torch.add(bias, x, alpha=gain, out=y)
+        elif gain != 1 or not overwrite:
+            torch.mul(x, gain, out=y)
+        if noise is not None:
+            y += (noise * gain).to(x.dtype)
         if slope == 0:
             y.relu_()
         elif slope != 1:
@@ -153,7 +155,9 @@ class _Tail(torch.autograd.Function):
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        x, b, scale, noise, ctx.slope, ctx.gain, ctx.clamp = inputs
+        x, b, scale, noise, ctx.slope, ctx.gain, ctx.clamp, overwrite = inputs
+        if overwrite:
+            ctx.mark_dirty(x)
         ctx.bias = None if b is None else b.dtype
         ctx.noise = None if noise is None else (noise.shape, noise.dtype)
         curved = ctx.slope != 1 or ctx.clamp is not None
@@ -165,20 +169,27 @@ class _Tail(torch.autograd.Function):
         g = grad if y is None else apply(_Slope, grad, y, ctx.slope, ctx.clamp)
         dx = db = dscale = dnoise = None
         if ctx.needs_input_grad[0]:
-            dx = g * ctx.gain if scale is None else g * _channels((scale * ctx.gain).to(g.dtype), g)
+            factor = ctx.gain if scale is None else _channels((scale * ctx.gain).to(g.dtype), g)
+            dx = g if scale is None and ctx.gain == 1 else g * factor
         if ctx.bias is not None and ctx.needs_input_grad[1]:
-            db = _sum(g, [0, *range(2, g.ndim)]).to(ctx.bias) * ctx.gain
+            db = channel_sums(g).to(ctx.bias) * ctx.gain
         if scale is not None and ctx.needs_input_grad[2]:
-            dscale = _sum(g * x, list(range(2, g.ndim))).to(scale.dtype) * ctx.gain
+            dscale = (g * x).sum(list(range(2, g.ndim))).to(scale.dtype) * ctx.gain
         if ctx.noise is not None and ctx.needs_input_grad[3]:
             shape, dtype = ctx.noise
-            dnoise = (_sum(g, [1], keepdim=True).to(dtype) * ctx.gain).sum_to_size(shape)
-        return dx, db, dscale, dnoise, None, None, None
+            dnoise = (g.sum(1, keepdim=True).to(dtype) * ctx.gain).sum_to_size(shape)
+        return dx, db, dscale, dnoise, None, None, None, None
 
 
-def _sum(x: Tensor, dims: list[int], keepdim: bool = False) -> Tensor:
-    """Sum in at least float32."""
-    return x.sum(dims, keepdim=keepdim, dtype=torch.promote_types(x.dtype, torch.float32))
+def channel_sums(x: Tensor) -> Tensor:
+    """The sum over all but the channels: ``[N, C, ...] -> [C]``, in at least float32.
+
+    Each picture is summed in its own format, which rounds once; asking PyTorch for a float32 sum would convert all of
+    ``x`` first, at ten times the cost.
+    """
+    if x.ndim > 2:
+        x = x.sum(list(range(2, x.ndim)))
+    return x.to(torch.promote_types(x.dtype, torch.float32)).sum(0)
 
 
 class _Slope(torch.autograd.Function):

@@ -14,15 +14,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from organza.ops.bias_act import ACTIVATIONS, bias_act
+from organza.ops.bias_act import ACTIVATIONS, bias_act, channel_sums
 from organza.ops.twins import apply, reference
 from organza.ops.upfirdn2d import upfirdn2d
 
 Size = tuple[int, int]
 
 
-def conv2d(x: Tensor, w: Tensor, stride: int = 1, padding: int = 0) -> Tensor:
-    """Correlate ``x`` ``[N, I, H, W]`` with ``w`` ``[O, I, kh, kw]``; ``w`` is cast to the dtype of ``x``.
+def conv2d(x: Tensor, w: Tensor, bias: Tensor | None = None, stride: int = 1, padding: int = 0) -> Tensor:
+    """Correlate ``x`` ``[N, I, H, W]`` with ``w`` ``[O, I, kh, kw]`` and add ``bias`` ``[O]``, in the dtype of ``x``.
 
     Example:
         >>> conv2d(torch.ones(1, 2, 4, 4), torch.ones(3, 2, 3, 3), padding=1).shape
@@ -30,8 +30,8 @@ def conv2d(x: Tensor, w: Tensor, stride: int = 1, padding: int = 0) -> Tensor:
     """
     w = w.to(x.dtype)
     if reference():
-        return F.conv2d(x, w, stride=stride, padding=padding)
-    return apply(_Forward, x, w, stride, padding)
+        return F.conv2d(x, w, None if bias is None else bias.to(x.dtype), stride=stride, padding=padding)
+    return apply(_Forward, x, w, bias, stride, padding)
 
 
 def conv_transpose2d(x: Tensor, w: Tensor, stride: int = 1, padding: int = 0) -> Tensor:
@@ -88,12 +88,16 @@ def conv2d_resample(
     if not reference() and gain > 0 and ACTIVATIONS[act].piecewise:
         # Positive gains pass through such activations: let the small weight carry it.
         w, bias, gain = w * gain, None if bias is None else bias * gain, 1.0
-    return bias_act(_resample(x, w, f, up, down, padding), bias, act, gain=gain, clamp=clamp)
+    if not reference() and up == 1:  # the convolution comes last and adds the bias at no cost
+        y = _resample(x, w, bias, f, up, down, padding)
+        return bias_act(y, None, act, gain=gain, clamp=clamp, overwrite=True)
+    y = _resample(x, w, None, f, up, down, padding)
+    return bias_act(y, bias, act, gain=gain, clamp=clamp, overwrite=True)
 
 
-def _resample(x: Tensor, w: Tensor, f: Tensor | None, up: int, down: int, padding: int) -> Tensor:
+def _resample(x: Tensor, w: Tensor, bias: Tensor | None, f: Tensor | None, up: int, down: int, padding: int) -> Tensor:
     if up == 1 and down == 1:
-        return conv2d(x, w, padding=padding)
+        return conv2d(x, w, bias, padding=padding)
     f = torch.ones(1, 1, device=x.device) if f is None else f
     fh, fw = f.shape
     pad: tuple[int, ...] = (padding,) * 4
@@ -109,9 +113,9 @@ def _resample(x: Tensor, w: Tensor, f: Tensor | None, up: int, down: int, paddin
         x = conv2d(x, w)
         return upfirdn2d(x, f, down=down) if down > 1 else x
     if down > 1 and k == 1:
-        return conv2d(upfirdn2d(x, f, down=down, padding=pad), w)
+        return conv2d(upfirdn2d(x, f, down=down, padding=pad), w, bias)
     if down > 1:
-        return conv2d(upfirdn2d(x, f, padding=pad), w, stride=down)
+        return conv2d(upfirdn2d(x, f, padding=pad), w, bias, stride=down)
     if k == 1:
         return upfirdn2d(conv2d(x, w), f, up=up, padding=pad, gain=up * up)
     x = conv_transpose2d(x, w.transpose(0, 1), stride=up)
@@ -125,21 +129,26 @@ def _add(padding: tuple[int, ...], *more: int) -> tuple[int, ...]:
 
 class _Forward(torch.autograd.Function):
     @staticmethod
-    def forward(x: Tensor, w: Tensor, stride: int, padding: int) -> Tensor:
-        return F.conv2d(x, w, stride=stride, padding=padding)
+    def forward(x: Tensor, w: Tensor, bias: Tensor | None, stride: int, padding: int) -> Tensor:
+        return F.conv2d(x, w, None if bias is None else bias.to(x.dtype), stride=stride, padding=padding)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        x, w, ctx.stride, ctx.padding = inputs
-        ctx.x, ctx.w = x.shape[2:], w.shape
+        x, w, bias, ctx.stride, ctx.padding = inputs
+        ctx.x, ctx.w, ctx.bias = x.shape[2:], w.shape, None if bias is None else bias.dtype
         ctx.save_for_backward(x if ctx.needs_input_grad[1] else None, w if ctx.needs_input_grad[0] else None)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, w = ctx.saved_tensors
-        dx = apply(_Transposed, grad, w, ctx.stride, ctx.padding, tuple(ctx.x)) if ctx.needs_input_grad[0] else None
-        dw = apply(_Weight, x, grad, ctx.stride, ctx.padding, tuple(ctx.w)) if ctx.needs_input_grad[1] else None
-        return dx, dw, None, None
+        dx = dw = db = None
+        if ctx.needs_input_grad[0]:
+            dx = apply(_Transposed, grad, w, ctx.stride, ctx.padding, tuple(ctx.x))
+        if ctx.needs_input_grad[1]:
+            dw = apply(_Weight, x, grad, ctx.stride, ctx.padding, tuple(ctx.w))
+        if ctx.needs_input_grad[2]:
+            db = channel_sums(grad).to(ctx.bias)
+        return dx, dw, db, None, None
 
 
 class _Transposed(torch.autograd.Function):
@@ -159,7 +168,7 @@ class _Transposed(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         y, w = ctx.saved_tensors
-        dy = apply(_Forward, grad, w, ctx.stride, ctx.padding) if ctx.needs_input_grad[0] else None
+        dy = apply(_Forward, grad, w, None, ctx.stride, ctx.padding) if ctx.needs_input_grad[0] else None
         dw = apply(_Weight, grad, y, ctx.stride, ctx.padding, tuple(ctx.w)) if ctx.needs_input_grad[1] else None
         return dy, dw, None, None, None
 
@@ -183,5 +192,5 @@ class _Weight(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, y = ctx.saved_tensors
         dx = apply(_Transposed, y, grad, ctx.stride, ctx.padding, tuple(ctx.x)) if ctx.needs_input_grad[0] else None
-        dy = apply(_Forward, x, grad, ctx.stride, ctx.padding) if ctx.needs_input_grad[1] else None
+        dy = apply(_Forward, x, grad, None, ctx.stride, ctx.padding) if ctx.needs_input_grad[1] else None
         return dx, dy, None, None, None

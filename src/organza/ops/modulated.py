@@ -66,7 +66,7 @@ def modulated_conv2d(
         scale = (styles.square() @ weight.square().sum((2, 3)).t() + 1e-8).rsqrt()
     x = x * styles.to(x.dtype)[:, :, None, None]
     y = conv2d_resample(x, weight, resample_filter, up, down, padding)
-    return bias_act(y, bias, act, gain=gain, clamp=clamp, scale=scale, noise=noise)
+    return bias_act(y, bias, act, gain=gain, clamp=clamp, scale=scale, noise=noise, overwrite=True)
 
 
 def _reference(
