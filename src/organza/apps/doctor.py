@@ -17,7 +17,7 @@ import torch
 
 import organza
 from organza.core.device import BF16, choose_device, cpu_features, free_memory
-from organza.data.prepare import cache_root
+from organza.data.cache import cache_root
 
 EXTRAS = {
     "video": ("av", "films as .mp4"),
