@@ -23,6 +23,8 @@ EXTRAS = {
     "video": ("av", "films as .mp4"),
     "tensorboard": ("tensorboard", "curves and pictures in TensorBoard"),
     "data": ("lmdb", "LMDB data sets"),
+    "parquet": ("pyarrow", "parquet data sets"),
+    "remote": ("fsspec", "data sets that lie elsewhere"),
     "metrics": ("scipy", "some metrics"),
 }
 """Optional parts of the package: the module that each needs, and what it is for."""

@@ -20,7 +20,7 @@ VERBS: dict[str, str] = {
     "generate": "make pictures from seeds, one by one or in a grid",
     "interpolate": "make a seamless film from one seed to the next (.mp4, .gif, .webp)",
     "presets": "list the presets, or show all settings of one",
-    "dataset": "look at a set of pictures and prepare it for training",
+    "dataset": "look at data sets, build, export, align and fetch them",
     "faces": "draw a data set of cartoon faces, to try things out without a download",
     "doctor": "check this machine: processor, memory, GPU, optional packages, speed",
 }
