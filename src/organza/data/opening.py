@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from organza.core.errors import UserError
+from organza.data.download import cached_download
 from organza.data.readers.archive import ZipSource
 from organza.data.readers.cifar import CifarSource
 from organza.data.readers.crops import CropSource
@@ -85,10 +86,9 @@ def _open_inside(path: Path) -> Source:
 
 
 def _local(text: str) -> Path:
-    if re.match(r"[a-zA-Z][a-zA-Z0-9+.-]+://", text):
-        from organza.data.download import cached_download
-
-        return cached_download(text)
+    # A Path made of an address has lost one of its slashes.
+    if (address := re.match(r"([a-zA-Z][a-zA-Z0-9+.-]+):/+(.+)", text)) and not Path(text).exists():
+        return cached_download(f"{address[1]}://{address[2]}")
     return Path(text).expanduser()
 
 
