@@ -83,8 +83,9 @@ PRESETS: dict[str, Preset] = {
     "stylegan2-tiny": Preset(
         "a small StyleGAN2 for laptops: faces at 64x64 within an hour on two cores",
         Run(
-            StyleGAN2(z_dim=256, w_dim=256, channel_base=4096, channel_max=256),
-            Training(kimg=150, batch=16, ema_kimg=2.5, snapshot_kimg=5, tick_kimg=0.5),
+            StyleGAN2(z_dim=256, w_dim=256, channel_base=2048, channel_max=256, pl_weight=0.0),
+            Training(kimg=150, batch=16, snapshot_kimg=5, tick_kimg=0.5),
+            DataOptions(mirror=True),
         ),
     ),
     "stylegan2-demo": Preset("what `make demo` trains: 32x32 in a few minutes on two cores", _demo),
