@@ -82,7 +82,7 @@ def bias_act(
     if reference() or not spec.piecewise:
         return _reference(x, b, spec, alpha, gain, clamp, scale, noise)
     slope = {"linear": 1.0, "relu": 0.0}.get(act, alpha)
-    if slope != 1 and gain <= 0:  # the sign of the output tells the side only under a positive gain
+    if slope < 0 or (slope != 1 and gain <= 0):  # then the sign of the output does not tell the side
         return _reference(x, b, spec, alpha, gain, clamp, scale, noise)
     if b is None and scale is None and noise is None and slope == gain == 1 and clamp is None:
         return x
