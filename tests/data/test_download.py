@@ -80,7 +80,7 @@ def test_broken_connections_are_continued(server, tmp_path):
 
 def test_what_has_come_is_kept_for_the_next_time(server, tmp_path):
     server.flaky = 99
-    with pytest.raises(UserError, match="the connection broke.*; what has come is kept: the same command continues"):
+    with pytest.raises(UserError, match=r"the connection broke.*; what has come is kept: the same command continues"):
         download(f"{server.url}/x", tmp_path / "x", sha256=SUM)
     assert not (tmp_path / "x").exists()
     server.flaky = 0

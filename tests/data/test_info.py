@@ -60,7 +60,7 @@ def test_long_lists_are_cut(tmp_path):
 
 
 def test_nothing_usable(tmp_path):
-    with pytest.raises(UserError, match="no usable pictures: a.png: empty file"):
+    with pytest.raises(UserError, match=r"no usable pictures: a\.png: empty file"):
         info(write_folder(tmp_path / "set", {"a.png": b""}))
 
 
@@ -97,12 +97,6 @@ def test_wide_transform_on_the_command_line(tmp_path):
 
 
 def test_real_sets(shared):
-    for name, count in {
-        "celeba_small.zip": 6128,
-        "emoji.zip": 2023,
-        "facades.zip": 350,
-        "selfie2anime.zip": 470,
-    }.items():
+    for name, count in {"emoji.zip": 2023, "facades.zip": 350, "selfie2anime.zip": 470}.items():
         found = info(shared / name)
         assert (found.count, found.skipped) == (count, [])
-    assert info(shared / "mnist").count == 60000

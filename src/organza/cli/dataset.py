@@ -36,7 +36,7 @@ class InfoOptions:
 
 @dataclass(frozen=True)
 class BuildOptions:
-    """Write a prepared data set: NVIDIA's zip layout, which their tools read; a folder; WebDataset shards; TFRecords."""
+    """Write a prepared data set: NVIDIA's zip layout (their tools read it), a folder, shards or TFRecords."""
 
     source: str
     """Folder, archive, shards, address ... whatever `train --data` takes."""
@@ -68,6 +68,11 @@ class BuildOptions:
     """Replace DEST if it exists."""
     workers: Count = None
     """Processes; all cores if not said."""
+
+
+@dataclass(frozen=True)
+class ExportOptions(BuildOptions):
+    """The same as build, under the name that one looks for when another program shall read the result."""
 
 
 @dataclass(frozen=True)
@@ -210,7 +215,7 @@ def _fetch(options: FetchOptions) -> int:
 _VERBS: dict[str, tuple[type, Callable[..., int]]] = {
     "info": (InfoOptions, _info),
     "build": (BuildOptions, _build),
-    "export": (BuildOptions, _build),
+    "export": (ExportOptions, _build),
     "align": (AlignOptions, _align),
     "fetch": (FetchOptions, _fetch),
 }

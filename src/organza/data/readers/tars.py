@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import lzma
 import shutil
 import tarfile
+import zlib
 from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 # What tarfile and the decompressors raise on damage.
-_BROKEN = (tarfile.TarError, OSError, EOFError, ValueError, OverflowError)
+_BROKEN = (tarfile.TarError, OSError, EOFError, ValueError, OverflowError, zlib.error, lzma.LZMAError)
 
 
 class _Member(NamedTuple):
@@ -176,7 +178,7 @@ def _plain(path: Path) -> Path:
     try:
         with tarfile.open(path, "r:"):
             return path
-    except tarfile.TarError:
+    except _BROKEN:
         pass
     about = path.stat()
     key = hashlib.sha256(f"{path.resolve()}\0{about.st_size}\0{about.st_mtime_ns}".encode()).hexdigest()[:16]
@@ -186,7 +188,7 @@ def _plain(path: Path) -> Path:
         with atomic_write(plain) as temporary, opener(path, "rb") as packed, open(temporary, "wb") as out:
             try:
                 shutil.copyfileobj(packed, out, 1 << 20)
-            except (EOFError, OSError, ValueError) as error:
+            except _BROKEN as error:
                 if isinstance(error, OSError) and error.errno:
                     raise  # the disk, not the archive
                 raise UserError(f"can't be unpacked ({error})", where=path, hint="download it again") from None
@@ -196,7 +198,6 @@ def _plain(path: Path) -> Path:
 def _opener(path: Path) -> Any:
     import bz2
     import gzip
-    import lzma
 
     with open(path, "rb") as file:
         head = file.read(6)
