@@ -15,7 +15,7 @@ from PIL import Image
 
 from organza.core.errors import UserError
 from organza.core.method import DataSpec
-from organza.data import DataOptions, open_dataset, parse_resolution, prepare
+from organza.data import DataOptions, Dataset, open_dataset, parse_resolution, prepare
 from organza.data.opening import KNOWN
 
 
@@ -332,3 +332,31 @@ def test_real_sets_open_with_sensible_defaults(shared):
         assert (len(data), data.spec) == (count, DataSpec((side, side), channels)), name
         assert data.skipped == []
         assert data.fetch([0, count - 1])[0].std() > 1
+
+
+def test_a_cache_cut_while_in_use(tmp_path, cache):
+    data = open_dataset(write_folder(tmp_path / "a", pngs(4)))
+    os.truncate(next(cache.rglob("images.u8")), 100)
+    with pytest.raises(UserError, match=r"the cache was cut short while in use; start again"):
+        data.fetch([3])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_memory_does_not_grow_with_the_set(tmp_path):
+    """200 MB read all over; the process grows by less than a tenth of it."""
+    folder = tmp_path / "big-0"
+    folder.mkdir()
+    with open(folder / "images.u8", "wb") as file:
+        file.truncate(1000 * 256 * 256 * 3)
+    meta = prepare.Meta(prepare.FORMAT, "zip", (256, 256), 3, 0, (), 1000, 1000, None, ())
+    data = Dataset("big", folder, meta)
+
+    def resident():
+        with open("/proc/self/statm") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    data.fetch(range(16))
+    before = resident()
+    for i in range(0, 992, 16):
+        data.fetch(range(i, i + 16))
+    assert resident() - before < 20 * 2**20

@@ -12,6 +12,7 @@ import numpy as np
 from organza.core.errors import UserError
 from organza.data.opening import open_source
 from organza.data.options import DataOptions, parse_resolution
+from organza.data.pixels import Pixels
 from organza.data.prepare import Meta, Progress, listed, prepare
 from organza.data.source import Source
 
@@ -60,7 +61,7 @@ def open_dataset(
 
 
 class Dataset:
-    """Prepared pictures, memory-mapped: it may be larger than the memory.
+    """Prepared pictures, read from the cache as they are asked for: they may be larger than the memory.
 
     Attributes:
         name: short, for run folders.
@@ -76,8 +77,7 @@ class Dataset:
         self.classes = meta.classes
         self.skipped = list(meta.skipped)
         self._folder, self._meta = folder, meta
-        shape = (meta.total, *meta.resolution, meta.channels)
-        self._images = np.memmap(folder / "images.u8", np.uint8, "r", shape=shape)
+        self._pixels = Pixels(folder / "images.u8", (meta.total, *meta.resolution, meta.channels))
         self._slots = None if meta.slots is None else np.array(meta.slots, np.int64)
         self._rows: NDArray[np.int64] | None = None
         self._labels = np.load(folder / "labels.npy", mmap_mode="r") if meta.label_dim else None
@@ -142,8 +142,8 @@ class Dataset:
         """
         wanted = np.asarray(indices, np.int64).reshape(-1)
         stored = self._stored(wanted)
-        images = np.take(self._images, stored if self._slots is None else self._slots[stored], axis=0)
-        return np.asarray(images), self.labels(wanted)
+        images = self._pixels.take(stored if self._slots is None else self._slots[stored])
+        return images, self.labels(wanted)
 
     def labels(self, indices: NDArray[np.int64]) -> NDArray[np.float32]:
         """Labels by number, float32 ``[N, label_dim]``; classes as one-hot vectors."""

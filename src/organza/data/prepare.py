@@ -1,7 +1,7 @@
 """Decode once: a source and options -> a folder with all pixels in one file.
 
 ```
-<cache>/<name>-<key>/  images.u8    uint8 [slots, H, W, C], memory-mapped later
+<cache>/<name>-<key>/  images.u8    uint8 [slots, H, W, C], read in place later
                        labels.npy   int64 [N] classes or float32 [N, D], if labelled
                        meta.json    everything else; `slots` says where the pictures are if some were bad
                        captions.json, if asked for
