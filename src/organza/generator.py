@@ -96,6 +96,7 @@ def _load(folder: Path, networks: str, device: torch.device, precision: Precisio
         critic=method.nets[critic].to(device) if critic is not None else None,
         device=device,
         dtype=choose_dtype(precision, device),
+        source=folder,
     )
 
 
@@ -106,6 +107,7 @@ class Generator:
     Attributes:
         kind: the method's name, such as ``"stylegan2"``.
         net, critic: the networks.
+        source: the checkpoint that it was read from; None for a network made in memory.
     """
 
     kind: str
@@ -115,6 +117,7 @@ class Generator:
     critic: nn.Module | None
     device: torch.device
     dtype: torch.dtype
+    source: Path | None = None
 
     @property
     def resolution(self) -> tuple[int, int]:
@@ -184,10 +187,14 @@ class Generator:
         """
         z = torch.as_tensor(z, dtype=torch.float32, device=self.device)
         ws = self.latents.mapping(self.net, z, self._labels(labels, len(z)))
-        if psi != 1:
-            end = self.num_ws if cutoff is None else cutoff
-            ws = torch.cat([self.w_avg.lerp(ws[:, :end], psi), ws[:, end:]], dim=1)
-        return ws
+        return self.truncate(ws, psi, cutoff)
+
+    def truncate(self, ws: Tensor, psi: float, cutoff: int | None = None) -> Tensor:
+        """Pull intermediate codes ``[N, num_ws, w_dim]`` towards the mean w; see `mapping`."""
+        if psi == 1:
+            return ws
+        end = self.num_ws if cutoff is None else cutoff
+        return torch.cat([self.w_avg.lerp(ws[:, :end], psi), ws[:, end:]], dim=1)
 
     @torch.no_grad()
     def synthesis(self, ws: Tensor, noise: Noise = "const", rng: torch.Generator | None = None) -> Tensor:
@@ -219,12 +226,14 @@ class Generator:
         step = 1 if noise == "random" else batch
         parts = []
         for start in range(0, len(seeds), step):
-            rng = None
-            if noise == "random":
-                digest = hashlib.blake2b(f"noise/{seeds[start]}".encode(), digest_size=7).digest()
-                rng = torch.Generator(self.device).manual_seed(int.from_bytes(digest, "little"))
+            rng = self.noise_rng(seeds[start]) if noise == "random" else None
             parts.append(to_pixels(self.synthesis(ws[start : start + step], noise, rng)))
         return np.concatenate(parts) if parts else np.zeros([0, *self.resolution, self.channels], np.uint8)
+
+    def noise_rng(self, seed: int) -> torch.Generator:
+        """The source of a seed's fresh noise, for `synthesis`."""
+        digest = hashlib.blake2b(f"noise/{seed}".encode(), digest_size=7).digest()
+        return torch.Generator(self.device).manual_seed(int.from_bytes(digest, "little"))
 
     @torch.no_grad()
     def discriminator(self, images: Tensor, labels: ArrayLike | Tensor | None = None) -> Tensor:
