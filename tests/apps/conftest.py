@@ -3,6 +3,7 @@ import torch
 
 from organza.core.method import DataSpec
 from organza.generator import Generator
+from organza.methods.dcgan import DCGAN
 from organza.methods.stylegan2 import StyleGAN2
 
 
@@ -24,3 +25,23 @@ def G():
 def G_classes():
     """The same with five classes and transparency."""
     return tiny(DataSpec((16, 16), 4, 5))
+
+
+@pytest.fixture(scope="session")
+def G_noisy():
+    """A StyleGAN2 whose noise inputs are heard."""
+    G = tiny(DataSpec((16, 16), 3, 0))
+    for name, value in G.net.named_parameters():
+        if name.endswith("noise_strength"):
+            value.fill_(0.3)
+    return G
+
+
+@pytest.fixture(scope="session")
+def G_plain():
+    """A DCGAN: z only, so w is z."""
+    torch.manual_seed(0)
+    spec = DataSpec((16, 16), 3, 0)
+    method = DCGAN(z_dim=8, width=8).resolve(spec, 4).build(spec)
+    net = method.nets[method.latents.net].eval().requires_grad_(False)
+    return Generator("dcgan", spec, method.latents, net, None, torch.device("cpu"), torch.float32)

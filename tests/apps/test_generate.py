@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from organza.apps.generate import batch_size, generate, pictures
+from organza.apps.codes import batch_size
+from organza.apps.generate import generate, pictures
 from organza.core.errors import UserError
 
 
@@ -89,7 +90,7 @@ def test_truncation_and_cutoff_reach_the_network(G):
         ({"labels": 3}, "this network has no classes; leave the class out"),
         ({"psi": float("nan")}, "a truncation of nan; give a number, such as 0.7"),
         ({"cutoff": 99}, "a cutoff of 99; this network has 6 layers to truncate"),
-        ({"suffix": ".gif"}, "no format is known for '.gif'; end the name in .png, .jpg, .jpeg or .webp"),
+        ({"suffix": ".gif"}, "no format is known for '.gif'; end the name in .png, .jpg, .jpeg, .webp or .npy"),
         ({"output": "picture"}, "picture: the name has no suffix; end the name in .png"),
     ],
 )
@@ -110,3 +111,12 @@ def test_wrong_requests(G, tmp_path, arguments, message):
 def test_wrong_classes(G_classes, tmp_path, labels, message):
     with pytest.raises(UserError, match=message):
         generate(G_classes, [0], outdir=tmp_path, labels=labels)
+
+
+def test_only_one_of_many(G, tmp_path):
+    paths = generate(G, range(20), outdir=tmp_path / "all", suffix=".npy")
+    (one,) = generate(G, range(20), outdir=tmp_path, suffix=".npy", only=18)
+    assert one == tmp_path / "seed0018.npy"
+    assert one.read_bytes() == paths[18].read_bytes()
+    with pytest.raises(UserError, match="there is no picture 20; they go from 0 to 19"):
+        generate(G, range(20), outdir=tmp_path, only=20)

@@ -36,7 +36,8 @@ def test_generate_files(capsys, network):
     code, out, err = run(capsys, "generate --network runs/a --seeds 0,3-4 --trunc 0.7 --outdir new --device cpu")
     assert (code, out, err) == (0, f"{os.path.join('new', 'seed0000.png')} to seed0004.png: 3 pictures\n", "")
     assert network == [(os.path.join("runs", "a"), "cpu")]
-    assert sorted(os.listdir("new")) == ["seed0000.png", "seed0003.png", "seed0004.png"]
+    pictures = ["seed0000.png", "seed0003.png", "seed0004.png"]
+    assert sorted(os.listdir("new")) == sorted([*pictures, *(f"{name}.json" for name in pictures)])
 
 
 def test_generate_grid(capsys, network):
@@ -58,6 +59,22 @@ def test_interpolate(capsys, network):
         assert (film.size, film.n_frames) == ((48, 32), 4)
     assert run(capsys, f"{line} loop.mp4 --space z")[0] == 0
     assert os.path.getsize("loop.mp4") > 500
+
+
+@pytest.mark.parametrize(
+    ("line", "path"),
+    [
+        ("truncation --seeds 1,2 --columns 3 --trunc 0.7", "out/truncation.png"),
+        ("mix --rows 1,2 --columns 3 --styles 0-2", "out/mix.png"),
+        ("noise --seed 3 --samples 2 --scale 2", "out/noise.png"),
+        ("walk --seeds 1,2 --seconds 0.4 --fps 10 --output out/walk.gif", "out/walk.gif"),
+    ],
+)
+def test_figures(capsys, network, line, path):
+    code, out, err = run(capsys, f"{line} --network a")
+    assert (code, err) == (0, "")
+    assert out.splitlines()[-1] == os.path.join(*path.split("/"))
+    assert os.path.exists(path) and os.path.exists(f"{path}.json")
 
 
 def test_faces(capsys):
@@ -96,6 +113,10 @@ def test_doctor(capsys):
         ("generate --network nowhere", "nowhere: does not exist; give the folder of a run"),
         ("generate --network a --seeds x", "can't read the seeds 'x'"),
         ("generate --network a --grid 4", "can't read the grid '4'"),
+        ("generate --network a --class x", "can't read the classes 'x'; write numbers and ranges, such as 0,1,4-6"),
+        ("generate --network a --class 1 --w a.npz", "a saved w has its class in it already; leave --class or --w out"),
+        ("generate --network a --save-w a.txt", "a.txt: no format is known for '.txt'; end the name in .npz"),
+        ("redo a.json", "a.json: does not exist; give the .json beside a picture that Organza made"),
         ("interpolate --network a --output loop.avi", "loop.avi: no format is known for '.avi'"),
         ("interpolate --network a --seeds 1 --output a.gif", "an interpolation needs two seeds or more"),
         ("interpolate --network nowhere", "nowhere: does not exist"),
@@ -112,3 +133,18 @@ def test_errors(capsys, line, message):
     assert err.startswith("organza: ")
     assert message in err
     assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("truncation --network a --columns 2", "2 columns have no middle"),
+        ("mix --network a --styles 9", "there is no layer 9; give numbers from 0 to 5"),
+        ("noise --network a --samples 1", "a deviation needs two samples or more"),
+        ("walk --network a --smooth 0 --output a.gif", "a smoothness of 0"),
+    ],
+)
+def test_errors_of_figures(capsys, network, line, message):
+    code, out, err = run(capsys, line)
+    assert (code, out) == (2, "")
+    assert message in err

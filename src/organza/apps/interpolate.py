@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from organza.apps.generate import Noise, batch_size, check_request
+from organza.apps.codes import Noise, batch_size, check_request
+from organza.apps.loudness import Sound, with_sound
 from organza.apps.video import Progress, check_video, write_video
 from organza.core.errors import UserError
 from organza.core.pictures import Pixels, enlarge, make_grid, to_pixels
@@ -134,6 +135,74 @@ def periodic_slerp(keys: Tensor, times: ArrayLike) -> Tensor:
     return result
 
 
+Codes = Callable[["NDArray[np.float64]", int], Tensor]
+"""(places in the loop from 0 to 1 ``[T]``, number of the cell) -> w's ``[T, num_ws, w_dim]``."""
+
+
+def film(
+    G: Generator,
+    codes: Codes,
+    places: NDArray[np.float64],
+    cells: int = 1,
+    *,
+    columns: int | None = None,
+    noise: Noise = "const",
+) -> Iterator[Pixels]:
+    """The frames of a film, uint8 ``[rows * H, columns * W, C]``, drawn a batch at a time.
+
+    Args:
+        G: a network from `organza.load`.
+        codes: what each cell shows when.
+        places: where in the loop each frame is, from 0 to 1.
+        cells: films side by side.
+        columns: cells in a row; None for an about square grid.
+        noise: stored, fresh in each frame, or none.
+    """
+    step = batch_size(G.resolution)
+    waiting: list[Pixels] = []
+    for start in range(0, len(places) * cells, step):
+        # Counted cell by cell within frame after frame.
+        index = np.arange(start, min(start + step, len(places) * cells))
+        parts = [codes(places[i // cells : i // cells + 1], int(i % cells)) for i in index]
+        # Seeded by the place in the loop, so that the same command gives the same film.
+        rng = torch.Generator(G.device).manual_seed(start) if noise == "random" else None
+        waiting.extend(to_pixels(G.synthesis(torch.cat(parts), noise, rng)))
+        while len(waiting) >= cells:
+            yield make_grid(np.stack(waiting[:cells]), columns)
+            del waiting[:cells]
+
+
+def through_seeds(
+    G: Generator,
+    seeds: Sequence[Sequence[int]],
+    *,
+    space: Space = "w",
+    labels: ArrayLike | None = None,
+    psi: float = 1.0,
+    cutoff: int | None = None,
+) -> Codes:
+    """The loop of each cell through its seeds; see `frames`.
+
+    Raises:
+        UserError: as `organza.apps.generate.pictures`.
+    """
+    check_request(G, labels, psi, cutoff)
+    z = [G.z(row) for row in seeds]
+    if space == "w":
+        return through_codes([G.mapping(row, labels, psi, cutoff) for row in z])
+    return lambda places, cell: G.mapping(periodic_slerp(z[cell], places * len(z[cell])), labels, psi, cutoff)
+
+
+def through_codes(keys: Sequence[Tensor]) -> Codes:
+    """The smooth loop of each cell through its w's ``[K, num_ws, w_dim]``."""
+    return lambda places, cell: periodic_cubic(keys[cell], places * len(keys[cell]))
+
+
+def evenly(count: int) -> NDArray[np.float64]:
+    """The places of ``count`` frames of a loop at even speed: 0, 1 / count, 2 / count ..."""
+    return np.arange(count) / count
+
+
 def frames(
     G: Generator,
     seeds: Sequence[Sequence[int]],
@@ -165,41 +234,32 @@ def frames(
         >>> [frame.shape for frame in frames(load(tiny_run), [(1, 5), (2, 6)], count=2, columns=2)]
         [(16, 32, 3), (16, 32, 3)]
     """
-    check_request(G, labels, psi, cutoff)
-    z = torch.stack([G.z(row) for row in seeds])
-    cells, keyframes = z.shape[:2]
-    # [cells, keyframes, num_ws, w_dim]; with "z" the mapping network runs for each frame instead.
-    keys = [G.mapping(row, labels, psi, cutoff) for row in z] if space == "w" else []
+    codes = through_seeds(G, seeds, space=space, labels=labels, psi=psi, cutoff=cutoff)
+    return film(G, codes, evenly(count), len(seeds), columns=columns, noise=noise)
 
-    def codes(index: NDArray[np.int64]) -> Tensor:
-        """The w's of pictures ``index``, counted cell by cell within frame after frame."""
-        times, which = index // cells * keyframes / count, index % cells
-        if space == "w":
-            return torch.cat([periodic_cubic(keys[cell], times[i : i + 1]) for i, cell in enumerate(which)])
-        points = torch.cat([periodic_slerp(z[cell], times[i : i + 1]) for i, cell in enumerate(which)])
-        return G.mapping(points, labels, psi, cutoff)
 
-    step = batch_size(G.resolution)
-    waiting: list[Pixels] = []
-    for start in range(0, count * cells, step):
-        ws = codes(np.arange(start, min(start + step, count * cells)))
-        # Seeded by the place in the loop, so that the same command gives the same film.
-        rng = torch.Generator(ws.device).manual_seed(start) if noise == "random" else None
-        waiting.extend(to_pixels(G.synthesis(ws, noise, rng)))
-        while len(waiting) >= cells:
-            yield make_grid(np.stack(waiting[:cells]), columns)
-            del waiting[:cells]
+def frame_count(seconds: float, fps: float) -> int:
+    """Frames in a film.
+
+    Raises:
+        UserError: less than two.
+    """
+    count = round(seconds * fps) if np.isfinite(seconds) else 0
+    if count < 2:
+        raise UserError(f"{seconds:g} seconds at {fps:g} frames a second make no film", hint="make it longer")
+    return count
 
 
 def interpolate(
     G: Generator,
-    seeds: Sequence[int],
+    seeds: Sequence[int] | Tensor,
     output: str | os.PathLike[str],
     *,
     grid: tuple[int, int] = (1, 1),
-    seconds: float = 8.0,
+    seconds: float | None = None,
     fps: float = 30.0,
     space: Space = "w",
+    audio: str | os.PathLike[str] | None = None,
     labels: ArrayLike | None = None,
     psi: float = 1.0,
     cutoff: int | None = None,
@@ -212,12 +272,14 @@ def interpolate(
 
     Args:
         G: a network from `organza.load`.
-        seeds: the keyframes; `plan` says how they are shared out over the cells.
+        seeds: the keyframes; `plan` says how they are shared out over the cells. Or w's ``[N, num_ws, w_dim]`` from
+            `organza.apps.codes.load_codes`, shared out evenly.
         output: ``.mp4`` (needs the extra ``video``), ``.gif`` or ``.webp``.
         grid: columns and rows of loops side by side.
-        seconds: length of the whole loop.
+        seconds: length of the whole loop: without it 8, or as long as ``audio``.
         fps: frames a second.
         space: ``"w"``: a cubic curve through the keyframes' w; ``"z"``: great circles between their z.
+        audio: a file whose loudness drives the speed, see `organza.apps.loudness`; an ``.mp4`` sounds as well.
         labels: a class index or label vector for conditional networks.
         psi, cutoff, noise: see `organza.apps.generate.pictures`.
         scale: make each pixel a square of so many pixels.
@@ -228,20 +290,49 @@ def interpolate(
         The path written.
 
     Raises:
-        UserError: fewer than two seeds, no length, an unknown format, a missing extra, a file that can't be written.
+        UserError: fewer than two seeds, no length, an unknown format, a missing extra, a file that can't be read or
+            written.
 
     Example:
         >>> from organza import load
         >>> interpolate(load(tiny_run), [1, 5, 9, 13], tmp_path / "loop.gif", grid=(2, 1), seconds=0.5, fps=10).name
         'loop.gif'
     """
-    columns, rows = grid
-    planned = plan(seeds, columns * rows)
+    columns, cells = grid[0], grid[0] * grid[1]
+    if isinstance(seeds, Tensor):
+        keys = share(seeds, cells)
+    else:
+        planned = plan(seeds, cells)
     path = check_video(output, fps)
-    count = round(seconds * fps) if np.isfinite(seconds) else 0
-    if count < 2:
-        raise UserError(f"{seconds:g} seconds at {fps:g} frames a second make no film", hint="make it longer")
-    drawn = frames(
-        G, planned.seeds, count, columns=columns, space=space, labels=labels, psi=psi, cutoff=cutoff, noise=noise
-    )
-    return write_video(path, (enlarge(frame, scale) for frame in drawn), count, fps, dither=dither, progress=progress)
+    sound = None if audio is None else Sound.read(audio)
+    seconds = seconds if seconds is not None else 8.0 if sound is None else sound.seconds
+    count = frame_count(seconds, fps)
+    if isinstance(seeds, Tensor):
+        check_request(G, labels, psi, cutoff)
+        if space != "w":
+            raise UserError("saved w's have no z", hint="leave --space z out")
+        codes = through_codes([G.truncate(row, psi, cutoff) for row in keys])
+    else:
+        codes = through_seeds(G, planned.seeds, space=space, labels=labels, psi=psi, cutoff=cutoff)
+    places = evenly(count) if sound is None else sound.places(count, fps)
+    drawn = (enlarge(frame, scale) for frame in film(G, codes, places, cells, columns=columns, noise=noise))
+    if audio is not None and path.suffix.lower() == ".mp4":
+        with with_sound(path, audio, seconds) as silent:
+            write_video(silent, drawn, count, fps, progress=progress)
+        return path
+    return write_video(path, drawn, count, fps, dither=dither, progress=progress)
+
+
+def share(keys: Tensor, cells: int) -> list[Tensor]:
+    """Keyframes ``[N, ...]`` shared out evenly over ``cells`` loops; what is left over stays out.
+
+    Raises:
+        UserError: less than two for each.
+    """
+    if cells < 1:
+        raise UserError("a grid without cells", hint="give at least 1x1")
+    each = len(keys) // cells
+    if each < 2:
+        hint = "save more w's or make the grid smaller"
+        raise UserError(f"{len(keys)} w's are not two keyframes for each of {cells} cells", hint=hint)
+    return [keys[cell * each : (cell + 1) * each] for cell in range(cells)]

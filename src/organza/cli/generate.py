@@ -1,4 +1,4 @@
-"""organza generate: pictures from seeds."""
+"""organza generate: pictures from seeds or saved w's."""
 
 from __future__ import annotations
 
@@ -10,61 +10,72 @@ import tyro
 
 from organza.cli.parse import parse, parse_grid, parse_seeds
 from organza.cli.progress import progress_bar
+from organza.cli.record import record
+from organza.cli.shared import Drawing
+from organza.core.errors import UserError
 
 
-@dataclass(frozen=True)
-class Options:
-    """Make pictures from seeds: one file each, or all in one with --grid or --output."""
+@dataclass(frozen=True, kw_only=True)
+class Options(Drawing):
+    """Make pictures from seeds or saved w's: one file each, or all in one with --grid or --output."""
 
-    network: Path
-    """Folder of a run, such as runs/00000-stylegan2-faces, or one of its checkpoints."""
     seeds: str = "0-15"
     """Seeds and ranges: 0,1,4-6."""
-    trunc: float = 1.0
-    """Truncation psi: 1 gives the full variety, 0.7 safer pictures, 0 the average."""
-    cutoff: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
-    """Truncate only the first so many layers."""
+    w: Annotated[Path | None, tyro.conf.arg(metavar="FILE.npz")] = None
+    """Draw the w's in this file instead of seeds."""
     grid: Annotated[str | None, tyro.conf.arg(metavar="4x4")] = None
     """Lay the pictures out in columns x rows: 4x4."""
-    class_: Annotated[int | None, tyro.conf.arg(name="class", metavar="N")] = None
-    """The class to draw, for networks with classes."""
-    noise: Literal["const", "random", "none"] = "const"
-    """Fine detail: stored, fresh for each seed, or none."""
-    scale: int = 1
-    """Make each pixel a square of so many pixels."""
     output: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """Put everything into this one file."""
     outdir: Path = Path("out")
     """Folder for the files."""
-    format: Literal["png", "jpg", "webp"] = "png"
-    """Format of the files in --outdir."""
-    device: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
-    """cpu, cuda, cuda:1 ...; the GPU where there is one."""
+    format: Literal["png", "jpg", "webp", "png16", "npy"] = "png"
+    """Format of the files in --outdir; png16: 16 bits a channel, npy: floats as the network gives them."""
+    only: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
+    """Write just the Nth picture (from 0), bit for bit as it comes among all of them."""
+    save_w: Annotated[Path | None, tyro.conf.arg(metavar="FILE.npz")] = None
+    """Write the w's of the pictures to this file as well."""
 
 
 def main(argv: list[str]) -> int:
     """Parse, load, draw, and say where the pictures are."""
     options = parse(Options, argv, "organza generate")
-    seeds = parse_seeds(options.seeds)
+    seeds, labels = parse_seeds(options.seeds), options.labels
     grid = None if options.grid is None else parse_grid(options.grid)
+    if options.w is not None and labels is not None:
+        raise UserError("a saved w has its class in it already", hint="leave --class or --w out")
     # After parsing: PyTorch takes seconds to import.
-    from organza.apps.generate import generate
+    from organza.apps.codes import load_codes, save_codes
+    from organza.apps.generate import all_codes, from_codes, from_seeds, generate
+    from organza.core.pictures import check_suffix
     from organza.generator import load
 
+    if options.save_w is not None:
+        check_suffix(options.save_w, (".npz",))
+    G = load(options.network, device=options.device)
+    draw = {"psi": options.trunc, "cutoff": options.cutoff, "noise": options.noise}
+    if options.w is not None:
+        job = from_codes(G, load_codes(options.w, G), **draw)  # type: ignore[arg-type]
+    else:
+        job = from_seeds(G, seeds, labels=labels, **draw)  # type: ignore[arg-type]
     with progress_bar("drawing", "pictures") as progress:
         paths = generate(
-            load(options.network, device=options.device),
-            seeds,
+            G,
+            job,
             output=options.output,
             outdir=options.outdir,
-            suffix=f".{options.format}",
+            suffix=".png" if options.format == "png16" else f".{options.format}",
+            deep=options.format == "png16",
             grid=grid,
-            labels=options.class_,
-            psi=options.trunc,
-            cutoff=options.cutoff,
-            noise=options.noise,
             scale=options.scale,
+            only=options.only,
             progress=progress,
         )
+    single = options.output is not None or grid is not None or options.only is not None
+    inputs = {"--network": G.source, "--w": options.w}
+    for index, path in enumerate(paths):
+        record("generate", argv, path, inputs=inputs, changes=[] if single else ["--only", str(index)])
+    if options.save_w is not None:
+        print(save_codes(options.save_w, all_codes(G, job)))
     print(paths[0] if len(paths) == 1 else f"{paths[0]} to {paths[-1].name}: {len(paths)} pictures")
     return 0

@@ -19,6 +19,11 @@ VERBS: dict[str, str] = {
     "train": "train a GAN on your pictures; the same command again goes on",
     "generate": "make pictures from seeds, one by one or in a grid",
     "interpolate": "make a seamless film from one seed to the next (.mp4, .gif, .webp)",
+    "walk": "make a film of a random walk that ends where it began",
+    "truncation": "draw seeds from truncated to full variety, with the average in the middle",
+    "mix": "draw a table of seeds that take styles from other seeds",
+    "noise": "draw what noise does to a picture",
+    "redo": "make a picture again from the JSON beside it",
     "presets": "list the presets, or show all settings of one",
     "dataset": "look at data sets, build, export, align and fetch them",
     "faces": "draw a data set of cartoon faces, to try things out without a download",
@@ -70,6 +75,11 @@ def _run(words: list[str]) -> int:
         near = difflib.get_close_matches(verb, VERBS, n=1, cutoff=0.5)
         hint = f"did you mean `organza {near[0]}`?" if near else "`organza --help` lists what there is"
         raise UserError(f"there is no {verb!r}", hint=hint)
+    return run_verb(verb, rest)
+
+
+def run_verb(verb: str, rest: list[str]) -> int:
+    """Run one of `VERBS` with the words after it."""
     code: int = importlib.import_module(f"organza.cli.{verb}").main(rest)
     return code
 

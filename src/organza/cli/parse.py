@@ -76,8 +76,8 @@ def _one_line(box: str) -> str:
     return text[:1].lower() + text[1:]
 
 
-def parse_seeds(text: str) -> list[int]:
-    """Seeds and ranges of seeds, in the order given.
+def parse_seeds(text: str, what: str = "seeds") -> list[int]:
+    """Seeds and ranges of seeds, in the order given; or other whole numbers, called ``what``.
 
     Raises:
         UserError: something else, a seed out of range, or more than a million of them.
@@ -90,11 +90,11 @@ def parse_seeds(text: str) -> list[int]:
     for part in text.replace(" ", "").split(","):
         match = re.fullmatch(r"(\d+)(?:-(\d+))?", part)
         if match is None:
-            raise UserError(f"can't read the seeds {text!r}", hint="write numbers and ranges, such as 0,1,4-6")
+            raise UserError(f"can't read the {what} {text!r}", hint="write numbers and ranges, such as 0,1,4-6")
         first = int(match[1])
         last = first if match[2] is None else int(match[2])
         if last < first:
-            raise UserError(f"the range of seeds {part} runs backwards", hint=f"write {last}-{first}")
+            raise UserError(f"the range of {what} {part} runs backwards", hint=f"write {last}-{first}")
         if last >= 2**32:
             raise UserError(f"the seed {last} is too large", hint=f"seeds go from 0 to {2**32 - 1}")
         if len(seeds) + last - first >= 10**6:

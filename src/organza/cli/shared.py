@@ -1,0 +1,45 @@
+"""Options that the verbs for trained networks have in common."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from organza.cli.parse import parse_seeds
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trained:
+    """What every verb for a trained network asks."""
+
+    network: Path
+    """Folder of a run, such as runs/00000-stylegan2-faces, or one of its checkpoints."""
+    device: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
+    """cpu, cuda, cuda:1 ...; the GPU where there is one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drawing(Trained):
+    """What verbs that draw pictures of seeds ask as well."""
+
+    trunc: float = 1.0
+    """Truncation psi: 1 gives the full variety, 0.7 safer pictures, 0 the average."""
+    cutoff: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
+    """Truncate only the first so many layers."""
+    class_: Annotated[str | None, tyro.conf.arg(name="class", metavar="N")] = None
+    """The class to draw, for networks with classes; or one for each seed: 0,1,4-6."""
+    noise: Literal["const", "random", "none"] = "const"
+    """Fine detail: stored, fresh for each picture, or none."""
+    scale: int = 1
+    """Make each pixel a square of so many pixels."""
+
+    @property
+    def labels(self) -> int | list[int] | None:
+        """The class or classes as numbers."""
+        if self.class_ is None:
+            return None
+        classes = parse_seeds(self.class_, "classes")
+        return classes[0] if len(classes) == 1 else classes

@@ -1,0 +1,67 @@
+"""organza walk: a film of random walks through latent space."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from organza.cli.parse import parse, parse_grid, parse_seeds
+from organza.cli.progress import progress_bar
+from organza.cli.record import record
+from organza.cli.shared import Drawing
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(Drawing):
+    """Make a film of random walks through latent space, one for each seed; it is a seamless loop."""
+
+    seeds: str = "0"
+    """Which walks, as seeds and ranges: 0-5."""
+    grid: Annotated[str | None, tyro.conf.arg(metavar="3x2")] = None
+    """Walks side by side, columns x rows: 3x2."""
+    seconds: float = 8.0
+    """Length of the loop."""
+    fps: float = 30.0
+    """Frames a second; at most 50 in a .gif."""
+    smooth: float = 1.0
+    """Seconds within which pictures stay alike: more walks slower."""
+    output: Path = Path("out/walk.mp4")
+    """The film: .mp4, .gif or .webp."""
+    flat: bool = False
+    """Leave the dither pattern out of a .gif: flat areas show steps, and the file is smaller."""
+
+
+def main(argv: list[str]) -> int:
+    """Parse, load, draw, and say where the film is."""
+    options = parse(Options, argv, "organza walk")
+    seeds, labels = parse_seeds(options.seeds), options.labels
+    grid = None if options.grid is None else parse_grid(options.grid)
+    from organza.apps.video import check_video
+    from organza.apps.walk import walk
+    from organza.generator import load
+
+    check_video(options.output, options.fps)
+    G = load(options.network, device=options.device)
+    with progress_bar("drawing", "frames") as progress:
+        path = walk(
+            G,
+            seeds,
+            options.output,
+            grid=grid,
+            seconds=options.seconds,
+            fps=options.fps,
+            smooth=options.smooth,
+            labels=labels,
+            psi=options.trunc,
+            cutoff=options.cutoff,
+            noise=options.noise,
+            scale=options.scale,
+            dither=not options.flat,
+            progress=progress,
+        )
+    record("walk", argv, path, inputs={"--network": G.source})
+    print(path)
+    return 0
