@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -24,12 +25,16 @@ def test_a_jobs_exception_reaches_the_caller():
 
 
 def test_a_worker_that_dies_is_named():
-    # A chunk's job is any picklable callable: this one ends its process.
     with pytest.raises(ChildProcessError, match=r"a worker process died \(exit status 3\)"):
         list(parallel.run(Exit(), [3] * 10, chunk=1, workers=2))
 
 
 class Exit:
+    """A job that ends a worker's process and leaves this one alone."""
+
+    def __call__(self, chunk):
+        time.sleep(0.2)
+
     def __reduce__(self):
         return eval, ("lambda chunk: __import__('os')._exit(chunk[0])",)
 

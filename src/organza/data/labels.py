@@ -62,6 +62,7 @@ def take(labels: Labels, rows: Sequence[int], entries: Sequence[Entry]) -> Label
     missing = [entries[row].name for row in rows if row in labels.missing]
     if missing:
         what = f"{len(missing)} of {len(rows)} pictures have no label (first: {missing[0]})"
+        what = f"{missing[0]} has no label" if len(rows) == 1 else what
         raise UserError(what, where=labels.where, hint="add them, or leave out --labels")
     return Labels(labels.values[np.asarray(rows, np.int64)], labels.names, least=labels.dim)
 

@@ -13,15 +13,13 @@ import signal
 import subprocess
 import sys
 import warnings
-from collections import deque
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, suppress
-from queue import Queue
 from tempfile import TemporaryFile
+from threading import Condition, Thread
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 Item = TypeVar("Item", contravariant=True)
 Result = TypeVar("Result", covariant=True)
@@ -46,45 +44,105 @@ def cores() -> int:
 def run(
     job: Job[Item, Result], items: Sequence[Item], *, chunk: int = 32, workers: int | None = None
 ) -> Iterator[Result]:
-    """Results of ``job`` over ``items`` in chunks, in order. Work that is too small for workers is done right here.
+    """Results of ``job`` over ``items`` in chunks, in order.
+
+    This process is one of the workers: what is small is done without starting another, and one start is saved always.
+
+    Args:
+        job: what to do.
+        items: to be cut into chunks.
+        chunk: items in each.
+        workers: processes in all; as many as cores by default.
 
     Raises:
         ChildProcessError: a worker died (out of memory, a crash in a decoder).
-        Exception: whatever the job raises, with its worker's traceback as a note in the cause.
+        Exception: whatever the job raises.
     """
-    workers = cores() if workers is None else workers
     chunks = [items[i : i + chunk] for i in range(0, len(items), chunk)]
-    workers = min(workers, len(chunks))
-    if workers <= 1 or len(chunks) < 4:
-        for part in chunks:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                yield job(part)
-        return
+    helpers = max(1, min(cores() if workers is None else workers, len(chunks) // 2)) - 1
     with ExitStack() as stack:
-        idle: Queue[_Worker[Any, Any]] = Queue()
-        for _ in range(workers):
-            idle.put(stack.enter_context(_Worker(job)))
-        pool = stack.enter_context(ThreadPoolExecutor(workers))
+        board = _Board(len(chunks), ahead=8 * (helpers + 1))
+        for _ in range(helpers):
+            worker = stack.enter_context(_Worker(job))
+            thread = Thread(target=board.serve, args=(worker.ask, chunks), daemon=True)
+            thread.start()
+            stack.callback(thread.join)
+        stack.callback(board.stop)
+        for number in range(len(chunks)):
+            while not board.ready(number):
+                own = board.claim()
+                if own is None:
+                    board.wait(number)
+                    continue
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")
+                    board.put(own, job(chunks[own]))
+            yield board.take(number)
 
-        def one(part: Sequence[Item]) -> Result:
-            worker = idle.get()
+
+class _Board:
+    """Which chunks are claimed and what has come of them. Nobody runs far ahead of what has been taken."""
+
+    def __init__(self, count: int, ahead: int) -> None:
+        self.count, self.ahead = count, ahead
+        self.next = self.taken = 0
+        self.results: dict[int, Any] = {}
+        self.error: BaseException | None = None
+        self.changed = Condition()
+
+    def claim(self) -> int | None:
+        """The next chunk, if there is one and it is not too far ahead."""
+        with self.changed:
+            if self.next >= min(self.count, self.taken + self.ahead):
+                return None
+            self.next += 1
+            return self.next - 1
+
+    def put(self, number: int, result: Any) -> None:
+        with self.changed:
+            self.results[number] = result
+            self.changed.notify_all()
+
+    def ready(self, number: int) -> bool:
+        """Whether a result is there; raises what went wrong elsewhere."""
+        with self.changed:
+            if self.error is not None and number not in self.results:
+                raise self.error
+            return number in self.results
+
+    def wait(self, number: int) -> None:
+        with self.changed:
+            self.changed.wait_for(lambda: number in self.results or self.error is not None)
+
+    def take(self, number: int) -> Any:
+        with self.changed:
+            self.taken = number + 1
+            self.changed.notify_all()
+            return self.results.pop(number)
+
+    def stop(self) -> None:
+        """No more chunks; a helper that waits for one goes home."""
+        with self.changed:
+            self.count = 0
+            self.changed.notify_all()
+
+    def serve(self, ask: Callable[[Any], Any], chunks: Sequence[Any]) -> None:
+        """The life of a helper's thread."""
+        while True:
+            with self.changed:
+                self.changed.wait_for(lambda: self.next >= self.count or self.next < self.taken + self.ahead)
+            number = self.claim()
+            if number is None:
+                if self.next >= self.count:
+                    return
+                continue
             try:
-                return worker.ask(part)  # type: ignore[no-any-return]
-            finally:
-                idle.put(worker)
-
-        pending: deque[Future[Result]] = deque()
-        try:
-            for part in chunks:
-                pending.append(pool.submit(one, part))
-                if len(pending) > 4 * workers:
-                    yield pending.popleft().result()
-            while pending:
-                yield pending.popleft().result()
-        finally:
-            for future in pending:
-                future.cancel()
+                self.put(number, ask(chunks[number]))
+            except BaseException as error:
+                with self.changed:
+                    self.error = self.error or error
+                    self.changed.notify_all()
+                return
 
 
 class _Worker(Generic[Item, Result]):
