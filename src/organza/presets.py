@@ -40,9 +40,24 @@ class Preset:
 
 _auto = Run(StyleGAN2())
 _paper = Training(batch=64, ema_kimg=20, ema_rampup=None)
+# On a small budget the plain architectures learn faster than skip connections and residuals, and a higher rate with a
+# stronger penalty faster than the automatic ones.
+_small = StyleGAN2(
+    z_dim=256,
+    w_dim=256,
+    channel_base=2048,
+    channel_max=256,
+    architecture_g="orig",
+    architecture_d="orig",
+    pl_weight=0.0,
+    style_mixing=0.5,
+    r1_gamma=1.0,
+    lr=0.004,
+)
+_tiny = Run(_small, Training(kimg=150, batch=16, snapshot_kimg=5, tick_kimg=0.5), DataOptions(mirror=True))
 _demo = Run(
-    StyleGAN2(z_dim=64, w_dim=64, channel_base=1024, channel_max=128, pl_weight=0.0),
-    Training(kimg=20, batch=16, ema_kimg=1.0, snapshot_kimg=5, tick_kimg=0.5, keep=1),
+    replace(_small, z_dim=64, w_dim=64, channel_base=1024, channel_max=128, style_mixing=0.0, lr=0.005),
+    Training(kimg=30, batch=16, ema_kimg=1.0, snapshot_kimg=5, tick_kimg=0.5, keep=1),
     DataOptions(mirror=True),
 )
 _dcgan = Run(DCGAN(), Training(kimg=2000, batch=128, ema_kimg=10))
@@ -80,14 +95,7 @@ PRESETS: dict[str, Preset] = {
             Training(kimg=100000, batch=64, ema_kimg=500),
         ),
     ),
-    "stylegan2-tiny": Preset(
-        "a small StyleGAN2 for laptops: faces at 64x64 within an hour on two cores",
-        Run(
-            StyleGAN2(z_dim=256, w_dim=256, channel_base=2048, channel_max=256, pl_weight=0.0),
-            Training(kimg=150, batch=16, snapshot_kimg=5, tick_kimg=0.5),
-            DataOptions(mirror=True),
-        ),
-    ),
+    "stylegan2-tiny": Preset("a small StyleGAN2 for laptops: faces at 64x64 within an hour on two cores", _tiny),
     "stylegan2-demo": Preset("what `make demo` trains: 32x32 in a few minutes on two cores", _demo),
     "dcgan": Preset("DCGAN with the paper's settings", _dcgan),
     "wgan-gp": Preset(
