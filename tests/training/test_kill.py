@@ -21,7 +21,7 @@ from dataclasses import replace
 from organza import PRESETS, train
 run = PRESETS["stylegan2"].run
 run = replace(run, method=run.method.toy())
-train(run, sys.argv[1], outdir=sys.argv[2], kimg=2, batch=8, grid="4x2", tick_kimg=0.04, snapshot_kimg=0.04, mirror=True)
+train(run, sys.argv[1], outdir=sys.argv[2], kimg=2, batch=8, grid="4x2", snapshot_kimg=0.04, mirror=True)
 """
 
 
@@ -41,7 +41,9 @@ def test_twenty_kills_change_nothing(faces: Path, tmp_path: Path) -> None:
     rng = random.Random(0)
     kills = 0
     while kills < 20:
-        job = subprocess.Popen([*command, str(tmp_path / "killed")], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        job = subprocess.Popen(
+            [*command, str(tmp_path / "killed")], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
         try:
             # From the first imports to well past several snapshots; never so long that it could finish early.
             job.wait(timeout=rng.uniform(0.5, 3 + whole / 20))

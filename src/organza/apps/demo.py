@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from organza.apps.generate import generate
 from organza.apps.interpolate import interpolate
-from organza.apps.train import train
+from organza.apps.train import override, train
 from organza.core.pictures import enlarge, make_grid, save_picture
 from organza.data import open_dataset
 from organza.data.faces import write_faces
 from organza.generator import load
+from organza.presets import preset
 
 Progress = Callable[[int, int], None]
 
@@ -41,7 +41,12 @@ class Demo:
 
 
 def demo(
-    outdir: str | Path, *, faces: int = 8000, resolution: int = 32, progress: Progress | None = None, **changes: Any
+    outdir: str | Path,
+    *,
+    faces: int = 8000,
+    resolution: int = 32,
+    kimg: float | None = None,
+    progress: Progress | None = None,
 ) -> Demo:
     """Draw ``faces`` cartoon faces, train the preset ``stylegan2-demo`` on them, and draw what it has learnt.
 
@@ -51,8 +56,8 @@ def demo(
         outdir: folder for everything.
         faces: pictures in the data set.
         resolution: their side in pixels.
+        kimg: length of the training; None keeps the preset's.
         progress: called as ``progress(done, total)`` while faces are drawn.
-        **changes: settings of the training, as in `organza.train`.
 
     Raises:
         UserError: the folder can't be written.
@@ -61,7 +66,9 @@ def demo(
     data = outdir / "faces.zip"
     if not data.exists():
         write_faces(data, faces, resolution, progress=progress)
-    outcome = train("stylegan2-demo", data, outdir=outdir / "runs", **changes)
+    run = preset("stylegan2-demo").run
+    run = run if kimg is None else override(run, {"kimg": kimg})
+    outcome = train(run, data, outdir=outdir / "runs")
     images, _ = open_dataset(data).fetch(np.arange(min(32, faces)))
     reals = save_picture(enlarge(make_grid(images, columns=8), 4), outdir / "reals.png")
     G = load(outcome.folder)

@@ -26,12 +26,11 @@ def main(argv: list[str]) -> int:
     from organza.core.device import keep_freed_memory
 
     keep_freed_memory()
-    changes = {} if options.kimg is None else {"kimg": options.kimg}
     print(
-        "drawing faces, then training the preset stylegan2-demo on them; Ctrl-C stops and keeps what is there",
+        "drawing faces, then training on them for a few minutes; Ctrl-C stops and keeps what is there",
         file=sys.stderr,
     )
-    made = demo(options.outdir, **changes)
+    made = demo(options.outdir, kimg=options.kimg)
     print(f"\nreal pictures       {made.reals}")
     print(f"samples over time   {made.samples[0]} to {made.samples[-1].name}")
     print(f"losses and speed    {made.run / 'plot.png'}")

@@ -45,9 +45,9 @@ def main(argv: list[str]) -> int:
         print("\n`organza train PRESET --help` lists the options of a preset.")
         return 0 if argv[:1] in (["-h"], ["--help"]) else 2
     run = preset(argv[0]).run
-    options: Any = parse(tyro.conf.OmitArgPrefixes[_options(run)], argv[1:], f"organza train {argv[0]}")
+    options = parse(_options(run), argv[1:], f"organza train {argv[0]}")
     job: Job = options.job
-    changes = {}
+    changes: dict[str, Any] = {}
     for part in fields(Run):
         old, new = getattr(run, part.name), getattr(options, part.name)
         changes |= {f.name: getattr(new, f.name) for f in fields(old) if getattr(new, f.name) != getattr(old, f.name)}
@@ -90,4 +90,5 @@ def _options(run: Run) -> type[Any]:
     for part in fields(Run):
         value = getattr(run, part.name)
         parts.append((part.name, type(value), field(default=value)))
-    return make_dataclass("Options", parts, frozen=True)
+    flat: type[Any] = tyro.conf.configure(tyro.conf.OmitArgPrefixes)(make_dataclass("Options", parts, frozen=True))
+    return flat

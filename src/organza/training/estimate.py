@@ -27,8 +27,8 @@ class Estimate:
 def estimate(state: State, batch: Batch, settings: Training, dtype: torch.dtype) -> Estimate:
     """Run each phase on ``batch`` twice, weigh what autograd keeps, and scale both to the real batch.
 
-    The networks take two steps, so ``state`` is of no use for training afterwards. Time per image usually falls a little
-    as batches grow; the estimate errs on the high side.
+    The networks take two steps, so ``state`` is of no use for training afterwards. Time per image usually falls a
+    little as batches grow; the estimate errs on the high side.
     """
     assert settings.batch is not None and settings.micro_batch is not None
     small = replace(settings, micro_batch=len(batch))

@@ -187,8 +187,8 @@ def _stop_if_diverged(state: State, means: Mapping[str, float], monitor: Monitor
     odd = [f"{name} = {value:.3g}" for name, value in means.items() if not abs(value) < ENORMOUS]
     if odd or not state.finite():
         raise UserError(
-            f"the training diverged at {state.position.seen / 1000:.1f} kimg ({odd[0] if odd else 'a weight is not finite'})",
+            f"the training diverged at {state.position.seen / 1000:.1f} kimg ({[*odd, 'a weight is not finite'][0]})",
             where=monitor.folder,
-            hint=f"the last good checkpoint is {monitor.last_checkpoint() or 'none'}; try a lower --lr, a larger --batch "
-            "or --precision float32",
+            hint=f"the last good checkpoint is {monitor.last_checkpoint() or 'none'}; try a lower --lr, a larger "
+            "--batch or --precision float32",
         )

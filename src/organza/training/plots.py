@@ -29,9 +29,9 @@ def plot_log(records: Sequence[dict[str, Any]], path: Path) -> Path:
 
     panels = []
     for title, prefixes in PANELS.items():
-        names = dict.fromkeys(name for r in records for name in r if name.startswith(prefixes))
-        if names:
-            panels.append((title, list(names)))
+        found = dict.fromkeys(name for r in records for name in r if name.startswith(prefixes))
+        if found:
+            panels.append((title, list(found)))
     figure = Figure(figsize=(9, 2.4 * len(panels)), dpi=100, layout="constrained")
     FigureCanvasAgg(figure)
     for row, (title, names) in enumerate(panels):
