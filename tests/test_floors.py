@@ -16,6 +16,7 @@ FLOORS = {
     "methods": 3,
     "presets": 4,
     "training": 4,
+    "formats": 4,
     "generator": 4,
     "metrics": 5,
     "apps": 5,

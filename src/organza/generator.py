@@ -16,8 +16,9 @@ from torch import Tensor, nn
 from organza.core.config import from_plain
 from organza.core.device import Precision, choose_device, choose_dtype, computing
 from organza.core.errors import UserError
-from organza.core.method import DataSpec, Latents
+from organza.core.method import DataSpec, Latents, Method
 from organza.core.pictures import Pixels, to_pixels
+from organza.formats import locate, read_weights
 from organza.presets import METHODS
 from organza.training import checkpoint
 
@@ -31,10 +32,11 @@ def load(
     device: str | None = None,
     precision: Precision = "float32",
 ) -> Generator:
-    """Open a trained network.
+    """Open a trained network: ours, or somebody else's.
 
     Args:
-        path: a run's folder (its newest intact checkpoint is taken) or one checkpoint.
+        path: a run's folder (its newest intact checkpoint is taken), one checkpoint, a file of NVIDIA, rosinality or
+            lucidrains, its address, or a name such as ``"ffhq256"``.
         networks: ``"ema"``, the averaged generator alone, or ``"all"``, with the discriminator.
         device: ``"cpu"``, ``"cuda"``, ...; None takes the GPU where there is one.
         precision: format of activations.
@@ -47,8 +49,11 @@ def load(
         >>> G.generate(seeds=[0, 1]).shape  # doctest: +SKIP
         (2, 32, 32, 3)
     """
+    here = locate(path)
+    if here.is_file():
+        return _load_foreign(here, networks, choose_device(device), precision)
     problems = []
-    for folder in candidates(Path(path)):
+    for folder in candidates(here):
         try:
             return _load(folder, networks, choose_device(device), precision)
         except UserError as error:
@@ -80,23 +85,49 @@ def _load(folder: Path, networks: str, device: torch.device, precision: Precisio
     spec = from_plain(DataSpec, config.get("spec"), where=folder / "config.json: spec")
     settings = from_plain(METHODS[kind], config.get("config"), where=folder / "config.json: config")
     method = settings.build(spec)
-    name, critic = method.latents.net, method.critic if networks == "all" else None
+    critic = method.critic if networks == "all" else None
     tensors = checkpoint.read_nets(folder, "ema")
     checkpoint.unflatten({n: method.nets[n] for n in method.ema}, tensors, folder / "ema.safetensors")
     if critic is not None:
         raw = {k: v for k, v in checkpoint.read_nets(folder, "nets").items() if k.startswith(f"{critic}.")}
         checkpoint.unflatten({critic: method.nets[critic]}, raw, folder / "nets.safetensors")
+    return _frozen(kind, spec, method, critic, device, precision, folder)
+
+
+def _load_foreign(file: Path, networks: str, device: torch.device, precision: Precision) -> Generator:
+    weights = read_weights(file)
+    weights.announce()
+    method = weights.config.build(weights.spec)
+    wanted = {method.latents.net: "G_ema"}
+    critic = method.critic if networks == "all" and "D" in {*weights.nets, *weights.problems} else None
+    if critic is not None:
+        wanted[critic] = "D"
+    for ours, theirs in wanted.items():
+        tensors = {f"{ours}.{name}": tensor for name, tensor in weights.tensors(theirs).items()}
+        checkpoint.unflatten({ours: method.nets[ours]}, tensors, file)
+    return _frozen(weights.method, weights.spec, method, critic, device, precision, file)
+
+
+def _frozen(
+    kind: str,
+    spec: DataSpec,
+    method: Method,
+    critic: str | None,
+    device: torch.device,
+    precision: Precision,
+    source: Path,
+) -> Generator:
     for net in method.nets.values():
         net.eval().requires_grad_(False)
     return Generator(
         kind=kind,
         spec=spec,
         latents=method.latents,
-        net=method.nets[name].to(device),
+        net=method.nets[method.latents.net].to(device),
         critic=method.nets[critic].to(device) if critic is not None else None,
         device=device,
         dtype=choose_dtype(precision, device),
-        source=folder,
+        source=source,
     )
 
 

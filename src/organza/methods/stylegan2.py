@@ -12,6 +12,7 @@ by either run in the other.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Literal
@@ -57,6 +58,14 @@ class StyleGAN2:
     """Feature maps at size s: channel_base / s. Automatic: 32768 from 512 pixels up, 16384 below."""
     channel_max: int = 512
     """Most feature maps in a layer."""
+    widths_g: tuple[int, ...] | None = None
+    """Feature maps of the generator's levels, the smallest picture first. Default: by channel_base and channel_max."""
+    widths_d: tuple[int, ...] | None = None
+    """The same of the discriminator."""
+    mapping_g: tuple[int, ...] | None = None
+    """Widths of the mapping network: the labels' embedding, then each layer. Default: w_dim throughout."""
+    mapping_d: tuple[int, ...] | None = None
+    """The same for the discriminator's labels. Default: nine times its last width."""
     architecture_g: Architecture = "skip"
     """How the generator's blocks are joined (figure 7)."""
     architecture_d: Architecture = "resnet"
@@ -205,10 +214,15 @@ def pyramid(resolution: tuple[int, int]) -> tuple[tuple[int, int], int]:
     return (height, width), doublings
 
 
-def _channels(config: StyleGAN2, levels: int) -> list[int]:
+def _channels(config: StyleGAN2, player: str, levels: int) -> list[int]:
     """Feature maps of each level, the smallest picture first."""
     assert config.channel_base is not None
-    return [max(1, min(config.channel_base // (4 << level), config.channel_max)) for level in range(levels + 1)]
+    explicit = config.widths_g if player == "G" else config.widths_d
+    if explicit is None:
+        return [max(1, min(config.channel_base // (4 << level), config.channel_max)) for level in range(levels + 1)]
+    if len(explicit) != levels + 1 or min(explicit) < 1:
+        raise UserError(f"widths_{player.lower()} {list(explicit)} doesn't fit {levels + 1} levels")
+    return list(explicit)
 
 
 # --- generator -------------------------------------------------------------------------------------------------------
@@ -227,13 +241,13 @@ def normalize(x: Tensor, eps: float = 1e-8) -> Tensor:
 class Mapping(nn.Module):
     """The mapping network f: ``z [N, z_dim], labels [N, label_dim] -> [N, w_dim]``, always in float32.
 
-    With ``z_dim == 0`` it maps labels alone, for the discriminator.
+    With ``z_dim == 0`` it maps labels alone, for the discriminator. ``widths``: see `StyleGAN2.mapping_g`.
     """
 
-    def __init__(self, z_dim: int, label_dim: int, w_dim: int, layers: int, lr_multiplier: float) -> None:
+    def __init__(self, z_dim: int, label_dim: int, widths: Sequence[int], lr_multiplier: float) -> None:
         super().__init__()
-        self.embed = EqualLinear(label_dim, w_dim) if label_dim else None
-        widths = [z_dim + (w_dim if label_dim else 0)] + [w_dim] * layers
+        self.embed = EqualLinear(label_dim, widths[0]) if label_dim else None
+        widths = [z_dim + (widths[0] if label_dim else 0), *widths[1:]]
         self.layers = nn.ModuleList(
             EqualLinear(a, b, act="lrelu", lr_multiplier=lr_multiplier) for a, b in pairwise(widths)
         )
@@ -362,7 +376,7 @@ class Synthesis(nn.Module):
     def __init__(self, config: StyleGAN2, spec: DataSpec) -> None:
         super().__init__()
         (height, width), doublings = pyramid(spec.resolution)
-        widths = _channels(config, doublings)
+        widths = _channels(config, "G", doublings)
         self.register_buffer("taps", setup_filter(config.resample_taps))
         self.blocks = nn.ModuleList(
             SynthesisBlock(
@@ -399,7 +413,10 @@ class Generator(nn.Module):
 
     def __init__(self, config: StyleGAN2, spec: DataSpec) -> None:
         super().__init__()
-        self.mapping = Mapping(config.z_dim, spec.label_dim, config.w_dim, config.mapping_layers, config.mapping_lr)
+        widths = config.mapping_g or (config.w_dim,) * (config.mapping_layers + 1)
+        if widths[-1] != config.w_dim:
+            raise UserError(f"mapping_g {list(widths)} doesn't end in w_dim {config.w_dim}")
+        self.mapping = Mapping(config.z_dim, spec.label_dim, widths, config.mapping_lr)
         self.synthesis = Synthesis(config, spec)
         self.num_ws = self.synthesis.num_ws
         self.register_buffer("w_avg", torch.zeros(config.w_dim))
@@ -452,7 +469,7 @@ class Discriminator(nn.Module):
         super().__init__()
         assert config.mbstd_group is not None
         (height, width), doublings = pyramid(spec.resolution)
-        widths = _channels(config, doublings)
+        widths = _channels(config, "D", doublings)
         colours, inner = spec.channels, widths[0]
         self.group = config.mbstd_group
         self.register_buffer("taps", setup_filter(config.resample_taps))
@@ -464,8 +481,9 @@ class Discriminator(nn.Module):
         self.from_rgb = EqualConv2d(colours, inner, 1, act="lrelu") if reads else None
         self.conv = EqualConv2d(inner + 1, inner, 3, act="lrelu", clamp=config.conv_clamp)
         self.dense = EqualLinear(inner * height * width, inner, act="lrelu")
-        self.out = EqualLinear(inner, inner if spec.label_dim else 1)
-        self.mapping = Mapping(0, spec.label_dim, inner, 8, config.mapping_lr) if spec.label_dim else None
+        about = config.mapping_d or (inner,) * 9
+        self.out = EqualLinear(inner, about[-1] if spec.label_dim else 1)
+        self.mapping = Mapping(0, spec.label_dim, about, config.mapping_lr) if spec.label_dim else None
 
     def forward(self, images: Tensor, labels: Tensor) -> Tensor:
         """Logits: positive for pictures that seem real."""

@@ -1,0 +1,35 @@
+"""organza convert: weights from one layout to another."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import tyro
+
+from organza.cli.parse import parse
+
+
+@dataclass(frozen=True)
+class Options:
+    """Write somebody's weights as a folder of Organza, or ours in NVIDIA's layout. Nothing of theirs is run."""
+
+    file: tyro.conf.Positional[str]
+    """A file, a run's folder, an address, or the name of a published network."""
+    dest: Path
+    """The new folder; with --to nvidia, the new .pkl file."""
+    to: Literal["organza", "nvidia"] = "organza"
+    """The layout to write."""
+    offline: bool = False
+    """Never use the network: take what was downloaded before."""
+
+
+def main(argv: list[str]) -> int:
+    """Parse, convert, say where it is."""
+    options = parse(Options, argv, "organza convert")
+    # After parsing: PyTorch takes seconds to import.
+    from organza.apps.convert import convert
+
+    print(convert(options.file, options.dest, options.to, offline=True if options.offline else None))
+    return 0

@@ -1,0 +1,68 @@
+"""Somebody's weights as a checkpoint folder of ours, with the note on their licence."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import shutil
+from pathlib import Path
+
+from safetensors import SafetensorError
+from safetensors.torch import save_file
+
+import organza
+from organza.core.config import to_plain
+from organza.core.errors import UserError
+from organza.core.files import fsync_dir, fsync_file, make_folder, write_error
+from organza.formats.weights import Weights
+from organza.training.checkpoint import FORMAT
+
+LICENCE_FILE = "LICENCE-NOTE.txt"
+
+
+def write_folder(weights: Weights, dest: Path) -> Path:
+    """Write ``dest`` with settings and tensors: it appears whole or not at all.
+
+    The averaged generator is what is drawn with. Where the file has no other generator, it also stands for the one
+    that trains; a discriminator is there only if the file has one that can be used.
+
+    Raises:
+        UserError: ``dest`` is there already or can't be written, or the weights can't be read.
+    """
+    if dest.exists() and (not dest.is_dir() or any(dest.iterdir())):
+        raise UserError("is there already", where=dest, hint="give a new name")
+    ema = weights.tensors("G_ema")
+    nets = {"G": weights.tensors("G") if "G" in weights.nets else ema}
+    if "D" in weights.nets:
+        nets["D"] = weights.tensors("D")
+    config = {
+        "format": FORMAT,
+        "organza": organza.__version__,
+        "method": weights.method,
+        "spec": to_plain(weights.spec),
+        "config": to_plain(weights.config),
+        "source": {"file": weights.path.name, "format": weights.format, "licence": weights.licence},
+    }
+    make_folder(dest.parent)
+    work = dest.with_name(f".{dest.name}.{secrets.token_hex(4)}.part")
+    try:
+        work.mkdir()
+        (work / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+        save_file({f"G.{name}": tensor.contiguous() for name, tensor in ema.items()}, work / "ema.safetensors")
+        every = {f"{net}.{name}": tensor.contiguous() for net, held in nets.items() for name, tensor in held.items()}
+        save_file({name: tensor.clone() for name, tensor in every.items()}, work / "nets.safetensors")
+        if weights.licence is not None:
+            text = f"These weights come from {weights.path.name} ({weights.format}).\n{weights.licence}.\n"
+            (work / LICENCE_FILE).write_text(text)
+        for file in work.iterdir():
+            fsync_file(file)
+        fsync_dir(work)
+        if dest.exists():
+            dest.rmdir()
+        work.rename(dest)
+        fsync_dir(dest.parent)
+    except (OSError, SafetensorError) as error:
+        raise write_error(dest, error) if isinstance(error, OSError) else UserError(str(error), where=dest) from error
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    return dest

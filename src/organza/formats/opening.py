@@ -1,0 +1,147 @@
+"""A file of any kind to plain values and records: pickles, torch files old and new."""
+
+from __future__ import annotations
+
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from organza.core.errors import UserError
+from organza.formats.known import HARMLESS, KNOWN, MAGIC, legacy_torch, storage
+from organza.formats.records import RefusedError, Storage
+from organza.formats.unpickle import Limits, Stream, unpickle
+
+MAX_ENTRIES = 100_000
+_HINT = "give a network of Organza, NVIDIA (.pkl), rosinality or lucidrains (.pt)"
+_OTHERS = {
+    b"\x89PNG": "a PNG picture",
+    b"\xff\xd8\xff": "a JPEG picture",
+    b"\x89HDF": "an HDF5 file",
+    b"\x1f\x8b": "a gzip archive",
+    b"GIF8": "a GIF picture",
+    b"<!DO": "a web page",
+    b"<htm": "a web page",
+}
+
+
+@dataclass(frozen=True)
+class Opened:
+    """What a file holds.
+
+    Attributes:
+        path: the file.
+        container: ``"pickle"``, ``"torch"`` (zip) or ``"legacy torch"``.
+        value: plain values and records of `organza.formats.records`.
+        foreign: names that the pickle mentions and that mean nothing to us. Nothing of them was run.
+    """
+
+    path: Path
+    container: str
+    value: Any
+    foreign: tuple[str, ...] = ()
+
+
+def open_file(path: Path) -> Opened:
+    """Read a pickle or a torch file without running anything of it.
+
+    Raises:
+        UserError: unreadable, broken, hostile, or something else; says which.
+
+    Example:
+        >>> import pickle
+        >>> _ = (folder / "a.pkl").write_bytes(pickle.dumps({"n": 3, "f": print}))
+        >>> opened = open_file(folder / "a.pkl")
+        >>> opened.value["n"], opened.foreign
+        (3, ('builtins.print',))
+    """
+    names: set[str] = set()
+    try:
+        size = path.stat().st_size
+        if size == 0:
+            raise UserError("an empty file", where=path)
+        limits = Limits(copied=4 * size + (1 << 24))
+        container, value = _open(path, size, limits, names)
+    except OSError as error:
+        raise UserError(f"can't be read ({error.strerror})", where=path) from error
+    except RefusedError as error:
+        raise UserError(f"refused: {error}", where=path, hint=_HINT) from None
+    return Opened(path, container, value, tuple(sorted(names - HARMLESS)))
+
+
+def _open(path: Path, size: int, limits: Limits, names: set[str]) -> tuple[str, Any]:
+    with path.open("rb") as file:
+        start = file.read(16)
+        for first, what in _OTHERS.items():
+            if start.startswith(first):
+                raise UserError(f"this is {what}, not a file of weights", where=path, hint=_HINT)
+        if start[8:9] == b"{":
+            raise UserError("a safetensors file alone", where=path, hint="give the checkpoint's folder")
+        if start.startswith(b"PK\x03\x04"):
+            return "torch", _open_zip(path, size, limits, names)
+        data = start + file.read()
+    value = unpickle(Stream(data), KNOWN, limits, names=names)
+    if type(value) is int and value == MAGIC:
+        return "legacy torch", legacy_torch(Stream(data), KNOWN, limits, names)
+    return "pickle", value
+
+
+def _open_zip(path: Path, size: int, limits: Limits, names: set[str]) -> Any:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            entries = {info.filename: info for info in archive.infolist()}
+    except Exception as error:  # zipfile raises many kinds for a broken file
+        raise RefusedError(f"a broken torch file ({' '.join(str(error).split())[:100]})") from None
+    roots = [name[: -len("data.pkl")] for name in entries if name.endswith("data.pkl") and name.count("/") < 2]
+    if len(entries) > MAX_ENTRIES or len(roots) != 1:
+        raise RefusedError("a zip that is not a torch file")
+    root = roots[0]
+    if f"{root}constants.pkl" in entries and any(name.startswith(f"{root}code/") for name in entries):
+        raise RefusedError("a TorchScript program, not weights")
+    left = size
+
+    def read(name: str) -> bytes:
+        nonlocal left
+        info = entries.get(name)
+        if info is None:
+            raise RefusedError(f"the entry {name!r} is missing")
+        if info.compress_type != zipfile.ZIP_STORED or info.file_size != info.compress_size:
+            raise RefusedError("compressed entries, which torch doesn't write")
+        left -= info.file_size
+        if left < 0 or info.header_offset + info.file_size > size:
+            raise RefusedError("entries that declare more than the file holds")
+        try:
+            with zipfile.ZipFile(path) as archive:
+                return archive.read(info)
+        except Exception as error:
+            raise RefusedError(f"a broken entry {name!r} ({' '.join(str(error).split())[:100]})") from None
+
+    if f"{root}byteorder" in entries and read(f"{root}byteorder") != b"little":
+        raise RefusedError("numbers in big-endian order")
+    found: dict[str, Storage] = {}
+
+    def persistent(pid: Any) -> Any:
+        if not isinstance(pid, tuple) or len(pid) != 5 or pid[0] != "storage" or not isinstance(pid[2], str):
+            raise RefusedError("a reference to something that is not a storage")
+        key = pid[2]
+        if key not in found:
+            held = storage(pid[1], pid[4])
+            info, wanted = entries.get(f"{root}data/{key}"), held.count * held.dtype.itemsize
+            if info is None or info.file_size < wanted:
+                raise RefusedError(f"a storage declares {wanted} bytes, the file holds {info.file_size if info else 0}")
+            held.read = _once(lambda: read(f"{root}data/{key}"))
+            found[key] = held
+        return found[key]
+
+    return unpickle(Stream(read(f"{root}data.pkl")), KNOWN, limits, persistent, names)
+
+
+def _once(read: Any) -> Any:
+    kept: list[bytes] = []
+
+    def again() -> bytes:
+        if not kept:
+            kept.append(read())
+        return kept[0]
+
+    return again

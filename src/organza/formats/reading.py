@@ -1,0 +1,46 @@
+"""Whose file is it? The one list of formats."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from organza.core.errors import UserError
+from organza.formats import nvidia, nvidia_tf, rosinality
+from organza.formats.opening import Opened, open_file
+from organza.formats.weights import Weights
+
+FORMATS: dict[Callable[[Opened], bool], Callable[[Opened], Weights]] = {
+    nvidia.recognise: nvidia.read,
+    nvidia_tf.recognise: nvidia_tf.read,
+    rosinality.recognise: rosinality.read,
+}
+"""How to tell a format, and how to read it."""
+
+
+def read_weights(path: str | Path) -> Weights:
+    """Understand a file of weights. Nothing in it is run; tensors are read when they are asked for.
+
+    Raises:
+        UserError: unreadable, broken, hostile or unknown; says which.
+    """
+    return understand(open_file(Path(path)))
+
+
+def understand(opened: Opened) -> Weights:
+    """The same for a file that is opened already.
+
+    Raises:
+        UserError: unknown, or not to be used.
+    """
+    for recognise, read in FORMATS.items():
+        if recognise(opened):
+            return read(opened)
+    raise UserError(unknown(opened), where=opened.path, hint="`organza inspect` shows what is in it")
+
+
+def unknown(opened: Opened) -> str:
+    """Why a file that could be opened is of no use."""
+    if opened.foreign:
+        return f"not a network that I know; it names {', '.join(opened.foreign[:3])}, which was not run"
+    return "not a network that I know"

@@ -1,0 +1,217 @@
+"""rosinality's StyleGAN2 in PyTorch: training files (``g``, ``d``, ``g_ema``) and weights converted from NVIDIA's.
+
+A file holds plain tensors by name and no settings that we need: widths, sizes and depths are read from the shapes.
+Training files have no mean w; theirs is estimated on the spot from random codes, and so is ours (from fixed ones).
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from organza.core.errors import UserError
+from organza.core.method import DataSpec
+from organza.formats.opening import Opened
+from organza.formats.records import RefusedError, TensorRef
+from organza.formats.weights import (
+    Entry,
+    Weights,
+    check_resolution,
+    collect,
+    constant,
+    entry,
+    even,
+    sized,
+    whole_taps,
+)
+from organza.methods.stylegan2 import Mapping, StyleGAN2
+
+NAMES = {"g_ema": "G_ema", "g": "G", "d": "D"}
+
+
+def recognise(opened: Opened) -> bool:
+    """Whether it is a file of this kind."""
+    return any("input.input" in part and "conv1.conv.weight" in part for part in _parts(opened).values())
+
+
+def _parts(opened: Opened) -> dict[str, dict[str, Any]]:
+    value = opened.value
+    if not isinstance(value, dict):
+        return {}
+    if "input.input" in value:  # one network by itself
+        return {"G_ema": value}
+    return {ours: value[theirs] for theirs, ours in NAMES.items() if isinstance(value.get(theirs), dict)}
+
+
+def read(opened: Opened) -> Weights:
+    """Our settings and tensors.
+
+    Raises:
+        UserError: a tensor is missing, unknown or misshaped.
+    """
+    parts = _parts(opened)
+    if "G_ema" not in parts:
+        parts["G_ema"] = parts.pop("G")
+    mean = opened.value.get("latent_avg")
+    problems: dict[str, str] = {}
+    try:
+        spec, settings = _generator_settings(parts["G_ema"])
+        widths_d = None
+        if "D" in parts:
+            try:
+                widths_d = _discriminator_widths(parts["D"], spec)
+            except RefusedError as error:
+                problems["D"] = str(error)
+        widths = sized(settings.pop("widths"), widths_d)
+        config = StyleGAN2(**settings, **widths).resolve(spec, batch=32)
+        found = {"G_ema": _collect(parts["G_ema"], "G", config, spec, mean)}
+        for name in [name for name in ("G", "D") if name in parts and name not in problems]:
+            try:
+                found[name] = _collect(parts[name], name, config, spec, mean)
+            except RefusedError as error:
+                problems[name] = str(error)
+    except RefusedError as error:
+        raise UserError(f"a file of rosinality's code that can't be used: {error}", where=opened.path) from None
+    return Weights(
+        path=opened.path,
+        format="rosinality StyleGAN2 (PyTorch)",
+        method="stylegan2",
+        spec=spec,
+        config=config,
+        nets=found,
+        problems=problems,
+        licence="if these weights were converted from NVIDIA's, NVIDIA's non-commercial licence holds for them",
+        foreign=opened.foreign,
+    )
+
+
+def _shape(tensors: dict[str, Any], name: str, rank: int) -> tuple[int, ...]:
+    found = tensors.get(name)
+    if not isinstance(found, TensorRef) or len(found.shape) != rank:
+        raise RefusedError(f"the tensor {name!r} is missing or misshaped")
+    return found.shape
+
+
+def _generator_settings(tensors: dict[str, Any]) -> tuple[DataSpec, dict[str, Any]]:
+    doublings = 0
+    while f"to_rgbs.{doublings}.conv.weight" in tensors:
+        doublings += 1
+    layers = len([name for name in tensors if re.fullmatch(r"style\.\d+\.weight", str(name))])
+    resolution = check_resolution(4 << min(doublings, 30))
+    spec = DataSpec((resolution, resolution), _shape(tensors, "to_rgb1.conv.weight", 5)[1])
+    w_dim = _shape(tensors, "conv1.conv.modulation.weight", 2)[1]
+    widths = [_shape(tensors, "conv1.conv.weight", 5)[1]]
+    widths += [_shape(tensors, f"convs.{2 * i + 1}.conv.weight", 5)[1] for i in range(doublings)]
+    return spec, {
+        "z_dim": _shape(tensors, "style.1.weight", 2)[1] if layers else w_dim,
+        "w_dim": w_dim,
+        "mapping_layers": layers,
+        "widths": tuple(widths),
+        "mbstd_group": 4,
+        "resample_taps": _taps(tensors),
+    }
+
+
+def _taps(tensors: dict[str, Any]) -> tuple[int, ...]:
+    found = set()
+    for name, value in tensors.items():
+        if str(name).endswith(".kernel") and isinstance(value, TensorRef) and value.shape[:1] == value.shape[1:]:
+            if not 1 <= value.shape[0] <= 16:
+                raise RefusedError("a resampling filter of an odd size")
+            line = value.tensor().sum(0)
+            found.add(tuple((line / line.sum()).mul(4096).round().tolist()))
+    return whole_taps(even("filters", found, (1, 3, 3, 1)))
+
+
+def _discriminator_widths(tensors: dict[str, Any], spec: DataSpec) -> tuple[int, ...]:
+    doublings = spec.resolution[0].bit_length() - 3
+    widths = [_shape(tensors, f"convs.{i + 1}.conv1.0.weight", 4)[0] for i in range(doublings)]
+    return (_shape(tensors, "final_conv.0.weight", 4)[0], *widths[::-1])
+
+
+def _collect(tensors: dict[str, Any], player: str, config: StyleGAN2, spec: DataSpec, mean: Any) -> dict[str, Entry]:
+    used = set()
+
+    def source(name: str, shape: tuple[int, ...]) -> Entry:
+        if name == "w_avg":
+            return Entry(shape, lambda: _mean_w(config, tensors)) if mean is None else entry(mean).reshape(*shape)
+        theirs = _generator_name(name) if player == "G" else _discriminator_name(name)
+        used.add(theirs)
+        if theirs not in tensors and theirs.startswith("noises."):  # early files lack the stored noise
+            return constant(torch.zeros(shape))
+        if theirs not in tensors:
+            raise RefusedError(f"the tensor {theirs!r} is missing")
+        item = entry(tensors[theirs])
+        # Theirs have axes of length 1 in front or behind.
+        same = math.prod(item.shape) == math.prod(shape) and [n for n in item.shape if n > 1] == [
+            n for n in shape if n > 1
+        ]
+        return item.reshape(*shape) if same else item
+
+    found = collect(config, spec, player, source)
+    rest = sorted(str(name) for name in tensors if name not in used and not str(name).endswith(".kernel"))
+    if rest:
+        raise RefusedError(f"the tensor {rest[0][:80]!r} is unknown")
+    return found
+
+
+def _mean_w(config: StyleGAN2, tensors: dict[str, Any]) -> Tensor:
+    """The mean of w over 4096 fixed codes."""
+    net = Mapping(config.z_dim, 0, (config.w_dim,) * (config.mapping_layers + 1), config.mapping_lr)
+    state = {name: entry(tensors[_generator_name(f"mapping.{name}")]).read().float() for name in net.state_dict()}
+    net.load_state_dict(state)
+    z = torch.randn(4096, config.z_dim, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        w: Tensor = net(z, torch.zeros(len(z), 0)).mean(0)
+    return w
+
+
+def _generator_name(name: str) -> str:
+    """Their name of one of our generator's tensors.
+
+    Example:
+        >>> _generator_name("synthesis.blocks.2.conv0.affine.weight"), _generator_name("mapping.layers.0.bias")
+        ('convs.2.conv.modulation.weight', 'style.1.bias')
+    """
+    if match := re.fullmatch(r"mapping\.layers\.(\d+)\.(\w+)", name):
+        return f"style.{int(match[1]) + 1}.{match[2]}"
+    match = re.fullmatch(r"synthesis\.blocks\.(\d+)\.(?:(\w+)\.)?(.+)", name)
+    assert match is not None
+    level, layer, rest = int(match[1]), match[2], match[3]
+    if name.endswith(".const"):
+        return "input.input"
+    index = 2 * level - (layer == "conv0")  # of the convolution, from 0
+    if rest == "noise_const":
+        return f"noises.noise_{index}"
+    if layer == "to_rgb":
+        prefix = f"to_rgbs.{level - 1}" if level else "to_rgb1"
+        rest = {"weight": "conv.weight", "bias": "bias"}.get(rest, f"conv.modulation.{rest.split('.')[-1]}")
+    else:
+        prefix = f"convs.{index - 1}" if level else "conv1"
+        known = {"weight": "conv.weight", "bias": "activate.bias", "noise_strength": "noise.weight"}
+        rest = known.get(rest, f"conv.modulation.{rest.split('.')[-1]}")
+    return f"{prefix}.{rest}"
+
+
+def _discriminator_name(name: str) -> str:
+    """Their name of one of our discriminator's tensors.
+
+    Example:
+        >>> _discriminator_name("blocks.0.conv1.weight"), _discriminator_name("out.bias")
+        ('convs.1.conv2.1.weight', 'final_linear.1.bias')
+    """
+    layer, _, kind = name.rpartition(".")
+    bias = kind == "bias"
+    if match := re.fullmatch(r"blocks\.(\d+)\.(\w+)", layer):
+        block = f"convs.{int(match[1]) + 1}"
+        if match[2] == "from_rgb":
+            return f"convs.0.{int(bias)}.{kind}"
+        first = {"conv0": "conv1.0", "conv1": "conv2.1", "skip": "skip.1"}[match[2]]
+        return f"{block}.{first[:-1]}{int(first[-1]) + bias}.{kind}"
+    if layer in ("dense", "out"):
+        return f"final_linear.{int(layer == 'out')}.{kind}"
+    return f"final_conv.{int(bias)}.{kind}" if layer == "conv" else f"convs.0.{int(bias)}.{kind}"

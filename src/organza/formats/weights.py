@@ -1,0 +1,226 @@
+"""Somebody's network, understood: our settings for it, and where each of our tensors comes from."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from organza.core.errors import UserError
+from organza.core.method import DataSpec, Method, MethodConfig
+from organza.formats.records import Array, RefusedError, TensorRef
+from organza.methods.stylegan2 import StyleGAN2
+from organza.ops import setup_filter
+
+MAX_RESOLUTION = 4096
+
+NVIDIA_LICENCE = (
+    "NVIDIA's weights, and what is trained from them, are for non-commercial use: see the licence of the repository "
+    "that they come from (NVIDIA Source Code License, or CC BY-NC)"
+)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One tensor that can be read when it is wanted."""
+
+    shape: tuple[int, ...]
+    read: Callable[[], Tensor]
+
+    def change(self, shape: tuple[int, ...], function: Callable[[Tensor], Tensor]) -> Entry:
+        """The same, changed by ``function``, which makes it ``shape``."""
+        return Entry(shape, lambda: function(self.read()))
+
+    def reshape(self, *shape: int) -> Entry:
+        """The same numbers in another shape."""
+        return self.change(shape, lambda x: x.reshape(shape))
+
+    def scale(self, factor: float) -> Entry:
+        """The same times a number."""
+        return self if factor == 1 else self.change(self.shape, lambda x: x * factor)
+
+
+def entry(value: object) -> Entry:
+    """An `Entry` of a pickled tensor, array or number.
+
+    Raises:
+        RefusedError: it is none of these.
+    """
+    if isinstance(value, (TensorRef, Array)):
+        return Entry(value.shape, value.tensor)
+    if isinstance(value, (int, float)):
+        return constant(torch.tensor(float(value)))
+    raise RefusedError("a tensor was expected")
+
+
+def constant(value: Tensor) -> Entry:
+    """An `Entry` of a tensor that is there."""
+    return Entry(tuple(value.shape), lambda: value)
+
+
+@dataclass(frozen=True)
+class Weights:
+    """What a file holds, in our words.
+
+    Attributes:
+        path: the file.
+        format: whose format it is.
+        method: our name of the method, a key of `organza.presets.METHODS`.
+        spec, config: our settings for the networks.
+        nets: ``"G_ema"``, ``"G"`` and ``"D"``, as far as the file has them: our tensor names to where they come from.
+        problems: why a network that the file has can't be used.
+        facts: what else `organza inspect` tells.
+        licence: a note that must stay with the weights.
+        foreign: names in the file that mean nothing to us; nothing of them was run.
+    """
+
+    path: Path
+    format: str
+    method: str
+    spec: DataSpec
+    config: MethodConfig
+    nets: Mapping[str, Mapping[str, Entry]]
+    problems: Mapping[str, str] = field(default_factory=dict)
+    facts: Mapping[str, str] = field(default_factory=dict)
+    licence: str | None = None
+    foreign: tuple[str, ...] = ()
+
+    def tensors(self, net: str) -> dict[str, Tensor]:
+        """The float32 tensors of a network, under our names.
+
+        Raises:
+            UserError: the file has no such network, or it can't be used or read.
+        """
+        if net not in self.nets:
+            reason = self.problems.get(net, "the file doesn't have it")
+            raise UserError(f"no {net} can be had: {reason}", where=self.path)
+        found = {}
+        try:
+            for name, item in self.nets[net].items():
+                found[name] = item.read().float()
+                if tuple(found[name].shape) != item.shape:
+                    raise RefusedError(f"the tensor {name!r} has another shape than it declares")
+        except RefusedError as error:
+            raise UserError(f"{net} can't be read: {error}", where=self.path) from None
+        return found
+
+    def announce(self) -> None:
+        """Say on stderr, once for each file, what its user must know: the licence, and names of foreign code."""
+        if self.path in _ANNOUNCED:
+            return
+        _ANNOUNCED.add(self.path)
+        if self.licence is not None:
+            print(f"{self.path.name}: {self.licence}", file=sys.stderr)
+        if self.foreign:
+            names = ", ".join(self.foreign[:5])
+            print(f"{self.path.name}: names foreign code, which was not run: {names}", file=sys.stderr)
+
+
+_ANNOUNCED: set[Path] = set()
+
+
+def skeleton(config: StyleGAN2, spec: DataSpec) -> Method:
+    """The networks as shapes alone: takes no memory, whatever the sizes."""
+    with torch.device("meta"):
+        return config.build(spec)
+
+
+def collect(
+    config: StyleGAN2, spec: DataSpec, player: str, source: Callable[[str, tuple[int, ...]], Entry]
+) -> dict[str, Entry]:
+    """An entry for each tensor of our network ``player``, checked.
+
+    Args:
+        config, spec: what the network is built from.
+        player: ``"G"`` or ``"D"``.
+        source: gives the entry for our name and shape.
+
+    Raises:
+        RefusedError: a shape differs, or ``source`` has none.
+    """
+    found = {}
+    for name, value in skeleton(config, spec).nets[player].state_dict().items():
+        wanted = tuple(value.shape)
+        if name.endswith("taps"):
+            item = constant(setup_filter(config.resample_taps))
+        else:
+            item = source(name, wanted)
+        if item.shape != wanted:
+            raise RefusedError(f"the tensor for {name!r} is {list(item.shape)}, not {list(wanted)}")
+        found[name] = item
+    return found
+
+
+def pyramid_settings(widths: tuple[int, ...]) -> tuple[int, int] | None:
+    """The ``channel_base`` and ``channel_max`` that give these widths, the smallest picture first; None if none do.
+
+    Example:
+        >>> pyramid_settings((512, 512, 512, 256))
+        (8192, 512)
+        >>> pyramid_settings((16, 16, 14, 10)) is None
+        True
+    """
+    most, base = max(widths), widths[-1] * (4 << (len(widths) - 1))
+    fits = all(max(1, min(base // (4 << level), most)) == width for level, width in enumerate(widths))
+    return (base, most) if fits else None
+
+
+def sized(widths_g: tuple[int, ...], widths_d: tuple[int, ...] | None) -> dict[str, Any]:
+    """Settings of `StyleGAN2` that give these widths, as short as possible.
+
+    Example:
+        >>> sized((64, 64, 32), (64, 64, 16))
+        {'channel_base': 512, 'channel_max': 64, 'widths_d': (64, 64, 16)}
+    """
+    simple = pyramid_settings(widths_g)
+    found: dict[str, Any] = {"channel_base": 1, "channel_max": max(widths_g), "widths_g": widths_g}
+    if simple is not None:
+        found = {"channel_base": simple[0], "channel_max": simple[1]}
+    if widths_d is not None and (simple is None or widths_d != widths_g):
+        found["widths_d"] = widths_d
+    return found
+
+
+def even(name: str, values: set[Any], default: Any) -> Any:
+    """The one value that all layers have.
+
+    Raises:
+        RefusedError: they differ.
+    """
+    if len(values) > 1:
+        raise RefusedError(f"layers with different {name}")
+    return next(iter(values), default)
+
+
+def whole_taps(line: Any) -> tuple[int, ...]:
+    """One axis of a filter as small whole numbers.
+
+    Raises:
+        RefusedError: it has none.
+
+    Example:
+        >>> whole_taps((0.125, 0.375, 0.375, 0.125))
+        (1, 3, 3, 1)
+    """
+    smallest = min((abs(tap) for tap in line if tap), default=1.0)
+    for factor in range(1, 33):
+        scaled = [tap / smallest * factor for tap in line]
+        if all(abs(tap - round(tap)) < 1e-3 for tap in scaled):
+            return tuple(round(tap) for tap in scaled)
+    raise RefusedError("a resampling filter that is not of whole numbers")
+
+
+def check_resolution(resolution: object) -> int:
+    """A size that StyleGAN2 may have: a power of two from 4 to 4096.
+
+    Raises:
+        RefusedError: it is not.
+    """
+    if type(resolution) is not int or not 4 <= resolution <= MAX_RESOLUTION or resolution & (resolution - 1):
+        raise RefusedError(f"pictures of {str(resolution)[:20]} pixels")
+    return resolution

@@ -1,0 +1,95 @@
+"""Weights of other implementations give their pictures and logits, through `organza.load`."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+import organza
+from organza.core.errors import UserError
+from organza.formats import read_weights
+from tests import golden
+
+FILES = {
+    "nvidia_ada_pkl": "network-snapshot-000070.pkl",
+    "stylegan3_pkl": "network-snapshot-000070.pkl",
+    "nvidia_tf_pkl": "network-final.pkl",
+}
+OTHERS = {"sg1_32": "StyleGAN", "t_32": "StyleGAN3", "r_32": "StyleGAN3"}
+CASES = [(kind, name) for kind in FILES for name in golden.names(kind) if name not in OTHERS]
+
+
+@pytest.mark.parametrize(("kind", "name"), CASES)
+def test_nvidia(kind, name, capsys):
+    case = golden.load(kind, name)
+    G = organza.load(case.folder / FILES[kind], networks="all")
+    assert "non-commercial" in capsys.readouterr().err
+    z, images = case.arrays["z"], case.arrays["d_img"]
+    labels, d_labels = case.arrays["c"], case.arrays["d_c"]
+
+    ws = G.mapping(z, labels)
+    case.check("w_psi1", ws)
+    case.check("w_psi07", G.mapping(z, labels, psi=0.7))
+    case.check("w_psi05_cut3", G.mapping(z, labels, psi=0.5, cutoff=3))
+    truncated = G.mapping(z, labels, psi=0.7, cutoff=8)
+    case.check("w_psi07_cut8", truncated)
+    fakes = G.synthesis(truncated)
+    case.check("img_psi07_cut8_const", fakes)
+    case.check("img_const", G.synthesis(ws))
+    case.check("img_none", G.synthesis(ws, "none"))
+    mixed = ws[:1].clone()
+    mixed[:, 4:] = ws[1:2, 4:]
+    case.check("img_mix01_cut4_none", G.synthesis(mixed, "none"))
+    case.check("d_logits_gen", G.discriminator(fakes, labels))
+    sizes = {"d_logits_b8": 8, "d_logits_b8_group4": 8, "d_logits_b4": 4, "d_logits_b1": 1}
+    for key in case.arrays.keys() & sizes:
+        case.check(key, G.discriminator(images[: sizes[key]], d_labels[: sizes[key]]))
+
+    weights = read_weights(case.folder / FILES[kind])
+    assert set(weights.nets) == {"G_ema", "G", "D"}
+    assert not weights.problems
+    assert not weights.foreign
+    if "G_nonema_img_none" in case.arrays:
+        net = weights.config.build(weights.spec).nets["G"].requires_grad_(False)
+        net.load_state_dict(weights.tensors("G"))
+        case.check("G_nonema_img_none", net(z[:2], labels[:2], "none"))
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"), [(kind, name) for kind in FILES for name in golden.names(kind) if name in OTHERS]
+)
+def test_networks_that_are_not_supported_are_named(kind, name):
+    case = golden.load(kind, name)
+    with pytest.raises(UserError, match=f"a {OTHERS[name]} network; not supported yet"):
+        organza.load(case.folder / FILES[kind])
+
+
+@pytest.mark.parametrize("name", golden.names("rosinality_pt"))
+def test_rosinality(name):
+    case = golden.load("rosinality_pt", name)
+    (file,) = case.folder.glob("*.pt")
+    G = organza.load(file, networks="all")
+    z, images = case.arrays["z"], case.arrays["d_img"]
+    ws = G.mapping(z)
+    case.check("w", ws[:, 0])
+    case.check("img", G.synthesis(ws))
+    if name != "train_32":  # training files have no mean w: see the next test
+        case.check("latent_avg", G.w_avg)
+    truncated = case.arrays["latent_avg"].lerp(ws, 0.6)
+    case.check("latent_trunc06", truncated)
+    case.check("img_trunc06", G.synthesis(truncated))
+    case.check("img_zero_noise", G.synthesis(ws, "none"))
+    mixed = ws[:1].clone()
+    mixed[:, 3:] = ws[1:2, 3:]
+    case.check("img_mix_inject3", G.synthesis(mixed))
+    case.check("img_wplus", G.synthesis(case.arrays["wplus"]))
+    case.check("d_logits_b8", G.discriminator(images))
+    case.check("d_logits_b2", G.discriminator(images[:2]))
+
+
+def test_a_training_file_of_rosinality_gets_a_mean_w():
+    case = golden.load("rosinality_pt", "train_32")
+    G = organza.load(case.folder / "550000.pt")
+    ws = G.mapping(G.z(range(512)))[:, 0]
+    assert (G.w_avg - ws.mean(0)).abs().max() < 0.2 * ws.std(0).max()
+    torch.testing.assert_close(organza.load(case.folder / "550000.pt").w_avg, G.w_avg)

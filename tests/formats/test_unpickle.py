@@ -1,0 +1,189 @@
+"""The pickle machine: plain values come through, everything else is inert, nothing is without bounds."""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import io
+import os
+import pickle
+import struct
+import zipfile
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import organza
+from organza.core.errors import UserError
+from organza.formats.known import KNOWN
+from organza.formats.opening import open_file
+from organza.formats.records import RefusedError, Stub
+from organza.formats.unpickle import Limits, Stream, unpickle
+from tests import golden
+
+plain = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text() | st.binary(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text() | st.integers(-9, 9), inner) | st.tuples(inner, inner),
+    max_leaves=20,
+)
+
+
+def read(data: bytes, **limits: int) -> object:
+    return unpickle(Stream(data), KNOWN, Limits(**limits))
+
+
+@given(plain, st.integers(0, 5))
+@settings(deadline=None)
+def test_plain_values_come_through(value, protocol):
+    if protocol == 0 and b"\\n" in pickle.dumps(value, protocol):
+        return
+    assert read(pickle.dumps(value, protocol)) == value
+
+
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+@pytest.mark.parametrize("dtype", ["f4", "f8", ">f4", "i8", "u1", "b1", "f2"])
+def test_arrays(protocol, dtype):
+    array = np.arange(12).reshape(3, 4).astype(dtype)
+    for value in (array, array.T, array[:0]):
+        np.testing.assert_array_equal(read(pickle.dumps(value, protocol)).numpy(), value)
+    assert read(pickle.dumps(array[1, 1], protocol)) == array[1, 1]
+
+
+@pytest.mark.parametrize("old", [True, False])
+def test_torch_files(old, tmp_path):
+    base = torch.arange(24.0).reshape(2, 3, 4)
+    value = collections.OrderedDict(
+        a=base.permute(2, 0, 1), b=base[1, 1:], c=torch.tensor(3), d=torch.nn.Parameter(base.half()), e=base.bfloat16()
+    )
+    torch.save(value, tmp_path / "a.pt", _use_new_zipfile_serialization=not old)
+    opened = open_file(tmp_path / "a.pt")
+    assert opened.container == ("legacy torch" if old else "torch")
+    assert not opened.foreign
+    for name, tensor in value.items():
+        assert torch.equal(opened.value[name].tensor(), tensor)
+
+
+class Payload:
+    def __init__(self, function, *args):
+        self.function, self.args = function, args
+
+    def __reduce__(self):
+        return self.function, self.args
+
+
+def test_calls_are_notes():
+    found = read(pickle.dumps({"a": Payload(os.mkdir, "made"), "b": 1}))
+    assert isinstance(found["a"], Stub)
+    assert str(found["a"].kind).endswith(".mkdir")
+    assert found["b"] == 1
+    assert not os.path.exists("made")
+
+
+def nested(opcodes: bytes, times: int) -> bytes:
+    return b"\x80\x04" + b")" + opcodes * times + b"."
+
+
+HOSTILE = {
+    "deep tuples": nested(b"\x85", 80_000),
+    "deep lists": b"\x80\x04" + b"]" * 5000 + b"a" * 4999 + b".",
+    "a memo of 4 billion": b"\x80\x04]r\xff\xff\xff\xffj\xfe\xff\xff\xff.",
+    "bytes of 2^60": b"\x80\x04\x8e" + struct.pack("<Q", 1 << 60) + b"abc.",
+    "a number of 2 GB": b"\x80\x04\x8b\xff\xff\xff\x7f" + b"1" * 20 + b".",
+    "instructions without end": b"\x80\x04" + b"N0" * 600_000 + b"N.",
+    "copies of copies": b"\x80\x04c_codecs\nencode\nq\x000X\x00\x00\x01\x00"
+    + b"a" * 65536
+    + b"q\x010"
+    + b"h\x00h\x01\x8c\x06latin1\x86R0" * 5000
+    + b"N.",
+    "keys of nested tuples": b"\x80\x04})" + b"\x85" * 50 + b"Ns.",
+    "unknown extension": b"\x80\x04\x82\x01.",
+    "an empty stack": b"\x80\x040.",
+    "no end": b"\x80\x04N",
+    "a line without end": b"c" + b"a" * 100_000,
+    "attributes of a function": b"cos\nsystem\n}b.",
+    "a buffer from outside": b"\x80\x05\x97.",
+    "an array larger than its bytes": pickle.dumps(np.zeros(4, "f4"), 2).replace(b"K\x04\x85", b"M\xff\xff\x85"),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_bounds(name):
+    with pytest.raises(RefusedError):
+        read(HOSTILE[name]).numpy()
+
+
+def test_a_storage_is_never_larger_than_its_entry(tmp_path):
+    torch.save({"a": torch.zeros(64)}, tmp_path / "a.pt")
+    with zipfile.ZipFile(tmp_path / "a.pt") as old, zipfile.ZipFile(tmp_path / "b.pt", "w", 8) as new:
+        for info in old.infolist():
+            new.writestr(info.filename, old.read(info))
+    with pytest.raises(UserError, match="compressed"):
+        open_file(tmp_path / "b.pt")
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"hello", b"\x89PNG", b"PK\x03\x04", b"\x80\x02}", b"<!DOCTYPE html>", b"\0" * 64]
+)
+def test_other_files(data, tmp_path):
+    path = tmp_path / "file.pkl"
+    path.write_bytes(data)
+    with pytest.raises(UserError, match=r"file\.pkl"):
+        organza.load(path)
+
+
+def seeds() -> list[bytes]:
+    """Small files of every kind, to mutate."""
+    legacy, modern = io.BytesIO(), io.BytesIO()
+    value = {"g_ema": collections.OrderedDict(w=torch.zeros(2, 3)), "args": Payload(os.mkdir, "made")}
+    torch.save(value, legacy, _use_new_zipfile_serialization=False)
+    torch.save(value, modern)
+    evil = [path.read_bytes() for path in sorted((golden.HERE / "evil").glob("*.p*")) if path.stat().st_size < 1000]
+    arrays = pickle.dumps(([np.zeros(3), np.float32(1)], {1, 2}, Payload(os.mkdir, "made")), 2)
+    return [legacy.getvalue(), modern.getvalue(), arrays, *evil]
+
+
+def mutate(data: bytes, rng: np.random.RandomState) -> bytes:
+    changed = bytearray(data)
+    for _ in range(rng.randint(1, 8)):
+        at = rng.randint(len(changed)) if changed else 0
+        kind = rng.randint(4)
+        if kind == 0 and changed:
+            changed[at] = rng.randint(256)
+        elif kind == 1:
+            changed[at:at] = rng.bytes(rng.randint(1, 5))
+        elif kind == 2:
+            del changed[at : at + rng.randint(1, 9)]
+        else:
+            start = rng.randint(len(changed)) if changed else 0
+            changed[at:at] = changed[start : start + rng.randint(1, 40)]
+    return bytes(changed)
+
+
+def fuzz(count: int, seed: int, folder, monkeypatch) -> None:
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("ORGANZA_EVIL_MARKER", str(folder / "marker"))
+    rng, files, path = np.random.RandomState(seed), seeds(), folder / "file.pkl"
+    for _ in range(count):
+        path.write_bytes(mutate(files[rng.randint(len(files))], rng))
+        with pytest.raises(UserError):
+            organza.load(path)
+    assert [file.name for file in folder.iterdir()] == ["file.pkl"]
+
+
+def test_mutated_files_do_nothing(tmp_path, monkeypatch):
+    fuzz(300, 0, tmp_path, monkeypatch)
+
+
+@pytest.mark.slow
+def test_ten_thousand_mutated_files_do_nothing(tmp_path, monkeypatch):
+    fuzz(10_000, 1, tmp_path, monkeypatch)
+
+
+@given(st.binary(max_size=200))
+@settings(deadline=None, max_examples=300)
+def test_any_bytes_do_nothing(data):
+    with contextlib.suppress(RefusedError):
+        read(b"\x80\x04" + data)
