@@ -62,7 +62,7 @@ def untrained() -> Generator:
 def _examples(
     doctest_namespace: dict[str, Any], request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """What examples in docstrings may use: `tiny_run`, `faces`, ``G`` (untrained) and ``folder`` or ``tmp_path`` (empty)."""
+    """What examples in docstrings may use: `tiny_run`, `faces`, ``G`` (untrained), ``folder`` (empty)."""
     if not isinstance(request.node, pytest.DoctestItem):
         return
     words = set(re.findall(r"\w+", " ".join(example.source for example in request.node.dtest.examples)))
