@@ -13,7 +13,7 @@ from typing import Any
 from organza.core.errors import UserError
 from organza.formats import locate, understand
 from organza.formats.opening import Opened, open_file
-from organza.formats.records import Array, Module, Stub, TensorRef
+from organza.formats.records import Array, Module, Stub, TensorRef, brief
 from organza.formats.unpickle import parts
 from organza.formats.weights import Weights
 from organza.generator import candidates
@@ -143,7 +143,7 @@ def _strange(opened: Opened, reason: str) -> Report:
         for key, held in list(value.items())[:100]:
             shapes = _shapes(held)
             if shapes:
-                networks.append(Network(str(key)[:60], len(shapes), sum(math.prod(shape) for shape in shapes)))
+                networks.append(Network(brief(key).strip("'"), len(shapes), sum(math.prod(shape) for shape in shapes)))
     kinds = Counter(type(item).__name__ for item in parts(value)) if not isinstance(value, Module) else Counter()
     about = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common(3))
     notes = (json.dumps(about)[1:-1],) if about and not networks else ()
@@ -152,7 +152,8 @@ def _strange(opened: Opened, reason: str) -> Report:
 
 def _shapes(value: Any) -> list[tuple[int, ...]]:
     """The shapes of all tensors in a value."""
-    found, waiting, seen = [], [value], {id(value)}
+    found: list[tuple[int, ...]] = []
+    waiting, seen = [value], {id(value)}
     while waiting and len(found) < 100_000:
         item = waiting.pop()
         if isinstance(item, (TensorRef, Array)):

@@ -20,6 +20,7 @@ from organza.formats.records import (
     Storage,
     Stub,
     TensorRef,
+    brief,
     tensor_ref,
 )
 from organza.formats.unpickle import Known, Limits, Stream, unpickle
@@ -48,7 +49,7 @@ def storage(kind: Any, count: Any) -> Storage:
         RefusedError: another class, or a size that is none.
     """
     if not isinstance(kind, Global) or kind.module not in ("torch", "torch.cuda") or kind.name not in STORAGES:
-        raise RefusedError(f"a storage of the kind {str(kind)[:80]}")
+        raise RefusedError(f"a storage of the kind {brief(kind)}")
     if type(count) is not int or not 0 <= count < 2**48:
         raise RefusedError("a storage whose size makes no sense")
     return Storage(STORAGES[kind.name], count)
@@ -172,7 +173,7 @@ def _from_buffer(limits: Limits, raw: Any = b"", dtype: Any = None, shape: Any =
 def _network(limits: Limits, meta: Any = None, *_: Any) -> Any:
     if not isinstance(meta, dict) or not isinstance(meta.get("state"), dict) or meta.get("type") != "class":
         raise RefusedError("a network without its state")
-    return Module(str(meta.get("class_name"))[:100], meta.get("version"), meta["state"])
+    return Module(brief(meta.get("class_name")).strip("'"), meta.get("version"), meta["state"])
 
 
 KNOWN: dict[tuple[str, str], Known] = {

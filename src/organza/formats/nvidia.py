@@ -16,7 +16,7 @@ import torch
 from organza.core.errors import UserError
 from organza.core.method import DataSpec
 from organza.formats.opening import Opened
-from organza.formats.records import Module, RefusedError
+from organza.formats.records import Module, RefusedError, brief
 from organza.formats.weights import (
     NVIDIA_LICENCE,
     Entry,
@@ -92,7 +92,7 @@ def read(opened: Opened) -> Weights:
 
 def _kind(net: Module) -> str:
     if net.version != 6:
-        raise RefusedError(f"its networks are stored in version {str(net.version)[:20]!r}, not 6")
+        raise RefusedError(f"its networks are stored in version {brief(net.version)}, not 6")
     synthesis = net.child("synthesis")
     if synthesis is not None and synthesis.child("input") is not None:
         return "StyleGAN3"
@@ -125,7 +125,7 @@ def _modules(net: Module) -> Iterator[tuple[str, Module]]:
 def _whole(net: Module, name: str, most: int) -> int:
     value = net.get(name)
     if type(value) is not int or not 0 <= value <= most:
-        raise RefusedError(f"its {name} is {str(value)[:20]}")
+        raise RefusedError(f"its {name} is {brief(value)}")
     return value
 
 
@@ -154,8 +154,8 @@ def _mapping_widths(mapping: Module) -> tuple[int, ...]:
     tensors = mapping.tensors()
     count = len([name for name in mapping.children() if re.fullmatch(r"fc\d+", name)])
     layers = [_outputs(tensors, f"fc{i}.weight") for i in range(count)]
-    width = _outputs(tensors, "embed.weight") if "embed.weight" in tensors else (layers or [1])[-1]
-    return (width, *layers)
+    last = layers[-1] if layers else _whole(mapping, "w_dim", 1 << 16)
+    return (_outputs(tensors, "embed.weight") if "embed.weight" in tensors else last, *layers)
 
 
 def _common(net: Module) -> dict[str, Any]:
@@ -163,7 +163,7 @@ def _common(net: Module) -> dict[str, Any]:
     modules = list(_modules(net))
     for _, module in modules:
         if module.get("activation", "lrelu") not in ("lrelu", "linear"):
-            raise RefusedError(f"the activation {str(module.get('activation'))[:20]!r}")
+            raise RefusedError(f"the activation {brief(module.get('activation'))}")
     clamps = {m.get("conv_clamp") for name, m in modules if name in ("conv0", "conv1", "torgb")}
     clamp = even("clamps", clamps, None)
     if clamp is not None and not (isinstance(clamp, (int, float)) and clamp > 0):
@@ -211,9 +211,9 @@ def _generator_settings(net: Module) -> tuple[DataSpec, dict[str, Any]]:
 
 
 def _architecture(blocks: list[Module]) -> str:
-    found = even("architectures", {str(block.get("architecture")) for block in blocks}, "skip")
+    found = even("architectures", {brief(block.get("architecture")).strip("'") for block in blocks}, "skip")
     if found not in ("skip", "resnet", "orig"):
-        raise RefusedError(f"the architecture {str(found)[:20]!r}")
+        raise RefusedError(f"the architecture {found}")
     return str(found)
 
 

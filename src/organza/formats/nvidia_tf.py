@@ -15,7 +15,7 @@ import torch
 from organza.core.errors import UserError
 from organza.core.method import DataSpec
 from organza.formats.opening import Opened
-from organza.formats.records import RefusedError, Stub
+from organza.formats.records import RefusedError, Stub, brief
 from organza.formats.weights import NVIDIA_LICENCE, Entry, Weights, check_resolution, collect, constant, entry, sized
 from organza.methods.stylegan2 import StyleGAN2
 
@@ -105,13 +105,13 @@ class _Network:
         value = self.arguments.get(name, default)
         if value is None or (isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= most):
             return value
-        raise RefusedError(f"{name} is {str(value)[:20]}")
+        raise RefusedError(f"{name} is {brief(value)}")
 
     def whole(self, name: str, default: int, most: int) -> int:
         """A whole argument."""
         value = self.number(name, default, most)
         if type(value) is not int:
-            raise RefusedError(f"{name} is {str(value)[:20]}")
+            raise RefusedError(f"{name} is {brief(value)}")
         return value
 
 
@@ -129,7 +129,7 @@ def _other_kind(net: _Network) -> str | None:
 def _common(net: _Network) -> dict[str, Any]:
     for name in ("nonlinearity", "act", "mapping_nonlinearity"):
         if net.arguments.get(name, "lrelu") != "lrelu":
-            raise RefusedError(f"the activation {str(net.arguments[name])[:20]!r}")
+            raise RefusedError(f"the activation {brief(net.arguments[name])}")
     if net.arguments.get("normalize_latents", True) is not True:
         raise RefusedError("latent codes that are not normalised")
     taps = net.arguments.get("resample_kernel") or [1, 3, 3, 1]

@@ -34,8 +34,14 @@ def understand(opened: Opened) -> Weights:
         UserError: unknown, or not to be used.
     """
     for recognise, read in FORMATS.items():
-        if recognise(opened):
-            return read(opened)
+        try:
+            if recognise(opened):
+                return read(opened)
+        except UserError:
+            raise
+        except Exception as error:  # a value of a kind that no honest file has there
+            reason = f"an odd value ({type(error).__name__}: {' '.join(str(error).split())[:80]})"
+            raise UserError(f"refused: {reason}", where=opened.path) from error
     raise UserError(unknown(opened), where=opened.path, hint="`organza inspect` shows what is in it")
 
 

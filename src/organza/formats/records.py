@@ -17,6 +17,22 @@ class RefusedError(Exception):
     """The file asks for something that no file of weights needs, or is broken. Turned into a `UserError` outside."""
 
 
+def brief(value: object) -> str:
+    """A value from a file in a few characters; what is nested may be without end, so it is only named.
+
+    Example:
+        >>> brief("ab" * 1000), brief([[1]]), brief(7)
+        ("'abababababababababababababababababababab'", 'a list', '7')
+    """
+    if isinstance(value, (str, bytes)):
+        return repr(value[:40])
+    if isinstance(value, int) and value.bit_length() > 64:
+        return "a huge number"
+    if value is None or isinstance(value, (int, float)):
+        return repr(value)
+    return str(value)[:80] if isinstance(value, Global) else f"a {type(value).__name__}"
+
+
 @dataclass(frozen=True, slots=True)
 class Global:
     """The name of somebody's function or class. It is never looked up.

@@ -43,8 +43,9 @@ def _parts(opened: Opened) -> dict[str, dict[str, Any]]:
     if not isinstance(value, dict):
         return {}
     if "input.input" in value:  # one network by itself
-        return {"G_ema": value}
-    return {ours: value[theirs] for theirs, ours in NAMES.items() if isinstance(value.get(theirs), dict)}
+        value = {"g_ema": value}
+    found = {ours: value[theirs] for theirs, ours in NAMES.items() if isinstance(value.get(theirs), dict)}
+    return {name: {str(k): v for k, v in part.items() if isinstance(k, str)} for name, part in found.items()}
 
 
 def read(opened: Opened) -> Weights:
@@ -100,7 +101,7 @@ def _generator_settings(tensors: dict[str, Any]) -> tuple[DataSpec, dict[str, An
     doublings = 0
     while f"to_rgbs.{doublings}.conv.weight" in tensors:
         doublings += 1
-    layers = len([name for name in tensors if re.fullmatch(r"style\.\d+\.weight", str(name))])
+    layers = len([name for name in tensors if re.fullmatch(r"style\.\d+\.weight", name)])
     resolution = check_resolution(4 << min(doublings, 30))
     spec = DataSpec((resolution, resolution), _shape(tensors, "to_rgb1.conv.weight", 5)[1])
     w_dim = _shape(tensors, "conv1.conv.modulation.weight", 2)[1]
@@ -119,7 +120,7 @@ def _generator_settings(tensors: dict[str, Any]) -> tuple[DataSpec, dict[str, An
 def _taps(tensors: dict[str, Any]) -> tuple[int, ...]:
     found = set()
     for name, value in tensors.items():
-        if str(name).endswith(".kernel") and isinstance(value, TensorRef) and value.shape[:1] == value.shape[1:]:
+        if name.endswith(".kernel") and isinstance(value, TensorRef) and value.shape[:1] == value.shape[1:]:
             if not 1 <= value.shape[0] <= 16:
                 raise RefusedError("a resampling filter of an odd size")
             line = value.tensor().sum(0)
@@ -153,7 +154,7 @@ def _collect(tensors: dict[str, Any], player: str, config: StyleGAN2, spec: Data
         return item.reshape(*shape) if same else item
 
     found = collect(config, spec, player, source)
-    rest = sorted(str(name) for name in tensors if name not in used and not str(name).endswith(".kernel"))
+    rest = sorted(name for name in tensors if name not in used and not name.endswith(".kernel"))
     if rest:
         raise RefusedError(f"the tensor {rest[0][:80]!r} is unknown")
     return found

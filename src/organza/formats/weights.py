@@ -13,7 +13,7 @@ from torch import Tensor
 
 from organza.core.errors import UserError
 from organza.core.method import DataSpec, Method, MethodConfig
-from organza.formats.records import Array, RefusedError, TensorRef
+from organza.formats.records import Array, RefusedError, TensorRef, brief
 from organza.methods.stylegan2 import StyleGAN2
 from organza.ops import setup_filter
 
@@ -125,9 +125,16 @@ _ANNOUNCED: set[Path] = set()
 
 
 def skeleton(config: StyleGAN2, spec: DataSpec) -> Method:
-    """The networks as shapes alone: takes no memory, whatever the sizes."""
-    with torch.device("meta"):
-        return config.build(spec)
+    """The networks as shapes alone: takes no memory, whatever the sizes.
+
+    Raises:
+        RefusedError: nothing can be built of these sizes.
+    """
+    try:
+        with torch.device("meta"):
+            return config.build(spec)
+    except UserError as error:
+        raise RefusedError(str(error)) from None
 
 
 def collect(
@@ -222,5 +229,5 @@ def check_resolution(resolution: object) -> int:
         RefusedError: it is not.
     """
     if type(resolution) is not int or not 4 <= resolution <= MAX_RESOLUTION or resolution & (resolution - 1):
-        raise RefusedError(f"pictures of {str(resolution)[:20]} pixels")
+        raise RefusedError(f"pictures of {brief(resolution)} pixels")
     return resolution

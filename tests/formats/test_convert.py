@@ -1,0 +1,146 @@
+"""Weights keep their every bit from layout to layout, and their licence."""
+
+from __future__ import annotations
+
+import io
+import json
+import pickle
+import sys
+import types
+import warnings
+from dataclasses import replace
+
+import pytest
+import torch
+
+import organza
+from organza.apps.convert import convert
+from organza.apps.inspect import inspect
+from organza.core.errors import UserError
+from organza.core.method import DataSpec
+from organza.formats import read_weights
+from organza.formats.nvidia_write import write_nvidia
+from organza.methods.stylegan2 import StyleGAN2
+from organza.training import checkpoint
+from tests import golden
+
+TOY = StyleGAN2(z_dim=8, w_dim=12, mapping_layers=3, channel_base=128, channel_max=8)
+VARIANTS = [
+    (TOY, DataSpec((16, 16), 3)),
+    (replace(TOY, architecture_g="resnet", architecture_d="skip", conv_clamp=256.0), DataSpec((16, 16), 1, 5)),
+    (replace(TOY, architecture_g="orig", architecture_d="orig", resample_taps=(1, 1)), DataSpec((8, 8), 4)),
+    (
+        replace(TOY, widths_g=(8, 7, 5), widths_d=(6, 5, 4), mapping_g=(5, 6, 12), mapping_d=(7, 6, 9)),
+        DataSpec((16, 16), 3, 2),
+    ),
+    (replace(TOY, mapping_layers=0, z_dim=12, mapping_lr=0.1, mbstd_group=8), DataSpec((4, 4), 3)),
+]
+
+
+def random_nets(config, spec, seed=0):
+    torch.manual_seed(seed)
+    nets = config.build(spec).nets
+    found = {"G_ema": nets["G"].state_dict(), "D": nets["D"].state_dict()}
+    for tensors in found.values():
+        for name, value in tensors.items():
+            if not name.endswith("taps"):
+                value.copy_(torch.randn(value.shape))
+    return found | {"G": config.build(spec).nets["G"].state_dict()}
+
+
+@pytest.mark.parametrize(("config", "spec"), VARIANTS)
+def test_nvidia_layout_keeps_every_bit(config, spec, tmp_path):
+    config = config.resolve(spec, 32)
+    nets = random_nets(config, spec)
+    path = write_nvidia(spec, config, nets, tmp_path / "a.pkl")
+    weights = read_weights(path)
+    assert weights.spec == spec
+    assert not weights.problems
+    for name, tensors in nets.items():
+        again = weights.tensors(name)
+        assert again.keys() == tensors.keys()
+        assert all(torch.equal(again[key], value) for key, value in tensors.items()), name
+    # And once more: the file that is written from what was read is the same.
+    assert write_nvidia(spec, weights.config, nets, tmp_path / "b.pkl").read_bytes()[:100] == path.read_bytes()[:100]
+
+
+def test_nvidia_layout_opens_with_plain_pickle(tiny_run, tmp_path, monkeypatch):
+    path = convert(tiny_run, tmp_path / "a.pkl", "nvidia")
+    made = []
+
+    def reconstruct(meta):
+        made.append(meta["class_name"])
+        return meta
+
+    module = types.ModuleType("torch_utils.persistence")
+    module._reconstruct_persistent_obj = reconstruct
+    monkeypatch.setitem(sys.modules, "torch_utils", types.ModuleType("torch_utils"))
+    monkeypatch.setitem(sys.modules, "torch_utils.persistence", module)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        snapshot = pickle.load(io.BytesIO(path.read_bytes()))
+    assert {"Generator", "SynthesisLayer", "DiscriminatorEpilogue", "MinibatchStdLayer"} <= set(made)
+    average = snapshot["G_ema"]["state"]["_modules"]["mapping"]["state"]["_buffers"]["w_avg"]
+    assert torch.equal(average, organza.load(tiny_run).w_avg)
+
+
+def test_run_to_nvidia_and_back(tiny_run, tmp_path):
+    back = convert(convert(tiny_run, tmp_path / "a.pkl", "nvidia"), tmp_path / "back")
+    old = sorted((tiny_run / "checkpoints").glob("0*"))[-1]
+    for file in ("ema", "nets"):
+        before, after = checkpoint.read_nets(old, file), checkpoint.read_nets(back, file)
+        assert before.keys() == after.keys()
+        assert all(torch.equal(before[name], after[name]) for name in before)
+    assert (organza.load(back).generate([3]) == organza.load(tiny_run).generate([3])).all()
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [("nvidia_tf_pkl", "sg2ada_tf_cond5_32"), ("rosinality_pt", "converted_full_32"), ("stylegan3_pkl", "sg2cfg_32")],
+)
+def test_to_our_folder(kind, name, tmp_path):
+    (file,) = [path for path in golden.load(kind, name).folder.iterdir() if path.suffix in (".pkl", ".pt")]
+    folder = convert(file, tmp_path / "new" / "net")
+    assert {path.name for path in folder.iterdir()} == {
+        *("config.json", "ema.safetensors", "nets.safetensors", "LICENCE-NOTE.txt")
+    }
+    assert "NVIDIA" in (folder / "LICENCE-NOTE.txt").read_text()
+    assert json.loads((folder / "config.json").read_text())["source"]["file"] == file.name
+    theirs, ours = organza.load(file, networks="all"), organza.load(folder, networks="all")
+    labels = 0 if ours.label_dim else None
+    assert (theirs.generate([5], labels) == ours.generate([5], labels)).all()
+    pictures = torch.randn(4, 3, 32, 32)
+    assert torch.equal(theirs.discriminator(pictures, labels), ours.discriminator(pictures, labels))
+    assert any("NVIDIA" in note for note in inspect(folder).notes)
+    with pytest.raises(UserError, match="is there already"):
+        convert(file, folder)
+    again = convert(file, tmp_path / "again.pkl", "nvidia")
+    assert (organza.load(again).generate([5], labels) == ours.generate([5], labels)).all()
+
+
+def test_what_can_not_be_converted(tiny_run, tmp_path):
+    with pytest.raises(UserError, match="already"):
+        convert(tiny_run, tmp_path / "a")
+    with pytest.raises(UserError, match="ends in"):
+        convert(tiny_run, tmp_path / "a.pt", "nvidia")
+    config = TOY.resolve(DataSpec((16, 24)), 4)
+    with pytest.raises(UserError, match="24x16"):
+        write_nvidia(DataSpec((16, 24)), config, {}, tmp_path / "a.pkl")
+
+
+def test_a_strange_discriminator_does_not_block_the_generator(tiny_run, tmp_path):
+    from organza.formats import pickle_write
+    from organza.formats.records import Global
+
+    old = sorted((tiny_run / "checkpoints").glob("0*"))[-1]
+    config = checkpoint.read_config(old)
+    path = convert(tiny_run, tmp_path / "a.pkl", "nvidia")
+    data = path.read_bytes()
+    assert config["method"] == "stylegan2"
+    # Somebody's own class in place of D.
+    strange = pickle_write.dumps(pickle_write.Call(Global("their.code", "Critic"), (1,)))[2:-1]
+    start = data.index(pickle_write.dumps("D")[2:-1]) + 6
+    stop = data.index(pickle_write.dumps("G_ema")[2:-1])
+    (tmp_path / "b.pkl").write_bytes(data[:start] + strange + data[stop:])
+    assert (organza.load(tmp_path / "b.pkl", "all").generate([1]) == organza.load(path).generate([1])).all()
+    assert read_weights(tmp_path / "b.pkl").foreign == ("their.code.Critic",)
