@@ -45,9 +45,10 @@ def load(
         UserError: nothing there that Organza can read, or it is broken.
 
     Example:
-        >>> G = load(tiny_run)  # doctest: +SKIP
-        >>> G.generate(seeds=[0, 1]).shape  # doctest: +SKIP
-        (2, 32, 32, 3)
+        >>> G = load(tiny_run, networks="all")
+        >>> images = G.synthesis(G.mapping(G.z([0, 1, 2, 3]), psi=0.7))
+        >>> G.discriminator(images).shape
+        torch.Size([4, 1])
     """
     here = locate(path)
     if here.is_file():
@@ -139,6 +140,11 @@ class Generator:
         kind: the method's name, such as ``"stylegan2"``.
         net, critic: the networks.
         source: the checkpoint that it was read from; None for a network made in memory.
+
+    Example:
+        >>> G = load(tiny_run)
+        >>> G.resolution, G.channels, G.z_dim, G.num_ws
+        ((16, 16), 3, 8, 6)
     """
 
     kind: str

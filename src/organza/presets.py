@@ -23,7 +23,12 @@ METHODS: dict[str, type[MethodConfig]] = {"stylegan2": StyleGAN2, "dcgan": DCGAN
 
 @dataclass(frozen=True)
 class Run:
-    """All settings of a training: which method, how it trains, how pictures are read."""
+    """All settings of a training: which method, how it trains, how pictures are read.
+
+    Example:
+        >>> Run(DCGAN(lr=0.001), Training(kimg=100)).training.kimg
+        100
+    """
 
     method: MethodConfig
     training: Training = field(default_factory=Training)
@@ -32,7 +37,12 @@ class Run:
 
 @dataclass(frozen=True)
 class Preset:
-    """A named `Run` and a line that says what it is for."""
+    """A named `Run` and a line that says what it is for.
+
+    Example:
+        >>> PRESETS["stylegan2"].run.data.mirror
+        False
+    """
 
     summary: str
     run: Run

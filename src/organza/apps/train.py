@@ -43,6 +43,10 @@ class Outcome:
         folder: the run's folder, for `organza.load`.
         seen: images shown so far.
         finished: False when it was asked to stop before its end.
+
+    Example:
+        >>> Outcome(Path("runs/00000-dcgan-faces"), seen=1000, finished=True).folder.name
+        '00000-dcgan-faces'
     """
 
     folder: Path
@@ -100,7 +104,12 @@ def train(
         UserError: unusable data or settings, a full disk, nothing to resume, or divergence.
 
     Example:
-        >>> outcome = train("stylegan2-tiny", faces, outdir=tmp, kimg=0.1, batch=4)  # doctest: +SKIP
+        >>> from dataclasses import replace
+        >>> run = preset("stylegan2").run
+        >>> small = replace(run, method=run.method.toy())
+        >>> outcome = train(small, faces, outdir=folder, kimg=0.008, batch=4, grid="4x2")
+        >>> outcome.folder.name, outcome.seen
+        ('00000-stylegan2-faces', 8)
     """
     name, run = _named(what, changes)
     distributed.start()
@@ -114,7 +123,9 @@ def train(
     finished = state.position.seen >= round(run.training.kimg * 1000)
     if finished:
         _say(f"{folder}: already at {state.position.seen / 1000:g} kimg; --kimg lengthens it, --new starts another")
+        distributed.stop()
         return Outcome(folder, state.position.seen, True)
+    reals, labels = _reals(dataset, run.training.grid)
     if state.position.seen:
         _say(f"continuing {folder} from {state.position.seen / 1000:g} kimg")
     if distributed.rank() == 0:
@@ -122,7 +133,6 @@ def train(
         with atomic_write(folder / "config.json") as temporary:
             temporary.write_text(json.dumps(config, indent=2) + "\n")
     loader = Loader(dataset, seed=run.training.seed, device=place, rank=distributed.rank(), world=distributed.world())
-    reals, labels = _reals(dataset, run.training.grid)
     dtype = choose_dtype(run.training.precision, place)
     monitor = Monitor(folder, run.training, reals, labels, state.position)
     try:
@@ -147,6 +157,15 @@ def dry_run(what: str | Run, data: str | Path, *, device: str | None = None, **c
 
     Raises:
         UserError: unusable data or settings.
+
+    Example:
+        >>> print(dry_run("stylegan2", faces, channel_base=128, channel_max=8, batch=4))
+        {
+          ...
+        G: ... parameters
+        D: ... parameters
+        memory: about ...
+        time: about ... s/kimg, ... h for 25000 kimg
     """
     name, run = _named(what, changes)
     place = choose_device(device)

@@ -69,6 +69,12 @@ class Dataset:
         mirror: whether a loader shall flip half of what it shows.
         classes: names of the classes, where known.
         skipped: (name, reason) of each bad file.
+
+    Example:
+        >>> from organza import open_dataset
+        >>> data = open_dataset(faces)
+        >>> len(data), data.spec.resolution, data.skipped
+        (48, (16, 16), [])
     """
 
     def __init__(self, name: str, folder: Path, meta: Meta, *, mirror: bool = False) -> None:

@@ -12,7 +12,12 @@ from organza.data.decode import Filter, Fit
 
 @dataclass(frozen=True)
 class DataOptions:
-    """How pictures are read, sized and labelled."""
+    """How pictures are read, sized and labelled.
+
+    Example:
+        >>> DataOptions(resolution="64", mirror=True).fit
+        'center-crop'
+    """
 
     resolution: str | None = None
     """Size of the pictures: "64", or "512x768" (height x width). Otherwise: the largest power of two not above
