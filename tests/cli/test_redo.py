@@ -4,7 +4,9 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
 
+from organza import load
 from organza.cli.main import main
 from organza.cli.record import read_record, record
 from organza.core.errors import UserError
@@ -49,6 +51,67 @@ def test_the_same_bytes(capsys, own_run, line, made):
     assert Path(f"{made}.json").read_text() == note
     assert main(["redo", f"{made}.json", "--output", f"else/other{Path(made).suffix}"]) == 0
     assert Path(f"else/other{Path(made).suffix}").read_bytes() == first
+
+
+def test_a_chain(capsys, own_run):
+    """Project, find directions, edit, blend: each from what the one before made, and each made again."""
+    assert run("generate --network run --seeds 3 --output a.png") == 0
+    assert run("project --network run a.png --steps 3 --outdir p --tune 2 --film none") == 0
+    out = capsys.readouterr().out
+    assert "distance: stand-in" in out and "levels of 255 off, tuned" in out
+    assert run("directions --network run --method pca --count 2 --samples 50 --layers 0-2 --output d.safetensors") == 0
+    assert "pca0: GANSpace" in capsys.readouterr().out
+    assert run("edit --network p/tuned --directions d.safetensors --apply pca0=2;pca1=-1@0 --w p/projected.npz") == 0
+    assert run("blend --network run --second p/tuned --swap 8 --outdir b") == 0
+    assert run("generate --network b --seeds 1 --output b.png") == 0
+    for made in ("d.safetensors", "out/edit.png"):
+        before = Path(made).read_bytes()
+        capsys.readouterr()
+        assert main(["redo", f"{made}.json"]) == 0
+        assert capsys.readouterr().out.endswith("the same bytes as before\n")
+        assert Path(made).read_bytes() == before
+    assert main(["redo", "p/organza.json", "--output", "again"]) == 0
+    for name in ("projected-a.png", "projected.npz", "tuned/ema.safetensors"):
+        assert Path("again", name).read_bytes() == Path("p", name).read_bytes()
+    assert main(["redo", "b/organza.json", "--output", "c"]) == 0
+    assert Path("c/ema.safetensors").read_bytes() == Path("b/ema.safetensors").read_bytes()
+
+
+class Dark(torch.nn.Module):
+    def forward(self, images: torch.Tensor):
+        return -images.mean((1, 2, 3)) - 0.1
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning")
+def test_attributes(capsys, own_run):
+    rows = "\n".join(f"{seed},{seed % 2},{seed % 3 == 0:d}" for seed in range(20))
+    Path("a.csv").write_text(f"seed,odd,third\n{rows}\n")
+    assert run("directions --network run --method labels --labels a.csv --independent --output a.safetensors") == 0
+    out = capsys.readouterr().out
+    assert "odd: regression on 20 pictures, 10 of them yes" in out and "without third" in out
+    pictures = load(own_run).generate(range(30)).mean((1, 2, 3)) / 127.5 - 1
+    torch.jit.script(Dark()).save("dark.pt")
+    line = "directions --network run --method classifier --classifier dark.pt --names dark --samples 30"
+    code = run(line)
+    dark = int((pictures < -0.1).sum())
+    assert code == (0 if 0 < dark < 30 else 2)
+    assert ("dark: regression on 30 pictures" if code == 0 else "answers are alike") in "".join(capsys.readouterr())
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("directions --network run --method labels", "--labels is missing; give a table of seeds and attributes"),
+        ("directions --network run --method classifier", "--classifier is missing; give a TorchScript file"),
+        ("directions --network run --output a.pt", "a.pt: no format is known for '.pt'"),
+        ("edit --network run --directions d.safetensors --apply a=1", "d.safetensors: does not exist"),
+        ("blend --network run --second run --outdir run", "run: exists already; choose another name"),
+        ("project --network run none.png", "none.png: can't be read"),
+    ],
+)
+def test_wrong_commands(capsys, own_run, line, message):
+    assert run(line) == 2
+    assert message in capsys.readouterr().err
 
 
 def test_from_another_folder(own_run, tmp_path, monkeypatch):

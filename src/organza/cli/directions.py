@@ -1,0 +1,105 @@
+"""organza directions: directions in latent space."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import tyro
+
+from organza.cli.parse import parse
+from organza.cli.record import record
+from organza.cli.shared import Trained
+from organza.core.errors import UserError
+
+if TYPE_CHECKING:
+    from organza.apps.directions import Direction
+    from organza.generator import Generator
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(Trained):
+    """Find directions in latent space, keep them in a small file, and draw a strip of each."""
+
+    method: Literal["sefa", "pca", "labels", "classifier"] = "sefa"
+    """sefa: in closed form from the weights. pca: principal components of w (GANSpace). labels, classifier: where an
+    attribute of pictures grows."""
+    count: int = 10
+    """How many, for sefa and pca."""
+    layers: Annotated[str | None, tyro.conf.arg(metavar="0-6")] = None
+    """Layers that count for sefa and that the directions move: coarse, middle, fine, or numbers such as 0-6."""
+    labels: Annotated[Path | None, tyro.conf.arg(metavar="FILE.csv")] = None
+    """For labels: a table whose first column is the seed; each other column is an attribute, 0 or 1."""
+    classifier: Annotated[Path | None, tyro.conf.arg(metavar="FILE.pt")] = None
+    """For a classifier: a TorchScript network from pictures [N, C, H, W] in [-1, 1] to logits [N, attributes]."""
+    names: str = ""
+    """For a classifier: names of its attributes, joined by commas."""
+    samples: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
+    """Pictures for a classifier, or w's for pca: without it 2000, or 10000."""
+    independent: bool = False
+    """Take from each attribute's direction what it has of the others."""
+    class_: Annotated[int | None, tyro.conf.arg(name="class", metavar="N")] = None
+    """The class, for networks with classes."""
+    seed: int = 0
+    """The picture in the strips."""
+    strength: float = 2.0
+    """Ends of the strips, in deviations of w."""
+    scale: int = 1
+    """Make each pixel of the strips a square of so many pixels."""
+    output: Path = Path("out/directions.safetensors")
+    """The file; the strips are beside it, with .png added."""
+
+
+def main(argv: list[str]) -> int:
+    """Parse, load, look, and say what was found and where it is."""
+    options = parse(Options, argv, "organza directions")
+    from organza.apps.codes import codes
+    from organza.apps.directions import save_directions
+    from organza.apps.edit import overview
+    from organza.core.pictures import check_suffix
+    from organza.generator import load
+
+    check_suffix(options.output, (".safetensors",))
+    G = load(options.network, device=options.device)
+    found = _find(options, G)
+    path = save_directions(options.output, found)
+    ws = codes(G, [options.seed], labels=options.class_)
+    strips = overview(G, ws, found, path.with_name(f"{path.name}.png"), strength=options.strength, scale=options.scale)
+    inputs = {"--network": G.source, "--labels": options.labels, "--classifier": options.classifier}
+    record("directions", argv, path, inputs=inputs)
+    for direction in found:
+        print(f"{direction.name}: {direction.about}")
+    print(strips)
+    print(path)
+    return 0
+
+
+def _find(options: Options, G: Generator) -> list[Direction]:
+    from dataclasses import replace
+
+    from organza.apps.attributes import by_classifier, read_labels
+    from organza.apps.directions import pca, regress, sefa, without
+    from organza.apps.mix import parse_layers
+
+    layers = None if options.layers is None else tuple(parse_layers(options.layers, G.num_ws))
+    if options.method == "sefa":
+        return sefa(G, options.count, layers)
+    if options.method == "pca":
+        samples = 10000 if options.samples is None else options.samples
+        found = pca(G, options.count, samples=samples, labels=options.class_)
+    elif options.method == "labels":
+        if options.labels is None:
+            raise UserError("--labels is missing", hint="give a table of seeds and attributes")
+        seeds, columns = read_labels(options.labels)
+        found = [regress(G, name, answers, seeds, labels=options.class_) for name, answers in columns.items()]
+    else:
+        if options.classifier is None:
+            raise UserError("--classifier is missing", hint="give a TorchScript file")
+        seeds = list(range(2000 if options.samples is None else options.samples))
+        names = [name.strip() for name in options.names.split(",") if name.strip()]
+        answered = by_classifier(G, options.classifier, names, seeds, labels=options.class_)
+        found = [regress(G, name, answers, seeds, labels=options.class_) for name, answers in answered.items()]
+    if options.independent:
+        found = [without(one, [other for other in found if other is not one]) for one in found]
+    return [replace(direction, layers=layers) for direction in found]

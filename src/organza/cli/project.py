@@ -1,0 +1,76 @@
+"""organza project: the codes of pictures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from organza.cli.parse import parse
+from organza.cli.progress import progress_bar
+from organza.cli.record import record
+from organza.cli.shared import Trained
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(Trained):
+    """Find the codes from which a network draws pictures, as in StyleGAN2's appendix D; several pictures at once."""
+
+    pictures: Annotated[tuple[Path, ...], tyro.conf.Positional]
+    """Pictures, or folders of them."""
+    space: Literal["w", "w+"] = "w"
+    """w: one code for all layers, good to edit; w+: one for each layer, closer to the picture."""
+    steps: int = 1000
+    """Steps of the search."""
+    tune: Annotated[int | None, tyro.conf.arg(metavar="STEPS")] = None
+    """Then tune the network's weights (PTI) for so many steps, such as 350."""
+    fit: Literal["center-crop", "pad", "stretch"] = "center-crop"
+    """How pictures of another shape fit. Networks of aligned faces want aligned faces."""
+    features: Annotated[Path | None, tyro.conf.arg(metavar="vgg16.pt")] = None
+    """NVIDIA's TorchScript file for LPIPS; without it a stand-in distance serves."""
+    class_: Annotated[int | None, tyro.conf.arg(name="class", metavar="N")] = None
+    """The class of the pictures, for networks with classes."""
+    seed: int = 0
+    """Of everything random."""
+    film: Literal["mp4", "gif", "webp", "none"] = "gif"
+    """A film of the search."""
+    scale: int = 1
+    """Make each pixel of comparison and film a square of so many pixels."""
+    outdir: Path = Path("out/project")
+    """Folder for the results."""
+
+
+def main(argv: list[str]) -> int:
+    """Parse, load, search, and say how near it came and where the results are."""
+    options = parse(Options, argv, "organza project")
+    from organza.apps.invert import Projecting, Tuning
+    from organza.apps.project import project
+    from organza.generator import load
+
+    G = load(options.network, device=options.device)
+    with progress_bar("searching", "steps") as progress:
+        found = project(
+            G,
+            options.pictures,
+            options.outdir,
+            settings=Projecting(steps=options.steps, space=options.space),
+            tuning=None if options.tune is None else Tuning(steps=options.tune),
+            fit=options.fit,
+            features=options.features,
+            labels=options.class_,
+            seed=options.seed,
+            film=options.film,
+            scale=options.scale,
+            progress=progress,
+        )
+    record("project", argv, options.outdir, option="--outdir", inputs={"--network": G.source})
+    print(f"distance: {found.perceptual}")
+    for index, name in enumerate(found.names):
+        tuned = "" if found.tuned_error is None else f", tuned {found.tuned_error[index]:.1f}"
+        pixels = f"pixels {found.error[index]:.1f} levels of 255 off"
+        print(f"{name}: distance {found.distance[index]:.4f}, {pixels}{tuned}")
+    for path in found.files:
+        print(path)
+    return 0
