@@ -12,12 +12,19 @@ from organza.core.errors import UserError
 from organza.core.method import MethodConfig
 from organza.data import DataOptions
 from organza.methods.dcgan import DCGAN
+from organza.methods.lucidrains import LucidStyleGAN2
 from organza.methods.stylegan2 import StyleGAN2
 from organza.methods.vae import VAE
 from organza.methods.wgan_gp import WGANGP
 from organza.training.settings import Training
 
-METHODS: dict[str, type[MethodConfig]] = {"stylegan2": StyleGAN2, "dcgan": DCGAN, "wgan-gp": WGANGP, "vae": VAE}
+METHODS: dict[str, type[MethodConfig]] = {
+    "stylegan2": StyleGAN2,
+    "lucidrains": LucidStyleGAN2,
+    "dcgan": DCGAN,
+    "wgan-gp": WGANGP,
+    "vae": VAE,
+}
 """Method names, as checkpoints store them, and their settings' classes."""
 
 

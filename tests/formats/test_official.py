@@ -6,6 +6,7 @@ import pytest
 import torch
 
 import organza
+from organza.apps.convert import convert
 from organza.core.errors import UserError
 from organza.formats import read_weights
 from tests import golden
@@ -93,3 +94,38 @@ def test_a_training_file_of_rosinality_gets_a_mean_w():
     ws = G.mapping(G.z(range(512)))[:, 0]
     assert (G.w_avg - ws.mean(0)).abs().max() < 0.2 * ws.std(0).max()
     torch.testing.assert_close(organza.load(case.folder / "550000.pt").w_avg, G.w_avg)
+
+
+@pytest.mark.parametrize("name", golden.names("lucidrains"))
+def test_lucidrains(name, tmp_path):
+    case = golden.load("lucidrains", name)
+    file = case.folder / "model_12.pt"
+    G = organza.load(file, networks="all")
+    z, planes = case.arrays["z"], case.arrays["noise"][..., 0]
+
+    def draw(net, ws):  # their pictures are in [0, 1], and each has its own noise
+        parts = []
+        for w, plane in zip(ws, planes, strict=False):
+            net.noise.copy_(plane)
+            parts.append(G.latents.synthesis(net, w[None], "const", None))
+        return (torch.cat(parts) + 1) / 2
+
+    ws = G.mapping(z)
+    case.check("w", ws[:, 0])
+    case.check("img_raw", draw(G.net, ws))
+    case.check("img_trunc075", draw(G.net, case.arrays["w_avg"].lerp(ws, 0.75)).clamp(0, 1))
+    mixed = ws[:1].clone()
+    mixed[:, 2:] = ws[1:2, 2:]
+    case.check("img_mixed", draw(G.net, mixed).clamp(0, 1))
+    case.check("d_logits", -G.discriminator(case.arrays["d_img"] * 2 - 1)[:, 0])  # theirs are low for real pictures
+    codes = G.mapping(G.z(range(512)))[:, 0]
+    assert (G.w_avg - codes.mean(0)).abs().max() < 0.2 * codes.std(0).max()
+
+    weights = read_weights(file)
+    assert not weights.problems
+    net = weights.config.build(weights.spec).nets["G"].requires_grad_(False)
+    net.load_state_dict(weights.tensors("G"))
+    case.check("img_G_raw", draw(net, G.latents.mapping(net, z, torch.zeros(len(z), 0))))
+
+    again = organza.load(convert(file, tmp_path / "net"), networks="all")
+    assert (again.generate([1, 2]) == organza.load(file).generate([1, 2])).all()

@@ -86,7 +86,8 @@ class _Writer:
         pictures = {"img_resolution": size, "img_channels": spec.channels}
         if path == "" and self.player == "G":
             sizes = {"z_dim": config.z_dim, "c_dim": spec.label_dim, "w_dim": config.w_dim, **pictures}
-            kwargs = {"mapping_kwargs": {"num_layers": config.mapping_layers}, "synthesis_kwargs": self.widths()}
+            kwargs: dict[str, Any] = {"synthesis_kwargs": self.widths()}
+            kwargs["mapping_kwargs"] = {"num_layers": config.mapping_layers}
             return "Generator", sizes | {"num_ws": self.num_ws, "_init_args": (), "_init_kwargs": sizes | kwargs}
         if path == "":
             sizes = {"c_dim": spec.label_dim, **pictures}

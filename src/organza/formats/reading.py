@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from organza.core.errors import UserError
-from organza.formats import nvidia, nvidia_tf, rosinality
+from organza.formats import lucidrains, nvidia, nvidia_tf, rosinality
 from organza.formats.opening import Opened, open_file
 from organza.formats.weights import Weights
 
@@ -14,6 +14,7 @@ FORMATS: dict[Callable[[Opened], bool], Callable[[Opened], Weights]] = {
     nvidia.recognise: nvidia.read,
     nvidia_tf.recognise: nvidia_tf.read,
     rosinality.recognise: rosinality.read,
+    lucidrains.recognise: lucidrains.read,
 }
 """How to tell a format, and how to read it."""
 

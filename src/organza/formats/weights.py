@@ -124,7 +124,7 @@ class Weights:
 _ANNOUNCED: set[Path] = set()
 
 
-def skeleton(config: StyleGAN2, spec: DataSpec) -> Method:
+def skeleton(config: MethodConfig, spec: DataSpec) -> Method:
     """The networks as shapes alone: takes no memory, whatever the sizes.
 
     Raises:
@@ -138,7 +138,7 @@ def skeleton(config: StyleGAN2, spec: DataSpec) -> Method:
 
 
 def collect(
-    config: StyleGAN2, spec: DataSpec, player: str, source: Callable[[str, tuple[int, ...]], Entry]
+    config: MethodConfig, spec: DataSpec, player: str, source: Callable[[str, tuple[int, ...]], Entry]
 ) -> dict[str, Entry]:
     """An entry for each tensor of our network ``player``, checked.
 
@@ -153,7 +153,7 @@ def collect(
     found = {}
     for name, value in skeleton(config, spec).nets[player].state_dict().items():
         wanted = tuple(value.shape)
-        if name.endswith("taps"):
+        if name.endswith("taps") and isinstance(config, StyleGAN2):
             item = constant(setup_filter(config.resample_taps))
         else:
             item = source(name, wanted)
