@@ -15,7 +15,7 @@ import pytest
 
 from organza.cli.main import main
 
-TOY = "--z-dim 8 --w-dim 8 --channel-base 128 --channel-max 8 --batch 4 --grid 4x2".split()
+TOY = ["--z-dim=8", "--w-dim=8", "--channel-base=128", "--channel-max=8", "--batch=4", "--grid=4x2"]
 
 
 def test_train_then_the_same_command_again(faces: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -22,7 +22,7 @@ class Everything:
     pair: tuple[int, float] = (1, 2.0)
     many: tuple[str, ...] = ()
     table: dict[str, float] = field(default_factory=dict)
-    inner: Adam = Adam()
+    inner: Adam = field(default_factory=Adam)
 
 
 @pytest.mark.parametrize("name", PRESETS)

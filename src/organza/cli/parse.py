@@ -14,7 +14,7 @@ from organza.core.errors import UserError
 T = TypeVar("T")
 
 
-def parse(kind: type[T], argv: list[str], prog: str) -> T:
+def parse(kind: type[T], argv: list[str], prog: str, *, pairs: bool = False) -> T:
     """Read ``argv`` into the dataclass ``kind``: each field is an option, its docstring the help.
 
     ``--help`` prints the help and exits.
@@ -23,6 +23,7 @@ def parse(kind: type[T], argv: list[str], prog: str) -> T:
         kind: a dataclass whose own docstring is the description.
         argv: the words after the verb.
         prog: what to call the command in the help, such as ``organza generate``.
+        pairs: give flags their opposite as well, ``--mirror`` and ``--no-mirror``; for flags that may be set already.
 
     Raises:
         UserError: an unknown option, a missing one, or a value that can't be read.
@@ -31,7 +32,8 @@ def parse(kind: type[T], argv: list[str], prog: str) -> T:
     try:
         # Tyro draws a box of several lines; what it says is kept and told as one.
         with contextlib.redirect_stderr(said):
-            options: T = tyro.cli(kind, args=argv, prog=prog, config=(tyro.conf.FlagCreatePairsOff,))
+            config = () if pairs else (tyro.conf.FlagCreatePairsOff,)
+            options: T = tyro.cli(kind, args=argv, prog=prog, config=config)
             return options
     except SystemExit as stop:
         if not stop.code:

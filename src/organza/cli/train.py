@@ -45,7 +45,7 @@ def main(argv: list[str]) -> int:
         print("\n`organza train PRESET --help` lists the options of a preset.")
         return 0 if argv[:1] in (["-h"], ["--help"]) else 2
     run = preset(argv[0]).run
-    options = parse(_options(run), argv[1:], f"organza train {argv[0]}")
+    options = parse(_options(run), argv[1:], f"organza train {argv[0]}", pairs=True)
     job: Job = options.job
     changes: dict[str, Any] = {}
     for part in fields(Run):
