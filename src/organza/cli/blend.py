@@ -8,13 +8,14 @@ from typing import Literal
 
 from organza.cli.parse import parse
 from organza.cli.record import record
-from organza.cli.shared import Trained
 
 
-@dataclass(frozen=True, kw_only=True)
-class Options(Trained):
+@dataclass(frozen=True)
+class Options:
     """Make a network with the coarse layers of one and the fine layers of another, trained on from it."""
 
+    network: Path
+    """The one with the coarse layers: folder of a run, or one of its checkpoints."""
     second: Path
     """The other network."""
     swap: int = 16

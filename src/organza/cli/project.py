@@ -18,7 +18,7 @@ from organza.cli.shared import Trained
 class Options(Trained):
     """Find the codes from which a network draws pictures, as in StyleGAN2's appendix D; several pictures at once."""
 
-    pictures: Annotated[tuple[Path, ...], tyro.conf.Positional]
+    pictures: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="PICTURE ...")]
     """Pictures, or folders of them."""
     space: Literal["w", "w+"] = "w"
     """w: one code for all layers, good to edit; w+: one for each layer, closer to the picture."""
