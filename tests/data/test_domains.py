@@ -77,8 +77,9 @@ def test_pairs_stay_together(tmp_path):
     pairs = open_domains(write_folder(tmp_path / "set", entries), DataOptions(mirror=True))
     with DomainLoader(pairs, seed=3) as loader:
         for position in range(0, 40, 4):
-            a, b = loader.batch(position, 4)
-            assert torch.equal(a.images, b.images), "same order, same mirroring"
+            batch = loader.batch(position, 4)
+            assert torch.equal(batch.images, batch.target.images), "same order, same mirroring"
+            assert torch.equal(batch.part(1, 3).target.images, batch.target.images[1:3])
         assert loader.waited >= 0
 
 
@@ -87,8 +88,8 @@ def test_two_sets_are_walked_independently(tmp_path):
     both = open_domains(write_folder(tmp_path / "set", entries))
     assert not both.paired
     with DomainLoader(both, seed=3) as loader:
-        a, b = loader.batch(0, 6)
-    assert not torch.equal(a.images, b.images)
+        batch = loader.batch(0, 6)
+    assert not torch.equal(batch.images, batch.target.images)
 
 
 def test_real_sets(shared):

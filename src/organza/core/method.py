@@ -46,18 +46,21 @@ class Batch:
         images: float32 ``[N, C, H, W]`` in ``[-1, 1]``.
         labels: float32 ``[N, label_dim]``; ``label_dim`` may be 0.
         seen: training images consumed before this step, over all processes. Schedules (growing, annealing) read it.
+        target: for translation, as many pictures of the other domain: partners in pairs, or strangers.
     """
 
     images: Tensor
     labels: Tensor
     seen: int = 0
+    target: Batch | None = None
 
     def __len__(self) -> int:
         return len(self.images)
 
     def part(self, start: int, stop: int) -> Batch:
         """The micro-batch of pictures ``start`` to ``stop``."""
-        return replace(self, images=self.images[start:stop], labels=self.labels[start:stop])
+        target = None if self.target is None else self.target.part(start, stop)
+        return replace(self, images=self.images[start:stop], labels=self.labels[start:stop], target=target)
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ set instead: each epoch shows every picture both ways round.)
 from __future__ import annotations
 
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from time import perf_counter
 from typing import TYPE_CHECKING
 
@@ -176,9 +177,9 @@ class DomainLoader:
         """Seconds that callers have waited, in all."""
         return self._source.waited + self._target.waited
 
-    def batch(self, seen: int, size: int) -> tuple[Batch, Batch]:
-        """Source and target pictures at positions ``[seen, seen + size)``."""
-        return self._source.batch(seen, size), self._target.batch(seen, size)
+    def batch(self, seen: int, size: int) -> Batch:
+        """Source pictures at positions ``[seen, seen + size)``, with target pictures as `Batch.target`."""
+        return replace(self._source.batch(seen, size), target=self._target.batch(seen, size))
 
     def close(self) -> None:
         """Stop reading ahead."""
