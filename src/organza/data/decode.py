@@ -52,7 +52,7 @@ def open_picture(data: bytes | NDArray[np.uint8], target: Target | None = None) 
     """A Pillow image with its header read and its size found sane; pixels are not decoded yet.
 
     A JPEG more than eight times larger than ``target`` will be decoded at a fraction of its size, still at least four
-    times the target: several times faster, and not a grey level away from the whole.
+    times the target: several times faster, at 44 dB or more from the whole.
 
     Raises:
         BadPicture: why it can't be used.

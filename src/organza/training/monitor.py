@@ -6,7 +6,6 @@ Rank 0 alone writes; on other ranks every method does nothing.
 from __future__ import annotations
 
 import json
-import resource
 import sys
 import time
 from collections.abc import Mapping
@@ -184,9 +183,13 @@ def read_log(folder: Path) -> list[Record]:
 
 
 def memory_gb() -> float:
-    """Peak memory in GB: the GPU's where there is one, else this process's."""
+    """Peak memory in GB: the GPU's where there is one, else this process's; 0 where the system does not say."""
     if torch.cuda.is_available():
         return torch.cuda.max_memory_allocated() / 1e9
+    if sys.platform == "win32":
+        return 0.0
+    import resource  # there is none on Windows
+
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e9
 
 
