@@ -18,7 +18,7 @@ from organza.apps.convert import convert
 from organza.apps.inspect import inspect
 from organza.core.errors import UserError
 from organza.core.method import DataSpec
-from organza.formats import read_weights
+from organza.formats import nvidia_write, read_weights
 from organza.formats.nvidia_write import write_nvidia
 from organza.methods.stylegan2 import StyleGAN2
 from organza.training import checkpoint
@@ -62,6 +62,15 @@ def test_nvidia_layout_keeps_every_bit(config, spec, tmp_path):
         assert all(torch.equal(again[key], value) for key, value in tensors.items()), name
     # And once more: the file that is written from what was read is the same.
     assert write_nvidia(spec, weights.config, nets, tmp_path / "b.pkl").read_bytes()[:100] == path.read_bytes()[:100]
+
+
+def test_frozen_layers_are_buffers(tmp_path, monkeypatch):
+    config, spec = TOY.resolve(DataSpec((16, 16)), 32), DataSpec((16, 16))
+    nets = random_nets(config, spec)
+    monkeypatch.setattr(nvidia_write, "_BUFFERS", (*nvidia_write._BUFFERS, "weight", "bias"))
+    weights = read_weights(write_nvidia(spec, config, nets, tmp_path / "a.pkl"))
+    again = weights.tensors("D")
+    assert all(torch.equal(again[key], value) for key, value in nets["D"].items())
 
 
 def test_nvidia_layout_opens_with_plain_pickle(tiny_run, tmp_path, monkeypatch):

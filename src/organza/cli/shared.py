@@ -16,7 +16,7 @@ class Trained:
     """What every verb for a trained network asks."""
 
     network: Path
-    """Folder of a run, such as runs/00000-stylegan2-faces, or one of its checkpoints."""
+    """Folder of a run, such as runs/00000-stylegan2-faces, one of its checkpoints, or a file of somebody else's."""
     device: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
     """cpu, cuda, cuda:1 ...; the GPU where there is one."""
 

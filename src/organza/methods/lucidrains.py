@@ -102,7 +102,8 @@ def _generator(net: nn.Module) -> Generator:
 
 def _mapping(net: nn.Module, z: Tensor, labels: Tensor) -> Tensor:
     net = _generator(net)
-    return net.mapping(z)[:, None].repeat(1, net.num_ws, 1)
+    w: Tensor = net.mapping(z)
+    return w[:, None].repeat(1, net.num_ws, 1)
 
 
 def _synthesis(net: nn.Module, ws: Tensor, noise: str, rng: torch.Generator | None) -> Tensor:
@@ -265,7 +266,8 @@ class Generator(nn.Module):
             x, colours = block(x, w, plane)
             image = colours if image is None else blur(bilinear(image)) + colours
         assert image is not None
-        return image * 2 - 1
+        drawn: Tensor = image * 2 - 1
+        return drawn
 
 
 class DiscriminatorBlock(nn.Module):
