@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import sys
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -48,7 +47,7 @@ class Monitor:
         self._main = distributed.rank() == 0
         self._console = Console(stderr=True, soft_wrap=True)
         self._mark, self._progress, self._task = position, None, TaskID(0)
-        self._opened, self._waited = time.perf_counter(), 0.0
+        self._waited = 0.0
         if not self._main:
             return
         self.records = [r for r in read_log(folder) if r["seen"] <= position.seen]
