@@ -14,6 +14,7 @@ import tyro
 from organza.apps.train import dry_run, train
 from organza.cli.parse import parse
 from organza.cli.progress import progress_bar
+from organza.core import distributed
 from organza.core.device import keep_freed_memory
 from organza.presets import PRESETS, Run, preset
 
@@ -76,7 +77,7 @@ def main(argv: list[str]) -> int:
             progress=progress,
             **changes,
         )
-    if outcome.finished:
+    if outcome.finished and distributed.rank() == 0:
         print(
             f"{outcome.folder}: {outcome.seen / 1000:g} kimg; next: organza generate --network {outcome.folder}",
             file=sys.stderr,
