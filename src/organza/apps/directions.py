@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from organza.apps.codes import check_request, codes, draw
@@ -257,7 +257,7 @@ def save_directions(path: str | os.PathLike[str], directions: Sequence[Direction
     tensors = {d.name: d.vector.detach().cpu().float().contiguous() for d in directions}
     with atomic_write(path) as temporary:
         # One entry: the order of several is another in each process.
-        save_file(tensors, temporary, metadata={FORMAT: json.dumps(about)})
+        temporary.write_bytes(save(tensors, metadata={FORMAT: json.dumps(about)}))
     return path
 
 

@@ -43,6 +43,8 @@ class Options(Trained):
     """The class, for networks with classes."""
     seed: int = 0
     """The picture in the strips."""
+    trunc: float = 1.0
+    """Its truncation psi."""
     strength: float = 2.0
     """Ends of the strips, in deviations of w."""
     scale: int = 1
@@ -64,7 +66,7 @@ def main(argv: list[str]) -> int:
     G = load(options.network, device=options.device)
     found = _find(options, G)
     path = save_directions(options.output, found)
-    ws = codes(G, [options.seed], labels=options.class_)
+    ws = codes(G, [options.seed], labels=options.class_, psi=options.trunc)
     strips = overview(G, ws, found, path.with_name(f"{path.name}.png"), strength=options.strength, scale=options.scale)
     inputs = {"--network": G.source, "--labels": options.labels, "--classifier": options.classifier}
     record("directions", argv, path, inputs=inputs)
