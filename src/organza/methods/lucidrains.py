@@ -281,11 +281,11 @@ class DiscriminatorBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """``[N, inputs, H, W] -> [N, outputs, H / 2, W / 2]``."""
-        y: Tensor = F.leaky_relu(self.conv2(F.leaky_relu(self.conv1(x), 0.2)), 0.2)
+        y = F.leaky_relu(self.conv2(F.leaky_relu(self.conv1(x), 0.2)), 0.2)
         if self.down is not None:
             y = self.down(blur(y))
-        total: Tensor = y + self.skip(x)
-        return total * 0.5**0.5
+        total: Tensor = (y + self.skip(x)) * 0.5**0.5  # the sum of two branches keeps unit variance
+        return total
 
 
 class Discriminator(nn.Module):
