@@ -32,8 +32,8 @@ class State:
         """Move a newly built method to ``device`` and make it ready to train."""
         for net in method.nets.values():
             net.to(device).train()
-        for name, tensor in method.state.items():
-            method.state[name] = tensor.to(device)
+        for tensor in method.state.values():
+            tensor.data = tensor.to(device)  # in place: the phases hold these very tensors
         ema = {name: copy.deepcopy(method.nets[name]).eval().requires_grad_(False) for name in method.ema}
         return cls(method, ema, build(method))
 
