@@ -61,7 +61,7 @@ def train(
         dtype: format of activations.
         monitor: where statistics, samples and checkpoints go.
         config: written into every checkpoint.
-        evaluate: called with each new checkpoint; what it returns is logged.
+        evaluate: called with each new checkpoint, but not when asked to stop; what it returns is logged.
 
     Returns:
         True when the training reached its end, False when it was asked to stop before.
@@ -109,7 +109,7 @@ def train(
                 for net in state.method.nets.values():
                     distributed.broadcast(list(net.buffers()))
                 saved = monitor.save(state, config)
-                if evaluate is not None and saved is not None:
+                if evaluate is not None and saved is not None and not stopping:
                     monitor.evaluated(state.position, evaluate(saved))
                 distributed.barrier()
             if stopping:
