@@ -52,6 +52,7 @@ def untrained() -> Generator:
     from organza.generator import Generator
     from organza.methods.stylegan2 import StyleGAN2
 
+    torch.manual_seed(0)
     spec = DataSpec((32, 32), 3, 0)
     method = StyleGAN2(z_dim=16, w_dim=16, channel_base=256, channel_max=16).resolve(spec, 4).build(spec)
     net = method.nets[method.latents.net].eval().requires_grad_(False)

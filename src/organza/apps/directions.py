@@ -206,7 +206,7 @@ def regress(
         UserError: not one answer for each seed, or all are alike.
 
     Example:
-        >>> regress(G, "red", lambda images: images[..., 0].mean((1, 2)) > 128, range(20)).name
+        >>> regress(G, "red", lambda images: images[..., 0].mean((1, 2)) > images[..., 0].mean(), range(20)).name
         'red'
     """
     ws = codes(G, seeds, labels=labels, psi=psi)
