@@ -41,7 +41,8 @@ def estimate(state: State, batch: Batch, settings: Training, dtype: torch.dtype)
             if batch.images.is_cuda:
                 torch.cuda.synchronize()
             seconds += (time.perf_counter() - started) / len(batch) / phase.every
-    weights = sum(4 * net.numel() for nets in (state.method.nets, state.ema) for net in _tensors(nets.values()))
+    held = [*state.method.nets.values(), *state.ema.values()]
+    weights = sum(4 * tensor.numel() for net in held for tensor in net.state_dict().values())
     learning = sum(3 * 4 * learner.flat.numel() for learner in state.learners.values())
     memory = round(weights + learning + kept * settings.micro_batch)
     return Estimate(memory, 1000 * seconds / distributed.world())
@@ -58,7 +59,3 @@ def _kept(state: State, phase: Phase, batch: Batch, settings: Training) -> int:
     with torch.autograd.graph.saved_tensors_hooks(weigh, lambda tensor: tensor):
         advance(state, phase, batch, settings)
     return sum(storages.values())
-
-
-def _tensors(nets: object) -> list[Tensor]:
-    return [tensor for net in nets for tensor in net.state_dict().values()]  # type: ignore[attr-defined]
