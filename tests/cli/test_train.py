@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import re
@@ -38,6 +39,22 @@ def test_dry_run(faces: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert re.search(r"memory: about [\d.]+ GB", out)
     assert re.search(r"time: about \d+ s/kimg, [\d.]+ h for 25000 kimg", out)
     assert not list(tmp_path.iterdir())
+
+
+def test_profile(faces: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["train", "stylegan2", "--data", str(faces), "--outdir", str(tmp_path), *TOY, "--snapshot-kimg", "9"]
+    assert main([*command, "--kimg", "0.004", "--profile"]) == 0
+    assert "too short to profile" in capsys.readouterr().err
+    assert main([*command, "--kimg", "0.088", "--profile"]) == 0
+    assert "16 steps profiled" in capsys.readouterr().err
+    (run,) = tmp_path.iterdir()
+    text = (run / "profile.txt").read_text()
+    calls = {m[1]: int(m[2]) for m in re.finditer(r"(\w+): loss +(\d+) ", text)}
+    assert calls == {"Gmain": 16, "Dmain": 16, "Greg": 4, "Dreg": 1}
+    assert "mkldnn_convolution" in text or "conv" in text
+    trace = json.loads(gzip.decompress((run / "trace.json.gz").read_bytes()))
+    assert any(event.get("name") == "Dreg: gradients and step" for event in trace["traceEvents"])
+    assert {path.name for path in run.iterdir()} >= {"trace.json.gz", "log.jsonl"}
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,7 @@ from organza.training.loop import Evaluate
 from organza.training.loop import train as run_loop
 from organza.training.monitor import Monitor, read_log
 from organza.training.plots import plot_log
+from organza.training.profiling import Profiler
 from organza.training.state import State
 
 FREE_TO_CHANGE = {f"training.{name}" for name in ("kimg", "micro_batch", "tick_kimg", "snapshot_kimg", "keep", "grid")}
@@ -81,6 +82,7 @@ def train(
     resume: bool = False,
     new: bool = False,
     device: str | None = None,
+    profile: bool = False,
     evaluate: Evaluate | None = None,
     progress: Progress | None = None,
     **changes: Any,
@@ -96,6 +98,8 @@ def train(
         resume: insist on continuing the newest run of this preset and data.
         new: start a new run even where an unfinished one could be continued.
         device: ``"cpu"``, ``"cuda:1"`` ...; None takes the GPU where there is one.
+        profile: profile a cycle of steps and write ``trace.json.gz`` and ``profile.txt`` into the run's folder; the
+            training goes on.
         evaluate: called with every new checkpoint's folder; the numbers that it returns are logged.
         progress: called as ``progress(done, total)`` while pictures are decoded for the first time.
         **changes: settings by name, such as ``kimg=100, resolution="64", r1_gamma=1.0``.
@@ -135,12 +139,19 @@ def train(
     loader = Loader(dataset, seed=run.training.seed, device=place, rank=distributed.rank(), world=distributed.world())
     dtype = choose_dtype(run.training.precision, place)
     monitor = Monitor(folder, run.training, reals, labels, state.position)
+    profiler = None
+    if profile and distributed.rank() == 0:
+        share = (run.training.batch or 0) // distributed.world()
+        profiler = Profiler(folder, share, state.position.step, monitor.say)
+        state.method, monitor.after_step = profiler.watch(state.method), profiler.step
     try:
         monitor.say(
             f"{name} on {len(dataset)} pictures {dataset.spec.resolution[0]}x{dataset.spec.resolution[1]}, "
             f"on {distributed.world()} x {place.type}: {folder}"
         )
         finished = run_loop(state, loader, run.training, dtype, monitor, config, evaluate)
+        if profiler is not None:
+            profiler.close()
         if distributed.rank() == 0:
             plot_log(read_log(folder), folder / "plot.png")
         if not finished:

@@ -35,6 +35,8 @@ class Job:
     """Print the settings, parameters, memory and time, and stop."""
     device: str | None = None
     """cpu, cuda, cuda:1 ...; the GPU where there is one."""
+    profile: bool = False
+    """Also write where the time goes, over one cycle of steps, into the run's folder: profile.txt, trace.json.gz."""
 
 
 def main(argv: list[str]) -> int:
@@ -74,6 +76,7 @@ def main(argv: list[str]) -> int:
             resume=job.resume,
             new=job.new,
             device=job.device,
+            profile=job.profile,
             progress=progress,
             **changes,
         )

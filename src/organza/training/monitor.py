@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +48,7 @@ class Monitor:
         self._console = Console(stderr=True, soft_wrap=True)
         self._mark, self._progress, self._task = position, None, TaskID(0)
         self._waited = 0.0
+        self.after_step: Callable[[], None] | None = None
         if not self._main:
             return
         self.records = [r for r in read_log(folder) if r["seen"] <= position.seen]
@@ -75,6 +76,8 @@ class Monitor:
 
     def step(self, position: Position) -> None:
         """Called after every iteration."""
+        if self.after_step is not None:
+            self.after_step()
         if self._progress is not None:
             recent = (position.seconds - self._mark.seconds) / max(position.seen - self._mark.seen, 1)
             text = _line(position, self.settings.kimg, recent, self.records[-1] if self.records else {})
