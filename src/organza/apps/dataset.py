@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -10,18 +10,19 @@ import numpy as np
 
 from organza.core.errors import UserError
 from organza.core.pictures import save_picture
-from organza.data.align import AlignedSource, read_metadata
+from organza.data.align import AlignedSource, Crop, five_point_quad, read_metadata, upright
 from organza.data.build import Form, Report, build
 from organza.data.cache import cache_root
 from organza.data.captions import FILES
 from organza.data.catalogue import Public, public
+from organza.data.decode import open_picture
 from organza.data.download import download
 from organza.data.encode import Encoding
 from organza.data.inspect import About, contact_sheet, counted, exact_groups, inspect, leaks, near_pairs
 from organza.data.labels import Labels, find_labels
 from organza.data.opening import open_source
 from organza.data.options import DataOptions, default_resolution
-from organza.data.source import Source
+from organza.data.source import BadPicture, Source
 
 if TYPE_CHECKING:
     from organza.data.prepare import Progress
@@ -223,6 +224,69 @@ def align(
         overwrite=overwrite,
         progress=progress,
     )
+
+
+def align_found(
+    weights: str | Path,
+    source: str | Path,
+    dest: str | Path,
+    *,
+    size: int = 256,
+    crop: Crop = "ffhq",
+    form: Form | None = None,
+    encoding: Encoding = "png",
+    max_images: int | None = None,
+    workers: int | None = None,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> Report:
+    """Cut the largest face out of each photograph, by landmarks that MTCNN finds.
+
+    Args:
+        weights: folder of MTCNN's networks, see `organza.apps.landmarks`.
+        source: whatever `organza.data.open_dataset` takes.
+        dest, form, encoding, workers, overwrite: as for `organza.data.build.build`.
+        size: side of the crops in pixels.
+        crop: how much of the picture a crop shows, see `organza.data.align.five_point_quad`.
+        max_images: look at the first so many photographs.
+        progress: called as ``progress(done, total)`` while faces are looked for.
+
+    Returns:
+        What was built; photographs that can't be read or where no face was found are among the skipped.
+
+    Raises:
+        UserError: other weights, no face in any photograph, or ``dest`` can't be written.
+    """
+    from organza.apps.landmarks import Detector
+
+    detector, photos = Detector.read(weights), open_source(source)
+    entries = photos.entries()[:max_images]
+    items, skipped = [], []
+    for number, entry in enumerate(entries):
+        try:
+            faces = detector.find(np.asarray(upright(open_picture(photos.read(entry)))))
+        except BadPicture as error:
+            skipped.append((entry.name, str(error)))
+            faces = None
+        if faces:
+            quad = five_point_quad(faces[0].points, crop).tolist()
+            items.append({"number": number, "photo": entry.name, "md5": "", "quad": quad})
+        elif faces is not None:
+            skipped.append((entry.name, "no face was found"))
+        if progress is not None:
+            progress(number + 1, len(entries))
+    if not items:
+        raise UserError(f"no face in any of {len(entries)} photographs", where=photos.path)
+    report = build(
+        AlignedSource(photos, items, photos.path, size, upright=True),
+        dest,
+        DataOptions(resolution=str(size), channels="3"),
+        form=form,
+        encoding=encoding,
+        workers=workers,
+        overwrite=overwrite,
+    )
+    return replace(report, skipped=[*skipped, *report.skipped])
 
 
 def fetch(

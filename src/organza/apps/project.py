@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -19,12 +19,14 @@ from organza.apps.perceptual import lpips, stand_in
 from organza.apps.save import averaged, check_new, own_checkpoint, save_network
 from organza.apps.video import Progress, check_video, write_video
 from organza.core.errors import UserError
-from organza.core.pictures import PICTURE_SUFFIXES, Pixels, enlarge, save_picture, to_pixels
+from organza.core.pictures import PICTURE_SUFFIXES, Pixels, enlarge, save_picture, to_image, to_pixels
+from organza.data.align import Crop, align_face, five_point_quad
 from organza.data.decode import Fit, Target, decode, open_picture, render
 from organza.data.source import BadPicture
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
+    from PIL.Image import Image
 
     from organza.generator import Generator
 
@@ -58,12 +60,16 @@ class Projection:
 
 
 def read_targets(
-    paths: Sequence[str | os.PathLike[str]], size: tuple[int, int], channels: int, fit: Fit = "center-crop"
+    paths: Sequence[str | os.PathLike[str]],
+    size: tuple[int, int],
+    channels: int,
+    fit: Fit = "center-crop",
+    align: Align | None = None,
 ) -> tuple[list[str], Pixels]:
     """Pictures, and those in folders, made to fit: their names and pixels ``[N, H, W, C]``.
 
     Raises:
-        UserError: none, one that can't be read, or two of one name.
+        UserError: none, one that can't be read, one without a face where ``align`` looks for it, or two of one name.
     """
     files: list[Path] = []
     for path in map(Path, paths):
@@ -77,15 +83,49 @@ def read_targets(
     images: list[Pixels] = []
     for file in files:
         try:
-            images.append(render(decode(open_picture(file.read_bytes())), target))
+            image = decode(open_picture(file.read_bytes()))
+            images.append(render(image if align is None else align(image, max(size)), target))
         except OSError as error:
             raise UserError("can't be read", where=file, hint="give a picture or a folder of them") from error
         except BadPicture as error:
             raise UserError(f"{error}", where=file, hint="give another picture") from error
+        except NoFace as error:
+            raise UserError("no face was found", where=file, hint="give another picture, or don't align") from error
     names = [file.stem for file in files]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise UserError(f"two pictures are called {twice[0]}", hint="give them different names")
     return names, np.stack(images)
+
+
+class NoFace(Exception):
+    """Nothing to align."""
+
+
+Align = Callable[["Image", int], "Image"]
+"""(picture, side in pixels) -> the aligned square; `NoFace` where there is none."""
+
+
+def by_landmarks(weights: str | os.PathLike[str], crop: Crop = "ffhq") -> Align:
+    """Cut out the largest face that MTCNN finds, as `organza.data.align.five_point_quad` crops.
+
+    Args:
+        weights: folder of its networks, see `organza.apps.landmarks`.
+        crop: FFHQ's, approximately, or the middle square of CelebA's.
+
+    Raises:
+        UserError: not such weights.
+    """
+    from organza.apps.landmarks import Detector
+
+    detector = Detector.read(weights)
+
+    def align(image: Image, side: int) -> Image:
+        picture = to_image(render(image, Target(None, 3)))
+        if not (faces := detector.find(np.asarray(picture))):
+            raise NoFace
+        return align_face(picture, five_point_quad(faces[0].points, crop), side)
+
+    return align
 
 
 def project(
@@ -96,6 +136,7 @@ def project(
     settings: Projecting | None = None,
     tuning: Tuning | None = None,
     fit: Fit = "center-crop",
+    align: Align | None = None,
     features: str | os.PathLike[str] | None = None,
     labels: ArrayLike | None = None,
     seed: int = 0,
@@ -115,8 +156,8 @@ def project(
         outdir: made where missing.
         settings: of the projection.
         tuning: tune the network's weights afterwards; None leaves them.
-        fit: how pictures of another shape fit, see `organza.data.DataOptions`. Networks of aligned faces want aligned
-            faces.
+        fit: how pictures of another shape fit, see `organza.data.DataOptions`.
+        align: cuts faces out first, such as `by_landmarks`: networks of aligned faces want aligned faces.
         features: NVIDIA's ``vgg16.pt`` for LPIPS; None takes the stand-in.
         labels: for conditional networks: the class.
         seed: of everything random.
@@ -144,7 +185,7 @@ def project(
         check_new(Path(outdir, "tuned"))
     outdir = Path(outdir)
     moving = None if film == "none" else check_video(outdir / f"film.{film}", FPS)
-    names, pixels = read_targets(pictures, G.resolution, G.channels, fit)
+    names, pixels = read_targets(pictures, G.resolution, G.channels, fit, align)
     distance = stand_in(G.channels) if features is None else lpips(features, G.device)
     targets = (torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 127.5 - 1).to(G.device)
     total = settings.steps + (0 if tuning is None else tuning.steps)

@@ -77,16 +77,20 @@ class ExportOptions(BuildOptions):
 
 @dataclass(frozen=True)
 class AlignOptions:
-    """Cut FFHQ's aligned faces out of the in-the-wild photographs."""
+    """Cut aligned faces out of photographs: FFHQ's by its metadata, any others by landmarks that MTCNN finds."""
 
-    metadata: Path
-    """ffhq-dataset-v2.json, or the file of 2019."""
     source: str
     """Folder or archive with the photographs."""
     dest: Path
     """The zip or folder to write."""
-    size: int = 1024
-    """Side of the crops; 128 makes thumbnails."""
+    metadata: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """For FFHQ: ffhq-dataset-v2.json, or the file of 2019."""
+    mtcnn: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None
+    """For others: folder of MTCNN's pnet.pt, rnet.pt and onet.pt. The largest face of each photograph is cut out."""
+    crop: Literal["ffhq", "celeba"] = "ffhq"
+    """With --mtcnn: FFHQ's crop, approximately, or the middle square of CelebA's."""
+    size: Count = None
+    """Side of the crops; 1024 for FFHQ and 256 for others if not said."""
     split: Literal["all", "train", "validation"] = "all"
     """The first 60,000, the others, or all."""
     max_images: Count = None
@@ -163,14 +167,31 @@ def _build(options: BuildOptions) -> int:
 
 
 def _align(options: AlignOptions) -> int:
-    from organza.apps.dataset import align
+    from organza.apps.dataset import align, align_found
 
+    if (options.metadata is None) == (options.mtcnn is None):
+        raise UserError("--metadata or --mtcnn is missing", hint="give FFHQ's metadata, or MTCNN's folder for others")
+    if options.mtcnn is not None:
+        with progress_bar("aligning", "faces") as progress:
+            report = align_found(
+                options.mtcnn,
+                options.source,
+                options.dest,
+                size=options.size or 256,
+                crop=options.crop,
+                max_images=options.max_images,
+                overwrite=options.overwrite,
+                workers=options.workers,
+                progress=progress,
+            )
+        return _report(report, options.dest)
+    assert options.metadata is not None
     with progress_bar("aligning", "faces") as progress:
         report = align(
             options.metadata,
             options.source,
             options.dest,
-            size=options.size,
+            size=options.size or 1024,
             split=options.split,
             max_images=options.max_images,
             overwrite=options.overwrite,

@@ -12,6 +12,7 @@ from organza.cli.parse import parse
 from organza.cli.progress import progress_bar
 from organza.cli.record import record
 from organza.cli.shared import Trained
+from organza.core.errors import UserError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +28,12 @@ class Options(Trained):
     tune: Annotated[int | None, tyro.conf.arg(metavar="STEPS")] = None
     """Then tune the network's weights (PTI) for so many steps, such as 350."""
     fit: Literal["center-crop", "pad", "stretch"] = "center-crop"
-    """How pictures of another shape fit. Networks of aligned faces want aligned faces."""
+    """How pictures of another shape fit."""
+    align: Annotated[str | None, tyro.conf.arg(metavar="mtcnn:FOLDER")] = None
+    """Cut the largest face out first, by landmarks of the MTCNN in this folder (pnet.pt, rnet.pt, onet.pt): networks
+    of aligned faces want aligned faces."""
+    crop: Literal["ffhq", "celeba"] = "ffhq"
+    """What --align cuts out: FFHQ's crop, approximately, or the middle square of CelebA's."""
     features: Annotated[Path | None, tyro.conf.arg(metavar="vgg16.pt")] = None
     """NVIDIA's TorchScript file for LPIPS; without it a stand-in distance serves."""
     class_: Annotated[int | None, tyro.conf.arg(name="class", metavar="N")] = None
@@ -46,9 +52,15 @@ def main(argv: list[str]) -> int:
     """Parse, load, search, and say how near it came and where the results are."""
     options = parse(Options, argv, "organza project")
     from organza.apps.invert import Projecting, Tuning
-    from organza.apps.project import project
+    from organza.apps.project import by_landmarks, project
     from organza.generator import load
 
+    align = None
+    if options.align is not None:
+        kind, _, folder = options.align.partition(":")
+        if kind != "mtcnn" or not folder:
+            raise UserError(f"can't align by {options.align!r}", hint="write mtcnn:FOLDER")
+        align = by_landmarks(folder, options.crop)
     G = load(options.network, device=options.device)
     with progress_bar("searching", "steps") as progress:
         found = project(
@@ -58,6 +70,7 @@ def main(argv: list[str]) -> int:
             settings=Projecting(steps=options.steps, space=options.space),
             tuning=None if options.tune is None else Tuning(steps=options.tune),
             fit=options.fit,
+            align=align,
             features=options.features,
             labels=options.class_,
             seed=options.seed,

@@ -10,19 +10,23 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from organza.core.errors import UserError
-from organza.data.decode import open_picture
+from organza.data.decode import Target, decode, open_picture, render
 from organza.data.source import BadPicture, Entry, Source
 
 F = NDArray[np.float64]
 TRAINING = 60_000
 """FFHQ's first so many faces are for training, the others for validation."""
+Crop = Literal["ffhq", "celeba"]
+CELEBA = np.array([[69.2, 111.4], [107.9, 111.4], [88.0, 135.3], [71.5, 152.0], [105.3, 152.0]])
+"""Where MTCNN finds eyes, nose and corners of the mouth in CelebA's aligned pictures, 178 x 218: medians over 500."""
+_CELEBA_SQUARE = np.array([[-0.5, 19.5], [-0.5, 197.5], [177.5, 197.5], [177.5, 19.5]])
 
 
 def face_quad(landmarks: F) -> F:
@@ -31,8 +35,30 @@ def face_quad(landmarks: F) -> F:
     The square is level with the eyes and as large as twice the distance of the eyes or 1.8 times that from eyes to
     mouth, to each side of a middle that lies a tenth of the way from eyes to mouth.
     """
-    left, right = landmarks[36:42].mean(0), landmarks[42:48].mean(0)
-    mouth = (landmarks[48] + landmarks[54]) / 2
+    return _level_quad(landmarks[36:42].mean(0), landmarks[42:48].mean(0), (landmarks[48] + landmarks[54]) / 2)
+
+
+def five_point_quad(points: F, crop: Crop = "ffhq") -> F:
+    """Five landmarks ``[5, 2]`` (eyes, nose, corners of the mouth) -> corners ``[4, 2]`` as `face_quad` has them.
+
+    With ``"ffhq"`` this is FFHQ's crop up to the eyes, whose middles are points here and means of six points there.
+    With ``"celeba"`` it is the middle square of CelebA's aligned pictures: the turn, scale and shift that bring the
+    points nearest to where they are there.
+
+    Example:
+        >>> five_point_quad(CELEBA, "celeba").round(3).tolist()
+        [[-0.5, 19.5], [-0.5, 197.5], [177.5, 197.5], [177.5, 19.5]]
+    """
+    if crop == "ffhq":
+        return _level_quad(points[0], points[1], (points[3] + points[4]) / 2)
+    # As complex numbers such a map is a product and a sum, and least squares one quotient.
+    there, here = CELEBA @ [1, 1j], points @ [1, 1j]
+    a, b = there - there.mean(), here - here.mean()
+    found = (_CELEBA_SQUARE @ [1, 1j] - there.mean()) * (np.vdot(a, b) / np.vdot(a, a)) + here.mean()
+    return np.stack([found.real, found.imag], 1)
+
+
+def _level_quad(left: F, right: F, mouth: F) -> F:
     eyes = (left + right) / 2
     across, down = right - left, mouth - eyes
     # The mean of the two directions: across, and down turned by a quarter.
@@ -108,12 +134,15 @@ class AlignedSource(Source):
 
     kind = "aligned faces"
 
-    def __init__(self, photos: Source, items: list[dict[str, Any]], path: Path, size: int = 1024) -> None:
-        self.photos, self.items, self.path, self.size = photos, items, path, size
+    def __init__(
+        self, photos: Source, items: list[dict[str, Any]], path: Path, size: int = 1024, upright: bool = False
+    ) -> None:
+        # FFHQ's landmarks refer to the stored pixels; those found in upright pictures, to these.
+        self.photos, self.items, self.path, self.size, self.upright = photos, items, path, size, upright
 
-    def __reduce__(self) -> tuple[type[AlignedSource], tuple[Source, list[dict[str, Any]], Path, int]]:
+    def __reduce__(self) -> tuple[type[AlignedSource], tuple[Source, list[dict[str, Any]], Path, int, bool]]:
         # Workers get what they need with each entry.
-        return AlignedSource, (self.photos, [], self.path, self.size)
+        return AlignedSource, (self.photos, [], self.path, self.size, self.upright)
 
     def fingerprint(self) -> str:
         """Of the photographs and the metadata."""
@@ -122,10 +151,11 @@ class AlignedSource(Source):
 
     def entries(self) -> list[Entry]:
         """One for each face of the metadata, by number."""
-        known = {PurePosixPath(e.name).name: e for e in self.photos.entries()}
+        exact = {e.name: e for e in self.photos.entries()}
+        known = {PurePosixPath(e.name).name: e for e in exact.values()}
         found = []
         for item in self.items:
-            photo = known.get(PurePosixPath(item["photo"]).name)
+            photo = exact.get(item["photo"]) or known.get(PurePosixPath(item["photo"]).name)
             at = (photo, item["quad"], item["md5"], item["photo"])
             found.append(Entry(f"{item['number']:05d}.png", 0 if photo is None else photo.size, at))
         return found
@@ -140,11 +170,19 @@ class AlignedSource(Source):
             raise BadPicture(f"its photograph {name} is not the one of the metadata (other MD5)")
         image = open_picture(data)
         try:
-            # Landmarks refer to the stored pixels: no EXIF rotation here.
-            image = image.convert("RGB")
+            image = upright(image) if self.upright else image.convert("RGB")
         except Exception as error:
             raise BadPicture(f"its photograph {name} is damaged ({error})") from None
         return np.asarray(align_face(image, np.array(quad), self.size))
+
+
+def upright(image: Image.Image) -> Image.Image:
+    """The picture as displayed, in RGB: what landmarks are looked for in.
+
+    Raises:
+        BadPicture: truncated or damaged.
+    """
+    return Image.fromarray(render(decode(image), Target(None, 3)))
 
 
 def read_metadata(file: Path, split: str = "all") -> list[dict[str, Any]]:
