@@ -19,6 +19,7 @@ from organza.core.errors import UserError
 from organza.core.method import DataSpec, Latents, Method
 from organza.core.pictures import Pixels, to_pixels
 from organza.formats import locate, read_weights
+from organza.ops import inference
 from organza.presets import METHODS
 from organza.training import checkpoint
 
@@ -132,6 +133,16 @@ def _frozen(
     )
 
 
+def at_once(resolution: tuple[int, int]) -> int:
+    """How many pictures of ``resolution`` a processor without a GPU draws fastest at once.
+
+    Example:
+        >>> at_once((64, 64)), at_once((256, 256))
+        (16, 1)
+    """
+    return max(1, 2**16 // (resolution[0] * resolution[1]))
+
+
 @dataclass(frozen=True)
 class Generator:
     """A trained generator. Made by `load`; it never changes.
@@ -203,7 +214,6 @@ class Generator:
         rows = [np.random.RandomState(seed).randn(1, self.z_dim) for seed in seeds]
         return torch.from_numpy(np.concatenate(rows)).float().to(self.device)
 
-    @torch.no_grad()
     def mapping(
         self, z: Tensor, labels: ArrayLike | Tensor | None = None, psi: float = 1.0, cutoff: int | None = None
     ) -> Tensor:
@@ -223,7 +233,8 @@ class Generator:
             UserError: a conditional network without labels, or labels of another length.
         """
         z = torch.as_tensor(z, dtype=torch.float32, device=self.device)
-        ws = self.latents.mapping(self.net, z, self._labels(labels, len(z)))
+        with inference():
+            ws = self.latents.mapping(self.net, z, self._labels(labels, len(z)))
         return self.truncate(ws, psi, cutoff)
 
     def truncate(self, ws: Tensor, psi: float, cutoff: int | None = None) -> Tensor:
@@ -233,7 +244,6 @@ class Generator:
         end = self.num_ws if cutoff is None else cutoff
         return torch.cat([self.w_avg.lerp(ws[:, :end], psi), ws[:, end:]], dim=1)
 
-    @torch.no_grad()
     def synthesis(self, ws: Tensor, noise: Noise = "const", rng: torch.Generator | None = None) -> Tensor:
         """Intermediate codes ``[N, num_ws, w_dim]`` to raw float32 pictures ``[N, C, H, W]``, about in [-1, 1].
 
@@ -243,8 +253,12 @@ class Generator:
             rng: source of fresh noise, on this generator's device; None takes torch's default.
         """
         ws = torch.as_tensor(ws, dtype=torch.float32, device=self.device)
-        with computing(self.dtype):
-            return self.latents.synthesis(self.net, ws, noise, rng)
+        # Few at a time stay in the processor's caches; fresh noise must come in the order of one batch.
+        count = len(ws) if noise == "random" or self.device.type != "cpu" else at_once(self.resolution)
+        with inference(), computing(self.dtype):
+            if len(ws) <= count:
+                return self.latents.synthesis(self.net, ws, noise, rng)
+            return torch.cat([self.latents.synthesis(self.net, part, noise, rng) for part in torch.split(ws, count)])
 
     def generate(
         self,

@@ -26,7 +26,7 @@ from organza.core.method import Adam, Batch, DataSpec, Latents, Method, Nets, Ph
 from organza.nn.layers import EqualConv2d, EqualLinear, conv_weight, minibatch_stddev
 from organza.nn.losses import logistic_d, logistic_g
 from organza.nn.penalties import path_length_penalty, path_lengths, r1
-from organza.ops import downsample2d, modulated_conv2d, setup_filter, upsample2d
+from organza.ops import downsample2d, inferring, modulated_conv2d, setup_filter, upsample2d
 
 Architecture = Literal["skip", "resnet", "orig"]
 Noise = Literal["random", "const", "none"]
@@ -321,7 +321,9 @@ class ToRGB(nn.Module):
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
         """``x [N, C, H, W], w [N, w_dim] -> [N, colours, H, W]``."""
         styles = self.affine(w) * self.weight_gain
-        return modulated_conv2d(x.float(), self.weight, styles, demodulate=False, bias=self.bias, clamp=self.clamp)
+        x = x if inferring() else x.float()  # a whole copy, only for the gradients' sake
+        image = modulated_conv2d(x, self.weight, styles, demodulate=False, bias=self.bias, clamp=self.clamp)
+        return image.float()
 
 
 class SynthesisBlock(nn.Module):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from organza.ops import ACTIVATIONS, bias_act, conv2d_resample
+from organza.ops import ACTIVATIONS, bias_act, conv2d_resample, inferring
 
 
 class EqualLinear(nn.Module):
@@ -40,6 +40,8 @@ class EqualLinear(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """``[N, inputs] -> [N, outputs]``."""
         bias = self.bias * self.bias_gain if self.bias_gain != 1 else self.bias
+        if inferring():  # no scaled copy of the weight
+            return bias_act(torch.addmm(bias, x, self.weight.t(), alpha=self.weight_gain), None, self.act)
         return bias_act(x @ (self.weight * self.weight_gain).t(), bias, self.act)
 
 

@@ -2,6 +2,7 @@
 
 from organza.ops.bias_act import ACTIVATIONS, bias_act
 from organza.ops.conv import conv2d, conv2d_resample, conv_transpose2d
+from organza.ops.folded import inference, inferring
 from organza.ops.modulated import modulated_conv2d
 from organza.ops.twins import using
 from organza.ops.upfirdn2d import downsample2d, filter2d, setup_filter, upfirdn2d, upsample2d
@@ -14,6 +15,8 @@ __all__ = [
     "conv_transpose2d",
     "downsample2d",
     "filter2d",
+    "inference",
+    "inferring",
     "modulated_conv2d",
     "setup_filter",
     "upfirdn2d",

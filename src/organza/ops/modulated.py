@@ -7,6 +7,7 @@ from torch import Tensor
 
 from organza.ops.bias_act import bias_act
 from organza.ops.conv import conv2d_resample
+from organza.ops.folded import fits, modulated
 from organza.ops.twins import reference
 
 
@@ -59,6 +60,8 @@ def modulated_conv2d(
         pixels = x.permute(0, 2, 3, 1).flatten(1, 2) @ weights.transpose(1, 2)
         y = pixels.reshape(len(x), *x.shape[2:], len(weight)).permute(0, 3, 1, 2)
         return bias_act(y, bias, act, gain=gain, clamp=clamp, noise=noise)
+    if fits(weight, up, down, act, gain):
+        return modulated(x, weight, styles, noise, up, padding, resample_filter, demodulate, bias, act, gain, clamp)
     # The sum of squares over a modulated filter is a matrix product of squared styles and squared filter norms, so
     # one convolution with shared weights serves the batch: scale what enters and what leaves it.
     scale = None
