@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from datetime import timedelta
+from typing import TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
+
+T = TypeVar("T")
 
 
 def rank() -> int:
@@ -70,6 +73,15 @@ def broadcast(tensors: Sequence[Tensor]) -> None:
     if _active():
         for tensor in tensors:
             dist.broadcast(tensor, src=0)
+
+
+def gather(value: T) -> list[T]:
+    """Every process's value, in order of rank, on all of them. Values travel pickled: among our own processes only."""
+    if not _active():
+        return [value]
+    found: list[T] = [value] * world()
+    dist.all_gather_object(found, value)
+    return found
 
 
 def _active() -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from functools import cached_property
 from pathlib import Path
@@ -65,7 +66,7 @@ class Dataset:
 
     Attributes:
         name: short, for run folders.
-        key: changes with the content and with every option that changes pixels or labels.
+        key: changes with the content, with every option that changes pixels or labels, and with `select`.
         mirror: whether a loader shall flip half of what it shows.
         classes: names of the classes, where known.
         skipped: (name, reason) of each bad file.
@@ -104,6 +105,7 @@ class Dataset:
         """
         chosen = Dataset(self.name, self._folder, self._meta, mirror=self.mirror)
         chosen._rows = self._stored(np.asarray(indices, np.int64).reshape(-1))
+        chosen.key = hashlib.sha256(self.key.encode() + chosen._rows.tobytes()).hexdigest()[:20]
         return chosen
 
     def _stored(self, indices: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -1,0 +1,212 @@
+"""What metrics are called: ``fid50k_full``, ``fd_organza64_2k``, ``pr50k3_full``, ``ppl2_wend`` ...
+
+A name says everything that decides the figure but the data: what is measured, with which feature network, on how many
+generated pictures, against how many real ones. So equal names can be compared and others can't.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from organza.core.errors import UserError
+
+Kind = Literal["fd", "kd", "pr", "dc", "is", "ppl", "sep", "lpips", "ms_ssim", "swd"]
+
+STANDARD = {"fid": "fd", "kid": "kd"}
+"""Names that belong to the standard Inception alone, and what they are with another network."""
+NEAREST = {"pr": 3, "dc": 5}
+"""Neighbours that make a manifold, as the papers take them."""
+
+EXAMPLES: dict[str, str] = {
+    "fid50k_full": "Frechet distance of 50 thousand generated pictures from all real ones, in Inception's features",
+    "fid10k": "the same of 10 thousand from 10 thousand; any number: fid5k, fid1000",
+    "fd_organza64_2k_full": "Frechet distance in the features of another network: organza64, lenet, or a file's",
+    "kid50k_full": "kernel distance (x 1000 is common in papers); kd_organza64_2k and so on with other networks",
+    "pr50k3_full": "improved precision and recall, 3 neighbours; pr_organza64_2k3 and so on",
+    "dc10k5_full": "density and coverage, 5 neighbours",
+    "is50k": "Inception score: mean and deviation over 10 splits; needs a network that classifies",
+    "ppl2_wend": "perceptual path length in w at the ends of paths, whole pictures; 50 thousand paths",
+    "ppl_zfull": "the same in z along whole paths, cropped to the face as in StyleGAN; ppl2_10k_zfull: 10 thousand",
+    "sep10k_w": "linear separability of the data's labels in w (or z)",
+    "lpips10k": "variety: mean perceptual distance between the pictures of 10 thousand pairs",
+    "ms_ssim10k": "variety: mean structural similarity of 10 thousand pairs, lower is more varied",
+    "swd16k": "sliced Wasserstein distance of patches at each scale, 16384 pictures as in ProGAN",
+}
+"""Typical names, for `organza evaluate --list`."""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One metric as it was asked for.
+
+    Attributes:
+        kind: what is measured.
+        count: generated pictures (pairs for ``lpips`` and ``ms_ssim``, paths for ``ppl``).
+        full: against every real picture; otherwise against ``count`` of them.
+        near: neighbours that make a manifold.
+        network: the feature network or distance that the name asks for; None leaves it to the caller.
+        implied: the network that is meant where neither the name nor the caller says one.
+        space, sampling, crop: of a path length, and the space of a separability.
+    """
+
+    kind: Kind
+    count: int
+    full: bool = False
+    near: int = 0
+    network: str | None = None
+    implied: str | None = None
+    space: str = ""
+    sampling: str = ""
+    crop: bool = False
+
+    @property
+    def by_features(self) -> bool:
+        """Whether a feature network is needed."""
+        return self.kind in ("fd", "kd", "pr", "dc", "is", "sep")
+
+    @property
+    def by_distance(self) -> bool:
+        """Whether a perceptual distance is needed."""
+        return self.kind in ("ppl", "lpips")
+
+    @property
+    def against_real(self) -> bool:
+        """Whether real pictures are needed."""
+        return self.kind in ("fd", "kd", "pr", "dc", "swd", "sep")
+
+    @property
+    def by_codes(self) -> bool:
+        """Whether a network's latent codes are needed, so that pictures alone won't do."""
+        return self.kind in ("ppl", "sep")
+
+    @property
+    def figures(self) -> tuple[str, ...]:
+        """Endings of the names of its figures."""
+        return {"pr": ("_precision", "_recall"), "dc": ("_density", "_coverage"), "is": ("_mean", "_std")}.get(
+            self.kind, ("",)
+        )
+
+    def title(self, prefix: str) -> str:
+        """The metric's full name.
+
+        Args:
+            prefix: its kind and network, such as ``"fid"``, ``"fd_organza64"``, ``"ppl"``.
+
+        Example:
+            >>> parse_metric("fid1000_full").title("fd_organza64"), parse_metric("pr50k").title("pr")
+            ('fd_organza64_1k_full', 'pr50k3')
+        """
+        size = count_text(self.count, 1024 if self.kind == "swd" else 1000)
+        if self.kind == "ppl":
+            middle = "" if self.count == 50_000 else f"_{size}"
+            return f"{prefix}{middle}_{self.space}{self.sampling}"
+        tail = size
+        if self.near:
+            tail += f"{self.near}" if size.endswith("k") else f"n{self.near}"
+        tail += "_full" if self.full else ""
+        tail += f"_{self.space}" if self.kind == "sep" else ""
+        return f"{prefix}{'_' if prefix not in PLAIN else ''}{tail}"
+
+
+PLAIN = {"fid", "kid", "pr", "dc", "is", "swd", "ms_ssim", "lpips", "sep"}
+"""Prefixes that a count follows at once."""
+
+_COUNT = r"(?P<count>\d+)(?P<k>k)?"
+_SETS = re.compile(
+    rf"(?P<kind>fid|kid|fd|kd|pr|dc|is|sep|swd|ms_ssim|lpips)(?:_(?P<network>.+)_)?{_COUNT}"
+    r"(?:(?P<n>n)?(?P<near>\d+))?(?P<full>_full)?(?:_(?P<space>[zw]))?"
+)
+_PATHS = re.compile(
+    rf"ppl(?P<whole>2)?(?:_(?P<network>[A-Za-z].*?))?(?:_{_COUNT})?_(?P<space>[zw])(?P<sampling>full|end)"
+)
+
+
+def parse_metric(text: str) -> Metric:
+    """Read a metric's name.
+
+    Raises:
+        UserError: no metric has that name; the message shows the nearest.
+
+    Example:
+        >>> parse_metric("fd_organza64_2k_full")
+        Metric(kind='fd', count=2000, full=True, near=0, network='organza64', ...)
+        >>> parse_metric("dc500n4").near, parse_metric("ppl2_10k_wend").count, parse_metric("swd16k").count
+        (4, 10000, 16384)
+    """
+    name = text.strip()
+    if found := _PATHS.fullmatch(name):
+        count = _count(found, 1000) if found["count"] else 50_000
+        crop = found["whole"] is None
+        metric = Metric("ppl", count, network=found["network"], crop=crop)
+        return _sound(replace(metric, space=found["space"], sampling=found["sampling"]), name)
+    found = _SETS.fullmatch(name)
+    if not found or not _fits(found):
+        near = difflib.get_close_matches(name, EXAMPLES, n=1, cutoff=0.4)
+        hint = f"did you mean something like {near[0]}? " if near else ""
+        raise UserError(f"no metric is called {name!r}", hint=f"{hint}`organza evaluate --list` explains the names")
+    kind: Kind = STANDARD.get(found["kind"], found["kind"])  # type: ignore[assignment]
+    implied = "inception" if found["kind"] in ("fid", "kid", "is") else None
+    return _sound(
+        Metric(
+            kind,
+            _count(found, 1024 if kind == "swd" else 1000),
+            full=found["full"] is not None,
+            near=int(found["near"] or NEAREST.get(kind, 0)),
+            network=found["network"],
+            implied=implied,
+            space=(found["space"] or "w") if kind == "sep" else "",
+        ),
+        name,
+    )
+
+
+def parse_metrics(text: str) -> list[Metric]:
+    """Several names with commas between them, each once.
+
+    Raises:
+        UserError: none, or an unknown one.
+
+    Example:
+        >>> [metric.kind for metric in parse_metrics("fid2k, kid2k,fid2k")]
+        ['fd', 'kd']
+    """
+    found = dict.fromkeys(parse_metric(part) for part in text.split(",") if part.strip())
+    if not found:
+        raise UserError("no metric is named", hint="`organza evaluate --list` explains the names")
+    return list(found)
+
+
+def count_text(count: int, thousand: int = 1000) -> str:
+    """A count as names have it.
+
+    Example:
+        >>> count_text(50000), count_text(1500)
+        ('50k', '1500')
+    """
+    return str(count) if count % thousand else f"{count // thousand}k"
+
+
+def _count(found: re.Match[str], thousand: int) -> int:
+    return int(found["count"]) * (thousand if found["k"] else 1)
+
+
+def _fits(found: re.Match[str]) -> bool:
+    """Whether the parts of a name go together: neighbours belong to manifolds, spaces to separability ..."""
+    kind = found["kind"]
+    if found["near"] and (kind not in NEAREST or bool(found["n"]) == bool(found["k"])):
+        return False
+    if found["full"] and kind in ("is", "sep", "swd", "ms_ssim", "lpips"):
+        return False
+    if found["network"] and kind in ("fid", "kid", "swd", "ms_ssim"):
+        return False
+    return not (found["space"] and kind != "sep")
+
+
+def _sound(metric: Metric, name: str) -> Metric:
+    least = max(2, metric.near + 1, 10 if metric.kind == "is" else 2)
+    if not least <= metric.count <= 10**7:
+        raise UserError(f"{name}: a count of {metric.count}", hint=f"give at least {least}, as in fid5k")
+    return metric

@@ -1,0 +1,158 @@
+"""Where the pictures to judge come from: a network or a data set, by number."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from organza.core.errors import UserError
+from organza.data.loader import mix, permutation
+
+if TYPE_CHECKING:
+    from organza.data.dataset import Dataset
+    from organza.generator import Generator, Noise
+
+Indices = NDArray[np.int64]
+SEEDS = 1_000_000
+"""``--seed s`` judges the pictures of seeds ``s * SEEDS`` and on."""
+
+
+class Pictures(Protocol):
+    """Pictures by number, always the same for the same number."""
+
+    @property
+    def name(self) -> str:
+        """For people."""
+        ...
+
+    @property
+    def limit(self) -> int | None:
+        """How many there are; None: as many as one likes."""
+        ...
+
+    def fetch(self, indices: Indices) -> Tensor:
+        """uint8 ``[N, H, W, C]``."""
+        ...
+
+
+@dataclass(frozen=True)
+class Shown:
+    """The pictures of a data set in a random order; with ``mirror`` each is there twice, the second time mirrored.
+
+    Attributes:
+        dataset: where they are.
+        mirror: whether mirrored pictures count as real.
+        seed: of the order.
+
+    Example:
+        >>> from organza import open_dataset
+        >>> shown = Shown(open_dataset(faces), mirror=True)
+        >>> shown.limit, shown.fetch(np.arange(3)).shape
+        (96, torch.Size([3, 16, 16, 3]))
+    """
+
+    dataset: Dataset
+    mirror: bool = False
+    seed: int = 0
+
+    @property
+    def name(self) -> str:
+        """The data set's name."""
+        return self.dataset.name
+
+    @property
+    def limit(self) -> int:
+        """Pictures, mirrored ones included."""
+        return len(self.dataset) * (2 if self.mirror else 1)
+
+    @property
+    def key(self) -> str:
+        """Changes with everything that changes the pictures or their order."""
+        return hashlib.sha256(f"{self.dataset.key}/{self.limit}/{self.mirror}/{self.seed}".encode()).hexdigest()
+
+    def fetch(self, indices: Indices) -> Tensor:
+        """uint8 ``[N, H, W, C]``."""
+        places = self._order[indices]
+        count = len(self.dataset)
+        images, _ = self.dataset.fetch(places % count)
+        flipped = places >= count
+        images[flipped] = images[flipped, :, ::-1]
+        return torch.from_numpy(images)
+
+    def labels(self, indices: Indices) -> NDArray[np.float32]:
+        """float32 ``[N, label_dim]``."""
+        return self.dataset.labels(self._order[indices] % len(self.dataset))
+
+    @cached_property
+    def _order(self) -> Indices:
+        return permutation(self.limit, self.seed, 0)
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """The pictures that a network draws from consecutive seeds.
+
+    Attributes:
+        G: the network.
+        first: seed of picture 0.
+        psi: truncation.
+        noise: ``"random"`` is fresh for each batch, from its first seed.
+        labels: data set from which conditional networks' labels are drawn: the picture's number decides which.
+        paired: pictures 2i and 2i + 1 share a label.
+
+    Example:
+        >>> from organza import load
+        >>> Drawn(load(tiny_run)).fetch(np.arange(3)).shape
+        torch.Size([3, 16, 16, 3])
+    """
+
+    G: Generator
+    first: int = 0
+    psi: float = 1.0
+    noise: Noise = "random"
+    labels: Dataset | None = None
+    paired: bool = False
+
+    @property
+    def name(self) -> str:
+        """The checkpoint's path, or the kind of network."""
+        return self.G.kind if self.G.source is None else str(self.G.source)
+
+    @property
+    def limit(self) -> None:
+        """A network never runs out."""
+        return None
+
+    def codes(self, indices: Indices) -> tuple[Tensor, Tensor | None]:
+        """z ``[N, z_dim]`` and labels ``[N, label_dim]``."""
+        return self.G.z([self.first + int(i) for i in indices]), self.label(indices)
+
+    def label(self, indices: Indices) -> Tensor | None:
+        """Labels as frequent as in the data; None for networks without."""
+        if not self.G.label_dim:
+            return None
+        if self.labels is None or self.labels.spec.label_dim != self.G.label_dim:
+            had = 0 if self.labels is None else self.labels.spec.label_dim
+            raise UserError(
+                f"the network needs labels of {self.G.label_dim} numbers, the data has {had}",
+                hint="give the data that it was trained on with --data, and --labels",
+            )
+        numbers = indices // 2 if self.paired else indices
+        salt = mix(np.array([self.first], np.uint64))
+        rows = mix(salt ^ numbers.astype(np.uint64)) % np.uint64(len(self.labels))
+        return torch.from_numpy(self.labels.labels(rows.astype(np.int64)))
+
+    def fetch(self, indices: Indices) -> Tensor:
+        """uint8 ``[N, H, W, C]``, on the network's device."""
+        z, labels = self.codes(indices)
+        ws = self.G.mapping(z, labels, self.psi)
+        rng = self.G.noise_rng(self.first + int(indices[0])) if self.noise == "random" else None
+        images = self.G.synthesis(ws, self.noise, rng)
+        return (images.float() * 127.5 + 128).clamp(0, 255).byte().permute(0, 2, 3, 1)
