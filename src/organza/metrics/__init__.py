@@ -1,7 +1,7 @@
 """Figures of quality: how good, how varied and how smooth what a network draws is.
 
-The functions here work on arrays of features; `evaluate` on networks, folders and data sets. Names are imported on first
-use.
+The functions here work on arrays of features; `evaluate` on networks, folders and data sets. Names are imported on
+first use.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from organza.metrics.class_score import inception_score
     from organza.metrics.evaluation import evaluate
     from organza.metrics.frechet import frechet_distance
-    from organza.metrics.class_score import inception_score
     from organza.metrics.kernel import kernel_distance
+    from organza.metrics.linear import separability
     from organza.metrics.manifold import density_coverage, precision_recall
     from organza.metrics.moments import Moments
     from organza.metrics.report import Figure, Report
-    from organza.metrics.linear import separability
     from organza.metrics.similarity import ms_ssim
     from organza.metrics.sliced import sliced_wasserstein
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -153,15 +154,15 @@ class _Store:
             moments = {}
             for count in wanted.moments:
                 moments[count] = Moments(dim)
-                with np.load(self.path("moments", count)) as file:
+                with self.path("moments", count).open("rb") as opened, np.load(opened) as file:
                     moments[count].count = int(file["count"])
                     moments[count].mean = torch.from_numpy(file["mean"])
                     moments[count].scatter = torch.from_numpy(file["scatter"])
             rows = torch.zeros(0, dim)
             if wanted.rows:
-                with np.load(self.path("features", wanted.rows)) as file:
+                with self.path("features", wanted.rows).open("rb") as opened, np.load(opened) as file:
                     rows = torch.from_numpy(file["features"])
-        except (OSError, ValueError, KeyError, EOFError):
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
             return None
         sound = all(m.count == count and len(m.mean) == dim for count, m in moments.items())
         sound = sound and rows.shape == (wanted.rows, dim) and not wanted.logits

@@ -79,7 +79,7 @@ def _root(covariance: Tensor) -> Tensor:
     """A matrix L ``[D, R]`` with ``L L^T`` = covariance."""
     factor, failed = torch.linalg.cholesky_ex(covariance)
     if not bool(failed):
-        return factor
+        return torch.as_tensor(factor)
     values, vectors = torch.linalg.eigh(covariance)  # fewer pictures than dimensions, or a feature that never changes
     inside = values > values.max().clamp(min=1e-300) * len(values) * torch.finfo(values.dtype).eps
     root: Tensor = vectors[:, inside] * values[inside].sqrt()
@@ -88,7 +88,8 @@ def _root(covariance: Tensor) -> Tensor:
 
 def _product(covariance: Tensor, root: Tensor) -> Tensor:
     product = root.T @ covariance @ root
-    return (product + product.T) / 2
+    even: Tensor = (product + product.T) / 2
+    return even
 
 
 def _sum(a: Moments, b: Moments, roots: Tensor) -> float:

@@ -39,7 +39,7 @@ def kernel_distance(
     subset_size: int = SUBSET_SIZE,
     seed: int = 0,
 ) -> Kernel:
-    """The squared MMD with the kernel ``(x . y / D + 1)^3``, averaged over random subsets (section 3 and 4 of the paper).
+    """The squared MMD with the kernel ``(x . y / D + 1)^3``, averaged over random subsets (the paper's section 3).
 
     Args:
         features_a, features_b: ``[N, D]`` and ``[M, D]``.

@@ -93,5 +93,5 @@ def logistic_regression(x: Rows, y: Rows, penalty: float = 1e-3) -> Linear:
         return loss
 
     with torch.enable_grad():
-        optimizer.step(closure)  # type: ignore[arg-type]
+        optimizer.step(closure)  # type: ignore[no-untyped-call]
     return Linear(mean, scale, weight.detach(), bias.detach())

@@ -35,7 +35,8 @@ def slerp(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
     across = b - cosine * a
     across = across / across.norm(dim=1, keepdim=True).clamp(min=1e-12)
     angle = t * cosine.clamp(-1, 1).arccos()
-    return (a * angle.cos() + across * angle.sin()) * (length_a + t * (length_b - length_a))
+    found: Tensor = (a * angle.cos() + across * angle.sin()) * (length_a + t * (length_b - length_a))
+    return found
 
 
 def path_distances(

@@ -54,7 +54,7 @@ def _ssim(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     every = torch.cat([a, b, a * a, b * b, a * b], 1)
     every = F.conv2d(every, taps.reshape(1, 1, -1, 1).expand(5 * count, 1, -1, 1), groups=5 * count)
     every = F.conv2d(every, taps.reshape(1, 1, 1, -1).expand(5 * count, 1, 1, -1), groups=5 * count)
-    mean_a, mean_b, square_a, square_b, both = every.split(count, 1)
+    mean_a, mean_b, square_a, square_b, both = every.chunk(5, 1)
     variances = (square_a - mean_a**2) + (square_b - mean_b**2)
     contrast = (2 * (both - mean_a * mean_b) + c2) / (variances + c2)
     likeness = contrast * (2 * mean_a * mean_b + c1) / (mean_a**2 + mean_b**2 + c1)

@@ -20,7 +20,7 @@ class Team:
     """Processes that work together; ``Team()`` is one alone, whatever others there are.
 
     Example:
-        >>> Team().spread(5, 2, lambda indices: indices.sum())
+        >>> Team().spread(5, 2, lambda indices: int(indices.sum()))
         [1, 5, 4]
     """
 

@@ -1,0 +1,174 @@
+"""The metrics that compare sets of pictures in the features of a network."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from organza.core.errors import UserError
+from organza.metrics import class_score, kernel, linear, manifold
+from organza.metrics.collect import Collected, Wanted, collect, collect_real
+from organza.metrics.features import Features, metric_prefix
+from organza.metrics.frechet import distance_of, influence
+from organza.metrics.intervals import bootstrap_mean, normal
+from organza.metrics.job import Job
+from organza.metrics.moments import Moments
+from organza.metrics.names import Metric
+from organza.metrics.pictures import Drawn, Indices, Shown
+from organza.metrics.report import Figure
+
+MOST_ROWS = 200_000
+"""Real feature vectors that neighbours and kernels look at, at most."""
+SAMPLE = 5000
+"""Feature vectors from which the error of a Frechet distance is told."""
+
+
+def by_features(job: Job, features: Features, metrics: Sequence[Metric]) -> dict[Metric, dict[str, Figure]]:
+    """All metrics in one network's features: each side's pictures are looked at once."""
+    ours, theirs = Wanted(), Wanted()
+    for metric in metrics:
+        if metric.kind == "fd":
+            ours.moments.add(metric.count)
+            theirs.moments.add(job.real_count(metric))
+            if job.intervals:
+                ours.rows = max(ours.rows, min(metric.count, SAMPLE))
+                theirs.rows = max(theirs.rows, 0 if metric.full else min(job.real_count(metric), SAMPLE))
+        elif metric.kind == "is":
+            ours.logits = max(ours.logits, metric.count)
+        elif metric.kind in ("kd", "pr", "dc"):
+            ours.rows = max(ours.rows, metric.count)
+            theirs.rows = max(theirs.rows, min(job.real_count(metric), MOST_ROWS))
+    what = f"generated pictures in {features.name}"
+    generated = collect(job.pictures, features, ours, batch=job.batch, team=job.team, progress=job.on(what))
+    real = Collected({}, torch.zeros(0, features.dim), torch.zeros(0, 0))
+    if theirs.count:
+        what = f"real pictures in {features.name}"
+        real = collect_real(job.reals(), features, theirs, batch=job.batch, team=job.team, progress=job.on(what))
+    found = {}
+    for metric in metrics:
+        name = metric.title(metric_prefix(features, metric.kind))
+        job.progress(name, 0, 1)
+        found[metric] = FIGURES[metric.kind](job, metric, name, features, generated, real)
+    return found
+
+
+def _frechet(
+    job: Job, metric: Metric, name: str, features: Features, generated: Collected, real: Collected
+) -> dict[str, Figure]:
+    ours, theirs = generated.moments[metric.count], real.moments[job.real_count(metric)]
+    _warn_of_few(job, name, ours, theirs)
+    figure = Figure(0.0, None, ours.count, theirs.count, features.name)
+    if not job.intervals:
+        return {name: replace(figure, value=distance_of(ours, theirs))}
+    value, pulls = influence(ours, theirs, generated.features[: metric.count])
+    variance = float(pulls.var()) / ours.count
+    if not metric.full:
+        variance += float(influence(theirs, ours, real.features[: theirs.count])[1].var()) / theirs.count
+    error = "infinitesimal jackknife over pictures" + (", real ones taken as given" if metric.full else "")
+    return {name: replace(figure, value=value, interval=normal(value, variance**0.5), error=error)}
+
+
+def _warn_of_few(job: Job, name: str, ours: Moments, theirs: Moments) -> None:
+    for count, which in ((ours.count, "generated"), (theirs.count, "real")):
+        if count < 2 * ours.dim:
+            job.notes.append(
+                f"{name}: {count} {which} pictures say too little about {ours.dim} features; mostly bias. "
+                f"Take at least {2 * ours.dim}, and compare only at equal numbers"
+            )
+    if ours.dim >= 2 * ours.count or ours.count < 2000:
+        job.notes.append(f"{name}: under 2000 generated pictures it tells trends within one run, not quality")
+
+
+def _kernel(
+    job: Job, metric: Metric, name: str, features: Features, generated: Collected, real: Collected
+) -> dict[str, Figure]:
+    ours, theirs = generated.features[: metric.count], real.features[: job.real_count(metric)]
+    found = kernel.kernel_distance(theirs, ours, seed=job.seed)
+    variance = found.error_b**2 + found.error_subsets**2 + (0 if metric.full else found.error_a**2)
+    interval = normal(found.value, variance**0.5, positive=False) if job.intervals else None
+    figure = Figure(found.value, interval, len(ours), len(theirs), features.name, std=found.std)
+    return {name: replace(figure, error="variance of the U-statistic's projection, and of the subsets")}
+
+
+def _manifolds(
+    job: Job, metric: Metric, name: str, features: Features, generated: Collected, real: Collected
+) -> dict[str, Figure]:
+    ours, theirs = generated.features[: metric.count], real.features[: min(job.real_count(metric), MOST_ROWS)]
+    found = manifold.manifold(theirs, ours, metric.near)
+    figures = {}
+    for ending in metric.figures:
+        each = getattr(found, ending[1:])
+        interval = bootstrap_mean(each, job.seed) if job.intervals else None
+        figures[f"{name}{ending}"] = Figure(
+            float(each.mean()),
+            interval,
+            len(ours),
+            len(theirs),
+            features.name,
+            "higher",
+            "bootstrap over pictures, the other set's manifold as given",
+        )
+    return figures
+
+
+def _inception(
+    job: Job, metric: Metric, name: str, features: Features, generated: Collected, real: Collected
+) -> dict[str, Figure]:
+    scores = torch.tensor(class_score.split_scores(generated.logits[: metric.count]), dtype=torch.float64)
+    mean, std = float(scores.mean()), float(scores.std(unbiased=False))
+    interval = normal(mean, float(scores.std()) / len(scores) ** 0.5) if job.intervals else None
+    figure = Figure(mean, interval, metric.count, 0, features.name, "higher", "deviation of the splits", std)
+    return {f"{name}_mean": figure, f"{name}_std": Figure(std, None, metric.count, 0, features.name)}
+
+
+def _separability(
+    job: Job, metric: Metric, name: str, features: Features, generated: Collected, real: Collected
+) -> dict[str, Figure]:
+    assert isinstance(job.pictures, Drawn)
+    drawn, classifier = job.pictures, job.classifier
+    if classifier is None:
+        vectors, labels = _labelled(job, features)
+        model = linear.logistic_regression(vectors, labels)
+
+        def classifier(images: Tensor) -> Tensor:
+            return model(features(images).features.cpu()).sigmoid()
+
+    judge = classifier
+
+    def work(indices: Indices) -> tuple[Tensor, Tensor]:
+        z, label = drawn.codes(indices)
+        codes = z if metric.space == "z" else drawn.G.mapping(z, label)[:, 0]
+        return codes.cpu(), judge(drawn.fetch(indices)).cpu()
+
+    parts = job.team.spread(metric.count, job.batch, work, job.on("classified pictures"))
+    try:
+        value = linear.separability(torch.cat([c for c, _ in parts]), torch.cat([p for _, p in parts]))
+    except ValueError as error:
+        raise UserError(f"{name}: {error}") from error
+    network = None if job.classifier else features.name
+    return {name: Figure(value, None, metric.count, 0 if job.classifier else job.reals().limit, network)}
+
+
+def _labelled(job: Job, features: Features) -> tuple[Tensor, Tensor]:
+    """Features and labels of the real pictures."""
+    shown = Shown(job.reals().dataset, seed=job.seed)
+    count = min(shown.limit, MOST_ROWS)
+    wanted = Wanted(rows=count)
+    found = collect_real(
+        shown, features, wanted, batch=job.batch, team=job.team, progress=job.on(f"real pictures in {features.name}")
+    )
+    return found.features, torch.from_numpy(shown.labels(np.arange(count))).clamp(0, 1)
+
+
+FIGURES = {
+    "fd": _frechet,
+    "kd": _kernel,
+    "pr": _manifolds,
+    "dc": _manifolds,
+    "is": _inception,
+    "sep": _separability,
+}

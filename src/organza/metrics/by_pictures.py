@@ -1,0 +1,137 @@
+"""The metrics that look at pictures directly, or at pairs of them through a perceptual distance."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from organza.core.errors import UserError
+from organza.metrics import path_length, similarity, sliced
+from organza.metrics.intervals import bootstrap_mean
+from organza.metrics.job import Job
+from organza.metrics.names import Metric
+from organza.metrics.pictures import Drawn, Indices, Pictures, places
+from organza.metrics.report import Figure
+
+
+def by_pictures(job: Job, metric: Metric) -> dict[str, Figure]:
+    """The figures of one metric."""
+    return FIGURES[metric.kind](job, metric)
+
+
+def _paths(job: Job, metric: Metric) -> dict[str, Figure]:
+    assert isinstance(job.pictures, Drawn)
+    drawn, G = job.pictures, job.pictures.G
+    distance, network, name = _open_distance(job, metric)
+
+    def work(indices: Indices) -> Tensor:
+        first, labels = drawn.codes(2 * indices)
+        second, _ = drawn.codes(2 * indices + 1)
+        t = torch.from_numpy(places(indices, job.seed) if metric.sampling == "full" else np.zeros(len(indices))).to(
+            first
+        )
+
+        def mapping(z: Tensor) -> Tensor:
+            return G.mapping(z, None if labels is None else labels.repeat(2, 1), drawn.psi)
+
+        def synthesis(ws: Tensor) -> Tensor:
+            return G.synthesis(ws, "const")
+
+        found = path_length.path_distances(
+            mapping, synthesis, distance, (first, second), t, space=metric.space, crop=metric.crop
+        )
+        return found.cpu()
+
+    with torch.no_grad():
+        parts = job.team.spread(metric.count, max(job.batch // 2, 1), work, job.on(name))
+    kept = path_length.filtered(torch.cat(parts))
+    interval = bootstrap_mean(kept, job.seed) if job.intervals else None
+    error = "bootstrap over paths"
+    return {name: Figure(float(kept.mean()), interval, metric.count, 0, network, error=error)}
+
+
+def _perceptual_variety(job: Job, metric: Metric) -> dict[str, Figure]:
+    distance, network, name = _open_distance(job, metric)
+
+    def compare(a: Tensor, b: Tensor) -> Tensor:
+        one, two = (path_length.prepare(images / 127.5 - 1, crop=False) for images in (a, b))
+        return distance(one, two)
+
+    return {name: _pairs(job, metric, compare, name, network, "higher")}
+
+
+def _structural_variety(job: Job, metric: Metric) -> dict[str, Figure]:
+    name = metric.title("ms_ssim")
+    try:
+        return {name: _pairs(job, metric, similarity.ms_ssim, name, None, "lower")}
+    except ValueError as error:
+        raise UserError(f"{name}: {error}") from error
+
+
+def _pairs(
+    job: Job,
+    metric: Metric,
+    compare: Callable[[Tensor, Tensor], Tensor],
+    name: str,
+    network: str | None,
+    better: str,
+) -> Figure:
+    """The mean over pairs of pictures 2i and 2i + 1, which share a class where there are classes."""
+    pictures = replace(job.pictures, paired=True) if isinstance(job.pictures, Drawn) else job.pictures
+
+    def work(indices: Indices) -> Tensor:
+        images = pictures.fetch(np.stack([2 * indices, 2 * indices + 1], 1).reshape(-1)).permute(0, 3, 1, 2).float()
+        return compare(images[::2], images[1::2]).cpu()
+
+    with torch.no_grad():
+        values = torch.cat(job.team.spread(metric.count, max(job.batch // 2, 1), work, job.on(name)))
+    interval = bootstrap_mean(values, job.seed) if job.intervals else None
+    return Figure(float(values.double().mean()), interval, metric.count, 0, network, better, "bootstrap over pairs")
+
+
+def _sliced(job: Job, metric: Metric) -> dict[str, Figure]:
+    count = min(metric.count, job.reals().limit)
+    name = metric.title("swd")
+    sides = []
+    for number, (pictures, what) in enumerate(((job.reals(), "real"), (job.pictures, "generated"))):
+
+        def work(indices: Indices, pictures: Pictures = pictures, number: int = number) -> list[Tensor]:
+            images = pictures.fetch(indices).permute(0, 3, 1, 2).float()
+            salt = np.random.RandomState([job.seed, number, int(indices[0])]).randint(2**31)
+            rng = torch.Generator().manual_seed(int(salt))
+            return [sliced.patches(level, rng).cpu() for level in sliced.pyramid(images)]
+
+        parts = job.team.spread(count, job.batch, work, job.on(f"patches of {what} pictures"))
+        sides.append([torch.cat(level) for level in zip(*parts, strict=True)])
+    real, generated = sides
+    if [level.shape for level in real] != [level.shape for level in generated]:
+        raise UserError(f"{name} needs pictures of one size", hint="give --resolution")
+    height = job.reals().dataset.resolution[0]
+    levels = sliced.swd(real, generated, job.seed)
+    figures = {}
+    for number, repeats in enumerate(levels):
+        figures[f"{name}_{-(-height // 2**number)}"] = Figure(float(np.mean(repeats)), None, count, count)
+    mean = float(np.mean([np.mean(repeats) for repeats in levels]))
+    return {**figures, f"{name}_mean": Figure(mean, None, count, count)}
+
+
+def _open_distance(job: Job, metric: Metric) -> tuple[Callable[[Tensor, Tensor], Tensor], str, str]:
+    """The perceptual distance of a metric, what it is, and the metric's full name: only LPIPS by VGG goes without."""
+    from organza.metrics.lpips import open_distance  # type: ignore[import-untyped, unused-ignore]
+
+    wish = metric.network or job.distance
+    found = open_distance(f"lpips-{wish}" if wish in NETS else wish, device=job.device)
+    short = next((net for net in NETS if f"({net}," in found.name), "organza64")
+    if metric.kind == "lpips":
+        prefix = "perceptual" if short == "organza64" else "lpips"
+    else:
+        prefix = "ppl" if metric.crop else "ppl2"
+    return found, found.name, metric.title(prefix if short == "vgg" else f"{prefix}_{short}")
+
+
+NETS = ("vgg", "alex", "squeeze")
+FIGURES = {"ppl": _paths, "lpips": _perceptual_variety, "ms_ssim": _structural_variety, "swd": _sliced}

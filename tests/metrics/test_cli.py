@@ -1,0 +1,80 @@
+"""organza evaluate, as typed."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from organza.cli.main import main
+
+
+@pytest.fixture(autouse=True)
+def _toys(toys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def run(capsys, *words):
+    code = main(["evaluate", *map(str, words)])
+    out, err = capsys.readouterr()
+    return code, out, err
+
+
+def test_a_network(capsys, tiny_run, faces, tmp_path):
+    code, out, err = run(
+        capsys, "--network", tiny_run, "--data", faces, "--metrics", "fd40_full,pr20n3", "--json", "a.json"
+    )
+    assert code == 0
+    lines = out.splitlines()
+    assert lines[1].split()[0] == "fd_organza64_40_full"
+    assert lines[1].rstrip().endswith("40 against 48")
+    assert "organza64: pictures resized by means over 4x4 tiles; weights and preparation" in out
+    assert lines[-1] == "a.json"
+    assert "warning: fd_organza64_40_full: under 2000 generated pictures" in err
+    found = json.loads((tmp_path / "a.json").read_text())
+    figure = found["figures"]["fd_organza64_40_full"]
+    assert found["values"]["fd_organza64_40_full"] == figure["value"]
+    assert figure["interval"][0] <= figure["value"] <= figure["interval"][1]
+    assert found["settings"] == {"seed": 0, "psi": 1.0, "noise": "random", "mirror": False, "batch": 32}
+    assert found["networks"]["organza64"]["digest"]
+    assert found["real"]["pictures"] == 48
+    assert found["versions"]["organza"]
+
+
+def test_pictures(capsys, faces, tmp_path):
+    code, out, _ = run(capsys, "--pictures", faces, "--data", faces, "--metrics", "fid48_full", "--features", "lenet")
+    assert code == 0
+    assert "fd_lenet_48_full" in out
+    assert run(capsys, "--pictures", faces, "--metrics", "ms_ssim9", "--outdir", "o", "--no-intervals")[0] == 0
+    assert (
+        json.loads((tmp_path / "o" / "evaluate-faces.zip.json").read_text())["figures"]["ms_ssim9"]["interval"] is None
+    )
+
+
+def test_the_list(capsys):
+    code, out, _ = run(capsys, "--list")
+    assert code == 0
+    assert "fid50k_full" in out and "ppl2_wend" in out
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "what shall be judged?; give either --network or --pictures"),
+        (["--network", "RUN", "--pictures", "FACES"], "what shall be judged?"),
+        (["--network", "RUN", "--metrics", "fidd"], "no metric is called 'fidd'"),
+        (["--network", "RUN", "--metrics", "fd20"], "fd20 needs real pictures; give them with --data"),
+        (["--network", "nowhere", "--data", "FACES"], "nowhere: does not exist"),
+        (["--network", "RUN", "--data", "nowhere"], "nowhere: there is no such file or folder"),
+        (["--network", "RUN", "--data", "FACES", "--batch", "0"], "a batch of 0"),
+        (["--network", "RUN", "--data", "FACES", "--resolution", "32"], "judged at their own size"),
+        (["--pictures", "FACES", "--data", "FACES", "--metrics", "fd100"], "fd100 needs 100 pictures, there are 48"),
+    ],
+)
+def test_wrong_words(capsys, tiny_run, faces, tmp_path, words, message):
+    known = {"RUN": tiny_run, "FACES": faces}
+    code, _, err = run(capsys, *[known.get(word, word) for word in words], "--json", tmp_path / "x" / "a.json")
+    assert code == 2
+    assert message in err
+    assert err.count("\n") == 1
+    assert not (tmp_path / "x").exists()

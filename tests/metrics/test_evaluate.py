@@ -1,0 +1,211 @@
+"""Whole evaluations: sources, names, counts, the cache, processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from organza import UserError, load, open_dataset
+from organza.data import DataOptions
+from organza.metrics import collect as collecting
+from organza.metrics import evaluate, frechet_distance, kernel_distance, precision_recall
+from organza.metrics.collect import Wanted, collect, collect_real
+from organza.metrics.pictures import Drawn, Shown
+
+
+@pytest.fixture(scope="module")
+def G(tiny_run):
+    return load(tiny_run, device="cpu")
+
+
+@pytest.fixture(scope="module")
+def real(faces):
+    return open_dataset(faces)
+
+
+@pytest.mark.usefixtures("toys")
+def test_figures_are_the_pure_functions_of_features(G, real, toy_features):
+    report = evaluate(G, real, "fd40_full,kd30,pr40n3_full", noise="const", batch=7)
+    features = toy_features("organza64")
+    ours = features(torch.from_numpy(G.generate(range(40)))).features
+    theirs = features(torch.from_numpy(real.fetch(range(48))[0])).features
+    assert report["fd_organza64_40_full"] == pytest.approx(frechet_distance(theirs, ours), rel=1e-4)
+    precision, recall = precision_recall(theirs, ours)
+    assert report["pr_organza64_40n3_full_precision"] == pytest.approx(precision)
+    assert report["pr_organza64_40n3_full_recall"] == pytest.approx(recall)
+    some = features(Shown(real).fetch(np.arange(30))).features
+    assert report["kd_organza64_30"] == pytest.approx(kernel_distance(some, ours[:30]).value, rel=1e-4)
+    assert report.figures["fd_organza64_40_full"].real == 48
+    assert report.figures["kd_organza64_30"].real == 30
+    for name, figure in report.figures.items():
+        low, high = figure.interval
+        assert low <= figure.value <= high, name
+    assert report.networks["organza64"]["resize"] == "means over 4x4 tiles"
+
+
+def test_names_follow_the_network(G, real, toys):
+    assert set(evaluate(G, real, "fid20", features="organza64").figures) == {"fd_organza64_20"}
+    assert set(evaluate(G, real, "fid20,kid20,is20,pr20n3", features="inception").figures) == {
+        *("fid20", "kid20", "is20_mean", "is20_std", "pr20n3_precision", "pr20n3_recall")
+    }
+    assert toys == ["organza64", "inception"]
+    toys.clear()
+    report = evaluate(G, real, "fid20,fd_lenet_20,dc20n2")
+    assert list(report.figures) == ["fid20", "fd_lenet_20", "dc_organza64_20n2_density", "dc_organza64_20n2_coverage"]
+    assert toys == ["inception", "lenet", "organza64"]
+
+
+@pytest.mark.usefixtures("toys")
+def test_mirrored_pictures_count(G, real):
+    plain, mirrored = (evaluate(G, real, "fd40_full", mirror=mirror) for mirror in (False, True))
+    assert mirrored.figures["fd_organza64_40_full"].real == 96
+    assert plain["fd_organza64_40_full"] != mirrored["fd_organza64_40_full"]
+    both = Shown(real, mirror=True)
+    images = both.fetch(np.arange(96)).numpy()
+    stored = {image.tobytes() for image in real.fetch(range(48))[0]}
+    assert {image.tobytes() for image in images} == stored | {i[:, ::-1].tobytes() for i in real.fetch(range(48))[0]}
+
+
+@pytest.mark.usefixtures("toys")
+def test_data_against_data(real):
+    half = real.select(range(24))
+    report = evaluate(half, real, "fd24_full,kd20,ms_ssim5,swd20")
+    assert report["fd_organza64_24_full"] > 0
+    assert evaluate(real, real, "fd48_full")["fd_organza64_48_full"] == pytest.approx(0, abs=1e-6)
+    assert list(report.figures)[-2:] == ["swd20_16", "swd20_mean"]
+    assert evaluate(real, real, "swd20")["swd20_mean"] < report["swd20_mean"] + 50
+    assert 0 < report["ms_ssim5"] < 1
+
+
+@pytest.mark.usefixtures("toys")
+def test_the_seed_decides(G, real):
+    first, same, other = (evaluate(G, real, "fd30_full", seed=seed)["fd_organza64_30_full"] for seed in (0, 0, 1))
+    assert first == same != other
+    a, b = Drawn(G).fetch(np.arange(4)), Drawn(G, first=2).fetch(np.arange(2))
+    assert (a[2:].float() - b.float()).abs().mean() < 20  # the same codes, other noise
+    assert torch.equal(Drawn(G, noise="const").fetch(np.arange(4)), torch.from_numpy(G.generate(range(4))))
+
+
+@pytest.mark.usefixtures("toys")
+def test_few_pictures_are_warned_about(G, real):
+    notes = evaluate(G, real, "fd10_full,kd100").notes
+    assert any("10 generated pictures say too little about 6 features" in note for note in notes)
+    assert any("under 2000 generated pictures" in note for note in notes)
+    assert any("only 48 real pictures are there" in note for note in notes)
+
+
+@pytest.mark.usefixtures("toys")
+@pytest.mark.parametrize(
+    ("metrics", "options", "message"),
+    [
+        ("fd100", {}, "fd100 needs 100 pictures, there are 48; ask for fewer"),
+        ("ms_ssim30", {}, "ms_ssim30 needs 60 pictures, there are 48"),
+        ("ppl2_wend", {}, "needs a network's latent space; give --network"),
+        ("fd20", {"real": None}, "fd20 needs real pictures; give them with --data"),
+        ("fd20", {"seed": 5000}, "seed 5000 is not from 0 to 4293"),
+    ],
+)
+def test_what_can_not_be_computed(real, metrics, options, message):
+    with pytest.raises(UserError, match=message):
+        evaluate(real, **{"real": real, "metrics": metrics, **options})
+
+
+@pytest.mark.usefixtures("toys")
+def test_separability(G, faces):
+    labelled = open_dataset(faces, DataOptions(labels="auto"))
+    report = evaluate(G, labelled, "sep60_w,sep60_z")
+    assert report["sep_organza64_60_w"] >= 1
+    assert list(report.figures) == ["sep_organza64_60_w", "sep_organza64_60_z"]
+    with pytest.raises(UserError, match="needs labels in the data; open it with --labels"):
+        evaluate(G, open_dataset(faces), "sep60_w")
+
+    def bright(images):
+        return torch.sigmoid((images.float().mean((1, 2, 3)) - 128) / 10)[:, None]
+
+    with pytest.raises(UserError, match="the same answer about every picture"):
+        evaluate(G, None, "sep60", classifier=lambda images: torch.ones(len(images), 1))
+    assert list(evaluate(G, None, "sep60", classifier=bright).figures) == ["sep_organza64_60_w"]
+
+
+def test_labels_come_from_the_data(G, faces):
+    labelled = open_dataset(faces, DataOptions(labels="auto"))
+    size = labelled.spec.label_dim
+    conditional = replace(G, latents=replace(G.latents, label_dim=size))
+    drawn = Drawn(conditional, labels=labelled)
+    labels = drawn.label(np.arange(2000))
+    share = labelled.labels(np.arange(48)).mean(0)
+    np.testing.assert_allclose(labels.mean(0), share, atol=0.05)
+    assert torch.equal(drawn.label(np.arange(5, 9)), labels[5:9])
+    paired = replace(drawn, paired=True).label(np.arange(20))
+    assert torch.equal(paired[::2], paired[1::2])
+    with pytest.raises(UserError, match=f"needs labels of {size} numbers, the data has 0"):
+        Drawn(conditional).label(np.arange(2))
+
+
+def test_one_pass_is_all_features_at_once(real, toy_features):
+    features = toy_features()
+    found = collect(Shown(real), features, Wanted(moments={10, 33, 48}, rows=20, logits=15), batch=7)
+    every = features(Shown(real).fetch(np.arange(48)))
+    for count, moments in found.moments.items():
+        assert moments.count == count
+        torch.testing.assert_close(moments.covariance, every.features[:count].double().T.cov(), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(found.features, every.features[:20])
+    torch.testing.assert_close(found.logits, every.logits[:15])
+
+
+def test_real_features_are_kept(real, toy_features, tmp_path, monkeypatch):
+    features, wanted = toy_features(), Wanted(moments={48}, rows=20)
+    first = collect_real(Shown(real), features, wanted, cache=tmp_path)
+    calls = []
+    plain = collecting.collect
+    monkeypatch.setattr(collecting, "collect", lambda *args, **kw: calls.append(1) or plain(*args, **kw))
+    again = collect_real(Shown(real), features, wanted, cache=tmp_path)
+    assert not calls
+    assert torch.equal(first.moments[48].scatter, again.moments[48].scatter)
+    assert torch.equal(first.features, again.features)
+    for other in (Shown(real, mirror=True), Shown(real, seed=1), Shown(real.select(range(47, -1, -1)))):
+        collect_real(other, features, wanted, cache=tmp_path)
+    collect_real(Shown(real), toy_features("other"), wanted, cache=tmp_path)
+    assert len(calls) == 4
+    for path in tmp_path.iterdir():
+        path.write_bytes(path.read_bytes()[:100])
+    again = collect_real(Shown(real), features, wanted, cache=tmp_path)
+    assert len(calls) == 5  # broken files are made again
+    assert torch.equal(first.features, again.features)
+
+
+def test_two_processes_find_what_one_finds(tiny_run, faces, tmp_path):
+    script = tmp_path / "job.py"
+    script.write_text(
+        "import sys\n"
+        "from organza import load, open_dataset\n"
+        "from organza.core import distributed\n"
+        "from organza.metrics import evaluate\n"
+        "distributed.start()\n"
+        "report = evaluate(load(sys.argv[1]), open_dataset(sys.argv[2]), sys.argv[4], noise='const', batch=6)\n"
+        "if distributed.rank() == 0: report.write(sys.argv[3])\n"
+        "distributed.stop()\n"
+    )
+    pair = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    found = []
+    metrics = "fd_organza64_40_full,pr_organza64_40n3,ms_ssim9,swd20"
+    for name, command in (("one", [sys.executable]), ("two", pair)):
+        out = tmp_path / f"{name}.json"
+        env = {**os.environ, "ORGANZA_CACHE": str(tmp_path / name), "OMP_NUM_THREADS": "1"}
+        done = subprocess.run(
+            [*command, str(script), str(tiny_run), str(faces), str(out), metrics],
+            capture_output=True, text=True, timeout=300, env=env, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        found.append(json.loads(out.read_text())["values"])
+    one, two = found
+    assert one.keys() == two.keys()
+    for name, value in one.items():
+        assert two[name] == pytest.approx(value, rel=1e-6), name
