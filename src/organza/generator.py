@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -213,6 +214,25 @@ class Generator:
                 raise UserError(f"seed {seed} is not between 0 and {2**32 - 1}")
         rows = [np.random.RandomState(seed).randn(1, self.z_dim) for seed in seeds]
         return torch.from_numpy(np.concatenate(rows)).float().to(self.device)
+
+    def placed(self, translate: tuple[float, float] = (0.0, 0.0), rotate: float = 0.0) -> Generator:
+        """The same network with its pictures moved and turned before they become pixels.
+
+        Only StyleGAN3's networks can: their input is a field of waves that has no edges. The weights are shared.
+
+        Args:
+            translate: to the right and down, as a share of the picture's longer side.
+            rotate: degrees counterclockwise, about the centre, before moving. Config T only turns its input: its
+                layers were not made for it.
+
+        Raises:
+            UserError: another kind of network, or numbers that are not finite.
+        """
+        if self.latents.placed is None:
+            raise UserError(f"pictures of {self.kind} can't be moved or turned", hint="StyleGAN3's can")
+        if not all(map(math.isfinite, (*translate, rotate))):
+            raise UserError(f"a move of {translate} and a turn of {rotate}", hint="give finite numbers")
+        return replace(self, net=self.latents.placed(self.net, translate, rotate))
 
     def mapping(
         self, z: Tensor, labels: ArrayLike | Tensor | None = None, psi: float = 1.0, cutoff: int | None = None

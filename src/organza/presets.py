@@ -14,12 +14,14 @@ from organza.data import DataOptions
 from organza.methods.dcgan import DCGAN
 from organza.methods.lucidrains import LucidStyleGAN2
 from organza.methods.stylegan2 import StyleGAN2
+from organza.methods.stylegan3 import StyleGAN3
 from organza.methods.vae import VAE
 from organza.methods.wgan_gp import WGANGP
 from organza.training.settings import Training
 
 METHODS: dict[str, type[MethodConfig]] = {
     "stylegan2": StyleGAN2,
+    "stylegan3": StyleGAN3,
     "lucidrains": LucidStyleGAN2,
     "dcgan": DCGAN,
     "wgan-gp": WGANGP,
@@ -114,6 +116,16 @@ PRESETS: dict[str, Preset] = {
     ),
     "stylegan2-tiny": Preset("a small StyleGAN2 for laptops: faces at 64x64 within an hour on two cores", _tiny),
     "stylegan2-demo": Preset("what `make demo` trains: 32x32 in a few minutes on two cores", _demo),
+    "stylegan3-t": Preset(
+        "StyleGAN3 config T: detail moves with what it belongs to", Run(StyleGAN3(), Training(batch=32))
+    ),
+    "stylegan3-r": Preset(
+        "StyleGAN3 config R: the same for turning",
+        Run(
+            StyleGAN3(kernel=1, radial=True, channel_base=65536, channel_max=1024, blur=10.0),
+            Training(batch=32),
+        ),
+    ),
     "dcgan": Preset("DCGAN with the paper's settings", _dcgan),
     "wgan-gp": Preset(
         "WGAN-GP on DCGAN's networks, five critic steps",

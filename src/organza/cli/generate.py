@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from organza.cli.parse import parse, parse_grid, parse_seeds
+from organza.cli.parse import parse, parse_grid, parse_pair, parse_seeds
 from organza.cli.progress import progress_bar
 from organza.cli.record import record
 from organza.cli.shared import Drawing
@@ -33,6 +33,10 @@ class Options(Drawing):
     """Format of the files in --outdir; png16: 16 bits a channel, npy: floats as the network gives them."""
     only: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
     """Write just the Nth picture (from 0), bit for bit as it comes among all of them."""
+    translate: Annotated[str | None, tyro.conf.arg(metavar="X,Y")] = None
+    """StyleGAN3: move the pictures right and down by shares of their longer side: 0.25,0 or -0.1,0.1."""
+    rotate: Annotated[float, tyro.conf.arg(metavar="DEGREES")] = 0.0
+    """StyleGAN3: turn the pictures counterclockwise before."""
     save_w: Annotated[Path | None, tyro.conf.arg(metavar="FILE.npz")] = None
     """Write the w's of the pictures to this file as well."""
 
@@ -42,6 +46,7 @@ def main(argv: list[str]) -> int:
     options = parse(Options, argv, "organza generate")
     seeds, labels = parse_seeds(options.seeds), options.labels
     grid = None if options.grid is None else parse_grid(options.grid)
+    translate = None if options.translate is None else parse_pair(options.translate)
     if options.w is not None and labels is not None:
         raise UserError("a saved w has its class in it already", hint="leave --class or --w out")
     # After parsing: PyTorch takes seconds to import.
@@ -53,6 +58,8 @@ def main(argv: list[str]) -> int:
     if options.save_w is not None:
         check_suffix(options.save_w, (".npz",))
     G = load(options.network, device=options.device)
+    if translate is not None or options.rotate:
+        G = G.placed(translate or (0.0, 0.0), options.rotate)
     draw = {"psi": options.trunc, "cutoff": options.cutoff, "noise": options.noise}
     if options.w is not None:
         job = from_codes(G, load_codes(options.w, G), **draw)  # type: ignore[arg-type]

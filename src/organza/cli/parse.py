@@ -119,3 +119,20 @@ def parse_grid(text: str) -> tuple[int, int]:
     if match is None or not (int(match[1]) and int(match[2])):
         raise UserError(f"can't read the grid {text!r}", hint="write columns x rows, such as 4x3")
     return int(match[1]), int(match[2])
+
+
+def parse_pair(text: str) -> tuple[float, float]:
+    """Two numbers.
+
+    Raises:
+        UserError: anything but ``X,Y``.
+
+    Example:
+        >>> parse_pair("0.25,-0.1")
+        (0.25, -0.1)
+    """
+    try:
+        x, y = (float(part) for part in text.split(","))
+    except ValueError:
+        raise UserError(f"can't read the pair {text!r}", hint="write two numbers, such as 0.25,0") from None
+    return x, y

@@ -120,6 +120,8 @@ class Latents:
         mapping: ``(net, z [N, z_dim], labels [N, label_dim]) -> ws [N, num_ws, w_dim]``, without truncation.
         synthesis: ``(net, ws, noise "const" | "random" | "none", rng) -> images [N, C, H, W]``, float32.
         center: the mean w ``[w_dim]``, towards which truncation pulls.
+        placed: ``(net, (right, down), degrees) -> net`` with its pictures moved, as a share of their longer side, and
+            turned counterclockwise; None where a network can't.
     """
 
     net: str
@@ -130,6 +132,7 @@ class Latents:
     mapping: Callable[[nn.Module, Tensor, Tensor], Tensor]
     synthesis: Callable[[nn.Module, Tensor, str, torch.Generator | None], Tensor]
     center: Callable[[nn.Module], Tensor]
+    placed: Callable[[nn.Module, tuple[float, float], float], nn.Module] | None = None
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from torch import Tensor
 from organza.core.errors import UserError
 from organza.core.files import atomic_write
 from organza.core.method import DataSpec
-from organza.formats.nvidia import WHOLE_BATCH, discriminator_name, generator_name
+from organza.formats.nvidia_sg2 import WHOLE_BATCH, discriminator_name, generator_name
 from organza.formats.pickle_write import Call, dumps, parameter, tensor
 from organza.formats.records import Global
 from organza.methods.stylegan2 import StyleGAN2

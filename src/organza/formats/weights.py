@@ -14,7 +14,6 @@ from torch import Tensor
 from organza.core.errors import UserError
 from organza.core.method import DataSpec, Method, MethodConfig
 from organza.formats.records import Array, RefusedError, TensorRef, brief
-from organza.methods.stylegan2 import StyleGAN2
 from organza.ops import setup_filter
 
 MAX_RESOLUTION = 4096
@@ -153,8 +152,9 @@ def collect(
     found = {}
     for name, value in skeleton(config, spec).nets[player].state_dict().items():
         wanted = tuple(value.shape)
-        if name.endswith("taps") and isinstance(config, StyleGAN2):
-            item = constant(setup_filter(config.resample_taps))
+        taps = getattr(config, "resample_taps", None)
+        if name.endswith("taps") and taps is not None:
+            item = constant(setup_filter(taps))
         else:
             item = source(name, wanted)
         if item.shape != wanted:
