@@ -41,7 +41,8 @@ def load(
             lucidrains, its address, or a name such as ``"ffhq256"``.
         networks: ``"ema"``, the averaged generator alone, or ``"all"``, with the discriminator.
         device: ``"cpu"``, ``"cuda"``, ...; None takes the GPU where there is one.
-        precision: format of activations.
+        precision: format of activations: ``"float32"``, ``"bf16"``, or ``"auto"``, which is bf16 where the processor
+            multiplies it natively (docs/performance.md says how far off that is).
 
     Raises:
         UserError: nothing there that Organza can read, or it is broken.
@@ -167,6 +168,11 @@ class Generator:
     device: torch.device
     dtype: torch.dtype
     source: Path | None = None
+
+    @property
+    def precision(self) -> Literal["float32", "bf16"]:
+        """The format of activations, as `load` takes it."""
+        return "bf16" if self.dtype == torch.bfloat16 else "float32"
 
     @property
     def resolution(self) -> tuple[int, int]:

@@ -16,7 +16,7 @@ def network(monkeypatch):
     G = Generator("stylegan2", spec, method.latents, net, None, torch.device("cpu"), torch.float32)
     asked = []
 
-    def load(path, device=None):
+    def load(path, device=None, precision="float32"):
         asked.append((str(path), device))
         return G
 

@@ -71,7 +71,7 @@ def demo(
     outcome = train(run, data, outdir=outdir / "runs")
     images, _ = open_dataset(data).fetch(np.arange(min(32, faces)))
     reals = save_picture(enlarge(make_grid(images, columns=8), 4), outdir / "reals.png")
-    G = load(outcome.folder)
+    G = load(outcome.folder, precision="auto")
     (grid,) = generate(G, range(32), grid=(8, 4), psi=0.8, output=outdir / "grid.png", scale=4)
     film = interpolate(G, range(1, 25), outdir / "interpolation.gif", grid=(4, 2), seconds=6, fps=20, psi=0.8, scale=4)
     samples = sorted((outcome.folder / "samples").iterdir())

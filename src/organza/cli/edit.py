@@ -45,7 +45,7 @@ def main(argv: list[str]) -> int:
     from organza.apps.edit import edit, parse_edits
     from organza.generator import load
 
-    G = load(options.network, device=options.device)
+    G = load(options.network, device=options.device, precision=options.precision)
     edits = parse_edits(options.apply, load_directions(options.directions, G), G.num_ws)
     if options.w is None:
         ws = codes(G, seeds, labels=labels, psi=options.trunc, cutoff=options.cutoff)
@@ -66,6 +66,6 @@ def main(argv: list[str]) -> int:
             progress=progress,
         )
     inputs = {"--network": G.source, "--directions": options.directions, "--w": options.w}
-    record("edit", argv, path, inputs=inputs)
+    record("edit", argv, path, inputs=inputs, changes=["--precision", G.precision])
     print(path)
     return 0

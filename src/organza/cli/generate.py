@@ -57,7 +57,8 @@ def main(argv: list[str]) -> int:
 
     if options.save_w is not None:
         check_suffix(options.save_w, (".npz",))
-    G = load(options.network, device=options.device)
+    exact = options.precision == "auto" and options.format in ("png16", "npy")
+    G = load(options.network, device=options.device, precision="float32" if exact else options.precision)
     if translate is not None or options.rotate:
         G = G.placed(translate or (0.0, 0.0), options.rotate)
     draw = {"psi": options.trunc, "cutoff": options.cutoff, "noise": options.noise}
@@ -79,9 +80,11 @@ def main(argv: list[str]) -> int:
             progress=progress,
         )
     single = options.output is not None or grid is not None or options.only is not None
+    pinned = ["--precision", G.precision]
     inputs = {"--network": G.source, "--w": options.w}
     for index, path in enumerate(paths):
-        record("generate", argv, path, inputs=inputs, changes=[] if single else ["--only", str(index)])
+        only = [] if single else ["--only", str(index)]
+        record("generate", argv, path, inputs=inputs, changes=[*only, *pinned])
     if options.save_w is not None:
         print(save_codes(options.save_w, all_codes(G, job)))
     print(paths[0] if len(paths) == 1 else f"{paths[0]} to {paths[-1].name}: {len(paths)} pictures")

@@ -58,7 +58,7 @@ def main(argv: list[str]) -> int:
     check_video(options.output, options.fps)
     if options.w is None and (note := plan(parse_seeds(options.seeds), grid[0] * grid[1]).note):
         print(f"organza: {note}", file=sys.stderr)
-    G = load(options.network, device=options.device)
+    G = load(options.network, device=options.device, precision=options.precision)
     if options.w is not None:
         seeds = load_codes(options.w, G)
     with progress_bar("drawing", "frames") as progress:
@@ -80,6 +80,6 @@ def main(argv: list[str]) -> int:
             progress=progress,
         )
     inputs = {"--network": G.source, "--w": options.w, "--audio": options.audio}
-    record("interpolate", argv, path, inputs=inputs)
+    record("interpolate", argv, path, inputs=inputs, changes=["--precision", G.precision])
     print(path)
     return 0

@@ -32,7 +32,7 @@ def main(argv: list[str]) -> int:
     from organza.apps.mix import mix
     from organza.generator import load
 
-    G = load(options.network, device=options.device)
+    G = load(options.network, device=options.device, precision=options.precision)
     path = mix(
         G,
         rows,
@@ -45,6 +45,6 @@ def main(argv: list[str]) -> int:
         noise=options.noise,
         scale=options.scale,
     )
-    record("mix", argv, path, inputs={"--network": G.source})
+    record("mix", argv, path, inputs={"--network": G.source}, changes=["--precision", G.precision])
     print(path)
     return 0

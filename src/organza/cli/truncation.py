@@ -31,7 +31,7 @@ def main(argv: list[str]) -> int:
     from organza.apps.truncation import truncation
     from organza.generator import load
 
-    G = load(options.network, device=options.device)
+    G = load(options.network, device=options.device, precision=options.precision)
     path = truncation(
         G,
         seeds,
@@ -43,6 +43,6 @@ def main(argv: list[str]) -> int:
         noise=options.noise,
         scale=options.scale,
     )
-    record("truncation", argv, path, inputs={"--network": G.source})
+    record("truncation", argv, path, inputs={"--network": G.source}, changes=["--precision", G.precision])
     print(path)
     return 0

@@ -44,7 +44,7 @@ def main(argv: list[str]) -> int:
     from organza.generator import load
 
     check_video(options.output, options.fps)
-    G = load(options.network, device=options.device)
+    G = load(options.network, device=options.device, precision=options.precision)
     with progress_bar("drawing", "frames") as progress:
         path = walk(
             G,
@@ -62,6 +62,6 @@ def main(argv: list[str]) -> int:
             dither=not options.flat,
             progress=progress,
         )
-    record("walk", argv, path, inputs={"--network": G.source})
+    record("walk", argv, path, inputs={"--network": G.source}, changes=["--precision", G.precision])
     print(path)
     return 0
