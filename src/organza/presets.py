@@ -13,6 +13,8 @@ from organza.core.method import MethodConfig
 from organza.data import DataOptions
 from organza.methods.dcgan import DCGAN
 from organza.methods.lucidrains import LucidStyleGAN2
+from organza.methods.progan import ProGAN
+from organza.methods.stylegan import StyleGAN
 from organza.methods.stylegan2 import StyleGAN2
 from organza.methods.stylegan3 import StyleGAN3
 from organza.methods.vae import VAE
@@ -22,6 +24,8 @@ from organza.training.settings import Training
 METHODS: dict[str, type[MethodConfig]] = {
     "stylegan2": StyleGAN2,
     "stylegan3": StyleGAN3,
+    "stylegan": StyleGAN,
+    "progan": ProGAN,
     "lucidrains": LucidStyleGAN2,
     "dcgan": DCGAN,
     "wgan-gp": WGANGP,
@@ -79,6 +83,25 @@ _demo = Run(
     Training(kimg=30, batch=16, ema_kimg=1.0, snapshot_kimg=5, tick_kimg=0.5, keep=1),
     DataOptions(mirror=True),
 )
+# Eight GPUs, as the official implementations of ProGAN and StyleGAN have it.
+_progan = ProGAN(
+    pool_first=True,
+    fade_kimg=600.0,
+    stable_kimg=600.0,
+    batches=((4, 512), (8, 256), (16, 128), (32, 64), (64, 32)),
+    rates=((128, 0.0015), (256, 0.002), (512, 0.003)),
+)
+_growing = Training(kimg=12000, batch=32, ema_kimg=10, ema_rampup=None, snapshot_kimg=100, tick_kimg=10)
+_stylegan_a = Run(_progan, _growing, DataOptions(mirror=True))
+_stylegan_b = replace(
+    _stylegan_a,
+    method=replace(_progan, blur=True, loss="logistic", start_size=8),
+    training=replace(_growing, kimg=25000),
+)
+_stylegan_f = StyleGAN(batches=_progan.batches, rates=_progan.rates)
+_stylegan_e = replace(_stylegan_f, style_mixing=0.0)
+_stylegan_d = replace(_stylegan_e, noise=False)
+_stylegan_c = replace(_stylegan_d, const_input=False)
 _dcgan = Run(DCGAN(), Training(kimg=2000, batch=128, ema_kimg=10))
 
 PRESETS: dict[str, Preset] = {
@@ -126,6 +149,16 @@ PRESETS: dict[str, Preset] = {
             Training(batch=32),
         ),
     ),
+    "progan": Preset(
+        "ProGAN with the paper's settings, for one GPU",
+        Run(ProGAN(), replace(_growing, batch=16), DataOptions(mirror=True)),
+    ),
+    "stylegan-a": Preset("StyleGAN's table 1, A: the ProGAN it began with", _stylegan_a),
+    "stylegan-b": Preset("B: A with smoothing, from 8x8, non-saturating loss and R1, for longer", _stylegan_b),
+    "stylegan-c": Preset("C: B with a mapping network and styles", replace(_stylegan_b, method=_stylegan_c)),
+    "stylegan-d": Preset("D: C beginning with a learned constant", replace(_stylegan_b, method=_stylegan_d)),
+    "stylegan-e": Preset("E: D with noise", replace(_stylegan_b, method=_stylegan_e)),
+    "stylegan-f": Preset("F: E with style mixing: StyleGAN as in its paper", replace(_stylegan_b, method=_stylegan_f)),
     "dcgan": Preset("DCGAN with the paper's settings", _dcgan),
     "wgan-gp": Preset(
         "WGAN-GP on DCGAN's networks, five critic steps",

@@ -142,10 +142,12 @@ class Schedule:
     Attributes:
         batch: images per step; None keeps the run's own.
         rate: factor on every learning rate.
+        stage: when it differs from the step before, optimizers forget their running means and begin anew.
     """
 
     batch: int | None = None
     rate: float = 1.0
+    stage: int = 0
 
 
 def constant(seen: int) -> Schedule:

@@ -191,8 +191,10 @@ def _center(net: nn.Module) -> Tensor:
 # --- shapes ----------------------------------------------------------------------------------------------------------
 
 
-def pyramid(resolution: tuple[int, int]) -> tuple[tuple[int, int], int]:
+def pyramid(resolution: tuple[int, int], who: str = "StyleGAN2") -> tuple[tuple[int, int], int]:
     """Height and width of the learned constant, and how often it doubles to reach ``resolution``.
+
+    ``who`` can't draw other sizes is said in the error.
 
     Raises:
         UserError: if the smaller side isn't 4, 5, 6 or 7 times a power of two that divides the larger side as well.
@@ -207,7 +209,7 @@ def pyramid(resolution: tuple[int, int]) -> tuple[tuple[int, int], int]:
         height, width, doublings = height // 2, width // 2, doublings + 1
     if not 4 <= min(height, width) <= 7:
         raise UserError(
-            f"StyleGAN2 can't draw {resolution[1]}x{resolution[0]} pixels",
+            f"{who} can't draw {resolution[1]}x{resolution[0]} pixels",
             hint="halving both sides must lead to a smaller side of 4 to 7 (64x64, 96x96, 512x768); "
             "choose another --resolution",
         )

@@ -7,9 +7,10 @@ Weights are float32; activations come in any format and keep it.
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from organza.ops import ACTIVATIONS, bias_act, conv2d_resample, inferring
+from organza.ops import ACTIVATIONS, bias_act, conv2d, conv2d_resample, conv_transpose2d, inferring
 
 
 class EqualLinear(nn.Module):
@@ -21,6 +22,8 @@ class EqualLinear(nn.Module):
         act: a name in `organza.ops.ACTIVATIONS`.
         bias_init: initial value of every bias.
         lr_multiplier: factor on the effective learning rate.
+        gain_first: give the activation's gain to the weight (ProGAN, StyleGAN) instead of to the activation
+            (StyleGAN2): then it does not reach the bias.
 
     Example:
         >>> EqualLinear(4, 2)(torch.zeros(3, 4)).shape
@@ -28,21 +31,29 @@ class EqualLinear(nn.Module):
     """
 
     def __init__(
-        self, inputs: int, outputs: int, act: str = "linear", bias_init: float = 0.0, lr_multiplier: float = 1.0
+        self,
+        inputs: int,
+        outputs: int,
+        act: str = "linear",
+        bias_init: float = 0.0,
+        lr_multiplier: float = 1.0,
+        gain_first: bool = False,
     ) -> None:
         super().__init__()
         self.act = act
         self.weight = nn.Parameter(torch.randn(outputs, inputs) / lr_multiplier)
         self.bias = nn.Parameter(torch.full((outputs,), bias_init / lr_multiplier))
-        self.weight_gain = lr_multiplier / inputs**0.5
+        early, self.gain = _share(act, gain_first)
+        self.weight_gain = early * lr_multiplier / inputs**0.5
         self.bias_gain = lr_multiplier
 
     def forward(self, x: Tensor) -> Tensor:
         """``[N, inputs] -> [N, outputs]``."""
         bias = self.bias * self.bias_gain if self.bias_gain != 1 else self.bias
         if inferring():  # no scaled copy of the weight
-            return bias_act(torch.addmm(bias, x, self.weight.t(), alpha=self.weight_gain), None, self.act)
-        return bias_act(x @ (self.weight * self.weight_gain).t(), bias, self.act)
+            product = torch.addmm(bias, x, self.weight.t(), alpha=self.weight_gain)
+            return bias_act(product, None, self.act, gain=self.gain)
+        return bias_act(x @ (self.weight * self.weight_gain).t(), bias, self.act, gain=self.gain)
 
 
 class EqualConv2d(nn.Module):
@@ -57,6 +68,7 @@ class EqualConv2d(nn.Module):
         up: enlargement, see `organza.ops.conv2d_resample`.
         down: reduction.
         clamp: limit on activations.
+        gain_first: as for `EqualLinear`.
 
     Example:
         >>> EqualConv2d(4, 2, 3)(torch.zeros(3, 4, 8, 8)).shape
@@ -73,12 +85,14 @@ class EqualConv2d(nn.Module):
         up: int = 1,
         down: int = 1,
         clamp: float | None = None,
+        gain_first: bool = False,
     ) -> None:
         super().__init__()
         self.act, self.up, self.down, self.clamp = act, up, down, clamp
         self.weight = nn.Parameter(conv_weight(outputs, inputs, kernel))
         self.bias = nn.Parameter(torch.zeros(outputs)) if bias else None
-        self.weight_gain = (inputs * kernel**2) ** -0.5
+        early, self.gain = _share(act, gain_first)
+        self.weight_gain = early * (inputs * kernel**2) ** -0.5
 
     def forward(self, x: Tensor, resample_filter: Tensor | None = None, gain: float = 1.0) -> Tensor:
         """``[N, inputs, H, W] -> [N, outputs, H * up // down, W * up // down]``; ``gain`` scales result and clamp."""
@@ -91,9 +105,15 @@ class EqualConv2d(nn.Module):
             padding=self.weight.shape[2] // 2,
             bias=self.bias,
             act=self.act,
-            gain=ACTIVATIONS[self.act].gain * gain,
+            gain=self.gain * gain,
             clamp=None if self.clamp is None else self.clamp * gain,
         )
+
+
+def _share(act: str, gain_first: bool) -> tuple[float, float]:
+    """How much of an activation's gain goes to the weight, and how much to the activation."""
+    gain = ACTIVATIONS[act].gain
+    return (gain, 1.0) if gain_first else (1.0, gain)
 
 
 def conv_weight(outputs: int, inputs: int, kernel: int) -> Tensor:
@@ -104,6 +124,49 @@ def conv_weight(outputs: int, inputs: int, kernel: int) -> Tensor:
         True
     """
     return torch.randn(outputs, inputs, kernel, kernel).to(memory_format=torch.channels_last)
+
+
+def conv_up(x: Tensor, w: Tensor) -> Tensor:
+    """Enlarge twice by repeating pixels, then convolve with a 3x3 kernel, as one transposed convolution.
+
+    Args:
+        x: ``[N, I, H, W]``.
+        w: ``[O, I, 3, 3]``.
+
+    Returns:
+        ``[N, O, 2 H, 2 W]``.
+
+    Example:
+        >>> x, w = torch.randn(1, 2, 4, 4), torch.randn(3, 2, 3, 3)
+        >>> plain = F.conv2d(F.interpolate(x, scale_factor=2), w, padding=1)
+        >>> torch.allclose(conv_up(x, w), plain, atol=1e-5)
+        True
+    """
+    return conv_transpose2d(x, _smear(w.flip((2, 3))).transpose(0, 1), stride=2, padding=1)
+
+
+def conv_down(x: Tensor, w: Tensor) -> Tensor:
+    """Convolve with a 3x3 kernel, then average 2x2 pixels, as one convolution with stride.
+
+    Args:
+        x: ``[N, I, H, W]``.
+        w: ``[O, I, 3, 3]``.
+
+    Returns:
+        ``[N, O, H / 2, W / 2]``.
+
+    Example:
+        >>> x, w = torch.randn(1, 2, 4, 4), torch.randn(3, 2, 3, 3)
+        >>> torch.allclose(conv_down(x, w), F.avg_pool2d(F.conv2d(x, w, padding=1), 2), atol=1e-5)
+        True
+    """
+    return conv2d(x, _smear(w) / 4, stride=2, padding=1)
+
+
+def _smear(w: Tensor) -> Tensor:
+    """A 3x3 kernel summed with itself, moved by one pixel to the right, down, and both: 4x4."""
+    w = F.pad(w, (0, 1)) + F.pad(w, (1, 0))
+    return F.pad(w, (0, 0, 0, 1)) + F.pad(w, (0, 0, 1, 0))
 
 
 def minibatch_stddev(x: Tensor, group: int, eps: float = 1e-8) -> Tensor:

@@ -40,6 +40,7 @@ class Position:
     seen: int = 0
     step: int = 0
     seconds: float = 0.0
+    stage: int = 0
 
 
 def flatten(nets: Mapping[str, nn.Module]) -> dict[str, Tensor]:

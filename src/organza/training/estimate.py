@@ -27,10 +27,14 @@ class Estimate:
 def estimate(state: State, batch: Batch, settings: Training, dtype: torch.dtype) -> Estimate:
     """Run each phase on ``batch`` twice, weigh what autograd keeps, and scale both to the real batch.
 
+    Networks that grow are measured as they are at the end.
     The networks take two steps, so ``state`` is of no use for training afterwards. Time per image usually falls a
     little as batches grow; the estimate errs on the high side.
     """
-    assert settings.batch is not None and settings.micro_batch is not None
+    assert settings.batch is not None
+    last = round(settings.kimg * 1000) - 1
+    batch, size = replace(batch, seen=last), state.method.schedule(last).batch or settings.batch
+    share = max(1, size // distributed.world())
     small = replace(settings, micro_batch=len(batch))
     kept, seconds = 0.0, 0.0
     with computing(dtype):
@@ -44,7 +48,7 @@ def estimate(state: State, batch: Batch, settings: Training, dtype: torch.dtype)
     held = [*state.method.nets.values(), *state.ema.values()]
     weights = sum(4 * tensor.numel() for net in held for tensor in net.state_dict().values())
     learning = sum(3 * 4 * learner.flat.numel() for learner in state.learners.values())
-    memory = round(weights + learning + kept * settings.micro_batch)
+    memory = round(weights + learning + kept * min(settings.micro_batch or share, share))
     return Estimate(memory, 1000 * seconds / distributed.world())
 
 

@@ -13,7 +13,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -25,6 +24,7 @@ from organza.core.device import computing
 from organza.core.errors import UserError
 from organza.core.method import Batch, Phase, Stats
 from organza.training import ema
+from organza.training.checkpoint import Position
 from organza.training.monitor import Monitor
 from organza.training.settings import Training
 from organza.training.state import State
@@ -79,6 +79,7 @@ def train(
         while state.position.seen < end:
             before, started = state.position, time.perf_counter()
             schedule = state.method.schedule(before.seen)
+            state.enter(schedule.stage)
             size = schedule.batch or settings.batch
             batch = loader.batch(before.seen, size)
             for phase in state.method.phases:
@@ -92,7 +93,7 @@ def train(
             for name, average in state.ema.items():
                 ema.update(average, state.method.nets[name], keep)
             seconds = before.seconds + time.perf_counter() - started
-            state.position = replace(before, seen=before.seen + size, step=before.step + 1, seconds=seconds)
+            state.position = Position(before.seen + size, before.step + 1, seconds, schedule.stage)
             monitor.step(state.position)
 
             seen = state.position.seen
@@ -128,7 +129,8 @@ def advance(state: State, phase: Phase, batch: Batch, settings: Training, rate: 
     for name, net in method.nets.items():
         net.requires_grad_(name in player.nets)
     learner.zero()
-    micro = settings.micro_batch or len(batch)
+    most = min(settings.micro_batch or len(batch), len(batch))
+    micro = next(m for m in range(most, 0, -1) if len(batch) % m == 0)  # schedules change the batch
     parts = [batch.part(i, i + micro) for i in range(0, len(batch), micro)]
     totals: Stats = {}
     for index, part in enumerate(parts):

@@ -32,6 +32,10 @@ class Learner:
             group["lr"] = self.rate * rate
         self.adam.step()
 
+    def restart(self) -> None:
+        """Forget the running means: the next step is as the first one."""
+        self.adam.state.clear()
+
     def _views(self) -> list[Tensor]:
         views, start = [], 0
         for p in self.parameters:  # in the parameter's own memory layout, so that adding to them is a straight run

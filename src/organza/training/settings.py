@@ -18,7 +18,7 @@ class Training:
     batch: int | None = None
     """Images per step over all processes. None: by resolution, as in StyleGAN2-ADA's auto settings."""
     micro_batch: int | None = None
-    """Images per forward pass and process; smaller saves memory. None: all of a process's share at once."""
+    """Images per forward pass and process, at most; smaller saves memory. None: all of a process's share at once."""
     ema_kimg: float | None = None
     """Half-life of the averaged weights in kimg. None: batch * 10 / 32."""
     ema_rampup: float | None = 0.05
@@ -64,4 +64,4 @@ def resolve(settings: Training, spec: DataSpec, world: int) -> Training:
         if not getattr(settings, name) > 0:
             raise UserError(f"--{name.replace('_', '-')} must be above 0")
     ema = batch * 10 / 32 if settings.ema_kimg is None else settings.ema_kimg
-    return replace(settings, batch=batch, micro_batch=micro, ema_kimg=ema)
+    return replace(settings, batch=batch, micro_batch=settings.micro_batch and micro, ema_kimg=ema)

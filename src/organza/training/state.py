@@ -37,6 +37,12 @@ class State:
         ema = {name: copy.deepcopy(method.nets[name]).eval().requires_grad_(False) for name in method.ema}
         return cls(method, ema, build(method))
 
+    def enter(self, stage: int) -> None:
+        """Let the optimizers begin anew when a method's schedule has come to another stage."""
+        if stage != self.position.stage:
+            for learner in self.learners.values():
+                learner.restart()
+
     def save(self, folder: Path, config: Mapping[str, Any], keep: int) -> Path:
         """Write a checkpoint; see `checkpoint.save`."""
         resume = {

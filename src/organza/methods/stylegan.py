@@ -1,0 +1,302 @@
+"""StyleGAN.
+
+Tero Karras, Samuli Laine, Timo Aila: A Style-Based Generator Architecture for Generative Adversarial Networks. CVPR
+2019, arXiv 1812.04948.
+
+What it changed since ProGAN, in the order of its table 1 (configs A to F): A is ProGAN; B smooths where pictures are
+enlarged and shrunk, begins at 8x8, and trains longer with the non-saturating loss and R1 (appendix C); C maps z to w
+and lets w set the mean and spread of each feature map (eq. 1); D begins with a learned constant instead of a layer
+that reads the code; E adds noise; F mixes the styles of two codes while it trains (section 3.1). The discriminator is
+ProGAN's. A and B are settings of `ProGAN`; C to F are settings of the class below.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from organza.core.device import to_compute
+from organza.core.method import Batch, DataSpec, Latents, Method, Nets, Stats
+from organza.methods.progan import Discriminator, PlayLoss, ProGAN, Table, channels, growing_method, growth
+from organza.methods.stylegan2 import normalize, pyramid
+from organza.nn.growing import Growing, enlarge, level_and_alpha
+from organza.nn.layers import EqualConv2d, EqualLinear, conv_up, conv_weight
+from organza.ops import bias_act, conv2d, filter2d, setup_filter
+
+
+@dataclass(frozen=True)
+class StyleGAN(ProGAN):
+    """Settings of StyleGAN; the defaults are config F's for FFHQ (appendix C), which has ProGAN's where none is named.
+
+    Example:
+        >>> config, spec = StyleGAN().toy(), DataSpec((16, 16))
+        >>> G = config.resolve(spec, 4).build(spec).nets["G"]
+        >>> G(torch.randn(2, 8), torch.zeros(2, 0), progress=2.0).shape
+        torch.Size([2, 3, 16, 16])
+    """
+
+    blur: bool = True
+    """Smooth with [1, 2, 1] after enlarging and before shrinking; else pixels are repeated."""
+    pool_first: bool = True
+    """Shrink before the bias and the activation."""
+    loss: Literal["wgan-gp", "logistic"] = "logistic"
+    """WGAN-GP with drift (for CelebA-HQ), or the non-saturating loss with R1 (for FFHQ)."""
+    label_d: Literal["auxiliary", "projection", "select"] = "select"
+    """How the discriminator uses labels; see `ProGAN.label_d`."""
+    start_size: int = 8
+    """Side of the first pictures."""
+    fade_kimg: float = 600.0
+    """A new level fades in over so many thousand images."""
+    stable_kimg: float = 600.0
+    """Each level trains for so many before the next one comes."""
+    batches: tuple[tuple[int, int], ...] = ((4, 256), (16, 128), (32, 64), (64, 32))
+    """Sizes from which on a step takes another number of images."""
+    rates: Table = ((128, 0.0015), (256, 0.002), (512, 0.003))
+    """Sizes from which on the learning rate is another."""
+    w_dim: int = 512
+    """Length of the intermediate code w."""
+    mapping_layers: int = 8
+    """Layers of the mapping network."""
+    mapping_dim: int | None = None
+    """Features of its hidden layers. Default: w_dim."""
+    mapping_lr: float = 0.01
+    """Factor on the mapping network's learning rate."""
+    const_input: bool = True
+    """Begin with a learned constant (D); else with a layer that reads w (C)."""
+    noise: bool = True
+    """Whether layers add noise (E)."""
+    style_mixing: float = 0.9
+    """Share of batches in which two codes are mixed (F)."""
+    w_avg_decay: float = 0.995
+    """Decay of the running mean of w."""
+
+    def toy(self) -> StyleGAN:
+        """Tiny networks that are fully grown after a few batches, for tests."""
+        small = super().toy()
+        assert isinstance(small, StyleGAN)
+        return replace(small, w_dim=8, mapping_layers=min(self.mapping_layers, 2), mapping_dim=None)
+
+    def build(self, spec: DataSpec) -> Method:
+        """The networks and their two phases.
+
+        Raises:
+            UserError: pictures of a size or with channels that can't be built.
+        """
+        generator = Generator(self, spec)
+        label_dim = generator.mapping.label_dim
+        latents = Latents("G", self.z_dim, self.w_dim, generator.num_ws, label_dim, _mapping, _synthesis, _center)
+        return growing_method(self, spec, generator, Discriminator(self, spec), latents, StyleLoss(self, spec))
+
+
+def _generator(net: nn.Module) -> Generator:
+    if not isinstance(net, Generator):
+        raise TypeError(f"not a StyleGAN generator: {type(net).__name__}")
+    return net
+
+
+def _mapping(net: nn.Module, z: Tensor, labels: Tensor) -> Tensor:
+    net = _generator(net)
+    w: Tensor = net.mapping(z, labels)
+    return w[:, None].repeat(1, net.num_ws, 1)
+
+
+def _synthesis(net: nn.Module, ws: Tensor, noise: str, rng: torch.Generator | None) -> Tensor:
+    return _generator(net).synthesis(ws, noise, rng)
+
+
+def _center(net: nn.Module) -> Tensor:
+    return _generator(net).w_avg
+
+
+class Mapping(nn.Module):
+    """The mapping network f: ``z [N, z_dim], labels [N, label_dim] -> w [N, w_dim]``, always in float32."""
+
+    def __init__(self, config: StyleGAN, label_dim: int) -> None:
+        super().__init__()
+        self.label_dim = label_dim if config.label_g else 0
+        self.embed = nn.Parameter(torch.randn(label_dim, config.z_dim)) if self.label_dim else None
+        inner = [config.mapping_dim or config.w_dim] * (config.mapping_layers - 1)
+        widths = [config.z_dim * (2 if self.label_dim else 1), *inner, config.w_dim]
+        self.layers = nn.ModuleList(
+            EqualLinear(a, b, act="lrelu", lr_multiplier=config.mapping_lr, gain_first=True)
+            for a, b in pairwise(widths)
+        )
+
+    def forward(self, z: Tensor, labels: Tensor) -> Tensor:
+        """Map codes and labels to w."""
+        x = z.float() if self.embed is None else torch.cat([z.float(), labels.float() @ self.embed], 1)
+        x = normalize(x)
+        for layer in self.layers:
+            x = layer(x)
+        return x
+
+
+class StyleLayer(nn.Module):
+    """A convolution (none with ``inputs`` 0), noise, bias, leaky ReLU, and a style (figure 1b, eq. 1)."""
+
+    noise_const: Tensor | None
+
+    def __init__(
+        self, config: StyleGAN, inputs: int, outputs: int, size: tuple[int, int], *, enlarges: bool = False
+    ) -> None:
+        super().__init__()
+        self.enlarges = enlarges
+        self.weight = nn.Parameter(conv_weight(outputs, inputs, 3)) if inputs else None
+        self.weight_gain = (2 / (9 * inputs)) ** 0.5 if inputs else 1.0
+        self.bias = nn.Parameter(torch.zeros(outputs))
+        self.noise_strength = nn.Parameter(torch.zeros(outputs)) if config.noise else None
+        self.register_buffer("noise_const", torch.randn(size) if config.noise else None)
+        self.affine = EqualLinear(config.w_dim, 2 * outputs)
+
+    def forward(self, x: Tensor, w: Tensor, taps: Tensor | None, noise: str, rng: torch.Generator | None) -> Tensor:
+        """``x [N, inputs, H, W], w [N, w_dim]`` to ``[N, outputs, H, W]``, or twice the size where it enlarges."""
+        if self.weight is not None:
+            weight = self.weight * self.weight_gain
+            x = conv_up(x, weight) if self.enlarges else conv2d(x, weight, padding=1)
+            x = filter2d(x, taps) if self.enlarges and taps is not None else x
+        x = self._add_noise(x, noise, rng)
+        x = bias_act(x, self.bias, "lrelu", gain=1.0)
+        scale, shift = self.affine(w).chunk(2, 1)
+        return adain(x, scale + 1, shift)
+
+    def _add_noise(self, x: Tensor, kind: str, rng: torch.Generator | None) -> Tensor:
+        if kind not in ("const", "random", "none"):
+            raise ValueError(f'noise is "const", "random" or "none", not {kind!r}')
+        if self.noise_const is None or self.noise_strength is None or kind == "none":
+            return x
+        plane = self.noise_const
+        if kind == "random":
+            plane = torch.randn(len(x), 1, *plane.shape, generator=rng, device=plane.device)
+        return x + (plane * self.noise_strength[:, None, None]).to(x.dtype)
+
+
+def adain(x: Tensor, scale: Tensor, shift: Tensor, eps: float = 1e-8) -> Tensor:
+    """Give each feature map a mean and a spread (eq. 1): ``x [N, C, H, W], scale and shift [N, C]``.
+
+    Example:
+        >>> y = adain(torch.randn(2, 3, 8, 8), torch.full((2, 3), 2.0), torch.ones(2, 3))
+        >>> bool(torch.allclose(y.mean((2, 3)), torch.ones(2, 3), atol=1e-5))
+        True
+    """
+    centred = x.float() - x.float().mean((2, 3), keepdim=True)
+    spread = (centred.square().mean((2, 3), keepdim=True) + eps).rsqrt()
+    return (centred * (spread * scale[:, :, None, None]) + shift[:, :, None, None]).to(x.dtype)
+
+
+class SynthesisBlock(nn.Module):
+    """The layers of one size. The first begins with a constant, or with a layer that reads w."""
+
+    def __init__(self, config: StyleGAN, inputs: int, outputs: int, size: tuple[int, int], colours: int) -> None:
+        super().__init__()
+        area = size[0] * size[1]
+        self.size = size
+        self.const = nn.Parameter(torch.ones(outputs, *size)) if not inputs and config.const_input else None
+        self.dense = (
+            nn.Parameter(torch.randn(outputs * area, config.w_dim)) if not inputs and not config.const_input else None
+        )
+        self.dense_gain = (2 / (config.w_dim * area)) ** 0.5
+        self.conv0 = StyleLayer(config, inputs, outputs, size, enlarges=True)
+        self.conv1 = StyleLayer(config, outputs, outputs, size)
+        self.to_rgb = EqualConv2d(outputs, colours, 1)
+
+    def forward(
+        self, x: Tensor | None, ws: tuple[Tensor, ...], taps: Tensor | None, noise: str, rng: torch.Generator | None
+    ) -> Tensor:
+        """Features so far (None at first) to those at twice the size. ``ws``: two ``[N, w_dim]``."""
+        if self.const is not None:
+            x = to_compute(self.const.expand(len(ws[0]), *self.const.shape))
+        elif self.dense is not None:
+            x = to_compute((ws[0] @ (self.dense * self.dense_gain).t()).reshape(len(ws[0]), -1, *self.size))
+        assert x is not None
+        x = self.conv0(x, ws[0], taps, noise, rng)
+        x = self.conv1(x, ws[1], taps, noise, rng)
+        return x
+
+
+class Generator(Growing):
+    """Mapping and synthesis: ``z [N, z_dim], labels [N, label_dim] -> [N, C, H, W]``."""
+
+    taps: Tensor | None
+    w_avg: Tensor
+
+    def __init__(self, config: StyleGAN, spec: DataSpec) -> None:
+        plan = growth(config, spec)
+        super().__init__(plan.start)
+        (height, width), self.end = pyramid(spec.resolution)
+        widths = channels(config, "G", self.end)
+        self.num_ws = 2 * self.end + 2
+        self.mapping = Mapping(config, spec.label_dim)
+        self.register_buffer("taps", setup_filter([1, 2, 1]) if config.blur else None)
+        self.register_buffer("w_avg", torch.zeros(config.w_dim))
+        self.blocks = nn.ModuleList(
+            SynthesisBlock(config, a, b, (height << i, width << i), spec.channels)
+            for i, (a, b) in enumerate(pairwise([0, *widths]))
+        )
+
+    def forward(
+        self,
+        z: Tensor,
+        labels: Tensor,
+        noise: str = "const",
+        rng: torch.Generator | None = None,
+        progress: float | None = None,
+    ) -> Tensor:
+        """Pictures at full size, however far it has grown, without truncation."""
+        return self.synthesis(_mapping(self, z, labels), noise, rng, progress)
+
+    def synthesis(
+        self, ws: Tensor, noise: str = "const", rng: torch.Generator | None = None, progress: float | None = None
+    ) -> Tensor:
+        """``ws [N, num_ws, w_dim]`` to pictures of full size; while it grows, with large pixels."""
+        progress = self.progress() if progress is None else progress
+        return enlarge(self.draw_level(ws, progress, noise, rng), self.end - level_and_alpha(progress)[0])
+
+    def draw_level(self, ws: Tensor, progress: float, noise: str, rng: torch.Generator | None) -> Tensor:
+        """``ws [N, at least 2 (level + 1), w_dim]`` to pictures of the level that ``progress`` has reached, float32."""
+        level, alpha = level_and_alpha(progress)
+        each = ws.float().unbind(1)
+        x: Tensor | None = None
+        images: Tensor | None = None
+        for index, block in enumerate(self.blocks[: level + 1]):
+            assert isinstance(block, SynthesisBlock)
+            x = block(x, each[2 * index : 2 * index + 2], self.taps, noise, rng)
+            if index == level or (index == level - 1 and alpha < 1):
+                fresh = block.to_rgb(x.float())
+                images = fresh if images is None else enlarge(images, 1).lerp(fresh, alpha)
+        assert images is not None
+        return images
+
+
+class StyleLoss(PlayLoss):
+    """ProGAN's losses on pictures that are drawn with styles."""
+
+    config: StyleGAN
+
+    def draw(self, net: nn.Module, batch: Batch, progress: float, rng: torch.Generator) -> tuple[Tensor, Stats]:
+        """Pictures of the present level, one for each label of ``batch``, and the mean of w.
+
+        Two codes are mixed in a share of the batches; one crossover point serves a batch.
+        """
+        generator, labels, device = _generator(net), batch.labels, batch.images.device
+        layers = 2 * level_and_alpha(progress)[0] + 2
+        z = torch.randn(len(batch), self.config.z_dim, generator=rng, device=device)
+        w: Tensor = generator.mapping(z, labels)
+        mean = w.detach().mean(0)
+        ws = w[:, None].expand(-1, layers, -1)
+        if self.config.style_mixing:
+            cutoff = torch.randint(1, layers, (), generator=rng, device=device)
+            mix = torch.rand((), generator=rng, device=device) < self.config.style_mixing
+            other = generator.mapping(torch.randn(z.shape, generator=rng, device=device), labels)
+            swapped = mix & (torch.arange(layers, device=device) >= cutoff)
+            ws = torch.where(swapped[:, None], other[:, None], ws)
+        return generator.draw_level(ws, progress, "random", rng), {"w_mean": mean}
+
+    def after(self, nets: Nets, stats: Stats) -> None:
+        """Move the mean of w, the centre of truncation, a little to this step's."""
+        super().after(nets, stats)
+        average = _generator(nets["G"]).w_avg
+        average.lerp_(stats["w_mean"].to(average.device), 1 - self.config.w_avg_decay)
