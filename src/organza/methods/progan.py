@@ -66,8 +66,8 @@ class ProGAN:
     """Normalise pixels after the first layer too; akanimax's weights were trained without."""
     mbstd_group: int = 4
     """Group size of the minibatch standard deviation; 0 leaves it out."""
-    mbstd: Literal["strided", "consecutive", "fair"] = "strided"
-    """Which pictures form a group: i, i + N/4 ...; or neighbours, as akanimax or FAIR have it: see `group_stddev`."""
+    mbstd: Literal["strided", "fair"] = "strided"
+    """Which pictures form a group: i, i + N/4 ...; or neighbours, with the unbiased variance, as FAIR has it."""
     label_g: bool = True
     """Whether the generator sees labels."""
     label_d: Literal["auxiliary", "projection", "select"] = "auxiliary"
@@ -355,7 +355,9 @@ class Discriminator(Growing):
             if index == 0 and alpha < 1:
                 x = self._read(shrink(images, 1), first + 1).lerp(x, alpha)
         x = x.float()
-        x = self.conv(group_stddev(x, self.group, self.kind) if self.group else x)
+        if self.group:
+            x = (fair_stddev if self.kind == "fair" else minibatch_stddev)(x, self.group)
+        x = self.conv(x)
         features = self.dense(x.flatten(1))
         return self._score(features, self.out(features), labels)
 
@@ -378,30 +380,25 @@ class Discriminator(Growing):
         return F.leaky_relu(out, 0.2) + (features * (labels @ rows)).sum(1, keepdim=True), None
 
 
-def group_stddev(x: Tensor, group: int, kind: str) -> Tensor:
-    """Append the minibatch standard deviation (section 3) in one of three ways.
-
-    ``"strided"`` is `minibatch_stddev`; ``"consecutive"`` groups neighbours, the last ones by themselves;
-    ``"fair"`` does so too, with the unbiased variance, and takes the whole batch where groups would be uneven.
+def fair_stddev(x: Tensor, group: int) -> Tensor:
+    """`minibatch_stddev` as FAIR has it: unbiased, over neighbours, or the whole batch where groups would be uneven.
 
     Args:
         x: ``[N, C, H, W]``.
         group: pictures in a group.
-        kind: as above.
+
+    Returns:
+        ``[N, C + 1, H, W]``.
 
     Example:
-        >>> group_stddev(torch.zeros(6, 2, 4, 4), group=4, kind="consecutive").shape
+        >>> fair_stddev(torch.zeros(6, 2, 4, 4), group=4).shape
         torch.Size([6, 3, 4, 4])
     """
-    if kind == "strided":
-        return minibatch_stddev(x, group)
     n = len(x)
-    if kind == "fair" and n % min(group, n):
-        group = n
-    parts = [x[i : i + group] for i in range(0, n, group)]
-    unbiased = kind == "fair" and n > 1
-    means = [part.var(0, unbiased=unbiased).add(1e-8).sqrt().mean().expand(len(part)) for part in parts]
-    return torch.cat([x, torch.cat(means)[:, None, None, None].expand(n, 1, *x.shape[2:])], 1)
+    group = min(group, n) if n % min(group, n) == 0 else n
+    groups = x.reshape(-1, group, *x.shape[1:])
+    means = groups.var(1, unbiased=group > 1).add(1e-8).sqrt().flatten(1).mean(1).repeat_interleave(group)
+    return torch.cat([x, means[:, None, None, None].expand(n, 1, *x.shape[2:])], 1)
 
 
 # --- training --------------------------------------------------------------------------------------------------------
