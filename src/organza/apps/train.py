@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 import organza
+from organza.apps.watch import Watch, wanted
 from organza.core import distributed
 from organza.core.config import differences, to_plain
 from organza.core.device import choose_device, choose_dtype, free_memory
@@ -22,6 +23,7 @@ from organza.core.errors import UserError
 from organza.core.files import atomic_write, make_folder
 from organza.data import Dataset, Loader, open_dataset
 from organza.data.prepare import Progress
+from organza.metrics.names import Metric
 from organza.presets import METHODS, Run, preset
 from organza.training import checkpoint, settings
 from organza.training.estimate import estimate
@@ -32,7 +34,8 @@ from organza.training.plots import plot_log
 from organza.training.profiling import Profiler
 from organza.training.state import State
 
-FREE_TO_CHANGE = {f"training.{name}" for name in ("kimg", "micro_batch", "tick_kimg", "snapshot_kimg", "keep", "grid")}
+_FREE = ("kimg", "micro_batch", "tick_kimg", "snapshot_kimg", "keep", "grid", "metrics", "metrics_share")
+FREE_TO_CHANGE = {f"training.{name}" for name in _FREE}
 """Settings that a resumed run may change: the same steps follow (up to rounding, for another micro-batch)."""
 
 
@@ -100,7 +103,8 @@ def train(
         device: ``"cpu"``, ``"cuda:1"`` ...; None takes the GPU where there is one.
         profile: profile a cycle of steps and write ``trace.json.gz`` and ``profile.txt`` into the run's folder; the
             training goes on.
-        evaluate: called with every new checkpoint's folder; the numbers that it returns are logged.
+        evaluate: called with every new checkpoint's folder instead of ``metrics``; the numbers that it returns are
+            logged.
         progress: called as ``progress(done, total)`` while pictures are decoded for the first time.
         **changes: settings by name, such as ``kimg=100, resolution="64", r1_gamma=1.0``.
 
@@ -120,6 +124,7 @@ def train(
     place = choose_device(device)
     dataset = _open_everywhere(data, run, progress)
     run = resolve(run, dataset)
+    metrics = wanted(run.training.metrics)
     config = describe(run, name, dataset)
     folder = _choose_folder(Path(outdir), name, dataset, config, resume=resume, new=new)
     state = _state(run, dataset, place)
@@ -139,6 +144,9 @@ def train(
     loader = Loader(dataset, seed=run.training.seed, device=place, rank=distributed.rank(), world=distributed.world())
     dtype = choose_dtype(run.training.precision, place)
     monitor = Monitor(folder, run.training, reals, labels, state.position)
+    watch = None
+    if evaluate is None and metrics and distributed.rank() == 0:
+        evaluate = watch = _watch(metrics, run, state, dataset, monitor, device)
     profiler = None
     if profile and distributed.rank() == 0:
         share = (run.training.batch or 0) // distributed.world()
@@ -154,6 +162,8 @@ def train(
             profiler.close()
         if distributed.rank() == 0:
             plot_log(read_log(folder), folder / "plot.png")
+            if watch is not None and (summary := watch.summary()):
+                monitor.say(summary)
         if not finished:
             monitor.say(f"stopped at {state.position.seen / 1000:.2f} kimg; continue with: {_same_command()}")
     finally:
@@ -253,6 +263,26 @@ def _open_everywhere(data: str | Path, run: Run, progress: Progress | None) -> D
 def _state(run: Run, dataset: Dataset, device: torch.device) -> State:
     torch.manual_seed(run.training.seed)  # the same weights on every process
     return State.fresh(run.method.build(dataset.spec), device)
+
+
+def _watch(
+    metrics: list[Metric], run: Run, state: State, dataset: Dataset, monitor: Monitor, device: str | None
+) -> Watch:
+    """What judges the checkpoints."""
+    end = run.training.kimg * 1000
+    return Watch(
+        monitor.folder,
+        dataset,
+        metrics,
+        run.training.metrics_share,
+        trained=lambda: state.position.seconds,
+        total=lambda: state.position.seconds * end / max(state.position.seen, 1),
+        say=monitor.say,
+        records=list(monitor.records),
+        options={"mirror": run.data.mirror},
+        precision=run.training.precision,
+        device=device,
+    )
 
 
 def _choose_folder(

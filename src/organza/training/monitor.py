@@ -47,7 +47,7 @@ class Monitor:
         self._main = distributed.rank() == 0
         self._console = Console(stderr=True, soft_wrap=True)
         self._mark, self._progress, self._task = position, None, TaskID(0)
-        self._waited = 0.0
+        self._waited, self._quality = 0.0, ""
         self.after_step: Callable[[], None] | None = None
         if not self._main:
             return
@@ -81,7 +81,7 @@ class Monitor:
         if self._progress is not None:
             recent = (position.seconds - self._mark.seconds) / max(position.seen - self._mark.seen, 1)
             text = _line(position, self.settings.kimg, recent, self.records[-1] if self.records else {})
-            self._progress.update(self._task, completed=position.seen, description=text)
+            self._progress.update(self._task, completed=position.seen, description=text + self._quality)
 
     def tick(self, position: Position, means: Mapping[str, float], waited: float) -> None:
         """Record the statistics of the time since the last tick."""
@@ -106,8 +106,10 @@ class Monitor:
 
     def evaluated(self, position: Position, figures: Mapping[str, float]) -> None:
         """Record what an evaluation of the newest checkpoint found."""
-        if self._main:
+        if self._main and figures:
             self._record({"seen": position.seen, "kimg": position.seen / 1000, **figures})
+            names = [n for n in figures if n.startswith("metrics/") and n.count("/") == 1 and n != "metrics/seconds"]
+            self._quality = "".join(f"  {n.removeprefix('metrics/')} {figures[n]:.4g}" for n in names[:1])
 
     def sample(self, state: State) -> None:
         """Write the grid of fixed seeds, the reals beside it, and the plot so far."""

@@ -35,6 +35,11 @@ class Training:
     """Checkpoints to keep; 0 keeps all."""
     grid: str = "8x6"
     """Columns x rows of the sample grid."""
+    metrics: str = "auto"
+    """Metrics of each snapshot, with commas between them (`organza evaluate --list`); by the first the best checkpoint
+    is found and kept. auto: fd_organza64_2k. none: none."""
+    metrics_share: float = 0.05
+    """Metrics take at most this share of the training's time; snapshots beyond it go without. 1: no limit."""
 
 
 def auto_batch(spec: DataSpec, world: int) -> int:
@@ -63,5 +68,7 @@ def resolve(settings: Training, spec: DataSpec, world: int) -> Training:
     for name in ("kimg", "tick_kimg", "snapshot_kimg"):
         if not getattr(settings, name) > 0:
             raise UserError(f"--{name.replace('_', '-')} must be above 0")
+    if not 0 <= settings.metrics_share <= 1:
+        raise UserError(f"--metrics-share {settings.metrics_share:g} is not from 0 to 1")
     ema = batch * 10 / 32 if settings.ema_kimg is None else settings.ema_kimg
     return replace(settings, batch=batch, micro_batch=settings.micro_batch and micro, ema_kimg=ema)
