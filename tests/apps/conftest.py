@@ -4,6 +4,7 @@ import torch
 from organza.core.method import DataSpec
 from organza.generator import Generator
 from organza.methods.dcgan import DCGAN
+from organza.methods.lucidrains import LucidStyleGAN2
 from organza.methods.stylegan2 import StyleGAN2
 
 
@@ -45,3 +46,13 @@ def G_plain():
     method = DCGAN(z_dim=8, width=8).resolve(spec, 4).build(spec)
     net = method.nets[method.latents.net].eval().requires_grad_(False)
     return Generator("dcgan", spec, method.latents, net, None, torch.device("cpu"), torch.float32)
+
+
+@pytest.fixture(scope="session")
+def G_lucid():
+    """lucidrains' StyleGAN2: one plane of noise for all layers."""
+    torch.manual_seed(0)
+    spec = DataSpec((16, 16), 3, 0)
+    method = LucidStyleGAN2(z_dim=8, mapping_layers=2, capacity=2, channel_max=16).resolve(spec, 4).build(spec)
+    net = method.nets[method.latents.net].eval().requires_grad_(False)
+    return Generator("lucidrains", spec, method.latents, net, None, torch.device("cpu"), torch.float32)

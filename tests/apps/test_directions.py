@@ -11,6 +11,7 @@ from organza.apps.blend import blend, blended, layer_sizes
 from organza.apps.codes import codes, draw
 from organza.apps.directions import (
     Direction,
+    independent,
     load_directions,
     logistic,
     pca,
@@ -128,6 +129,31 @@ def test_without_leaves_the_others(G):
     assert abs(rest.vector @ b.vector) < 1e-5 and abs(rest.vector @ c.vector) < 1e-5
     assert rest.about == "without b, c"
     assert without(a, []) is a
+
+
+def test_independent_moves_one_answer_and_stays_likely():
+    rng = np.random.RandomState(0)
+    mixing = rng.randn(6, 6) * np.array([3.0, 2, 1, 1, 0.5, 0.1])
+    ws = torch.from_numpy(rng.randn(5000, 6) @ mixing.T)
+    names = [Direction(n, torch.from_numpy(rng.randn(6)).float(), (0, 1), n) for n in "abc"]
+    found = independent(names, ws)
+    answers = torch.stack([d.vector for d in names]) @ torch.stack([d.vector for d in found]).T
+    off = answers - torch.diag(answers.diagonal())
+    assert (answers.diagonal() > 0).all() and off.abs().max() < 1e-4 * answers.diagonal().min()
+    assert [d.about for d in found] == ["a; b, c kept", "b; a, c kept", "c; a, b kept"]
+    assert found[0].layers == (0, 1)
+    # Of changes with the same effect, theirs is the likeliest one.
+    precision = np.linalg.inv(np.cov(ws.numpy().T))
+    for mine, normals in zip(found, names, strict=True):
+        other = without(normals, [d for d in names if d is not normals])
+        lengths = []
+        for d in (mine, other):
+            v = (d.vector / (d.vector @ normals.vector)).double().numpy()
+            lengths.append(v @ precision @ v)
+        assert lengths[0] <= lengths[1]
+        # One step is a deviation of w along it.
+        unit = mine.vector.double() / mine.vector.norm().double()
+        assert mine.vector.norm().item() == pytest.approx((ws @ unit).std().item(), rel=1e-2)
 
 
 def test_files(G, tmp_path):
@@ -260,6 +286,17 @@ def test_film_swings(G, tmp_path):
     # The middle is met on the way there and on the way back.
     assert np.abs(frames[0] - frames[4]).mean() < 3
     assert np.abs(frames[2] - frames[6]).mean() > 3
+
+
+def test_films_by_name_or_by_wish(G, tmp_path):
+    way = [Edit(sefa(G, 1)[0], 3.0)]
+    still, film = (
+        edit(G, codes(G, [1]), way, tmp_path / f"{m}.webp", moving=m, seconds=1, fps=4) for m in (None, True)
+    )
+    with Image.open(still) as a, Image.open(film) as b:
+        assert (a.n_frames, b.n_frames) == (1, 4)
+    with pytest.raises(UserError, match=r"no format is known for '\.png'"):
+        edit(G, codes(G, [1]), way, tmp_path / "a.png", moving=True)
 
 
 def test_overview(G_plain, tmp_path):

@@ -158,6 +158,14 @@ def test_layers_of_noise(G_noisy):
     torch.testing.assert_close(full.synthesis(ws, "random", rng(0)), G_noisy.synthesis(ws, "random", rng(0)))
 
 
+def test_noise_that_can_not_be_switched(G_lucid, tmp_path):
+    found = noise(G_lucid, 3, tmp_path / "n.png", samples=5)
+    picture = read(found.path)
+    assert picture.shape == (1 + 17 + TEXT, 1 + 7 * 17, 3) and found.deviation.max() > 0
+    assert near(cell(picture, 0, 0, (16, 16)), G_lucid.generate([3])[0])
+    assert near(cell(picture, 0, 5, (16, 16)), G_lucid.generate([3], noise="none")[0])
+
+
 def test_no_noise_no_deviation(G, G_plain, tmp_path):
     assert noise(G, 0, tmp_path / "n.png", samples=2).deviation.max() == 0
     with pytest.raises(UserError, match="dcgan has no noise inputs; try StyleGAN2"):

@@ -120,3 +120,12 @@ def test_only_one_of_many(G, tmp_path):
     assert one.read_bytes() == paths[18].read_bytes()
     with pytest.raises(UserError, match="there is no picture 20; they go from 0 to 19"):
         generate(G, range(20), outdir=tmp_path, only=20)
+
+
+def test_a_label_vector_is_for_all_seeds_whatever_its_length(G_classes):
+    vector = np.array([0, 0, 0, 1, 0], np.float32)
+    images = np.stack(list(pictures(G_classes, range(5), labels=vector)))
+    assert np.abs(images.astype(int) - np.stack(list(pictures(G_classes, range(5), labels=3)))).max() <= 1
+    table = np.eye(5, dtype=np.float32)
+    images = np.stack(list(pictures(G_classes, range(5), labels=table)))
+    assert np.abs(images.astype(int) - np.stack(list(pictures(G_classes, range(5), labels=range(5))))).max() <= 1

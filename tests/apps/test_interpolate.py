@@ -1,12 +1,16 @@
 import os
+import subprocess
+import sys
 
+import av
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 from scipy.interpolate import CubicSpline
 
-from organza.apps.interpolate import frames, interpolate, periodic_cubic, periodic_slerp, plan
+from organza.apps.interpolate import frames, interpolate, periodic_cubic, periodic_linear, periodic_slerp, plan
+from organza.apps.walk import walk
 from organza.core.errors import UserError
 
 
@@ -23,6 +27,14 @@ def test_cubic_keeps_shape_and_type():
     curve = periodic_cubic(keys, [0, 1, 2, 3])
     assert curve.dtype == torch.float32
     torch.testing.assert_close(curve, torch.cat([keys, keys[:1]]))
+
+
+def test_linear_is_straight_and_closes():
+    keys = torch.randn(3, 5, 2)
+    way = periodic_linear(keys, [0, 0.5, 2, 2.25, 3])
+    torch.testing.assert_close(way[[0, 2, 4]], keys[[0, 2, 0]])
+    torch.testing.assert_close(way[1], (keys[0] + keys[1]) / 2)
+    torch.testing.assert_close(way[3], 0.75 * keys[2] + 0.25 * keys[0])
 
 
 def test_slerp_turns_evenly_and_closes():
@@ -53,9 +65,9 @@ def test_plan_derives_seeds_and_says_how():
     assert plan([2**32 - 1, 0], 2).seeds[1] == (999, 1000)
 
 
-@pytest.mark.parametrize("space", ["w", "z"])
-def test_frames_pass_through_the_seeds_and_close(G, space):
-    film = np.stack(list(frames(G, [(3, 8), (4, 9)], 12, columns=1, space=space))).astype(int)
+@pytest.mark.parametrize(("space", "curve"), [("w", "cubic"), ("w", "linear"), ("z", "cubic")])
+def test_frames_pass_through_the_seeds_and_close(G, space, curve):
+    film = np.stack(list(frames(G, [(3, 8), (4, 9)], 12, columns=1, space=space, curve=curve))).astype(int)
     assert film.shape == (12, 32, 24, 3)
     seeds = G.generate([3, 8, 4, 9]).astype(int)
     assert np.abs(film[0] - np.concatenate([seeds[0], seeds[2]])).max() <= 1
@@ -89,6 +101,58 @@ def test_loop_on_disk(G, tmp_path):
     with Image.open(path) as film:
         assert (film.n_frames, film.size) == (6, (96, 32))
     assert seen == [(i, 6) for i in range(1, 7)]
+
+
+@pytest.mark.parametrize(("seconds", "fps"), [(1.5, 24), (2, 29.97), (1, 50)])
+@pytest.mark.parametrize("make", [interpolate, walk])
+def test_films_are_as_long_and_fast_as_asked_and_close(G, tmp_path, make, seconds, fps):
+    path = make(
+        G, [1, 2], tmp_path / "a.mp4", grid=(2, 1) if make is walk else (1, 1), seconds=seconds, fps=fps, scale=2
+    )
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        assert float(stream.average_rate) == pytest.approx(fps, rel=1e-4)
+        assert float(stream.duration * stream.time_base) == pytest.approx(seconds, abs=1 / fps)
+        shown = [frame.to_ndarray(format="rgb24").astype(int) for frame in container.decode(stream)]
+    assert len(shown) == round(seconds * fps) and shown[0].shape == (32, 96 if make is walk else 48, 3)
+    steps = [np.abs(a - b).mean() for a, b in zip(shown, [*shown[1:], shown[0]], strict=True)]
+    # The encoder itself moves levels by about one.
+    assert steps[-1] <= 1.5 * max(steps[:-1]) + 1.5
+
+
+@pytest.mark.slow
+def test_a_minute_at_256_in_flat_memory(tmp_path):
+    """The peak of a film of a minute is that of one of six seconds, give or take what the encoder keeps."""
+    peaks = [
+        int(
+            subprocess.run(
+                [sys.executable, "-c", FILM, str(tmp_path / f"{s}.mp4"), str(s)],
+                check=True,
+                capture_output=True,
+                text=True,
+            ).stdout
+        )
+        for s in (6, 60)
+    ]
+    with av.open(str(tmp_path / "60.mp4")) as container:
+        stream = container.streams.video[0]
+        assert (stream.frames, stream.width, stream.height) == (1800, 256, 256)
+    assert peaks[1] < peaks[0] + 30_000
+
+
+FILM = """
+import resource, sys, torch
+from organza.apps.interpolate import interpolate
+from organza.core.method import DataSpec
+from organza.generator import Generator
+from organza.methods.stylegan2 import StyleGAN2
+spec = DataSpec((256, 256), 3, 0)
+method = StyleGAN2(z_dim=8, w_dim=8, channel_base=256, channel_max=8).resolve(spec, 4).build(spec)
+net = method.nets[method.latents.net].eval().requires_grad_(False)
+G = Generator("stylegan2", spec, method.latents, net, None, torch.device("cpu"), torch.float32)
+interpolate(G, [1, 2, 3], sys.argv[1], seconds=float(sys.argv[2]), fps=30)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
 
 
 @pytest.mark.parametrize(

@@ -74,12 +74,22 @@ def test_a_chain(capsys, own_run):
     for name in ("projected-a.png", "projected.npz", "tuned/ema.safetensors"):
         assert Path("again", name).read_bytes() == Path("p", name).read_bytes()
     assert main(["redo", "b/organza.json", "--output", "c"]) == 0
-    assert Path("c/ema.safetensors").read_bytes() == Path("b/ema.safetensors").read_bytes()
+    for name in ("ema.safetensors", "comparison.png"):
+        assert Path("c", name).read_bytes() == Path("b", name).read_bytes()
 
 
 class Dark(torch.nn.Module):
     def forward(self, images: torch.Tensor):
         return -images.mean((1, 2, 3)) - 0.1
+
+
+def test_an_encoder_starts_a_projection(capsys, own_run):
+    assert run("encoder --network run --pictures 64 --batch 16 --output e.safetensors") == 0
+    assert "of the variance of w in new pictures" in capsys.readouterr().out
+    assert run("generate --network run --seeds 3 --output a.png") == 0
+    assert run("project --network run a.png --steps 2 --encoder e.safetensors --film none --outdir p") == 0
+    assert main(["redo", "p/organza.json", "--output", "q"]) == 0
+    assert Path("p/projected.npz").read_bytes() == Path("q/projected.npz").read_bytes()
 
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning")
@@ -88,7 +98,7 @@ def test_attributes(capsys, own_run):
     Path("a.csv").write_text(f"seed,odd,third\n{rows}\n")
     assert run("directions --network run --method labels --labels a.csv --independent --output a.safetensors") == 0
     out = capsys.readouterr().out
-    assert "odd: regression on 20 pictures, 10 of them yes" in out and "without third" in out
+    assert "odd: regression on 20 pictures, 10 of them yes" in out and "third kept" in out
     pictures = load(own_run).generate(range(30)).mean((1, 2, 3)) / 127.5 - 1
     torch.jit.script(Dark()).save("dark.pt")
     line = "directions --network run --method classifier --classifier dark.pt --names dark --samples 30"

@@ -9,15 +9,22 @@ from __future__ import annotations
 import math
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+import numpy as np
 from torch import Tensor
 
+from organza.apps.codes import codes, draw
+from organza.apps.figure import table
 from organza.apps.save import averaged, check_new, own_checkpoint, save_network
 from organza.core.errors import UserError
+from organza.core.pictures import PICTURE_SUFFIXES, check_suffix, save_picture
 
 if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
     from organza.generator import Generator
 
 Mapping = Literal["first", "second"]
@@ -92,6 +99,27 @@ def blended(
         ends = {0.0: value, 1.0: b[name]}
         mixed[name] = ends[part] if part in ends else value.lerp(b[name], part)
     return mixed
+
+
+def comparison(
+    first: Generator,
+    second: Generator,
+    mixture: Generator,
+    seeds: Sequence[int],
+    output: str | os.PathLike[str],
+    *,
+    labels: ArrayLike | None = None,
+    psi: float = 1.0,
+    scale: int = 1,
+) -> Path:
+    """Write the pictures of ``seeds`` by ``first``, by the mixture and by ``second``, a row each.
+
+    Raises:
+        UserError: see `organza.apps.codes.codes`; an unknown format; a file that can't be written.
+    """
+    path = check_suffix(output, PICTURE_SUFFIXES)
+    rows = [draw(G, codes(G, seeds, labels=labels, psi=psi)) for G in (first, mixture, second)]
+    return save_picture(table(np.concatenate(rows), len(seeds), scale), path)
 
 
 def blend(

@@ -126,12 +126,7 @@ def pca(
         raise UserError(f"in {G.kind} w is z, whose components are all alike", hint="use sefa, labels or a classifier")
     if samples < 2:
         raise UserError(f"{samples} samples have no components", hint="give 10000")
-    rng = torch.Generator().manual_seed(seed)
-    z = torch.randn(samples, G.z_dim, generator=rng)
-    classes = _any_class(G) if labels is None else labels
-    if isinstance(classes, list):
-        classes = [n % G.label_dim for n in range(samples)]
-    ws = G.mapping(z, classes)[:, 0].double().cpu()
+    ws = some_codes(G, samples, labels, seed).double().cpu()
     values, vectors = torch.linalg.eigh(torch.cov(ws.t(), correction=0))
     values, vectors = values.flip(0).clamp(min=0), vectors.flip(1)
     share = values / values.sum().clamp_min(1e-12)
@@ -143,6 +138,13 @@ def pca(
         )
         for index in range(count)
     ]
+
+
+def some_codes(G: Generator, samples: int = 10000, labels: ArrayLike | None = None, seed: int = 0) -> Tensor:
+    """Random w's of the first layer, ``[samples, w_dim]``; of all classes in turn, where none is given."""
+    z = torch.randn(samples, G.z_dim, generator=torch.Generator().manual_seed(seed))
+    classes = [n % G.label_dim for n in range(samples)] if G.label_dim and labels is None else labels
+    return G.mapping(z, classes)[:, 0]
 
 
 def logistic(ws: Tensor, answers: Tensor, weight_decay: float = 1e-3) -> tuple[Tensor, float, float]:
@@ -241,6 +243,44 @@ def without(direction: Direction, others: Sequence[Direction]) -> Direction:
     names = ", ".join(other.name for other in others)
     rest = (vector - basis @ (basis.t() @ vector)).float()
     return replace(direction, vector=rest, about=f"{direction.about}; without {names}".lstrip("; "))
+
+
+def independent(directions: Sequence[Direction], ws: Tensor) -> list[Direction]:
+    """For each attribute the likeliest change of w that moves it and leaves the others where they are.
+
+    `regress` gives normals ``a_i``: an attribute grows with ``a_i w``. Of all changes with ``a_i d = 1`` and
+    ``a_j d = 0`` for the others, these have the least Mahalanobis length, so that w stays where the mapping puts it:
+    ``d = S A^T (A S A^T)^-1 e_i``, with the covariance S of w. That is how the mean of a normal w moves when its ith
+    attribute is given another value; `without` is the same with a white w.
+
+    Args:
+        directions: of `regress`, all from one network.
+        ws: codes of that network, ``[N, w_dim]``, more than ``w_dim`` of them.
+
+    Returns:
+        Directions of the same names, each as long as a deviation of w along it.
+
+    Example:
+        >>> a, b = Direction("a", torch.tensor([1.0, 1.0])), Direction("b", torch.tensor([0.0, 2.0]))
+        >>> ws = torch.tensor([[2.0, 0.0], [-2.0, 0.0], [0.0, 1.0], [0.0, -1.0]])
+        >>> [(d.vector.abs() > 1e-6).tolist() for d in independent([a, b], ws)]
+        [[True, False], [True, True]]
+    """
+    normals = torch.stack([direction.vector for direction in directions]).double()
+    normals = normals / normals.norm(dim=1, keepdim=True)
+    x = ws.double().cpu() - ws.double().cpu().mean(0)
+    spread = x.t() @ x / len(x)
+    # A thousandth of the mean variance keeps what w never does from being moved without end.
+    spread += 1e-3 * spread.diagonal().mean() * torch.eye(len(spread), dtype=torch.float64)
+    moves = torch.linalg.solve(normals @ spread @ normals.t(), normals @ spread)
+    found = []
+    for direction, move in zip(directions, moves, strict=True):
+        unit = move / move.norm()
+        step = (x @ unit).square().mean().sqrt()
+        others = ", ".join(other.name for other in directions if other is not direction)
+        about = f"{direction.about}; {others} kept".lstrip("; ") if others else direction.about
+        found.append(replace(direction, vector=(unit * step).float(), about=about))
+    return found
 
 
 def save_directions(path: str | os.PathLike[str], directions: Sequence[Direction]) -> Path:

@@ -111,6 +111,7 @@ def edit(
     output: str | os.PathLike[str],
     *,
     columns: int = 7,
+    moving: bool | None = None,
     seconds: float = 4.0,
     fps: float = 30.0,
     noise: Noise = "const",
@@ -123,8 +124,9 @@ def edit(
         G: a network from `organza.load`.
         ws: ``[N, num_ws, w_dim]``.
         edits: applied together.
-        output: ``.png``, ``.jpg``, ``.webp``; or ``.mp4``, ``.gif`` for a film.
+        output: ``.png``, ``.jpg``, ``.webp``; or ``.mp4``, ``.gif``, ``.webp`` for a film.
         columns: pictures from -1 to 1 times the strengths; 2 for before and after.
+        moving: whether it is a film; None goes by the name, where ``.webp`` is a strip.
         seconds, fps: of a film.
         noise: stored, fresh for each picture, or none.
         scale: make each pixel a square of so many pixels.
@@ -142,11 +144,12 @@ def edit(
         >>> edit(G, G.mapping(G.z([1, 2])), [way], folder / "strip.png", columns=3).name
         'strip.png'
     """
-    path = check_suffix(output, (*PICTURE_SUFFIXES, *(s for s in VIDEO_SUFFIXES if s not in PICTURE_SUFFIXES)))
+    either = (*PICTURE_SUFFIXES, *(s for s in VIDEO_SUFFIXES if s not in PICTURE_SUFFIXES))
+    path = check_suffix(output, either if moving is None else VIDEO_SUFFIXES if moving else PICTURE_SUFFIXES)
     if not edits:
         raise UserError("no edits", hint="give at least one, such as sefa0=2")
     moved(ws[:1], edits)
-    if path.suffix.lower() in PICTURE_SUFFIXES:
+    if not moving and path.suffix.lower() in PICTURE_SUFFIXES:
         values = amounts(columns)
         # [N, columns, ...] in rows
         all_ws = torch.stack([moved(ws, edits, value) for value in values], dim=1)

@@ -76,7 +76,9 @@ def from_seeds(
         raise UserError("no seeds", hint="give at least one, such as 0-15")
     check_request(G, labels, psi, cutoff)
     check_classes(labels, len(seeds))
-    per_seed = labels is not None and np.ndim(labels) > 0 and len(np.asarray(labels)) == len(seeds) > 1
+    array = np.asarray(0 if labels is None else labels)
+    # A list of classes, or a table of label vectors; one vector is for all, whatever its length.
+    per_seed = array.ndim == (1 if array.dtype.kind in "iu" else 2) and len(array) == len(seeds) > 1
 
     def ws(part: slice) -> Tensor:
         chosen = np.asarray(labels)[part] if per_seed else labels

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from organza.generator import Generator
 
 Space = Literal["w", "z"]
+Curve = Literal["cubic", "linear"]
 
 CELL_OFFSET = 1000
 """What is added to the seeds from one cell of the grid to the next when there are not enough for all."""
@@ -102,6 +103,19 @@ def periodic_cubic(keys: Tensor, times: ArrayLike) -> Tensor:
     return result
 
 
+def periodic_linear(keys: Tensor, times: ArrayLike) -> Tensor:
+    """The closed way along straight lines from each of ``keys [K, ...]`` to the next; see `periodic_cubic`.
+
+    Example:
+        >>> periodic_linear(torch.tensor([0.0, 1.0]), [0, 0.25, 1, 1.5]).tolist()
+        [0.0, 0.25, 1.0, 0.5]
+    """
+    at = torch.as_tensor(np.asarray(times, np.float64), device=keys.device) % len(keys)
+    left = at.floor().long() % len(keys)
+    part = (at - at.floor()).to(keys.dtype).reshape(-1, *[1] * (keys.ndim - 1))
+    return keys[left].lerp(keys[(left + 1) % len(keys)], part)
+
+
 def periodic_slerp(keys: Tensor, times: ArrayLike) -> Tensor:
     """The closed path along great circles from each of ``keys`` to the next, its length changing evenly.
 
@@ -177,6 +191,7 @@ def through_seeds(
     seeds: Sequence[Sequence[int]],
     *,
     space: Space = "w",
+    curve: Curve = "cubic",
     labels: ArrayLike | None = None,
     psi: float = 1.0,
     cutoff: int | None = None,
@@ -189,13 +204,14 @@ def through_seeds(
     check_request(G, labels, psi, cutoff)
     z = [G.z(row) for row in seeds]
     if space == "w":
-        return through_codes([G.mapping(row, labels, psi, cutoff) for row in z])
+        return through_codes([G.mapping(row, labels, psi, cutoff) for row in z], curve)
     return lambda places, cell: G.mapping(periodic_slerp(z[cell], places * len(z[cell])), labels, psi, cutoff)
 
 
-def through_codes(keys: Sequence[Tensor]) -> Codes:
-    """The smooth loop of each cell through its w's ``[K, num_ws, w_dim]``."""
-    return lambda places, cell: periodic_cubic(keys[cell], places * len(keys[cell]))
+def through_codes(keys: Sequence[Tensor], curve: Curve = "cubic") -> Codes:
+    """The loop of each cell through its w's ``[K, num_ws, w_dim]``."""
+    path = periodic_cubic if curve == "cubic" else periodic_linear
+    return lambda places, cell: path(keys[cell], places * len(keys[cell]))
 
 
 def evenly(count: int) -> NDArray[np.float64]:
@@ -210,6 +226,7 @@ def frames(
     *,
     columns: int | None = None,
     space: Space = "w",
+    curve: Curve = "cubic",
     labels: ArrayLike | None = None,
     psi: float = 1.0,
     cutoff: int | None = None,
@@ -222,7 +239,8 @@ def frames(
         seeds: for each cell the seeds of its keyframes, equally many; see `plan`.
         count: frames in the whole loop.
         columns: cells in a row; None for an about square grid.
-        space: ``"w"``: a cubic curve through the keyframes' w; ``"z"``: great circles between their z.
+        space: ``"w"``: through the keyframes' w; ``"z"``: along great circles between their z.
+        curve: through w: ``"cubic"``, smooth, or ``"linear"``, straight from key to key.
         labels: a class index or label vector for conditional networks.
         psi, cutoff, noise: see `organza.apps.generate.pictures`.
 
@@ -234,7 +252,7 @@ def frames(
         >>> [frame.shape for frame in frames(load(tiny_run), [(1, 5), (2, 6)], count=2, columns=2)]
         [(16, 32, 3), (16, 32, 3)]
     """
-    codes = through_seeds(G, seeds, space=space, labels=labels, psi=psi, cutoff=cutoff)
+    codes = through_seeds(G, seeds, space=space, curve=curve, labels=labels, psi=psi, cutoff=cutoff)
     return film(G, codes, evenly(count), len(seeds), columns=columns, noise=noise)
 
 
@@ -259,6 +277,7 @@ def interpolate(
     seconds: float | None = None,
     fps: float = 30.0,
     space: Space = "w",
+    curve: Curve = "cubic",
     audio: str | os.PathLike[str] | None = None,
     labels: ArrayLike | None = None,
     psi: float = 1.0,
@@ -278,7 +297,8 @@ def interpolate(
         grid: columns and rows of loops side by side.
         seconds: length of the whole loop: without it 8, or as long as ``audio``.
         fps: frames a second.
-        space: ``"w"``: a cubic curve through the keyframes' w; ``"z"``: great circles between their z.
+        space: ``"w"``: through the keyframes' w; ``"z"``: along great circles between their z.
+        curve: through w: ``"cubic"``, smooth, or ``"linear"``, straight from key to key.
         audio: a file whose loudness drives the speed, see `organza.apps.loudness`; an ``.mp4`` sounds as well.
         labels: a class index or label vector for conditional networks.
         psi, cutoff, noise: see `organza.apps.generate.pictures`.
@@ -311,9 +331,9 @@ def interpolate(
         check_request(G, labels, psi, cutoff)
         if space != "w":
             raise UserError("saved w's have no z", hint="leave --space z out")
-        codes = through_codes([G.truncate(row, psi, cutoff) for row in keys])
+        codes = through_codes([G.truncate(row, psi, cutoff) for row in keys], curve)
     else:
-        codes = through_seeds(G, planned.seeds, space=space, labels=labels, psi=psi, cutoff=cutoff)
+        codes = through_seeds(G, planned.seeds, space=space, curve=curve, labels=labels, psi=psi, cutoff=cutoff)
     places = evenly(count) if sound is None else sound.places(count, fps)
     drawn = (enlarge(frame, scale) for frame in film(G, codes, places, cells, columns=columns, noise=noise))
     if audio is not None and path.suffix.lower() == ".mp4":

@@ -124,6 +124,7 @@ def optimise(
     perceptual: Perceptual,
     settings: Projecting,
     *,
+    start: Tensor | None = None,
     labels: ArrayLike | None = None,
     seed: int = 0,
 ) -> Iterator[Step]:
@@ -136,6 +137,7 @@ def optimise(
         targets: ``[N, C, H, W]`` in [-1, 1].
         perceptual: the distance.
         settings: how.
+        start: a guess ``[N, w_dim]``, such as an encoder's; None starts from the mean.
         labels: for conditional networks: their class.
         seed: of everything random.
 
@@ -149,7 +151,8 @@ def optimise(
     rng = torch.Generator().manual_seed(seed)
     mean, deviation = statistics(G, settings.samples, labels, seed)
     layers = G.num_ws if settings.space == "w+" else 1
-    w = mean.repeat(count, layers, 1).requires_grad_()
+    first = mean.expand(count, -1) if start is None else start
+    w = first[:, None].repeat(1, layers, 1).requires_grad_()
     net = copy.deepcopy(G.net)
     noises: list[Tensor] = []
     for module in noise_modules(net):

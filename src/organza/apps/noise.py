@@ -1,6 +1,7 @@
 """What the noise inputs do: the figures of StyleGAN (arXiv 1812.04948) on stochastic variation, 4 and 5.
 
-Where a network keeps a strength for each noise input (parameters called ``noise_strength``), layers can be switched.
+Where a network keeps a strength for each noise input (parameters called ``noise_strength``), layers can be switched; of
+others that hear noise, such as lucidrains', the figure shows what all of it does.
 """
 
 from __future__ import annotations
@@ -71,6 +72,12 @@ def with_noise(G: Generator, keep: Callable[[int], bool]) -> Generator:
     return replace(G, net=net)
 
 
+def hears_noise(G: Generator, ws: Tensor) -> bool:
+    """Whether the pictures of ``ws [N, num_ws, w_dim]`` change with the noise."""
+    fresh = [torch.cat(list(raw(G, ws, "random", [seed] * len(ws)))) for seed in (0, 1)]
+    return not torch.equal(*fresh)
+
+
 def fine_from(resolution: tuple[int, int]) -> int:
     """The size from which noise counts as fine: 64 as in figure 5, or half the picture where that is less.
 
@@ -122,9 +129,10 @@ def noise(
 ) -> Variation:
     """Write the figure for one seed.
 
-    The first row shows the picture with its stored noise, four draws of fresh noise, and the standard deviation of each
-    pixel over ``samples`` draws, brightest where it is largest. The second shows fresh noise on all layers, on fine
-    ones only (see `fine_from`), on coarse ones only, and on none, and where the fine and the coarse ones act.
+    The first row, or the only one where layers can't be switched, shows the picture with its stored noise, four draws
+    of fresh noise, and the standard deviation of each pixel over ``samples`` draws, brightest where it is largest. The
+    second shows fresh noise on all layers, on fine ones only (see `fine_from`), on coarse ones only, and on none, and
+    where the fine and the coarse ones act.
 
     Args:
         G: a network from `organza.load` with noise inputs.
@@ -140,9 +148,11 @@ def noise(
             be written.
     """
     path = check_suffix(output, PICTURE_SUFFIXES)
+    ws = codes(G, [seed], labels=labels, psi=psi, cutoff=cutoff)
+    if not noise_sizes(G) and hears_noise(G, ws):
+        return _whole(G, ws, path, samples, scale)
     edge = fine_from(G.resolution)
     fine, coarse = with_noise(G, lambda size: size >= edge), with_noise(G, lambda size: size < edge)
-    ws = codes(G, [seed], labels=labels, psi=psi, cutoff=cutoff)
     everywhere = deviation(G, ws, samples)
     maps = [everywhere, deviation(fine, ws, samples), deviation(coarse, ws, samples)]
     most = max(float(values.max()) for values in maps)
@@ -161,6 +171,16 @@ def noise(
         ["all", "fine", "coarse", "none", "dev. fine", "dev. coarse"],
     )
     figure = np.concatenate([captioned(upper, texts[0], width, scale), captioned(lower, texts[1], width, scale)])
+    return Variation(save_picture(figure, path), everywhere)
+
+
+def _whole(G: Generator, ws: Tensor, path: Path, samples: int, scale: int) -> Variation:
+    everywhere = deviation(G, ws, samples)
+    shown = _grey(everywhere, float(everywhere.max()), G.channels)
+    fresh = draw(G, ws.expand(EXAMPLES, -1, -1), "random")
+    images = np.concatenate([draw(G, ws), fresh, draw(G, ws, "none"), shown])
+    texts = ["stored", *(f"fresh {n + 1}" for n in range(EXAMPLES)), "none", "deviation"]
+    figure = captioned(table(images, len(texts), scale), texts, G.resolution[1], scale)
     return Variation(save_picture(figure, path), everywhere)
 
 

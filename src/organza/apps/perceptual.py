@@ -1,7 +1,7 @@
-"""Distances between pictures that follow the eye more than pixels do.
+"""Distances between pictures that follow the eye more than pixels do, as a search wants them.
 
-The distance is the squared length of the difference of two feature vectors. With a network of published weights it is
-LPIPS (Zhang et al. 2018, arXiv 1801.03924). Without one a stand-in serves, and says so in its name.
+The distance is the squared length of the difference of two feature vectors, so a target's are found once. With published
+weights it is LPIPS (Zhang et al. 2018, arXiv 1801.03924). Without them a stand-in serves, and says so in its name.
 """
 
 from __future__ import annotations
@@ -37,6 +37,53 @@ class Perceptual:
     def distance(self, images: Tensor, others: Tensor) -> Tensor:
         """Of each picture ``[N, C, H, W]`` from its other: ``[N]``."""
         return (self.features(images) - self.features(others)).square().sum(1)
+
+
+def open_perceptual(name: str | os.PathLike[str] | None, channels: int, device: torch.device) -> Perceptual:
+    """A distance by its name.
+
+    Args:
+        name: ``"stand-in"``; a name of `organza.metrics.lpips.open_distance`, such as ``"lpips"``; or NVIDIA's file
+            ``vgg16.pt``. None takes LPIPS with VGG where its files are in the cache, else the stand-in.
+        channels: of the pictures.
+        device: where it runs.
+
+    Raises:
+        UserError: no such distance, or its files can't be had.
+
+    Example:
+        >>> open_perceptual("organza64", 3, torch.device("cpu")).name
+        'organza64 perceptual (not LPIPS)'
+    """
+    if name == "stand-in":
+        return stand_in(channels)
+    if name is not None and Path(name).suffix == ".pt":
+        return lpips(name, device)
+    from organza.metrics import published
+    from organza.metrics.lpips import open_distance
+
+    if name is None and not all(published.place(part).is_file() for part in ("vgg", "vgg-heads")):
+        return stand_in(channels)
+    net = open_distance("lpips" if name is None else os.fspath(name), device=device)
+    heads = getattr(net, "heads", None)
+
+    def features(images: Tensor) -> Tensor:
+        found = net.activations(_as_in_the_paper(images))
+        if heads is None:
+            return torch.cat([x.flatten(1) / (x[0, 0].numel() * len(found)) ** 0.5 for x in found], 1)
+        # No head is negative: that is how they were trained.
+        roots = [head.clamp(min=0).sqrt()[:, None, None] for head in heads]
+        parts = zip(found, roots, strict=True)
+        return torch.cat([(x * root).flatten(1) / x[0, 0].numel() ** 0.5 for x, root in parts], 1)
+
+    return Perceptual(net.name, features)
+
+
+def _as_in_the_paper(images: Tensor) -> Tensor:
+    """RGB, and larger pictures reduced to 256 pixels (StyleGAN2, appendix D)."""
+    images = images.expand(-1, 3, -1, -1) if images.shape[1] == 1 else images[:, :3]
+    factor = min(images.shape[2:]) // 256
+    return F.avg_pool2d(images, factor) if factor > 1 else images
 
 
 def stand_in(channels: int, seed: int = 0) -> Perceptual:
@@ -94,11 +141,7 @@ def lpips(path: str | os.PathLike[str], device: torch.device) -> Perceptual:
         ) from error
 
     def features(images: Tensor) -> Tensor:
-        images = images.expand(-1, 3, -1, -1) if images.shape[1] == 1 else images[:, :3]
-        # Larger pictures are reduced to 256 pixels first, as the paper does (StyleGAN2, appendix D).
-        if (factor := min(images.shape[2:]) // 256) > 1:
-            images = F.avg_pool2d(images, factor)
-        found: Tensor = net((images + 1) * 127.5, resize_images=False, return_lpips=True)
+        found: Tensor = net((_as_in_the_paper(images) + 1) * 127.5, resize_images=False, return_lpips=True)
         return found
 
     return Perceptual(f"LPIPS ({Path(path).name})", features)

@@ -13,9 +13,10 @@ import torch
 from torch import Tensor
 
 from organza.apps.codes import check_request, draw, save_codes
+from organza.apps.encoder import load_encoder
 from organza.apps.figure import table
 from organza.apps.invert import Projecting, Step, Tuning, optimise, tune
-from organza.apps.perceptual import lpips, stand_in
+from organza.apps.perceptual import open_perceptual
 from organza.apps.save import averaged, check_new, own_checkpoint, save_network
 from organza.apps.video import Progress, check_video, write_video
 from organza.core.errors import UserError
@@ -137,7 +138,8 @@ def project(
     tuning: Tuning | None = None,
     fit: Fit = "center-crop",
     align: Align | None = None,
-    features: str | os.PathLike[str] | None = None,
+    distance: str | os.PathLike[str] | None = None,
+    encoder: str | os.PathLike[str] | None = None,
     labels: ArrayLike | None = None,
     seed: int = 0,
     film: Film = "gif",
@@ -158,7 +160,8 @@ def project(
         tuning: tune the network's weights afterwards; None leaves them.
         fit: how pictures of another shape fit, see `organza.data.DataOptions`.
         align: cuts faces out first, such as `by_landmarks`: networks of aligned faces want aligned faces.
-        features: NVIDIA's ``vgg16.pt`` for LPIPS; None takes the stand-in.
+        distance: see `organza.apps.perceptual.open_perceptual`.
+        encoder: a file of `organza.apps.encoder` whose guess the search starts from; None starts from the mean w.
         labels: for conditional networks: the class.
         seed: of everything random.
         film: its format.
@@ -185,11 +188,13 @@ def project(
         check_new(Path(outdir, "tuned"))
     outdir = Path(outdir)
     moving = None if film == "none" else check_video(outdir / f"film.{film}", FPS)
+    guess = None if encoder is None else load_encoder(encoder, G)
     names, pixels = read_targets(pictures, G.resolution, G.channels, fit, align)
-    distance = stand_in(G.channels) if features is None else lpips(features, G.device)
+    perceptual = open_perceptual(distance, G.channels, G.device)
     targets = (torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 127.5 - 1).to(G.device)
+    start = None if guess is None else guess(targets)
     total = settings.steps + (0 if tuning is None else tuning.steps)
-    search = _Search(optimise(G, targets, distance, settings, labels=labels, seed=seed), total, progress)
+    search = _Search(optimise(G, targets, perceptual, settings, start=start, labels=labels, seed=seed), total, progress)
     wanted = np.unique(np.linspace(0, settings.steps, min(FRAMES, settings.steps + 1)).round().astype(int))
     frames = (
         enlarge(table(np.concatenate([pixels, to_pixels(step.images)]), len(pixels)), scale)
@@ -207,7 +212,7 @@ def project(
     shown, tuned_error = [pixels, found], None
     if tuning is not None:
         tuned = G
-        for done, network in enumerate(tune(G, ws, targets, distance, tuning, labels=labels, seed=seed), 1):
+        for done, network in enumerate(tune(G, ws, targets, perceptual, tuning, labels=labels, seed=seed), 1):
             tuned = network
             if progress is not None:
                 progress(settings.steps + done, total)
@@ -228,7 +233,7 @@ def project(
         distance=tuple(last.distance.tolist()),
         error=_error(found, pixels),
         tuned_error=tuned_error,
-        perceptual=distance.name,
+        perceptual=perceptual.name,
         files=(comparison, *files),
     )
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from organza.cli.parse import parse
+import tyro
+
+from organza.cli.parse import parse, parse_seeds
 from organza.cli.record import record
 
 
@@ -26,17 +28,28 @@ class Options:
     """How much of --second its layers have, from 0 to 1."""
     mapping: Literal["first", "second"] = "first"
     """Whose mapping from z to w."""
+    seeds: str = "0-7"
+    """Pictures to compare, as seeds and ranges."""
+    trunc: float = 1.0
+    """Their truncation psi."""
+    class_: Annotated[int | None, tyro.conf.arg(name="class", metavar="N")] = None
+    """Their class, for networks with classes."""
+    scale: int = 1
+    """Make each of their pixels a square of so many pixels."""
     outdir: Path = Path("out/blend")
-    """The new network's folder."""
+    """The new network's folder; in it, comparison.png shows the first network, the mixture and the second one."""
 
 
 def main(argv: list[str]) -> int:
     """Parse, load, mix, and say where the network is."""
     options = parse(Options, argv, "organza blend")
-    from organza.apps.blend import blend
+    seeds = parse_seeds(options.seeds)
+    from organza.apps.blend import blend, comparison
+    from organza.apps.codes import codes
     from organza.generator import load
 
     first, second = (load(path, device="cpu") for path in (options.network, options.second))
+    codes(first, seeds, labels=options.class_, psi=options.trunc)
     path = blend(
         first,
         second,
@@ -46,6 +59,17 @@ def main(argv: list[str]) -> int:
         amount=options.amount,
         mapping=options.mapping,
     )
+    picture = comparison(
+        first,
+        second,
+        load(path, device="cpu"),
+        seeds,
+        path / "comparison.png",
+        labels=options.class_,
+        psi=options.trunc,
+        scale=options.scale,
+    )
     record("blend", argv, path, option="--outdir", inputs={"--network": first.source, "--second": second.source})
+    print(picture)
     print(path)
     return 0

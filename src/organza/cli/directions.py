@@ -38,7 +38,7 @@ class Options(Trained):
     samples: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
     """Pictures for a classifier, or w's for pca: without it 2000, or 10000."""
     independent: bool = False
-    """Take from each attribute's direction what it has of the others."""
+    """Of each attribute's direction, take what leaves the others as they are."""
     class_: Annotated[int | None, tyro.conf.arg(name="class", metavar="N")] = None
     """The class, for networks with classes."""
     seed: int = 0
@@ -81,7 +81,7 @@ def _find(options: Options, G: Generator) -> list[Direction]:
     from dataclasses import replace
 
     from organza.apps.attributes import by_classifier, read_labels
-    from organza.apps.directions import pca, regress, sefa, without
+    from organza.apps.directions import independent, pca, regress, sefa, some_codes
     from organza.apps.mix import parse_layers
 
     layers = None if options.layers is None else tuple(parse_layers(options.layers, G.num_ws))
@@ -103,5 +103,5 @@ def _find(options: Options, G: Generator) -> list[Direction]:
         answered = by_classifier(G, options.classifier, names, seeds, labels=options.class_)
         found = [regress(G, name, answers, seeds, labels=options.class_) for name, answers in answered.items()]
     if options.independent:
-        found = [without(one, [other for other in found if other is not one]) for one in found]
+        found = independent(found, some_codes(G, labels=options.class_))
     return [replace(direction, layers=layers) for direction in found]

@@ -28,12 +28,14 @@ class Options(Drawing):
     """Move the w's in this file instead, such as those that organza project found."""
     strip: int = 7
     """Pictures in a strip, from the opposite of --apply to all of it; 2 for before and after."""
+    film: bool = False
+    """Make a film also of a .webp, which is a strip otherwise."""
     seconds: float = 4.0
     """Length of a film."""
     fps: float = 30.0
     """Its frames a second; at most 50 in a .gif."""
     output: Path = Path("out/edit.png")
-    """The picture, or the film: .mp4 or .gif."""
+    """The strip: .png, .jpg or .webp; or the film: .mp4, .gif, or .webp with --film."""
 
 
 def main(argv: list[str]) -> int:
@@ -59,6 +61,7 @@ def main(argv: list[str]) -> int:
             edits,
             options.output,
             columns=options.strip,
+            moving=True if options.film else None,
             seconds=options.seconds,
             fps=options.fps,
             noise=options.noise,

@@ -35,7 +35,9 @@ class Options(Drawing):
     fps: float = 30.0
     """Frames a second; at most 50 in a .gif."""
     space: Literal["w", "z"] = "w"
-    """w: a smooth curve through the keyframes' w. z: great circles between their z."""
+    """w: through the keyframes' w. z: great circles between their z."""
+    curve: Literal["cubic", "linear"] = "cubic"
+    """Through w: smoothly, or straight from key to key."""
     audio: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """Move as fast as this sound is loud; an .mp4 plays it."""
     output: Path = Path("out/loop.mp4")
@@ -70,6 +72,7 @@ def main(argv: list[str]) -> int:
             seconds=options.seconds,
             fps=options.fps,
             space=options.space,
+            curve=options.curve,
             audio=options.audio,
             labels=labels,
             psi=options.trunc,

@@ -25,6 +25,7 @@ VERBS: dict[str, str] = {
     "mix": "draw a table of seeds that take styles from other seeds",
     "noise": "draw what noise does to a picture",
     "project": "find the codes of pictures: what would a network draw them from?",
+    "encoder": "train a network that guesses codes from pictures, for project to start from",
     "directions": "find directions in latent space: SeFa, GANSpace, labels, a classifier",
     "edit": "move pictures along directions: strips and films",
     "blend": "mix two networks layer by layer into a new one",

@@ -34,8 +34,11 @@ class Options(Trained):
     of aligned faces want aligned faces."""
     crop: Literal["ffhq", "celeba"] = "ffhq"
     """What --align cuts out: FFHQ's crop, approximately, or the middle square of CelebA's."""
-    features: Annotated[Path | None, tyro.conf.arg(metavar="vgg16.pt")] = None
-    """NVIDIA's TorchScript file for LPIPS; without it a stand-in distance serves."""
+    distance: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
+    """lpips, lpips-alex or lpips-squeeze, fetched on first use; organza64; stand-in; or NVIDIA's file vgg16.pt. If not
+    said, lpips where its files are in the cache, else the stand-in."""
+    encoder: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """Start from the guess of this file of organza encoder; without it, from the average."""
     class_: Annotated[int | None, tyro.conf.arg(name="class", metavar="N")] = None
     """The class of the pictures, for networks with classes."""
     seed: int = 0
@@ -71,14 +74,16 @@ def main(argv: list[str]) -> int:
             tuning=None if options.tune is None else Tuning(steps=options.tune),
             fit=options.fit,
             align=align,
-            features=options.features,
+            distance=options.distance,
+            encoder=options.encoder,
             labels=options.class_,
             seed=options.seed,
             film=options.film,
             scale=options.scale,
             progress=progress,
         )
-    record("project", argv, options.outdir, option="--outdir", inputs={"--network": G.source})
+    inputs = {"--network": G.source, "--encoder": options.encoder}
+    record("project", argv, options.outdir, option="--outdir", inputs=inputs)
     print(f"distance: {found.perceptual}")
     for index, name in enumerate(found.names):
         tuned = "" if found.tuned_error is None else f", tuned {found.tuned_error[index]:.1f}"

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
 from organza.cli.parse import parse_seeds
+from organza.core.errors import UserError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,15 +39,39 @@ class Drawing(Trained):
     """Truncate only the first so many layers."""
     class_: Annotated[str | None, tyro.conf.arg(name="class", metavar="N")] = None
     """The class to draw, for networks with classes; or one for each seed: 0,1,4-6."""
+    label: Annotated[str | None, tyro.conf.arg(metavar="0,1,0.5")] = None
+    """A whole label vector instead, for networks with attributes."""
     noise: Literal["const", "random", "none"] = "const"
     """Fine detail: stored, fresh for each picture, or none."""
     scale: int = 1
     """Make each pixel a square of so many pixels."""
 
     @property
-    def labels(self) -> int | list[int] | None:
-        """The class or classes as numbers."""
+    def labels(self) -> int | list[int] | NDArray[np.float32] | None:
+        """The class or classes as numbers, or the label vector."""
+        if self.label is not None:
+            return parse_label(self.label, self.class_)
         if self.class_ is None:
             return None
         classes = parse_seeds(self.class_, "classes")
         return classes[0] if len(classes) == 1 else classes
+
+
+def parse_label(text: str, class_: str | None = None) -> NDArray[np.float32]:
+    """A label vector: numbers joined by commas.
+
+    Raises:
+        UserError: something else, or there is a class as well.
+
+    Example:
+        >>> parse_label("0,1,0.5")
+        array([0. , 1. , 0.5], dtype=float32)
+    """
+    import numpy as np
+
+    if class_ is not None:
+        raise UserError("--class and --label say the same", hint="leave one of them out")
+    try:
+        return np.array([float(part) for part in text.split(",")], np.float32)
+    except ValueError as error:
+        raise UserError(f"can't read the label {text!r}", hint="write numbers such as 0,1,0.5") from error
