@@ -7,10 +7,11 @@ from safetensors.torch import load_file
 from organza import load
 from organza.apps.codes import codes, draw, load_codes
 from organza.apps.invert import Projecting, Tuning, noise_regularisation, optimise, statistics, tune
-from organza.apps.perceptual import STAND_IN, lpips, stand_in
+from organza.apps.perceptual import STAND_IN, lpips, open_perceptual, stand_in
 from organza.apps.project import project, read_targets
 from organza.core.errors import UserError
 from organza.core.pictures import save_picture
+from organza.metrics.lpips import LPIPS, open_distance
 
 QUICK = Projecting(steps=4, samples=50)
 
@@ -199,3 +200,37 @@ def test_wrong_folders(tmp_path):
         save_picture(np.zeros([9, 9, 3], np.uint8), tmp_path / name)
     with pytest.raises(UserError, match="two pictures are called a; give them different names"):
         read_targets([tmp_path], (8, 8), 3)
+
+
+def test_distances_by_name(monkeypatch, tmp_path):
+    monkeypatch.setenv("ORGANZA_CACHE", str(tmp_path))
+    device, rng = torch.device("cpu"), torch.Generator().manual_seed(0)
+    images, others = (torch.rand(2, 3, 64, 64, generator=rng) * 2 - 1 for _ in range(2))
+    assert open_perceptual(None, 3, device).name == open_perceptual("stand-in", 3, device).name == STAND_IN
+    found = open_perceptual("organza64", 3, device)
+    assert "not LPIPS" in found.name
+    torch.testing.assert_close(
+        found.distance(images, others), open_distance("organza64", device=device)(images, others)
+    )
+    grey = images[:, :1]
+    torch.testing.assert_close(found.features(grey), found.features(grey.expand(-1, 3, -1, -1)))
+    assert found.features(torch.cat([images, grey], 1)).shape == found.features(images).shape
+    with pytest.raises(UserError, match="no perceptual distance is called 'vgg'"):
+        open_perceptual("vgg", 3, device)
+
+
+def test_lpips_as_features(monkeypatch):
+    """The squared length of the difference of features is the distance, for heads of any weights."""
+    torch.manual_seed(0)
+    net = LPIPS("squeeze").eval().requires_grad_(False)
+    for head in net.heads:
+        head.copy_(torch.rand(len(head)))
+    monkeypatch.setattr("organza.metrics.lpips.open_distance", lambda name, device: net)
+    found = open_perceptual("lpips-squeeze", 3, torch.device("cpu"))
+    assert found.name == "LPIPS (squeeze, heads 0.1)"
+    images, others = torch.rand(2, 2, 3, 32, 32) * 2 - 1
+    torch.testing.assert_close(found.distance(images, others), net(images, others))
+    large = torch.rand(1, 3, 512, 512)
+    torch.testing.assert_close(
+        found.features(large), found.features(torch.nn.functional.avg_pool2d(large, 2)), atol=1e-4, rtol=1e-4
+    )

@@ -1,7 +1,8 @@
 """Distances between pictures that follow the eye more than pixels do, as a search wants them.
 
-The distance is the squared length of the difference of two feature vectors, so a target's are found once. With published
-weights it is LPIPS (Zhang et al. 2018, arXiv 1801.03924). Without them a stand-in serves, and says so in its name.
+The distance is the squared length of the difference of two feature vectors, so a target's are found once. With
+published weights it is LPIPS (Zhang et al. 2018, arXiv 1801.03924). Without them a stand-in serves, and says so in its
+name.
 """
 
 from __future__ import annotations
