@@ -23,9 +23,10 @@ from torch import Tensor, nn
 from organza.core.device import to_compute
 from organza.core.errors import UserError
 from organza.core.method import Adam, Batch, DataSpec, Latents, Method, Nets, Phase, Player, Stats
+from organza.nn.augmenter import Augmented, Augmenter
 from organza.nn.layers import EqualConv2d, EqualLinear, conv_weight, minibatch_stddev
-from organza.nn.losses import logistic_d, logistic_g
-from organza.nn.penalties import path_length_penalty, path_lengths, r1
+from organza.nn.losses import ADVERSARIAL, AdversarialLoss
+from organza.nn.penalties import path_length_penalty, path_lengths, r1, r2
 from organza.ops import downsample2d, inferring, modulated_conv2d, setup_filter, upsample2d
 
 Architecture = Literal["skip", "resnet", "orig"]
@@ -34,7 +35,7 @@ _HALF = 0.5**0.5  # the sum of two residual branches keeps unit variance
 
 
 @dataclass(frozen=True)
-class StyleGAN2:
+class StyleGAN2(Augmented):
     """Settings of StyleGAN2. None means automatic: filled in by `resolve` from the pictures' size and the batch.
 
     Example:
@@ -83,7 +84,13 @@ class StyleGAN2:
     r1_gamma: float | None = None
     """Weight of the R1 penalty; 0 leaves it out. Automatic: 0.0002 * height * width / batch."""
     r1_every: int = 16
-    """Steps between R1 penalties."""
+    """Steps between R1 (and R2) penalties."""
+    r2_gamma: float = 0.0
+    """Weight of the R2 penalty, the same as R1 for generated pictures; 0 leaves it out."""
+    loss: AdversarialLoss = "logistic"
+    """What D and G minimise: the paper's logistic loss, hinge, least-squares, wasserstein, or R3GAN's relativistic."""
+    freeze_d: int = 0
+    """So many blocks of the discriminator, the largest pictures first, stay as they are (FreezeD, for --resume FILE)."""
     pl_weight: float = 2.0
     """Weight of the path-length penalty; 0 leaves it out."""
     pl_every: int = 4
@@ -138,13 +145,16 @@ class StyleGAN2:
         if spec.channels not in (1, 3, 4):
             raise UserError(f"pictures with {spec.channels} channels are not supported", hint="use 1, 3 or 4")
         generator, discriminator = Generator(self, spec), Discriminator(self, spec)
+        if not 0 <= self.freeze_d <= len(discriminator.blocks):
+            raise UserError(f"--freeze-d {self.freeze_d}: D has {len(discriminator.blocks)} blocks")
         pl_mean = torch.zeros(())
-        loss = _Losses(self, pl_mean)
+        augmenter = Augmenter(self)
+        loss = _Losses(self, pl_mean, augmenter)
         phases = [Phase("Gmain", "G", loss.g_main, after=loss.track_w)]
         if self.pl_weight:
             phases.append(Phase("Greg", "G", loss.g_reg, every=self.pl_every, gain=self.pl_every, after=loss.track_pl))
-        phases.append(Phase("Dmain", "D", loss.d_main, after=loss.track_w))
-        if self.r1_gamma:
+        phases.append(Phase("Dmain", "D", loss.d_main, after=loss.after_d))
+        if self.r1_gamma or self.r2_gamma:
             phases.append(Phase("Dreg", "D", loss.d_reg, every=self.r1_every, gain=self.r1_every))
         adam = Adam(lr=self.lr, betas=(0.0, 0.99))
         return Method(
@@ -163,7 +173,8 @@ class StyleGAN2:
             ),
             ema=("G",),
             critic="D",
-            state={"pl_mean": pl_mean},
+            augment=augmenter if self.augment != "none" else None,
+            state={"pl_mean": pl_mean, **augmenter.state},
         )
 
 
@@ -514,8 +525,18 @@ class Discriminator(nn.Module):
 class _Losses:
     """The four phases' losses and the running means that they feed."""
 
-    def __init__(self, config: StyleGAN2, pl_mean: Tensor) -> None:
-        self.config, self.pl_mean = config, pl_mean
+    def __init__(self, config: StyleGAN2, pl_mean: Tensor, augment: Augmenter) -> None:
+        self.config, self.pl_mean, self.augment = config, pl_mean, augment
+        self.loss = ADVERSARIAL[config.loss]
+
+    def _judge(self, nets: Nets, images: Tensor, labels: Tensor, rng: torch.Generator) -> Tensor:
+        scores: Tensor = nets["D"](self.augment(images, rng), labels)
+        return scores
+
+    def _freeze(self, net: nn.Module) -> None:
+        """FreezeD (Mo, Cho, Shin 2020, arXiv 2002.10964): gradients stop at zero, and Adam leaves such weights alone."""
+        assert isinstance(net, Discriminator)
+        net.blocks[: self.config.freeze_d].requires_grad_(False)
 
     def _ws(self, net: nn.Module, labels: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
         """Codes with style mixing ``[N, num_ws, w_dim]``, and the mean of w.
@@ -542,8 +563,12 @@ class _Losses:
 
     def g_main(self, nets: Nets, batch: Batch, rng: torch.Generator) -> tuple[Tensor, Stats]:
         fake, mean = self._draw(nets["G"], batch.labels, rng)
-        scores = nets["D"](fake, batch.labels)
-        loss = logistic_g(scores).mean()
+        scores = self._judge(nets, fake, batch.labels, rng)
+        real = None
+        if self.loss.pairs and self.config.loss != "wasserstein":
+            with torch.no_grad():
+                real = self._judge(nets, batch.images, batch.labels, rng)
+        loss = self.loss.g(real, scores).mean()
         seen = scores.detach()
         return loss, {
             "loss/G": loss.detach(),
@@ -569,21 +594,40 @@ class _Losses:
     def d_main(self, nets: Nets, batch: Batch, rng: torch.Generator) -> tuple[Tensor, Stats]:
         with torch.no_grad():
             fake, mean = self._draw(nets["G"], batch.labels, rng)
-        fake_scores = nets["D"](fake, batch.labels)
-        real_scores = nets["D"](batch.images, batch.labels)
-        loss = logistic_d(real_scores, fake_scores).mean()
+        self._freeze(nets["D"])
+        fake_scores = self._judge(nets, fake, batch.labels, rng)
+        real_scores = self._judge(nets, batch.images, batch.labels, rng)
+        loss = self.loss.d(real_scores, fake_scores).mean()
         seen = real_scores.detach()
+        signs = self.loss.signs(seen, fake_scores.detach())
         return loss, {
             "loss/D": loss.detach(),
             "scores/real": seen.mean(),
-            "signs/real": seen.sign().mean(),
+            "signs/real": signs.mean(),
             "w_mean": mean,
+            **self.augment.measure(batch, signs),
         }
 
     def d_reg(self, nets: Nets, batch: Batch, rng: torch.Generator) -> tuple[Tensor, Stats]:
         assert self.config.r1_gamma is not None
-        penalty = r1(lambda x: nets["D"](x, batch.labels), batch.images).mean()
-        return penalty * (self.config.r1_gamma / 2), {"r1/penalty": penalty.detach()}
+        self._freeze(nets["D"])
+        loss, stats = torch.zeros((), device=batch.images.device), {}
+        if self.config.r1_gamma:
+            penalty = r1(lambda x: self._judge(nets, x, batch.labels, rng), batch.images).mean()
+            loss = loss + penalty * (self.config.r1_gamma / 2)
+            stats["r1/penalty"] = penalty.detach()
+        if self.config.r2_gamma:
+            with torch.no_grad():
+                fake, _ = self._draw(nets["G"], batch.labels, rng)
+            penalty = r2(lambda x: self._judge(nets, x, batch.labels, rng), fake).mean()
+            loss = loss + penalty * (self.config.r2_gamma / 2)
+            stats["r2/penalty"] = penalty.detach()
+        return loss, stats
+
+    def after_d(self, nets: Nets, stats: Stats) -> None:
+        """Follow w, and adapt the augmentations."""
+        self.track_w(nets, stats)
+        self.augment.adapt(stats)
 
     def track_w(self, nets: Nets, stats: Stats) -> None:
         """Move the mean of w, the centre of truncation, a little to this step's."""

@@ -6,6 +6,10 @@ discriminator minimises, ``_g`` what the generator minimises.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -81,3 +85,47 @@ def relativistic_d(real: Tensor, fake: Tensor) -> Tensor:
 def relativistic_g(real: Tensor, fake: Tensor) -> Tensor:
     """Generator's side of `relativistic_d`."""
     return F.softplus(real - fake)
+
+
+AdversarialLoss = Literal["logistic", "hinge", "least-squares", "wasserstein", "relativistic"]
+
+
+@dataclass(frozen=True)
+class Adversarial:
+    """Both sides of a loss.
+
+    Attributes:
+        d, g: ``(real, fake) -> loss``; ``real`` may be None for ``g`` unless ``pairs``.
+        pairs: a score means something only beside another: there is no value from which on D takes a picture for real.
+        middle: that value, otherwise.
+    """
+
+    d: Callable[[Tensor, Tensor], Tensor]
+    g: Callable[[Tensor | None, Tensor], Tensor]
+    pairs: bool = False
+    middle: float = 0.0
+
+    def signs(self, real: Tensor, fake: Tensor) -> Tensor:
+        """+1 where D takes a real picture for real, -1 where it doesn't (ADA, arXiv 2006.06676, eq. 1).
+
+        Example:
+            >>> import torch
+            >>> ADVERSARIAL["least-squares"].signs(torch.tensor([0.9, 0.2]), torch.zeros(2))
+            tensor([ 1., -1.])
+        """
+        return (real - (fake if self.pairs else self.middle)).sign()
+
+
+def _relativistic_g(real: Tensor | None, fake: Tensor) -> Tensor:
+    assert real is not None
+    return relativistic_g(real, fake)
+
+
+ADVERSARIAL: dict[AdversarialLoss, Adversarial] = {
+    "logistic": Adversarial(logistic_d, lambda real, fake: logistic_g(fake)),
+    "hinge": Adversarial(hinge_d, lambda real, fake: hinge_g(fake)),
+    "least-squares": Adversarial(least_squares_d, lambda real, fake: least_squares_g(fake), middle=0.5),
+    "wasserstein": Adversarial(wasserstein_d, lambda real, fake: wasserstein_g(fake), pairs=True),
+    "relativistic": Adversarial(relativistic_d, _relativistic_g, pairs=True),
+}
+"""Losses by name."""
