@@ -22,11 +22,13 @@ from organza.core.device import choose_device, choose_dtype, free_memory
 from organza.core.errors import UserError
 from organza.core.files import atomic_write, make_folder
 from organza.data import Dataset, Loader, open_dataset
+from organza.data.held_out import split
 from organza.data.prepare import Progress
 from organza.metrics.names import Metric
 from organza.presets import METHODS, Run, preset
 from organza.training import checkpoint, settings
 from organza.training.estimate import estimate
+from organza.training.gauge import Gauge
 from organza.training.loop import Evaluate
 from organza.training.loop import train as run_loop
 from organza.training.monitor import Monitor, read_log
@@ -122,12 +124,14 @@ def train(
     name, run = _named(what, changes)
     distributed.start()
     place = choose_device(device)
-    dataset = _open_everywhere(data, run, progress)
+    dataset, held_out = split(_open_everywhere(data, run, progress), run.data)
     run = resolve(run, dataset)
     metrics = wanted(run.training.metrics)
-    config = describe(run, name, dataset)
+    config = describe(run, name, dataset, held_out)
     folder = _choose_folder(Path(outdir), name, dataset, config, resume=resume, new=new)
     state = _state(run, dataset, place)
+    if held_out is not None and state.method.critic is None:
+        raise UserError(f"{method_name(run)} has no discriminator, so there is nothing to measure with --held-out")
     _load_newest(state, folder)
     finished = state.position.seen >= round(run.training.kimg * 1000)
     if finished:
@@ -141,12 +145,17 @@ def train(
         make_folder(folder)
         with atomic_write(folder / "config.json") as temporary:
             temporary.write_text(json.dumps(config, indent=2) + "\n")
+        if held_out is not None:
+            with atomic_write(folder / "held-out.txt") as temporary:
+                temporary.write_bytes("".join(f"{n}\n" for n in held_out.names).encode("utf-8", "surrogatepass"))
     loader = Loader(dataset, seed=run.training.seed, device=place, rank=distributed.rank(), world=distributed.world())
     dtype = choose_dtype(run.training.precision, place)
     monitor = Monitor(folder, run.training, reals, labels, state.position)
     watch = None
     if evaluate is None and metrics and distributed.rank() == 0:
         evaluate = watch = _watch(metrics, run, state, dataset, monitor, device)
+    if held_out is not None:
+        monitor.gauge = _gauge(state, dataset, held_out, run, monitor)
     profiler = None
     if profile and distributed.rank() == 0:
         share = (run.training.batch or 0) // distributed.world()
@@ -157,6 +166,11 @@ def train(
             f"{name} on {len(dataset)} pictures {dataset.spec.resolution[0]}x{dataset.spec.resolution[1]}, "
             f"on {distributed.world()} x {place.type}: {folder}"
         )
+        if advisable(run, len(dataset)):
+            monitor.say(
+                f"{len(dataset)} pictures, each shown about {run.training.kimg * 1000 / len(dataset):.0f} times: D may "
+                "learn them by heart; --augment ada helps against it, --held-out 5% measures it"
+            )
         finished = run_loop(state, loader, run.training, dtype, monitor, config, evaluate)
         if profiler is not None:
             profiler.close()
@@ -190,10 +204,10 @@ def dry_run(what: str | Run, data: str | Path, *, device: str | None = None, **c
     """
     name, run = _named(what, changes)
     place = choose_device(device)
-    dataset = open_dataset(data, run.data)
+    dataset, held_out = split(open_dataset(data, run.data), run.data)
     run = resolve(run, dataset)
     state = _state(run, dataset, place)
-    lines = [json.dumps(describe(run, name, dataset), indent=2)]
+    lines = [json.dumps(describe(run, name, dataset, held_out), indent=2)]
     for net_name, net in state.method.nets.items():
         lines.append(f"{net_name}: {sum(p.numel() for p in net.parameters()):,} parameters")
     size = min(4, run.training.micro_batch or 4)
@@ -218,8 +232,9 @@ def resolve(run: Run, dataset: Dataset) -> Run:
     return replace(run, method=run.method.resolve(dataset.spec, training.batch), training=training)
 
 
-def describe(run: Run, name: str, dataset: Dataset) -> dict[str, Any]:
+def describe(run: Run, name: str, dataset: Dataset, held_out: Dataset | None = None) -> dict[str, Any]:
     """What a run's and a checkpoint's ``config.json`` say: plain values, complete."""
+    apart = {} if held_out is None else {"held_out_key": held_out.key, "held_out_images": len(held_out)}
     return {
         "organza": organza.__version__,
         "preset": name,
@@ -227,8 +242,24 @@ def describe(run: Run, name: str, dataset: Dataset) -> dict[str, Any]:
         "spec": to_plain(dataset.spec),
         "config": to_plain(run.method),
         "training": to_plain(run.training),
-        "data": {**to_plain(run.data), "name": dataset.name, "key": dataset.key, "images": len(dataset)},
+        "data": {**to_plain(run.data), "name": dataset.name, "key": dataset.key, "images": len(dataset), **apart},
     }
+
+
+def advisable(run: Run, pictures: int) -> bool:
+    """Whether D is likely to learn so few pictures by heart, and the method could do something about it.
+
+    The paper of ADA (arXiv 2006.06676, figure 1 and 7) sees overfitting clearly below some 20,000 pictures, once each
+    has been shown some tens of times.
+
+    Example:
+        >>> run = preset("stylegan2").run
+        >>> advisable(run, 2000), advisable(run, 70000), advisable(override(run, {"augment": "ada"}), 2000)
+        (True, False, False)
+    """
+    return (
+        getattr(run.method, "augment", "") == "none" and pictures < 20_000 and run.training.kimg * 1000 > 30 * pictures
+    )
 
 
 def method_name(run: Run) -> str:
@@ -283,6 +314,12 @@ def _watch(
         precision=run.training.precision,
         device=device,
     )
+
+
+def _gauge(state: State, dataset: Dataset, held_out: Dataset, run: Run, monitor: Monitor) -> Gauge:
+    help_ = ["more data", "a stronger --r1-gamma"] if hasattr(run.method, "r1_gamma") else ["more data"]
+    advice = " or ".join((["--augment ada"] if getattr(run.method, "augment", "") == "none" else []) + help_)
+    return Gauge(state.method, dataset, held_out, run.training, monitor.say, advice)
 
 
 def _choose_folder(

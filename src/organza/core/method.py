@@ -166,7 +166,7 @@ class Method:
         latents: how to draw pictures.
         ema: names of the networks that are averaged (and that generators use).
         critic: name of the discriminator or None. Called as ``net(images, labels) -> [N, 1]``.
-        augment: what the critic is shown in place of pictures ``[N, C, H, W]``, drawn anew at each call; None: themselves.
+        augment: ``(images [N, C, H, W], rng)`` -> what the critic is shown in their place; None: the pictures.
         state: tensors, changed in place by `Phase.after`, that a checkpoint must hold beside the networks.
         schedule: images seen -> `Schedule`.
     """

@@ -41,6 +41,9 @@ class DataOptions:
     """Refuse a data set with bad files instead of skipping them."""
     max_images: int | None = None
     """Use at most this many pictures, evenly spread over the sorted set."""
+    held_out: str | None = None
+    """Never train on some of the pictures, to see whether D knows the others by heart: a number (500), a share (5%), or
+    another data set of such pictures."""
 
 
 def parse_resolution(text: str) -> tuple[int, int]:

@@ -90,7 +90,7 @@ class StyleGAN2(Augmented):
     loss: AdversarialLoss = "logistic"
     """What D and G minimise: the paper's logistic loss, hinge, least-squares, wasserstein, or R3GAN's relativistic."""
     freeze_d: int = 0
-    """So many blocks of the discriminator, the largest pictures first, stay as they are (FreezeD, for --resume FILE)."""
+    """So many blocks of D, the largest pictures first, stay as they are (FreezeD, for --resume FILE)."""
     pl_weight: float = 2.0
     """Weight of the path-length penalty; 0 leaves it out."""
     pl_every: int = 4
@@ -534,7 +534,7 @@ class _Losses:
         return scores
 
     def _freeze(self, net: nn.Module) -> None:
-        """FreezeD (Mo, Cho, Shin 2020, arXiv 2002.10964): gradients stop at zero, and Adam leaves such weights alone."""
+        """FreezeD (Mo et al. 2020, arXiv 2002.10964): gradients stay zero, and Adam leaves such weights alone."""
         assert isinstance(net, Discriminator)
         net.blocks[: self.config.freeze_d].requires_grad_(False)
 
@@ -565,7 +565,7 @@ class _Losses:
         fake, mean = self._draw(nets["G"], batch.labels, rng)
         scores = self._judge(nets, fake, batch.labels, rng)
         real = None
-        if self.loss.pairs and self.config.loss != "wasserstein":
+        if self.loss.g_looks_at_reals:
             with torch.no_grad():
                 real = self._judge(nets, batch.images, batch.labels, rng)
         loss = self.loss.g(real, scores).mean()

@@ -27,9 +27,9 @@ class Augmented:
     augment: Literal["none", "ada", "fixed", "diffaugment"] = "none"
     """What D sees: pictures as they are; augmented with a probability p that adapts (ADA) or is fixed; DiffAugment."""
     augment_pipe: str = "bgc"
-    """Transformations of ada and fixed: blit, geom, color, filter, noise, cutout, or the first few: bg, bgc ... bgcfnc."""
-    augment_p: float = 0.2
-    """Probability p of each transformation with --augment fixed."""
+    """Transformations of ada and fixed: blit, geom, color, filter, noise, cutout, or the first few: bg ... bgcfnc."""
+    augment_p: float | None = None
+    """Probability p of each transformation: of fixed (default 0.2), or where ada starts (default 0)."""
     augment_policy: str = "color,translation,cutout"
     """Transformations of diffaugment."""
     ada_target: float = 0.6
@@ -62,11 +62,14 @@ class Augmenter:
             self.groups = groups(settings.augment_pipe)
         if settings.augment == "diffaugment":
             parse_policy(settings.augment_policy)
-        if not 0 <= settings.augment_p <= 1:
-            raise UserError(f"--augment-p {settings.augment_p:g} is not between 0 and 1")
+        p = settings.augment_p
+        if p is None:
+            p = 0.2 if settings.augment == "fixed" else 0.0
+        if not 0 <= p <= 1:
+            raise UserError(f"--augment-p {p:g} is not between 0 and 1")
         if not -1 <= settings.ada_target <= 1 or not settings.ada_kimg > 0:
             raise UserError("--ada-target must be between -1 and 1, and --ada-kimg above 0")
-        self.p = torch.tensor(0.0 if settings.augment == "ada" else settings.augment_p)
+        self.p = torch.tensor(p)
         self._signs, self._steps, self._since = torch.zeros(()), torch.zeros(()), torch.zeros(())
         self.state = (
             {"augment/p": self.p, "ada/signs": self._signs, "ada/steps": self._steps, "ada/since": self._since}

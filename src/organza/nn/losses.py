@@ -95,13 +95,14 @@ class Adversarial:
     """Both sides of a loss.
 
     Attributes:
-        d, g: ``(real, fake) -> loss``; ``real`` may be None for ``g`` unless ``pairs``.
+        d, g: ``(real, fake) -> loss``; ``real`` may be None for ``g`` unless ``g_looks_at_reals``.
         pairs: a score means something only beside another: there is no value from which on D takes a picture for real.
         middle: that value, otherwise.
     """
 
     d: Callable[[Tensor, Tensor], Tensor]
     g: Callable[[Tensor | None, Tensor], Tensor]
+    g_looks_at_reals: bool = False
     pairs: bool = False
     middle: float = 0.0
 
@@ -126,6 +127,6 @@ ADVERSARIAL: dict[AdversarialLoss, Adversarial] = {
     "hinge": Adversarial(hinge_d, lambda real, fake: hinge_g(fake)),
     "least-squares": Adversarial(least_squares_d, lambda real, fake: least_squares_g(fake), middle=0.5),
     "wasserstein": Adversarial(wasserstein_d, lambda real, fake: wasserstein_g(fake), pairs=True),
-    "relativistic": Adversarial(relativistic_d, _relativistic_g, pairs=True),
+    "relativistic": Adversarial(relativistic_d, _relativistic_g, g_looks_at_reals=True, pairs=True),
 }
 """Losses by name."""

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from organza.ops.twins import apply
 
-# The low-pass filter of the least asymmetric orthogonal wavelet with six vanishing moments (Daubechies 1992, table 6.3).
+# The low-pass filter of the least asymmetric orthogonal wavelet with six vanishing moments (Daubechies 1992).
 SYM6 = (
     0.015404109327027373,
     0.0034907120842174702,
@@ -185,7 +185,7 @@ def mirrored(i: int, n: int) -> int:
 
 
 class _Sample(torch.autograd.Function):
-    """Bilinear sampling: linear in the picture, with `_Spread` as its adjoint. PyTorch's own has no second derivative."""
+    """Bilinear sampling: linear in the picture, with `_Spread` as its adjoint. (PyTorch's has no second derivative.)"""
 
     @staticmethod
     def forward(x: Tensor, places: Tensor) -> Tensor:

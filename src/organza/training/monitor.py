@@ -49,6 +49,7 @@ class Monitor:
         self._mark, self._progress, self._task = position, None, TaskID(0)
         self._waited, self._quality = 0.0, ""
         self.after_step: Callable[[], None] | None = None
+        self.gauge: Callable[[int, Mapping[str, float], list[Record]], Mapping[str, float]] | None = None
         if not self._main:
             return
         self.records = [r for r in read_log(folder) if r["seen"] <= position.seen]
@@ -87,6 +88,8 @@ class Monitor:
         """Record the statistics of the time since the last tick."""
         if not self._main:
             return
+        if self.gauge is not None:
+            means = {**means, **self.gauge(position.seen, means, self.records)}
         images = max(position.seen - self._mark.seen, 1)
         seconds = max(position.seconds - self._mark.seconds, 1e-9)
         record: Record = {

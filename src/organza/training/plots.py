@@ -11,6 +11,7 @@ from organza.core.files import atomic_write
 PANELS = {
     "loss": ("loss/",),
     "discriminator's scores": ("scores/",),
+    "overfitting": ("signs/", "overfit/", "augment/"),
     "regularisers": ("penalty/",),
     "variety of samples": ("samples/",),
     "images per second": ("images_per_second",),
