@@ -102,6 +102,12 @@ _stylegan_f = StyleGAN(batches=_progan.batches, rates=_progan.rates)
 _stylegan_e = replace(_stylegan_f, style_mixing=0.0)
 _stylegan_d = replace(_stylegan_e, noise=False)
 _stylegan_c = replace(_stylegan_d, const_input=False)
+# StyleGAN2's table 1 goes on from there.
+_stylegan2_b = replace(_stylegan_f, demodulate=True)
+_stylegan2_c = replace(_stylegan2_b, r1_every=16)
+_stylegan2_d = replace(_stylegan2_c, pl_weight=2.0)
+_stylegan2_e = StyleGAN2(mapping_layers=8, channel_base=16384, mbstd_group=4, r1_gamma=100.0, lr=0.002)
+_stylegan2_f = replace(_stylegan2_e, channel_base=32768, r1_gamma=10.0)
 _dcgan = Run(DCGAN(), Training(kimg=2000, batch=128, ema_kimg=10))
 
 PRESETS: dict[str, Preset] = {
@@ -139,6 +145,17 @@ PRESETS: dict[str, Preset] = {
     ),
     "stylegan2-tiny": Preset("a small StyleGAN2 for laptops: faces at 64x64 within an hour on two cores", _tiny),
     "stylegan2-demo": Preset("what `make demo` trains: 32x32 in a few minutes on two cores", _demo),
+    "stylegan2-a": Preset(
+        "StyleGAN2's table 1, A: the StyleGAN it began with", replace(_stylegan_b, method=_stylegan_f)
+    ),
+    "stylegan2-b": Preset("B: A with weight demodulation", replace(_stylegan_b, method=_stylegan2_b)),
+    "stylegan2-c": Preset("C: B with lazy regularisation", replace(_stylegan_b, method=_stylegan2_c)),
+    "stylegan2-d": Preset("D: C with path lengths regularised", replace(_stylegan_b, method=_stylegan2_d)),
+    "stylegan2-e": Preset(
+        "E: D without growing, with skip connections in G and residual ones in D",
+        replace(_stylegan_b, method=_stylegan2_e),
+    ),
+    "stylegan2-f": Preset("F: E with larger networks", replace(_stylegan_b, method=_stylegan2_f)),
     "stylegan3-t": Preset(
         "StyleGAN3 config T: detail moves with what it belongs to", Run(StyleGAN3(), Training(batch=32))
     ),

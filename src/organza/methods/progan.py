@@ -29,7 +29,7 @@ from organza.methods.stylegan2 import normalize, pyramid
 from organza.nn.growing import Growing, Growth, at_size, enlarge, faded, level_and_alpha, shrink
 from organza.nn.layers import EqualConv2d, EqualLinear, conv_down, conv_up, minibatch_stddev
 from organza.nn.losses import logistic_d, logistic_g, wasserstein_d, wasserstein_g
-from organza.nn.penalties import interpolate, r1, wgan_gp
+from organza.nn.penalties import Function, interpolate, r1, wgan_gp
 from organza.ops import bias_act, filter2d, setup_filter
 
 Table = tuple[tuple[int, float], ...]
@@ -83,6 +83,8 @@ class ProGAN:
     """Weight of the squared score of real pictures, with WGAN-GP."""
     r1_gamma: float = 10.0
     """Weight of R1, with the logistic loss."""
+    r1_every: int = 1
+    """Steps between R1 penalties; 1 makes them a part of every step, more makes them steps of their own."""
     start_size: int = 4
     """Side of the first pictures."""
     fade_kimg: float = 800.0
@@ -166,10 +168,13 @@ def growing_method(
     if spec.channels not in (1, 3, 4):
         raise UserError(f"pictures with {spec.channels} channels are not supported", hint="use 1, 3 or 4")
     adam = Adam(config.lr, (0.0, 0.99))
+    phases = [Phase("D", "D", loss.d_loss, after=loss.after), Phase("G", "G", loss.g_loss, after=loss.after)]
+    if loss.lazy:
+        phases.insert(1, Phase("Dreg", "D", loss.d_reg, every=config.r1_every, gain=config.r1_every))
     return Method(
         nets={"G": generator, "D": discriminator},
         players={"D": Player(("D",), adam), "G": Player(("G",), adam)},
-        phases=(Phase("D", "D", loss.d_loss, after=loss.after), Phase("G", "G", loss.g_loss, after=loss.after)),
+        phases=tuple(phases),
         latents=latents,
         ema=("G",),
         critic="D",
@@ -409,6 +414,7 @@ class PlayLoss:
 
     def __init__(self, config: ProGAN, spec: DataSpec) -> None:
         self.config, self.growth = config, growth(config, spec)
+        self.lazy = config.loss == "logistic" and config.r1_every > 1
 
     def draw(self, net: nn.Module, batch: Batch, progress: float, rng: torch.Generator) -> tuple[Tensor, Stats]:
         """Pictures of the present level, one for each label of ``batch``."""
@@ -424,26 +430,38 @@ class PlayLoss:
         reals = faded(batch.images, progress, self.growth.end)
         real, real_guess = critic.judge(reals, batch.labels, progress)
         fake, fake_guess = critic.judge(fakes, batch.labels, progress)
-        # The authors' networks take pictures of full size at every level, with large pixels, so their gradients are
-        # shorter by the square root of the pixels' area.
-        share = 0.5 ** (self.growth.end - level_and_alpha(progress)[0])
-
-        def score(images: Tensor) -> Tensor:
-            return critic.judge(images, batch.labels, progress)[0] * share
-
+        loss = logistic_d(real, fake)
         if config.loss == "wgan-gp":
-            penalty = wgan_gp(score, interpolate(reals, fakes, rng))
+            penalty = wgan_gp(self._scores(critic, batch, progress), interpolate(reals, fakes, rng))
             loss = wasserstein_d(real, fake) + config.drift * real.square() + config.gp_weight * penalty[:, None]
-        else:
-            penalty = r1(score, reals)
-            loss = logistic_d(real, fake) + config.r1_gamma / 2 * penalty[:, None]
-        stats |= {"penalty/gradient": penalty.mean(), "scores/real": real.mean(), "scores/fake": fake.mean()}
+            stats["penalty/gradient"] = penalty.mean()
+        elif not self.lazy:
+            penalty = r1(self._scores(critic, batch, progress), reals)
+            loss = loss + config.r1_gamma / 2 * penalty[:, None]
+            stats["penalty/r1"] = penalty.mean()
+        stats |= {"scores/real": real.mean(), "scores/fake": fake.mean()}
         total = loss.mean()
         for name, guess in {"real": real_guess, "fake": fake_guess}.items():
             if guess is not None:
                 wrong = F.cross_entropy(guess, batch.labels)
                 total, stats[f"labels/{name}"] = total + config.label_weight * wrong, wrong
         return total, self._finish({**stats, "loss/D": total}, progress)
+
+    def d_reg(self, nets: Nets, batch: Batch, rng: torch.Generator) -> tuple[Tensor, Stats]:
+        """R1 in steps of its own (StyleGAN2, section 3.1)."""
+        progress = self.growth.progress(batch.seen)
+        scores = self._scores(_critic(nets["D"]), batch, progress)
+        penalty = r1(scores, faded(batch.images, progress, self.growth.end)).mean()
+        return self.config.r1_gamma / 2 * penalty, {"penalty/r1": penalty.detach()}
+
+    def _scores(self, critic: Discriminator, batch: Batch, progress: float) -> Function:
+        """What penalties differentiate.
+
+        The authors' networks take pictures of full size at every level, with large pixels: their gradients are shorter
+        by the square root of the pixels' area.
+        """
+        share = 0.5 ** (self.growth.end - level_and_alpha(progress)[0])
+        return lambda images: critic.judge(images, batch.labels, progress)[0] * share
 
     def g_loss(self, nets: Nets, batch: Batch, rng: torch.Generator) -> tuple[Tensor, Stats]:
         """What the generator minimises."""

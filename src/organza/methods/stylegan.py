@@ -8,10 +8,14 @@ enlarged and shrunk, begins at 8x8, and trains longer with the non-saturating lo
 and lets w set the mean and spread of each feature map (eq. 1); D begins with a learned constant instead of a layer
 that reads the code; E adds noise; F mixes the styles of two codes while it trains (section 3.1). The discriminator is
 ProGAN's. A and B are settings of `ProGAN`; C to F are settings of the class below.
+
+StyleGAN2's table 1 (arXiv 1912.04958) goes on from F with three rungs that still grow: its B has demodulated weights,
+its C runs R1 lazily, its D regularises path lengths.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Literal
@@ -20,11 +24,12 @@ import torch
 from torch import Tensor, nn
 
 from organza.core.device import to_compute
-from organza.core.method import Batch, DataSpec, Latents, Method, Nets, Stats
+from organza.core.method import Batch, DataSpec, Latents, Method, Nets, Phase, Stats
 from organza.methods.progan import Discriminator, PlayLoss, ProGAN, Table, channels, growing_method, growth
-from organza.methods.stylegan2 import normalize, pyramid
-from organza.nn.growing import Growing, enlarge, level_and_alpha
+from organza.methods.stylegan2 import StyleGAN2, SynthesisLayer, ToRGB, normalize, pyramid
+from organza.nn.growing import Growing, enlarge, level_and_alpha, shrink
 from organza.nn.layers import EqualConv2d, EqualLinear, conv_up, conv_weight
+from organza.nn.penalties import path_length_penalty, path_lengths
 from organza.ops import bias_act, conv2d, filter2d, setup_filter
 
 
@@ -73,6 +78,16 @@ class StyleGAN(ProGAN):
     """Share of batches in which two codes are mixed (F)."""
     w_avg_decay: float = 0.995
     """Decay of the running mean of w."""
+    demodulate: bool = False
+    """StyleGAN2's layers: styles scale the weights, which are demodulated, instead of the features (its config B)."""
+    pl_weight: float = 0.0
+    """Weight of StyleGAN2's path-length penalty; 0 leaves it out (its config D has 2)."""
+    pl_every: int = 4
+    """Steps between path-length penalties."""
+    pl_batch_shrink: int = 2
+    """Path lengths are measured on this fraction of a batch."""
+    pl_decay: float = 0.01
+    """Weight of a batch in the running mean of path lengths."""
 
     def toy(self) -> StyleGAN:
         """Tiny networks that are fully grown after a few batches, for tests."""
@@ -81,15 +96,18 @@ class StyleGAN(ProGAN):
         return replace(small, w_dim=8, mapping_layers=min(self.mapping_layers, 2), mapping_dim=None)
 
     def build(self, spec: DataSpec) -> Method:
-        """The networks and their two phases.
+        """The networks and their phases.
 
         Raises:
             UserError: pictures of a size or with channels that can't be built.
         """
-        generator = Generator(self, spec)
-        label_dim = generator.mapping.label_dim
-        latents = Latents("G", self.z_dim, self.w_dim, generator.num_ws, label_dim, _mapping, _synthesis, _center)
-        return growing_method(self, spec, generator, Discriminator(self, spec), latents, StyleLoss(self, spec))
+        generator, loss = Generator(self, spec), StyleLoss(self, spec)
+        latents = Latents("G", self.z_dim, self.w_dim, generator.num_ws, spec.label_dim, _mapping, _synthesis, _center)
+        method = growing_method(self, spec, generator, Discriminator(self, spec), latents, loss)
+        if not self.pl_weight:
+            return method
+        paths = Phase("Greg", "G", loss.g_reg, every=self.pl_every, gain=self.pl_every, after=loss.after_paths)
+        return replace(method, phases=(*method.phases, paths), state={"pl_mean": loss.pl_mean})
 
 
 def _generator(net: nn.Module) -> Generator:
@@ -190,6 +208,8 @@ def adain(x: Tensor, scale: Tensor, shift: Tensor, eps: float = 1e-8) -> Tensor:
 class SynthesisBlock(nn.Module):
     """The layers of one size. The first begins with a constant, or with a layer that reads w."""
 
+    shared = 0
+
     def __init__(self, config: StyleGAN, inputs: int, outputs: int, size: tuple[int, int], colours: int) -> None:
         super().__init__()
         area = size[0] * size[1]
@@ -204,9 +224,9 @@ class SynthesisBlock(nn.Module):
         self.to_rgb = EqualConv2d(outputs, colours, 1)
 
     def forward(
-        self, x: Tensor | None, ws: tuple[Tensor, ...], taps: Tensor | None, noise: str, rng: torch.Generator | None
+        self, x: Tensor | None, ws: Sequence[Tensor], taps: Tensor | None, noise: str, rng: torch.Generator | None
     ) -> Tensor:
-        """Features so far (None at first) to those at twice the size. ``ws``: two ``[N, w_dim]``."""
+        """Features so far (None at first) to those at twice the size. ``ws``: this level's ``[N, w_dim]``."""
         if self.const is not None:
             x = to_compute(self.const.expand(len(ws[0]), *self.const.shape))
         elif self.dense is not None:
@@ -215,6 +235,46 @@ class SynthesisBlock(nn.Module):
         x = self.conv0(x, ws[0], taps, noise, rng)
         x = self.conv1(x, ws[1], taps, noise, rng)
         return x
+
+    def picture(self, x: Tensor, ws: Sequence[Tensor]) -> Tensor:
+        """Features to colours, in float32."""
+        image: Tensor = self.to_rgb(x.float())
+        return image
+
+
+class DemodulatedBlock(nn.Module):
+    """The same with StyleGAN2's layers (arXiv 1912.04958, figure 2d).
+
+    The first has one layer less, and colours share their w with the first layer of the next, as there.
+    """
+
+    shared = 1
+
+    def __init__(self, config: StyleGAN, inputs: int, outputs: int, size: tuple[int, int], colours: int) -> None:
+        super().__init__()
+        layers = StyleGAN2(w_dim=config.w_dim)
+        self.const = nn.Parameter(torch.randn(outputs, *size)) if not inputs else None
+        self.conv0 = SynthesisLayer(layers, inputs, outputs, size, up=2) if inputs else None
+        self.conv1 = SynthesisLayer(layers, outputs, outputs, size)
+        self.to_rgb = ToRGB(layers, outputs, colours)
+
+    def forward(
+        self, x: Tensor | None, ws: Sequence[Tensor], taps: Tensor, noise: str, rng: torch.Generator | None
+    ) -> Tensor:
+        """Features so far (None at first) to those at twice the size. ``ws``: this level's ``[N, w_dim]``."""
+        if self.conv0 is not None:
+            assert x is not None
+            x = self.conv0(x, ws[0], taps, noise, rng)
+        else:
+            assert self.const is not None
+            x = to_compute(self.const.expand(len(ws[0]), *self.const.shape))
+        x = self.conv1(x, ws[-2], taps, noise, rng)
+        return x
+
+    def picture(self, x: Tensor, ws: Sequence[Tensor]) -> Tensor:
+        """Features to colours, in float32."""
+        image: Tensor = self.to_rgb(x, ws[-1])
+        return image
 
 
 class Generator(Growing):
@@ -230,10 +290,13 @@ class Generator(Growing):
         widths = channels(config, "G", self.end)
         self.num_ws = 2 * self.end + 2
         self.mapping = Mapping(config, spec.label_dim)
-        self.register_buffer("taps", setup_filter([1, 2, 1]) if config.blur else None)
+        # A demodulated layer enlarges and smooths at once, so its filter has the two taps of repeated pixels in it.
+        taps = [1, 3, 3, 1] if config.demodulate else [1, 2, 1] if config.blur else None
+        self.register_buffer("taps", None if taps is None else setup_filter(taps))
         self.register_buffer("w_avg", torch.zeros(config.w_dim))
+        kind = DemodulatedBlock if config.demodulate else SynthesisBlock
         self.blocks = nn.ModuleList(
-            SynthesisBlock(config, a, b, (height << i, width << i), spec.channels)
+            kind(config, a, b, (height << i, width << i), spec.channels)
             for i, (a, b) in enumerate(pairwise([0, *widths]))
         )
 
@@ -262,28 +325,38 @@ class Generator(Growing):
         x: Tensor | None = None
         images: Tensor | None = None
         for index, block in enumerate(self.blocks[: level + 1]):
-            assert isinstance(block, SynthesisBlock)
-            x = block(x, each[2 * index : 2 * index + 2], self.taps, noise, rng)
+            assert isinstance(block, (SynthesisBlock, DemodulatedBlock))
+            own = each[max(0, 2 * index - block.shared) : 2 * index + 2]
+            x = block(x, own, self.taps, noise, rng)
             if index == level or (index == level - 1 and alpha < 1):
-                fresh = block.to_rgb(x.float())
+                fresh = block.picture(x, own)
                 images = fresh if images is None else enlarge(images, 1).lerp(fresh, alpha)
         assert images is not None
         return images
 
 
 class StyleLoss(PlayLoss):
-    """ProGAN's losses on pictures that are drawn with styles."""
+    """ProGAN's losses on pictures that are drawn with styles, and StyleGAN2's on path lengths."""
 
     config: StyleGAN
 
+    def __init__(self, config: StyleGAN, spec: DataSpec) -> None:
+        super().__init__(config, spec)
+        self.pl_mean = torch.zeros(())
+
     def draw(self, net: nn.Module, batch: Batch, progress: float, rng: torch.Generator) -> tuple[Tensor, Stats]:
-        """Pictures of the present level, one for each label of ``batch``, and the mean of w.
+        """Pictures of the present level, one for each label of ``batch``, and the mean of w."""
+        ws, mean = self._ws(net, batch.labels, progress, rng)
+        return _generator(net).draw_level(ws, progress, "random", rng), {"w_mean": mean}
+
+    def _ws(self, net: nn.Module, labels: Tensor, progress: float, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Codes for the layers in use ``[N, layers, w_dim]`` and the mean of w.
 
         Two codes are mixed in a share of the batches; one crossover point serves a batch.
         """
-        generator, labels, device = _generator(net), batch.labels, batch.images.device
+        generator, device = _generator(net), labels.device
         layers = 2 * level_and_alpha(progress)[0] + 2
-        z = torch.randn(len(batch), self.config.z_dim, generator=rng, device=device)
+        z = torch.randn(len(labels), self.config.z_dim, generator=rng, device=device)
         w: Tensor = generator.mapping(z, labels)
         mean = w.detach().mean(0)
         ws = w[:, None].expand(-1, layers, -1)
@@ -293,7 +366,24 @@ class StyleLoss(PlayLoss):
             other = generator.mapping(torch.randn(z.shape, generator=rng, device=device), labels)
             swapped = mix & (torch.arange(layers, device=device) >= cutoff)
             ws = torch.where(swapped[:, None], other[:, None], ws)
-        return generator.draw_level(ws, progress, "random", rng), {"w_mean": mean}
+        return ws, mean
+
+    def g_reg(self, nets: Nets, batch: Batch, rng: torch.Generator) -> tuple[Tensor, Stats]:
+        """Path lengths (StyleGAN2, eq. 4), at the present size."""
+        config, progress = self.config, self.growth.progress(batch.seen)
+        generator, n = _generator(nets["G"]), max(1, len(batch) // self.config.pl_batch_shrink)
+        ws, mean = self._ws(generator, batch.labels[:n], progress, rng)
+        shape = shrink(batch.images[:n], self.growth.end - level_and_alpha(progress)[0]).shape
+        direction = torch.randn(shape, generator=rng, device=ws.device)
+        lengths = path_lengths(lambda w: generator.draw_level(w, progress, "random", rng), ws, direction)
+        penalty = path_length_penalty(lengths, self.pl_mean.to(ws.device), config.pl_decay)[0].mean()
+        stats = {"penalty/path": penalty, "penalty/path_length": lengths.mean(), "w_mean": mean}
+        return config.pl_weight * penalty, self._finish(stats, progress)
+
+    def after_paths(self, nets: Nets, stats: Stats) -> None:
+        """Move the running mean of path lengths."""
+        self.after(nets, stats)
+        self.pl_mean.lerp_(stats["penalty/path_length"].to(self.pl_mean.device), self.config.pl_decay)
 
     def after(self, nets: Nets, stats: Stats) -> None:
         """Move the mean of w, the centre of truncation, a little to this step's."""
