@@ -13,11 +13,13 @@ from organza.core.method import DataSpec, MethodConfig
 from organza.formats import locate, read_weights
 from organza.formats.folder import write_folder
 from organza.formats.nvidia_write import write_nvidia
+from organza.formats.rosinality_write import write_rosinality
 from organza.generator import candidates
 from organza.methods.stylegan2 import StyleGAN2
+from organza.presets import METHODS
 from organza.training import checkpoint
 
-Layout = Literal["organza", "nvidia"]
+Layout = Literal["organza", "nvidia", "rosinality"]
 
 
 def convert(where: str | Path, dest: str | Path, to: Layout = "organza", *, offline: bool | None = None) -> Path:
@@ -25,7 +27,7 @@ def convert(where: str | Path, dest: str | Path, to: Layout = "organza", *, offl
 
     Args:
         where: whatever `organza.load` takes.
-        dest: a new folder (``"organza"``), or a file ending in ``.pkl`` (``"nvidia"``).
+        dest: a new folder (``"organza"``), or a file ending in ``.pkl`` (``"nvidia"``) or ``.pt`` (``"rosinality"``).
         to: the layout.
         offline: never use the network.
 
@@ -50,24 +52,30 @@ def convert(where: str | Path, dest: str | Path, to: Layout = "organza", *, offl
         if to == "organza":
             return write_folder(weights, dest)
         nets = {name: weights.tensors(name) for name in weights.nets}
-        return write_nvidia(weights.spec, _stylegan2(weights.config, path), nets, dest)
+        return WRITERS[to](weights.spec, _stylegan2(weights.config, to, path), nets, dest)
     if to == "organza":
-        raise UserError("is Organza's own layout already", where=path, hint="choose --to nvidia, or copy the folder")
+        hint = "choose --to nvidia or rosinality, or copy the folder"
+        raise UserError("is Organza's own layout already", where=path, hint=hint)
     folder = candidates(path)[0]
     config = checkpoint.read_config(folder)
+    if config.get("method") not in METHODS:
+        raise UserError(f"unknown method {config.get('method')!r}", where=folder / "config.json", hint="update Organza")
     spec = from_plain(DataSpec, config.get("spec"), where=folder / "config.json: spec")
-    if config.get("method") != "stylegan2":
-        raise UserError(f"NVIDIA's layout holds StyleGAN2, not {config.get('method')}", where=folder)
-    settings = from_plain(StyleGAN2, config.get("config"), where=folder / "config.json: config")
+    settings = from_plain(METHODS[config["method"]], config.get("config"), where=folder / "config.json: config")
+    settings = _stylegan2(settings, to, folder)
     nets = {"G_ema": _part(checkpoint.read_nets(folder, "ema"), "G")}
     raw = checkpoint.read_nets(folder, "nets")
     nets |= {name: part for name in ("G", "D") if (part := _part(raw, name))}
-    return write_nvidia(spec, settings, nets, dest)
+    return WRITERS[to](spec, settings, nets, dest)
 
 
-def _stylegan2(config: MethodConfig, path: Path) -> StyleGAN2:
+WRITERS = {"nvidia": write_nvidia, "rosinality": write_rosinality}
+
+
+def _stylegan2(config: MethodConfig, to: str, path: Path) -> StyleGAN2:
     if not isinstance(config, StyleGAN2):
-        raise UserError(f"NVIDIA's layout holds StyleGAN2, not {type(config).__name__}", where=path)
+        whose = "NVIDIA's layout" if to == "nvidia" else "rosinality's layout"
+        raise UserError(f"{whose} holds StyleGAN2, not {type(config).__name__}", where=path)
     return config
 
 

@@ -13,13 +13,14 @@ from organza.cli.parse import parse
 
 @dataclass(frozen=True)
 class Options:
-    """Write somebody's weights as a folder of Organza, or ours in NVIDIA's layout. Nothing of theirs is run."""
+    """Write somebody's weights as a folder of Organza, or any StyleGAN2 as a file of NVIDIA's or rosinality's. Nothing of
+    theirs is run."""
 
     file: tyro.conf.Positional[str]
     """A file, a run's folder, an address, or the name of a published network."""
     dest: Path
-    """The new folder; with --to nvidia, the new .pkl file."""
-    to: Literal["organza", "nvidia"] = "organza"
+    """The new folder; with --to nvidia the new .pkl file, with --to rosinality the new .pt file."""
+    to: Literal["organza", "nvidia", "rosinality"] = "organza"
     """The layout to write."""
     offline: bool = False
     """Never use the network: take what was downloaded before."""

@@ -6,14 +6,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 from organza.core.errors import UserError
-from organza.formats import lucidrains, nvidia, nvidia_tf, rosinality
+from organza.formats import lucidrains, mmgeneration, nvidia, nvidia_tf, paddlegan, rosinality
 from organza.formats.opening import Opened, open_file
 from organza.formats.weights import Weights
 
 FORMATS: dict[Callable[[Opened], bool], Callable[[Opened], Weights]] = {
     nvidia.recognise: nvidia.read,
     nvidia_tf.recognise: nvidia_tf.read,
+    paddlegan.recognise: paddlegan.read,
     rosinality.recognise: rosinality.read,
+    mmgeneration.recognise: mmgeneration.read,
     lucidrains.recognise: lucidrains.read,
 }
 """How to tell a format, and how to read it."""

@@ -16,11 +16,11 @@ from torch import Tensor
 from organza.core.errors import UserError
 from organza.core.method import DataSpec
 from organza.formats.opening import Opened
-from organza.formats.records import RefusedError, TensorRef
+from organza.formats.records import Array, RefusedError, TensorRef
 from organza.formats.weights import (
+    MAX_RESOLUTION,
     Entry,
     Weights,
-    check_resolution,
     collect,
     constant,
     entry,
@@ -54,17 +54,38 @@ def read(opened: Opened) -> Weights:
     Raises:
         UserError: a tensor is missing, unknown or misshaped.
     """
-    parts = _parts(opened)
+    parts = {
+        name: {key: entry(value) for key, value in part.items() if isinstance(value, (TensorRef, Array))}
+        for name, part in _parts(opened).items()
+    }
+    mean = opened.value.get("latent_avg")
+    mean = entry(mean) if isinstance(mean, (TensorRef, Array)) else None
+    return assemble(opened, parts, mean, "rosinality StyleGAN2 (PyTorch)", "a file of rosinality's code")
+
+
+def assemble(opened: Opened, parts: dict[str, dict[str, Entry]], mean: Entry | None, label: str, what: str) -> Weights:
+    """Our settings and tensors for networks under rosinality's names.
+
+    Args:
+        opened: the file.
+        parts: ``"G_ema"``, ``"G"`` and ``"D"``, as far as there are any; at least one generator.
+        mean: the mean w; None estimates it.
+        label: what the format is called.
+        what: the file in an error.
+
+    Raises:
+        UserError: a tensor is missing, unknown or misshaped.
+    """
+    parts = dict(parts)
     if "G_ema" not in parts:
         parts["G_ema"] = parts.pop("G")
-    mean = opened.value.get("latent_avg")
     problems: dict[str, str] = {}
     try:
         spec, settings = _generator_settings(parts["G_ema"])
         widths_d = None
         if "D" in parts:
             try:
-                widths_d = _discriminator_widths(parts["D"], spec)
+                widths_d = _discriminator_widths(parts["D"], len(settings["widths"]) - 1)
             except RefusedError as error:
                 problems["D"] = str(error)
         widths = sized(settings.pop("widths"), widths_d)
@@ -76,10 +97,10 @@ def read(opened: Opened) -> Weights:
             except RefusedError as error:
                 problems[name] = str(error)
     except RefusedError as error:
-        raise UserError(f"a file of rosinality's code that can't be used: {error}", where=opened.path) from None
+        raise UserError(f"{what} that can't be used: {error}", where=opened.path) from None
     return Weights(
         path=opened.path,
-        format="rosinality StyleGAN2 (PyTorch)",
+        format=label,
         method="stylegan2",
         spec=spec,
         config=config,
@@ -90,24 +111,27 @@ def read(opened: Opened) -> Weights:
     )
 
 
-def _shape(tensors: dict[str, Any], name: str, rank: int) -> tuple[int, ...]:
+def _shape(tensors: dict[str, Entry], name: str, rank: int) -> tuple[int, ...]:
     found = tensors.get(name)
-    if not isinstance(found, TensorRef) or len(found.shape) != rank:
+    if found is None or len(found.shape) != rank:
         raise RefusedError(f"the tensor {name!r} is missing or misshaped")
     return found.shape
 
 
-def _generator_settings(tensors: dict[str, Any]) -> tuple[DataSpec, dict[str, Any]]:
+def _generator_settings(tensors: dict[str, Entry]) -> tuple[DataSpec, dict[str, Any]]:
     doublings = 0
     while f"to_rgbs.{doublings}.conv.weight" in tensors:
         doublings += 1
     layers = len([name for name in tensors if re.fullmatch(r"style\.\d+\.weight", name)])
-    resolution = check_resolution(4 << min(doublings, 30))
-    spec = DataSpec((resolution, resolution), _shape(tensors, "to_rgb1.conv.weight", 5)[1])
+    height, width = (side << min(doublings, 30) for side in _shape(tensors, "input.input", 4)[2:])
+    if not 4 <= min(height, width) <= max(height, width) <= MAX_RESOLUTION:
+        raise RefusedError(f"pictures of {width}x{height} pixels")
+    spec = DataSpec((height, width), _shape(tensors, "to_rgb1.conv.weight", 5)[1])
     w_dim = _shape(tensors, "conv1.conv.modulation.weight", 2)[1]
     widths = [_shape(tensors, "conv1.conv.weight", 5)[1]]
     widths += [_shape(tensors, f"convs.{2 * i + 1}.conv.weight", 5)[1] for i in range(doublings)]
-    return spec, {
+    inner = [_shape(tensors, f"style.{index + 1}.weight", 2)[0] for index in range(layers)]
+    found: dict[str, Any] = {
         "z_dim": _shape(tensors, "style.1.weight", 2)[1] if layers else w_dim,
         "w_dim": w_dim,
         "mapping_layers": layers,
@@ -115,38 +139,42 @@ def _generator_settings(tensors: dict[str, Any]) -> tuple[DataSpec, dict[str, An
         "mbstd_group": 4,
         "resample_taps": _taps(tensors),
     }
+    if any(outputs != w_dim for outputs in inner):
+        found["mapping_g"] = (inner[-1], *inner)
+    return spec, found
 
 
-def _taps(tensors: dict[str, Any]) -> tuple[int, ...]:
+def _taps(tensors: dict[str, Entry]) -> tuple[int, ...]:
     found = set()
     for name, value in tensors.items():
-        if name.endswith(".kernel") and isinstance(value, TensorRef) and value.shape[:1] == value.shape[1:]:
+        if name.endswith(".kernel") and len(value.shape) == 2 and value.shape[0] == value.shape[1]:
             if not 1 <= value.shape[0] <= 16:
                 raise RefusedError("a resampling filter of an odd size")
-            line = value.tensor().sum(0)
+            line = value.read().sum(0)
             found.add(tuple((line / line.sum()).mul(4096).round().tolist()))
     return whole_taps(even("filters", found, (1, 3, 3, 1)))
 
 
-def _discriminator_widths(tensors: dict[str, Any], spec: DataSpec) -> tuple[int, ...]:
-    doublings = spec.resolution[0].bit_length() - 3
+def _discriminator_widths(tensors: dict[str, Entry], doublings: int) -> tuple[int, ...]:
     widths = [_shape(tensors, f"convs.{i + 1}.conv1.0.weight", 4)[0] for i in range(doublings)]
     return (_shape(tensors, "final_conv.0.weight", 4)[0], *widths[::-1])
 
 
-def _collect(tensors: dict[str, Any], player: str, config: StyleGAN2, spec: DataSpec, mean: Any) -> dict[str, Entry]:
+def _collect(
+    tensors: dict[str, Entry], player: str, config: StyleGAN2, spec: DataSpec, mean: Entry | None
+) -> dict[str, Entry]:
     used = set()
 
     def source(name: str, shape: tuple[int, ...]) -> Entry:
         if name == "w_avg":
-            return Entry(shape, lambda: _mean_w(config, tensors)) if mean is None else entry(mean).reshape(*shape)
-        theirs = _generator_name(name) if player == "G" else _discriminator_name(name)
+            return Entry(shape, lambda: _mean_w(config, tensors)) if mean is None else mean.reshape(*shape)
+        theirs = generator_name(name) if player == "G" else discriminator_name(name)
         used.add(theirs)
         if theirs not in tensors and theirs.startswith("noises."):  # early files lack the stored noise
             return constant(torch.zeros(shape))
         if theirs not in tensors:
             raise RefusedError(f"the tensor {theirs!r} is missing")
-        item = entry(tensors[theirs])
+        item = tensors[theirs]
         # Theirs have axes of length 1 in front or behind.
         same = math.prod(item.shape) == math.prod(shape) and [n for n in item.shape if n > 1] == [
             n for n in shape if n > 1
@@ -160,10 +188,10 @@ def _collect(tensors: dict[str, Any], player: str, config: StyleGAN2, spec: Data
     return found
 
 
-def _mean_w(config: StyleGAN2, tensors: dict[str, Any]) -> Tensor:
+def _mean_w(config: StyleGAN2, tensors: dict[str, Entry]) -> Tensor:
     """The mean of w over 4096 fixed codes."""
-    net = Mapping(config.z_dim, 0, (config.w_dim,) * (config.mapping_layers + 1), config.mapping_lr)
-    state = {name: entry(tensors[_generator_name(f"mapping.{name}")]).read().float() for name in net.state_dict()}
+    net = Mapping(config.z_dim, 0, config.mapping_g or (config.w_dim,) * (config.mapping_layers + 1), config.mapping_lr)
+    state = {name: tensors[generator_name(f"mapping.{name}")].read().float() for name in net.state_dict()}
     net.load_state_dict(state)
     z = torch.randn(4096, config.z_dim, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
@@ -171,11 +199,11 @@ def _mean_w(config: StyleGAN2, tensors: dict[str, Any]) -> Tensor:
     return w
 
 
-def _generator_name(name: str) -> str:
+def generator_name(name: str) -> str:
     """Their name of one of our generator's tensors.
 
     Example:
-        >>> _generator_name("synthesis.blocks.2.conv0.affine.weight"), _generator_name("mapping.layers.0.bias")
+        >>> generator_name("synthesis.blocks.2.conv0.affine.weight"), generator_name("mapping.layers.0.bias")
         ('convs.2.conv.modulation.weight', 'style.1.bias')
     """
     if match := re.fullmatch(r"mapping\.layers\.(\d+)\.(\w+)", name):
@@ -198,11 +226,11 @@ def _generator_name(name: str) -> str:
     return f"{prefix}.{rest}"
 
 
-def _discriminator_name(name: str) -> str:
+def discriminator_name(name: str) -> str:
     """Their name of one of our discriminator's tensors.
 
     Example:
-        >>> _discriminator_name("blocks.0.conv1.weight"), _discriminator_name("out.bias")
+        >>> discriminator_name("blocks.0.conv1.weight"), discriminator_name("out.bias")
         ('convs.1.conv2.1.weight', 'final_linear.1.bias')
     """
     layer, _, kind = name.rpartition(".")
