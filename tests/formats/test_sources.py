@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import os
 import threading
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -48,11 +49,33 @@ def test_addresses_are_fetched_once(address):
 def test_offline(address, monkeypatch, capsys):
     with pytest.raises(UserError, match="offline"):
         locate(address, offline=True)
-    assert main(["inspect", address, "--offline"]) == 2
+    never = "https://example.com/network.pkl"
+    for line in (
+        f"inspect {never}",
+        f"convert {never} --dest x",
+        f"generate --network {never}",
+        f"interpolate --network {never}",
+        f"truncation --network {never}",
+        f"mix --network {never} --rows 1 --columns 2",
+        f"dataset info {never}",
+        "dataset info gs://bucket/a.zip",
+        "dataset fetch mnist",
+        f"train dcgan --data {never}",
+    ):
+        assert main([*line.split(), "--offline"]) == 2, line
+        assert "not downloaded yet, and offline" in capsys.readouterr().err, line
+        assert "ORGANZA_OFFLINE" not in os.environ
     monkeypatch.setenv("ORGANZA_OFFLINE", "1")
     with pytest.raises(UserError, match="offline"):
         organza.load("ffhq256")
-    assert "offline" in capsys.readouterr().err
+    assert main(["inspect", address]) == 2
+    assert os.environ["ORGANZA_OFFLINE"] == "1"
+
+
+def test_help_tells_of_offline(capsys):
+    with pytest.raises(SystemExit):
+        main(["generate", "--help"])
+    assert "--offline" in capsys.readouterr().out
 
 
 def test_checksums(address, monkeypatch):

@@ -13,8 +13,9 @@ from organza.cli.parse import parse
 
 @dataclass(frozen=True)
 class Options:
-    """Write somebody's weights as a folder of Organza, or any StyleGAN2 as a file of NVIDIA's or rosinality's. Nothing of
-    theirs is run."""
+    """Write somebody's weights as a folder of Organza, or any StyleGAN2 as a file of NVIDIA's or rosinality's.
+
+    Nothing of theirs is run."""
 
     file: tyro.conf.Positional[str]
     """A file, a run's folder, an address, or the name of a published network."""
@@ -22,8 +23,6 @@ class Options:
     """The new folder; with --to nvidia the new .pkl file, with --to rosinality the new .pt file."""
     to: Literal["organza", "nvidia", "rosinality"] = "organza"
     """The layout to write."""
-    offline: bool = False
-    """Never use the network: take what was downloaded before."""
 
 
 def main(argv: list[str]) -> int:
@@ -32,5 +31,5 @@ def main(argv: list[str]) -> int:
     # After parsing: PyTorch takes seconds to import.
     from organza.apps.convert import convert
 
-    print(convert(options.file, options.dest, options.to, offline=True if options.offline else None))
+    print(convert(options.file, options.dest, options.to))
     return 0

@@ -109,8 +109,6 @@ class FetchOptions:
     """mnist, cifar10, horse2zebra ..."""
     dest: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None
     """Where to, instead of the cache."""
-    offline: bool = False
-    """Use only what is there already."""
 
 
 def main(argv: list[str]) -> int:
@@ -227,7 +225,7 @@ def _fetch(options: FetchOptions) -> int:
         return 0
     for name in options.names:
         with progress_bar(f"fetching {name}", "bytes") as progress:
-            path, about = fetch(name, dest=options.dest, offline=options.offline or None, progress=progress)
+            path, about = fetch(name, dest=options.dest, progress=progress)
         unknown = [file.file_name for file in about.files if file.sha256 is None]
         print(f"{path}" + (f" (nobody publishes a checksum of {', '.join(unknown)}: not verified)" if unknown else ""))
     return 0

@@ -15,8 +15,6 @@ class Options:
 
     file: tyro.conf.Positional[str]
     """A file, a run's folder, an address, or the name of a published network."""
-    offline: bool = False
-    """Never use the network: take what was downloaded before."""
 
 
 def main(argv: list[str]) -> int:
@@ -29,7 +27,7 @@ def main(argv: list[str]) -> int:
 
     from organza.apps.inspect import inspect
 
-    report = inspect(options.file, offline=True if options.offline else None)
+    report = inspect(options.file)
     console = Console(highlight=False)
     console.print(f"[bold]{escape(str(report.path))}[/bold]: {escape(report.kind)}", soft_wrap=True)
     if report.networks:

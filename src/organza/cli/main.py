@@ -54,6 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"]
+    offline = os.environ.get("ORGANZA_OFFLINE")
     try:
         code = _run(words)
         # Here rather than at exit, where a closed pipe can no longer be met quietly.
@@ -69,6 +70,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     except Exception as error:
         return _fail(_unexpected(error), 1, error if debug else None)
+    finally:  # a verb's --offline is for that verb
+        if offline is None:
+            os.environ.pop("ORGANZA_OFFLINE", None)
+        else:
+            os.environ["ORGANZA_OFFLINE"] = offline
 
 
 def _run(words: list[str]) -> int:
@@ -104,7 +110,7 @@ def usage() -> str:
             *lines,
             "",
             "`organza VERB --help` explains a verb. `--version` says which Organza this is;",
-            "`--debug`, anywhere, shows where an error came from.",
+            "`--debug`, anywhere, shows where an error came from; `--offline` never uses the network.",
         ]
     )
 

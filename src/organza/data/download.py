@@ -42,6 +42,8 @@ def cached_download(url: str) -> Path:
         return download(url, dest)
     if dest.is_file():
         return dest
+    if offline_wished():
+        raise UserError("not downloaded yet, and offline", where=url, hint="go online once")
     try:
         import fsspec
     except ImportError:
