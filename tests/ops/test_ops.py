@@ -7,6 +7,7 @@ import torch
 from torch.autograd import gradcheck, gradgradcheck
 
 from organza import ops
+from organza.ops import conv, winograd
 
 F32 = {"rtol": 1e-5, "atol": 1e-5}
 
@@ -151,6 +152,43 @@ def test_convolution_is_closed_under_differentiation(stride, padding):
             return torch.autograd.grad(call(a, b).square().sum(), (a, b), create_graph=True)
 
         assert gradgradcheck(first, inputs)
+
+
+def test_convolution_by_winograd(monkeypatch):
+    """All three maps, with bands that end within a picture and bands of several pictures."""
+    monkeypatch.setattr(winograd, "FEWEST", {torch.float64: 1})
+    monkeypatch.setattr(winograd, "train_in", {torch.float64})
+    for band, shape in ((40, (2, 2, 16, 18)), (300, (5, 2, 18, 16))):
+        monkeypatch.setattr(winograd, "BAND", band)
+        x, w, b = leaf(*shape), leaf(3, 2, 3, 3), leaf(3)
+        assert winograd.pays(x, w.shape)
+        found = []
+        for twin in ("fast", "reference"):
+            with ops.using(twin):
+                y = ops.conv2d(x, w, b, padding=1)
+                first = torch.autograd.grad(y.sin().sum(), (x, w, b), create_graph=True)
+                total = sum(g.square().sum() for g in first)
+                found.append([y, *first, *torch.autograd.grad(total, (x, w, b))])
+        for fast, slow in zip(*found, strict=True):
+            torch.testing.assert_close(fast, slow, rtol=1e-9, atol=1e-9)
+
+
+def test_penalties_leave_out_the_gradients_of_weights(monkeypatch):
+    asked = []
+    forward = conv._Weight.forward
+    monkeypatch.setattr(conv._Weight, "forward", staticmethod(lambda *a: asked.append(1) or forward(*a)))
+    x, w, b = leaf(1, 2, 6, 6), leaf(3, 2, 3, 3), leaf(3)
+
+    def penalty(gradient):
+        y = ops.bias_act(ops.conv2d(x, w, b, padding=1), None, "swish").sum()
+        return torch.autograd.grad(gradient(y).square().sum(), (w, b))
+
+    fast = penalty(lambda y: ops.input_gradient(y, x))
+    spared = len(asked)
+    plain = penalty(lambda y: torch.autograd.grad(y, x, create_graph=True)[0])
+    assert len(asked) - spared == spared + 1
+    for a, c in zip(fast, plain, strict=True):
+        torch.testing.assert_close(a, c)
 
 
 @pytest.mark.parametrize(("up", "k", "demodulate"), [(1, 3, True), (2, 3, True), (1, 1, False), (1, 3, False)])

@@ -12,13 +12,15 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from organza.ops import input_gradient
+
 Function = Callable[[Tensor], Tensor]
 
 
 def _gradient(function: Function, x: Tensor) -> Tensor:
     with torch.enable_grad():
         x = x.detach().requires_grad_()
-        (gradient,) = torch.autograd.grad(function(x).sum(), x, create_graph=True)
+        gradient = input_gradient(function(x).sum(), x)
     return gradient
 
 
@@ -88,7 +90,7 @@ def path_lengths(function: Function, ws: Tensor, direction: Tensor) -> Tensor:
         if not ws.requires_grad:
             ws = ws.detach().requires_grad_()
         along = function(ws) * direction / (direction.shape[2] * direction.shape[3]) ** 0.5
-        (gradient,) = torch.autograd.grad(along.sum(), ws, create_graph=True)
+        gradient = input_gradient(along.sum(), ws)
         return gradient.square().sum(2).mean(1).sqrt()
 
 

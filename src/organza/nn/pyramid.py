@@ -10,7 +10,9 @@ from collections.abc import Callable
 
 from torch import Tensor, nn
 
+from organza.core.device import to_compute
 from organza.core.errors import UserError
+from organza.ops import bias_act, conv2d, conv_transpose2d
 
 Norm = Callable[[int], nn.Module]
 
@@ -36,6 +38,24 @@ def levels(resolution: tuple[int, int]) -> int:
     return count
 
 
+class Conv2d(nn.Conv2d):
+    """`torch.nn.Conv2d` of one stride and padding, in the format of its input, with fast second derivatives."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``[N, I, H, W]`` -> ``[N, O, ...]``."""
+        assert isinstance(self.padding, tuple)
+        return conv2d(x, self.weight, self.bias, self.stride[0], self.padding[0])
+
+
+class ConvTranspose2d(nn.ConvTranspose2d):
+    """`torch.nn.ConvTranspose2d` in the same way."""
+
+    def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
+        """``[N, I, H, W]`` -> ``[N, O, ...]``."""
+        assert isinstance(self.padding, tuple)
+        return bias_act(conv_transpose2d(x, self.weight, self.stride[0], self.padding[0]), self.bias, overwrite=True)
+
+
 class Decoder(nn.Module):
     """A vector ``[N, z_dim]`` to a picture ``[N, C, H, W]`` in [-1, 1] through transposed convolutions and tanh.
 
@@ -54,19 +74,23 @@ class Decoder(nn.Module):
         core = (resolution[0] >> depth, resolution[1] >> depth)
         layers: list[nn.Module] = [
             nn.Unflatten(1, (z_dim, 1, 1)),
-            nn.ConvTranspose2d(z_dim, maps[0], core, bias=False),
+            ConvTranspose2d(z_dim, maps[0], core, bias=False),
             norm(maps[0]),
             nn.ReLU(inplace=True),
         ]
         for inner, outer in itertools.pairwise(maps):
-            layers += [nn.ConvTranspose2d(inner, outer, 4, 2, 1, bias=False), norm(outer), nn.ReLU(inplace=True)]
-        layers += [nn.ConvTranspose2d(maps[-1], channels, 4, 2, 1), nn.Tanh()]
+            layers += [ConvTranspose2d(inner, outer, 4, 2, 1, bias=False), norm(outer), nn.ReLU(inplace=True)]
+        layers += [ConvTranspose2d(maps[-1], channels, 4, 2, 1), nn.Tanh()]
         self.layers = nn.Sequential(*layers)
         self.apply(init_dcgan)
 
     def forward(self, z: Tensor) -> Tensor:
         """``[N, z_dim]`` -> ``[N, C, H, W]``."""
-        images: Tensor = self.layers(z)
+        _, *inner, last = self.layers
+        x = to_compute(z[:, :, None, None])
+        for layer in inner:
+            x = layer(x)
+        images: Tensor = last(x.float())
         return images
 
 
@@ -86,16 +110,20 @@ class Encoder(nn.Module):
         depth = levels(resolution)
         maps = [min(width * 2**k, width * 16) for k in range(depth)]
         core = (resolution[0] >> depth, resolution[1] >> depth)
-        layers: list[nn.Module] = [nn.Conv2d(channels, maps[0], 4, 2, 1), nn.LeakyReLU(0.2)]
+        layers: list[nn.Module] = [Conv2d(channels, maps[0], 4, 2, 1), nn.LeakyReLU(0.2)]
         for outer, inner in itertools.pairwise(maps):
-            layers += [nn.Conv2d(outer, inner, 4, 2, 1, bias=False), norm(inner), nn.LeakyReLU(0.2)]
-        layers += [nn.Conv2d(maps[-1], outputs, core), nn.Flatten()]
+            layers += [Conv2d(outer, inner, 4, 2, 1, bias=False), norm(inner), nn.LeakyReLU(0.2)]
+        layers += [Conv2d(maps[-1], outputs, core), nn.Flatten()]
         self.layers = nn.Sequential(*layers)
         self.apply(init_dcgan)
 
     def forward(self, images: Tensor) -> Tensor:
         """``[N, C, H, W]`` -> ``[N, outputs]``."""
-        vectors: Tensor = self.layers(images)
+        *inner, last, flatten = self.layers
+        x = to_compute(images)
+        for layer in inner:
+            x = layer(x)
+        vectors: Tensor = flatten(last(x.float()))
         return vectors
 
 

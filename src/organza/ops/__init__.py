@@ -4,7 +4,7 @@ from organza.ops.bias_act import ACTIVATIONS, bias_act
 from organza.ops.conv import conv2d, conv2d_resample, conv_transpose2d
 from organza.ops.folded import inference, inferring
 from organza.ops.modulated import modulated_conv2d
-from organza.ops.twins import using
+from organza.ops.twins import input_gradient, using
 from organza.ops.upfirdn2d import downsample2d, filter2d, setup_filter, upfirdn2d, upsample2d
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "filter2d",
     "inference",
     "inferring",
+    "input_gradient",
     "modulated_conv2d",
     "setup_filter",
     "upfirdn2d",

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from organza.ops.twins import apply, reference
+from organza.ops.twins import apply, parameter_gradients, reference
 
 
 @dataclass(frozen=True)
@@ -171,7 +171,7 @@ class _Tail(torch.autograd.Function):
         if ctx.needs_input_grad[0]:
             factor = ctx.gain if scale is None else _channels((scale * ctx.gain).to(g.dtype), g)
             dx = g if scale is None and ctx.gain == 1 else g * factor
-        if ctx.bias is not None and ctx.needs_input_grad[1]:
+        if ctx.bias is not None and ctx.needs_input_grad[1] and parameter_gradients():
             db = channel_sums(g).to(ctx.bias) * ctx.gain
         if scale is not None and ctx.needs_input_grad[2]:
             dscale = (g * x).sum(list(range(2, g.ndim))).to(scale.dtype) * ctx.gain

@@ -14,8 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from organza.ops import winograd
 from organza.ops.bias_act import ACTIVATIONS, bias_act, channel_sums
-from organza.ops.twins import apply, reference
+from organza.ops.twins import apply, parameter_gradients, reference
 from organza.ops.upfirdn2d import upfirdn2d
 
 Size = tuple[int, int]
@@ -130,7 +131,11 @@ def _add(padding: tuple[int, ...], *more: int) -> tuple[int, ...]:
 class _Forward(torch.autograd.Function):
     @staticmethod
     def forward(x: Tensor, w: Tensor, bias: Tensor | None, stride: int, padding: int) -> Tensor:
-        return F.conv2d(x, w, None if bias is None else bias.to(x.dtype), stride=stride, padding=padding)
+        bias = None if bias is None else bias.to(x.dtype)
+        if stride == padding == 1 and winograd.pays(x, w.shape):
+            y = winograd.convolve(x, winograd.transform(w).to(x.dtype))
+            return y if bias is None else y.add_(bias[:, None, None])
+        return F.conv2d(x, w, bias, stride=stride, padding=padding)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -144,9 +149,9 @@ class _Forward(torch.autograd.Function):
         dx = dw = db = None
         if ctx.needs_input_grad[0]:
             dx = apply(_Transposed, grad, w, ctx.stride, ctx.padding, tuple(ctx.x))
-        if ctx.needs_input_grad[1]:
+        if ctx.needs_input_grad[1] and parameter_gradients():
             dw = apply(_Weight, x, grad, ctx.stride, ctx.padding, tuple(ctx.w))
-        if ctx.needs_input_grad[2]:
+        if ctx.needs_input_grad[2] and parameter_gradients():
             db = channel_sums(grad).to(ctx.bias)
         return dx, dw, db, None, None
 
@@ -154,6 +159,8 @@ class _Forward(torch.autograd.Function):
 class _Transposed(torch.autograd.Function):
     @staticmethod
     def forward(y: Tensor, w: Tensor, stride: int, padding: int, size: Size) -> Tensor:
+        if stride == padding == 1 and winograd.pays(y, w.transpose(0, 1).shape):
+            return winograd.convolve(y, winograd.transform(w.transpose(0, 1).flip((2, 3))).to(y.dtype))
         extra = [
             n - ((m - 1) * stride - 2 * padding + k) for n, m, k in zip(size, y.shape[2:], w.shape[2:], strict=True)
         ]
@@ -169,13 +176,17 @@ class _Transposed(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         y, w = ctx.saved_tensors
         dy = apply(_Forward, grad, w, None, ctx.stride, ctx.padding) if ctx.needs_input_grad[0] else None
-        dw = apply(_Weight, grad, y, ctx.stride, ctx.padding, tuple(ctx.w)) if ctx.needs_input_grad[1] else None
+        dw = None
+        if ctx.needs_input_grad[1] and parameter_gradients():
+            dw = apply(_Weight, grad, y, ctx.stride, ctx.padding, tuple(ctx.w))
         return dy, dw, None, None, None
 
 
 class _Weight(torch.autograd.Function):
     @staticmethod
     def forward(x: Tensor, y: Tensor, stride: int, padding: int, shape: tuple[int, ...]) -> Tensor:
+        if stride == padding == 1 and winograd.pays(x, torch.Size(shape)):
+            return winograd.weight_gradient(x, y).to(y.dtype)
         like = y.new_empty(1).expand(shape)
         pair = [stride, stride], [padding, padding], [1, 1]
         mask = [False, True, False]

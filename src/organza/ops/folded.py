@@ -103,7 +103,7 @@ def modulated(
     # The gain is above 0 and passes through the activation, so the small factors carry it.
     bias = None if bias is None else bias * gain
     noise = None if noise is None else noise * gain
-    if up == 1 and padding == 1 and winograd.pays(x, weight.shape):
+    if up == 1 and padding == 1 and winograd.pays(x, weight.shape, fixed=True):
         if dtype not in kept.transformed:
             kept.transformed[dtype] = winograd.transform(weight).to(dtype)
         y = winograd.convolve(x * styles.to(dtype)[:, :, None, None], kept.transformed[dtype])

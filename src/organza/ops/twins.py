@@ -38,6 +38,35 @@ def using(twin: Twin) -> Iterator[None]:
         _twin.reset(token)
 
 
+_parameters = True  # not a context variable: on GPUs, backward passes run in threads of their own
+
+
+def input_gradient(total: Tensor, x: Tensor) -> Tensor:
+    """The gradient of the scalar ``total`` by ``x``, differentiable again, for penalties on gradients.
+
+    An autograd function can't see whose gradients a backward pass is for, so ours would find those of convolutions'
+    weights as well, at the price of another convolution each. In here they leave them out; so ``x`` must not reach
+    `conv2d` as its weight, or `bias_act` as its bias.
+
+    Example:
+        >>> x = torch.ones(2, requires_grad=True)
+        >>> input_gradient((3 * x).sum(), x)
+        tensor([3., 3.])
+    """
+    global _parameters
+    before, _parameters = _parameters, False
+    try:
+        (gradient,) = torch.autograd.grad(total, x, create_graph=True)
+    finally:
+        _parameters = before
+    return gradient
+
+
+def parameter_gradients() -> bool:
+    """Whether the backward pass under way is to find gradients of weights and biases."""
+    return _parameters
+
+
 def apply(function: type[torch.autograd.Function], *args: Any) -> Tensor:
     """``function.apply(*args)``, which PyTorch leaves without types."""
     out: Tensor = function.apply(*args)  # type: ignore[no-untyped-call]

@@ -1,0 +1,47 @@
+"""The plain methods in bf16."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from organza import PRESETS
+from organza.core.device import computing
+from organza.core.method import Batch, DataSpec
+
+
+@pytest.mark.parametrize("name", ["dcgan", "wgan-gp", "vae"])
+def test_activations_in_bf16_and_everything_else_in_float32(name):
+    spec = DataSpec((32, 32))
+    torch.manual_seed(0)
+    method = PRESETS[name].run.method.toy().build(spec)
+    batch = Batch(torch.rand(4, 3, 32, 32) * 2 - 1, torch.zeros(4, 0))
+    inner = []
+    for net in method.nets.values():
+        for module in net.modules():
+            if isinstance(module, torch.nn.Conv2d | torch.nn.ConvTranspose2d):
+                module.register_forward_hook(lambda module, args, out: inner.append(out.dtype))
+    results = {}
+    for dtype in (torch.float32, torch.bfloat16):
+        inner.clear()
+        with computing(dtype):
+            for phase in method.phases:
+                for net in method.nets.values():
+                    net.zero_grad()
+                loss, stats = phase.loss(method.nets, batch, torch.Generator().manual_seed(0))
+                loss.backward()
+                assert loss.dtype == torch.float32
+                assert all(value.dtype == torch.float32 for value in stats.values())
+                grads = [p.grad for n in method.players[phase.player].nets for p in method.nets[n].parameters()]
+                assert all(g is not None and g.dtype == torch.float32 and g.isfinite().all() for g in grads)
+                results[phase.name, dtype] = loss.item(), torch.cat([g.flatten() for g in grads])
+            images = method.latents.synthesis(
+                method.nets[method.latents.net].eval(), torch.zeros(1, 1, 8), "const", None
+            )
+            method.nets[method.latents.net].train()
+        assert images.dtype == torch.float32
+        assert (torch.bfloat16 in inner) == (dtype == torch.bfloat16)
+    for phase in method.phases:
+        (exact, slopes), (near, others) = (results[phase.name, d] for d in (torch.float32, torch.bfloat16))
+        assert near == pytest.approx(exact, rel=0.05, abs=0.02)
+        assert torch.nn.functional.cosine_similarity(slopes, others, dim=0) > 0.98
