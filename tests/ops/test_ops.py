@@ -173,6 +173,15 @@ def test_convolution_by_winograd(monkeypatch):
             torch.testing.assert_close(fast, slow, rtol=1e-9, atol=1e-9)
 
 
+def test_what_winograd_gives_may_be_overwritten(monkeypatch):
+    monkeypatch.setattr(winograd, "FEWEST", {torch.float64: 1})
+    monkeypatch.setattr(winograd, "train_in", {torch.float64})
+    x, w, b = leaf(2, 2, 16, 16), leaf(3, 2, 3, 3), leaf(3)
+    fast, slow = both(lambda: ops.conv2d_resample(x, w, padding=1, bias=b, act="lrelu"))
+    torch.testing.assert_close(fast, slow)
+    fast.sum().backward()
+
+
 def test_penalties_leave_out_the_gradients_of_weights(monkeypatch):
     asked = []
     forward = conv._Weight.forward

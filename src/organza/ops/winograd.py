@@ -63,16 +63,17 @@ def convolve(x: Tensor, transformed: Tensor) -> Tensor:
     n, _, height, width = x.shape
     outputs = transformed.shape[2]
     padded = F.pad(x.permute(0, 2, 3, 1), (0, 0, 1, 1, 1, 1))
-    result = x.new_empty((n, height, width, outputs))
+    result = torch.empty((n, outputs, height, width), dtype=x.dtype, device=x.device, memory_format=torch.channels_last)
+    pixels = result.permute(0, 2, 3, 1)
     for pictures, rows in _bands(n, height // 2, width // 2):
         tiles = _input_tiles(padded[pictures, 2 * rows.start : 2 * rows.stop + 2])
         products = torch.bmm(tiles.flatten(2, 4).flatten(0, 1), transformed).reshape(*tiles.shape[:-1], outputs)
         halves = products.new_empty((2, *products.shape[1:]))
         _gather(list(products), list(halves))
-        drawn = result[pictures, 2 * rows.start : 2 * rows.stop]
+        drawn = pixels[pictures, 2 * rows.start : 2 * rows.stop]
         target = drawn.view(len(drawn), -1, 2, width // 2, 2, outputs).permute(4, 2, 0, 1, 3, 5)
         _gather(list(halves.unbind(1)), list(target))
-    return result.permute(0, 3, 1, 2)
+    return result
 
 
 def weight_gradient(x: Tensor, grad: Tensor) -> Tensor:
@@ -99,7 +100,8 @@ def weight_gradient(x: Tensor, grad: Tensor) -> Tensor:
         products = products.transpose(0, 1).reshape(16, -1, outputs)
         total += torch.bmm(tiles.flatten(2, 4).flatten(0, 1).transpose(1, 2), products)
     taps = torch.kron(_KERNEL, _KERNEL).t().to(total) @ total.reshape(16, -1)
-    return taps.reshape(3, 3, inputs, outputs).permute(3, 2, 0, 1)
+    taps = taps.reshape(3, 3, inputs, outputs).permute(3, 2, 0, 1)
+    return taps.contiguous(memory_format=torch.channels_last)
 
 
 def _precise(x: Tensor) -> torch.dtype:
