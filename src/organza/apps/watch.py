@@ -25,7 +25,7 @@ from organza.metrics.report import Figure, Report
 from organza.metrics.team import Team
 
 DEFAULT = "fd_organza64_2k"
-PROBE = 64
+PROBES = (64, 256)
 """Pictures by which the time of an evaluation is told in advance."""
 LEAST = 500
 """An evaluation may shrink to so many pictures to fit into its share of the time, no further."""
@@ -85,12 +85,14 @@ class Watch:
     clock: Callable[[], float] = time.perf_counter
     spent: float = field(init=False)
     cost: float | None = field(init=False, default=None)
+    probed: int = field(init=False, default=0)
     skipped: int = field(init=False, default=0)
 
     def __post_init__(self) -> None:
         costs = [record["metrics/seconds"] for record in self.records if "metrics/seconds" in record]
         self.spent = sum(costs)
         self.cost = costs[-1] if costs else None
+        self.probed = len(PROBES) if costs else 0
         self.metrics = [_as_before(metric, self.records) for metric in self.metrics]
 
     def __call__(self, saved: Path) -> dict[str, float]:
@@ -118,27 +120,30 @@ class Watch:
     def _fits(self, saved: Path) -> bool:
         if self.share >= 1:
             return True
-        if self.cost is None and self._left() > 1.0:
-            self._measure(saved)
+        for count in PROBES[self.probed :]:
+            ahead = 1.0 if self.cost is None else self.cost * count / self._pictures()
+            if ahead <= self._left() < (self.cost or float("inf")):
+                self._measure(saved, count)
         return self.cost is not None and self.cost <= self._left()
 
-    def _measure(self, saved: Path) -> None:
+    def _measure(self, saved: Path, count: int) -> None:
         """Judge a few pictures to learn what many would take, and ask for fewer if they would hardly ever fit."""
-        few = [replace(metric, count=PROBE, full=False) for metric in self.metrics]
-        few = [metric for metric in few if metric.near < PROBE]
+        few = [replace(metric, count=count, full=False) for metric in self.metrics if metric.near < count]
         report, seconds = self._judge(saved, few)
+        self.probed += 1
         if report is None:
             return
-        whole = self.share * self.total()
-        while (
-            self.share < 1 and self._cost(seconds) * WORTH > whole and max(m.count for m in self.metrics) >= 2 * LEAST
-        ):
-            self.metrics = [replace(m, count=m.count // 2) if m.count >= 2 * LEAST else m for m in self.metrics]
-        self.cost = self._cost(seconds)
+        self.cost = seconds * self._pictures() / count
+        # The first probe is mostly start-up, and says too much.
+        whole = self.share * self.total() / WORTH
+        while self.probed == len(PROBES) and self.cost > whole and max(m.count for m in self.metrics) > LEAST:
+            self.metrics = [replace(m, count=max(m.count // 2, min(m.count, LEAST))) for m in self.metrics]
+            self.cost = seconds * self._pictures() / count
 
-    def _cost(self, seconds: float) -> float:
-        most = max(metric.count for metric in self.metrics)
-        return seconds * (most + (len(self.dataset) if any(m.full for m in self.metrics) else most)) / (2 * PROBE)
+    def _pictures(self) -> float:
+        """How many pictures to look at on each side, on average."""
+        most = max([1, *(metric.count for metric in self.metrics)])
+        return (most + max(most, len(self.dataset))) / 2 if any(metric.full for metric in self.metrics) else most
 
     def _judge(self, saved: Path, metrics: list[Metric]) -> tuple[Report | None, float]:
         started = self.clock()

@@ -18,6 +18,7 @@ VERBS: dict[str, str] = {
     "demo": "the whole way in a few minutes: draw pictures, train on them, make a film",
     "train": "train a GAN on your pictures; the same command again goes on",
     "evaluate": "judge a network or pictures: FID, KID, precision and recall, path length ...",
+    "compare": "put runs side by side: quality against images and time, speed, settings",
     "generate": "make pictures from seeds, one by one or in a grid",
     "interpolate": "make a seamless film from one seed to the next (.mp4, .gif, .webp)",
     "walk": "make a film of a random walk that ends where it began",
