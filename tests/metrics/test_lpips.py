@@ -109,6 +109,8 @@ def test_it_is_the_formula(net: str, real: bool, tmp_path: Path) -> None:
     assert (expected > 0).all()
     torch.testing.assert_close(distance(a, b), expected, rtol=1e-4, atol=1e-6)
     assert distance(a, a).tolist() == [0, 0]
+    embedded = (distance.embed(a) - distance.embed(b)).square().sum(1)
+    torch.testing.assert_close(embedded, expected, rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.skipif(not HEADS.is_dir(), reason="needs the published heads beside the checkout")
@@ -129,6 +131,19 @@ def test_gradients_flow_and_stay_finite_where_nothing_is_active(kind: str, tmp_p
     distance(a, torch.ones(1, 3, 64, 64)).sum().backward()
     assert torch.isfinite(a.grad).all() and a.grad.abs().max() > 0
     assert lpips.unit(torch.zeros(1, 4, 1, 1, requires_grad=True)).sum().item() == 0
+
+
+def test_grey_and_transparent_pictures_are_taken(tmp_path: Path) -> None:
+    torch.manual_seed(3)
+    grey, other = torch.rand(2, 1, 1, 64, 64) * 2 - 1
+    alpha, rgb = torch.ones(1, 1, 64, 64), (grey.expand(1, 3, 64, 64), other.expand(1, 3, 64, 64))
+    lpips_alex = LPIPS.open("alex", body("alex", tmp_path), heads("alex", tmp_path), device="cpu")
+    for distance in (lpips_alex, open_distance("organza64", device="cpu")):
+        expected = distance(*rgb)
+        torch.testing.assert_close(distance(grey, other), expected)
+        torch.testing.assert_close(distance(*(torch.cat([x, alpha], 1) for x in rgb)), expected, rtol=1e-4, atol=1e-6)
+        with pytest.raises(ValueError, match="expected"):
+            distance(grey, other[:, :, :32])
 
 
 def test_organza64_perceptual_grows_with_blur() -> None:

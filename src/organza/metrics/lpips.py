@@ -21,6 +21,7 @@ from organza.core.errors import UserError
 from organza.formats.state_dict import fill, read_state_dict
 from organza.metrics import published
 from organza.metrics.features import organza64
+from organza.metrics.features.resize import to_rgb
 
 Net = Literal["vgg", "alex", "squeeze"]
 
@@ -107,7 +108,7 @@ def unit(x: Tensor) -> Tensor:
 
 
 class LPIPS(nn.Module):
-    """The distance as a module: ``[N, 3, H, W]`` twice, in [-1, 1], to ``[N]``. Gradients flow to both.
+    """The distance as a module: ``[N, 1 | 3 | 4, H, W]`` twice, in [-1, 1], to ``[N]``. Gradients flow to both.
 
     Attributes:
         name: what it is, for people.
@@ -156,18 +157,23 @@ class LPIPS(nn.Module):
 
     def activations(self, images: Tensor) -> list[Tensor]:
         """Unit activations at each tap, ``[N, C_l, H_l, W_l]``."""
-        x, found = (images - self.shift) / self.scale, []
+        x, found = (_rgb(images) - self.shift) / self.scale, []
         for index, layer in enumerate(self.features):
             x = layer(x)
             if index in self.taps:
                 found.append(unit(x))
         return found
 
+    def embed(self, images: Tensor) -> Tensor:
+        """Vectors ``[N, F]`` whose squared distance is this distance: for one picture against many."""
+        parts = zip(self.activations(images), self.heads, strict=True)
+        return _joined([x * w.clamp(min=0).sqrt()[:, None, None] for x, w in parts])
+
     def forward(self, images: Tensor, others: Tensor) -> Tensor:
         """The distance of each picture from its other.
 
         Raises:
-            ValueError: not two batches of RGB pictures of one size.
+            ValueError: not two batches of pictures of one size.
         """
         _check(images, others)
         parts = zip(self.activations(images), self.activations(others), self.heads, strict=True)
@@ -178,9 +184,18 @@ def _heads(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name.split(".")[0].removeprefix("lin"): value.flatten() for name, value in tensors.items()}
 
 
+def _joined(maps: list[Tensor]) -> Tensor:
+    """Maps ``[N, C, H, W]`` to ``[N, F]``, each divided so that a sum over F is a mean over its places."""
+    return torch.cat([(x / (x.shape[2] * x.shape[3]) ** 0.5).flatten(1) for x in maps], 1)
+
+
+def _rgb(images: Tensor) -> Tensor:
+    return to_rgb((images + 1) * 127.5) / 127.5 - 1 if images.shape[1] == 4 else images.expand(-1, 3, -1, -1)
+
+
 def _check(images: Tensor, others: Tensor) -> None:
-    if images.shape != others.shape or images.ndim != 4 or images.shape[1] != 3:
-        raise ValueError(f"expected [N, 3, H, W] twice, got {list(images.shape)} and {list(others.shape)}")
+    if images.shape != others.shape or images.ndim != 4 or images.shape[1] not in (1, 3, 4):
+        raise ValueError(f"expected [N, 1 | 3 | 4, H, W] twice, got {list(images.shape)} and {list(others.shape)}")
 
 
 class Perceptual64(nn.Module):
@@ -200,19 +215,21 @@ class Perceptual64(nn.Module):
         self.net = organza64.load(device)
 
     def activations(self, images: Tensor) -> list[Tensor]:
-        """Unit activations of each stage."""
+        """Unit activations of each of the four stages."""
         return [unit(x) for x in self.net.stages(organza64.prepare((images + 1) * 127.5))]
 
+    def embed(self, images: Tensor) -> Tensor:
+        """Vectors ``[N, F]`` whose squared distance is this distance: for one picture against many."""
+        return _joined([x / 2 for x in self.activations(images)])
+
     def forward(self, images: Tensor, others: Tensor) -> Tensor:
-        """Pictures ``[N, 3, H, W]`` twice, in [-1, 1], to ``[N]``; gradients flow to both.
+        """Pictures ``[N, 1 | 3 | 4, H, W]`` twice, in [-1, 1], to ``[N]``; gradients flow to both.
 
         Raises:
-            ValueError: not two batches of RGB pictures of one size.
+            ValueError: not two batches of pictures of one size.
         """
         _check(images, others)
-        parts = zip(self.activations(images), self.activations(others), strict=True)
-        found = [(a - b).square().sum(1).mean((1, 2)) for a, b in parts]
-        return torch.stack(found).mean(0)
+        return (self.embed(images) - self.embed(others)).square().sum(1)
 
 
 def open_distance(name: str | None = None, *, device: str | torch.device | None = None) -> LPIPS | Perceptual64:
