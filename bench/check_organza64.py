@@ -21,18 +21,9 @@ from train_organza64 import DISTORTIONS, distort, gather, split
 from organza import load, open_dataset
 from organza.data import DataOptions
 from organza.metrics.features import open_features, organza64
+from organza.metrics.frechet import frechet_distance
 
 STRENGTHS = (0.1, 0.3, 0.5, 0.75, 1.0)
-
-
-def frechet(a: torch.Tensor, b: torch.Tensor) -> float:
-    """|mu_a - mu_b|^2 + tr(A + B - 2 (A B)^(1/2)) of two sets of features."""
-    a, b = a.double(), b.double()
-    cov_a, cov_b = a.T.cov(), b.T.cov()
-    values, vectors = torch.linalg.eigh(cov_a)
-    root = vectors @ (values.clamp(min=0).sqrt()[:, None] * vectors.T)
-    cross = torch.linalg.eigvalsh(root @ cov_b @ root).clamp(min=0).sqrt().sum()
-    return float((a.mean(0) - b.mean(0)).square().sum() + cov_a.trace() + cov_b.trace() - 2 * cross)
 
 
 def main() -> None:
@@ -71,24 +62,24 @@ def main() -> None:
 
 def about(name: str, train: dict, test: dict, of, count: int) -> None:
     rng = torch.Generator().manual_seed(0)
-    held = test[name]["images"]
+    held = test[name]["images"][:count]
     shown = train[name]["images"][torch.randperm(len(train[name]["images"]), generator=rng)[: 2 * count]]
     real, clean = of(shown), of(held)
     n = len(held)
     print(f"\n{name}: {len(real)} pictures of the training part against {n} held-out ones, as they are or spoilt")
-    print(f"  as they are {frechet(real, clean):.2f}, two halves of the training part {halves(real, n):.2f}")
+    print(f"  as they are {frechet_distance(real, clean):.2f}, two halves of the training part {halves(real, n):.2f}")
     x = held.permute(0, 3, 1, 2).float()
     for kind in DISTORTIONS[1:]:
         found = []
         for strength in STRENGTHS:
             rng.manual_seed(1)
             spoilt = distort(kind, x.clone(), torch.full((n,), strength), rng).round().byte().permute(0, 2, 3, 1)
-            found.append(frechet(real, of(spoilt)))
+            found.append(frechet_distance(real, of(spoilt)))
         print(f"  {kind:18s}" + "".join(f"{value:9.2f}" for value in found))
     order = of(held).mean(1).argsort()
-    print("  modes dropped     " + "".join(f"{frechet(real, repeated(clean[order[: int(n * s)]], n)):9.2f}"
+    print("  modes dropped     " + "".join(f"{frechet_distance(real, repeated(clean[order[: int(n * s)]], n)):9.2f}"
                                            for s in (0.9, 0.75, 0.5, 0.25, 0.1)))  # fmt: skip
-    print("  few pictures      " + "".join(f"{frechet(real, repeated(clean[: int(n * s)], n)):9.2f}"
+    print("  few pictures      " + "".join(f"{frechet_distance(real, repeated(clean[: int(n * s)], n)):9.2f}"
                                            for s in (0.9, 0.5, 0.25, 0.1, 0.05)))  # fmt: skip
     for other in ("celeba", "anime", "faces", "emoji"):
         if other != name:
@@ -96,12 +87,12 @@ def about(name: str, train: dict, test: dict, of, count: int) -> None:
             mixed = [
                 torch.cat([clean[: n - int(n * s)], repeated(more, int(n * s))]) for s in (0.05, 0.1, 0.25, 0.5, 1)
             ]
-            print(f"  mixed with {other:7s}" + "".join(f"{frechet(real, part):9.2f}" for part in mixed))
+            print(f"  mixed with {other:7s}" + "".join(f"{frechet_distance(real, part):9.2f}" for part in mixed))
 
 
 def halves(features: torch.Tensor, n: int) -> float:
     n = min(n, len(features) // 2)
-    return frechet(features[:n], features[n : 2 * n])
+    return frechet_distance(features[:n], features[n : 2 * n])
 
 
 def repeated(features: torch.Tensor, n: int) -> torch.Tensor:
@@ -114,7 +105,7 @@ def checkpoints(run: Path, source: Path, of, count: int) -> None:
     for folder in sorted((run / "checkpoints").glob("0*")):
         generator = load(folder, device="cpu")
         if real is None:
-            data = open_dataset(source, DataOptions(resolution=generator.resolution[0]))
+            data = open_dataset(source, DataOptions(resolution="{}x{}".format(*generator.resolution)))
             indices = np.random.RandomState(0).permutation(len(data))
             pictures = torch.from_numpy(data.fetch(indices[: 2 * count])[0])
             real = of(pictures)
@@ -122,7 +113,7 @@ def checkpoints(run: Path, source: Path, of, count: int) -> None:
         images = []
         for start in range(0, count, 50):
             images.append(torch.from_numpy(generator.generate(range(start, min(start + 50, count)), batch=50)))
-        print(f"  {folder.name:>12s} {frechet(real, of(torch.cat(images))):8.2f}", flush=True)
+        print(f"  {folder.name:>12s} {frechet_distance(real, of(torch.cat(images))):8.2f}", flush=True)
 
 
 if __name__ == "__main__":

@@ -11,18 +11,9 @@ from organza.data.face_drawing import draw
 from organza.data.faces import CHOICES, random_faces
 from organza.metrics.features import open_features
 from organza.metrics.features.organza64 import WEIGHTS
+from organza.metrics.frechet import frechet_distance
 
 REAL, HELD = 160, 80
-
-
-def frechet(a: torch.Tensor, b: torch.Tensor) -> float:
-    """|mu_a - mu_b|^2 + tr(A + B - 2 (A B)^(1/2)) of two sets of features."""
-    a, b = a.double(), b.double()
-    cov_a, cov_b = a.T.cov(), b.T.cov()
-    values, vectors = torch.linalg.eigh(cov_a)
-    root = vectors @ (values.clamp(min=0).sqrt()[:, None] * vectors.T)
-    cross = torch.linalg.eigvalsh(root @ cov_b @ root).clamp(min=0).sqrt().sum()
-    return float((a.mean(0) - b.mean(0)).square().sum() + cov_a.trace() + cov_b.trace() - 2 * cross)
 
 
 def of(images: torch.Tensor) -> torch.Tensor:
@@ -42,7 +33,7 @@ def real(drawn: tuple[list, torch.Tensor]) -> torch.Tensor:
 
 def rising(real: torch.Tensor, sets: list[torch.Tensor]) -> list[float]:
     """Distances that rise, and end well above the first."""
-    found = [frechet(real, of(images)) for images in sets]
+    found = [frechet_distance(real, of(images)) for images in sets]
     assert found == sorted(found), found
     assert found[-1] > 2 * found[0], found
     return found

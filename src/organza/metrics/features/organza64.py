@@ -1,7 +1,7 @@
 """organza64: a small feature network of our own, which needs no download.
 
 Eight convolutions look at pictures of 64x64. What it was trained on and how is in ``docs/metrics.md`` and in the
-weights' own metadata; ``bench/train_organza64.py`` does it again.
+metadata of the weights; ``bench/train_organza64.py`` does it again.
 """
 
 from __future__ import annotations
@@ -10,9 +10,11 @@ from functools import cache
 from pathlib import Path
 
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from organza.data.download import digest as file_digest
 from organza.metrics.features.resize import bicubic, to_rgb
 
 SIZE, DIM = 64, 128
@@ -69,23 +71,11 @@ def prepare(images: Tensor) -> Tensor:
 @cache
 def digest() -> str:
     """SHA-256 of the weights."""
-    import hashlib
-
-    return hashlib.sha256(WEIGHTS.read_bytes() if WEIGHTS.exists() else b"untrained").hexdigest()
+    return file_digest(WEIGHTS)
 
 
 def load(device: torch.device) -> Organza64:
     """The network with the weights that come with the package."""
-    from safetensors.torch import load_file
-
     net = Organza64()
-    if WEIGHTS.exists():
-        net.load_state_dict({name: value.float() for name, value in load_file(WEIGHTS).items()})
-    else:
-        rng = torch.Generator().manual_seed(0)
-        with torch.no_grad():
-            for layer in net.layers:
-                assert isinstance(layer, nn.Conv2d)
-                layer.weight.normal_(std=(2 / layer.weight[0].numel()) ** 0.5, generator=rng)
-                nn.init.zeros_(layer.get_parameter("bias"))
+    net.load_state_dict({name: value.float() for name, value in load_file(WEIGHTS).items()})
     return net.to(device).eval().requires_grad_(False)
