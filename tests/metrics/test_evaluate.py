@@ -134,6 +134,20 @@ def test_separability(G, faces):
     assert list(evaluate(G, None, "sep60", classifier=bright).figures) == ["sep_organza64_60_w"]
 
 
+def test_paths_and_pairs(G):
+    report = evaluate(G, None, "ppl2_20_wend,ppl_20_zfull,perceptual_organza64_10,ms_ssim10", batch=6)
+    names = ["ppl2_organza64_20_wend", "ppl_organza64_20_zfull", "perceptual_organza64_10", "ms_ssim10"]
+    assert list(report.figures) == names
+    assert report.figures[names[0]].network == "organza64 perceptual (not LPIPS)"
+    other = evaluate(G, None, "ppl2_20_wend,ppl_20_zfull", batch=20, distance="organza64")
+    for name in names[:2]:
+        assert report[name] > 0
+        # Neither the paths nor the noise depend on how they are batched.
+        assert other[name] == pytest.approx(report[name], rel=0.02)
+    with pytest.raises(UserError, match="no perceptual distance is called 'resnet'"):
+        evaluate(G, None, "ppl2_resnet_20_wend")
+
+
 def test_labels_come_from_the_data(G, faces):
     labelled = open_dataset(faces, DataOptions(labels="auto"))
     size = labelled.spec.label_dim

@@ -108,7 +108,7 @@ def _radii(x: Tensor, k: int) -> Tensor:
         squared = _squared(x[start : start + TILE], x)
         here = torch.arange(start, min(start + TILE, len(x)), device=x.device)
         squared[here - start, here] = -1  # itself, whatever rounding says
-        found.append(squared.kthvalue(k + 1, dim=1).values)
+        found.append(squared.topk(k + 1, dim=1, largest=False).values[:, -1])
     return torch.cat(found)
 
 
