@@ -6,7 +6,8 @@ A small classifier learns the attributes from drawn, labelled faces; it never se
 answers for pictures of the network, logistic regressions on w give the directions (`organza.apps.directions`), and each
 of fresh pictures is moved along each: those without the attribute towards it, the others away from it. Counted is how
 many change to the other answer, and how many of the other attributes' answers stay. Strength and layers are chosen on
-other pictures than they are measured on: the pair that keeps most among those that change nineteen of twenty.
+other pictures than they are measured on: the pair that keeps most among those that change nineteen of twenty. In the
+last column each picture goes only as far as it needs.
 
 The network that the documentation's table is about:
 
@@ -98,8 +99,24 @@ def measure(net, direction, index, ws, before, G, strength):
     for way, chosen in ((1.0, ~yes), (-1.0, yes)):
         if chosen.any():
             there[chosen] = moved(ws[chosen], [Edit(direction, way * strength)])
-    after = answers_of(net, G, there)
-    changed = ((after[:, index] > 0) != yes).float().mean().item()
+    return shares(before, answers_of(net, G, there), index)
+
+
+def as_needed(net, direction, index, ws, before, G):
+    """The same shares where each picture goes only as far as it needs, of `STRENGTHS`, or all the way."""
+    yes = before[:, index] > 0
+    after, left = before.clone(), torch.ones(len(ws), dtype=torch.bool)
+    for strength in STRENGTHS:
+        for way, these in ((1.0, left & ~yes), (-1.0, left & yes)):
+            if these.any():
+                after[these] = answers_of(net, G, moved(ws[these], [Edit(direction, way * strength)]))
+        left = (after[:, index] > 0) == yes
+    return shares(before, after, index)
+
+
+def shares(before, after, index):
+    """How many answers to ``index`` changed, and how many of the others stayed: all and the least."""
+    changed = ((after[:, index] > 0) != (before[:, index] > 0)).float().mean().item()
     others = [n for n in range(before.shape[1]) if n != index]
     kept = ((after[:, others] > 0) == (before[:, others] > 0)).float().mean(0)
     return changed, kept.mean().item(), kept.min().item()
@@ -150,7 +167,10 @@ def run(G, *, samples, pictures, faces, epochs, psi):
             direction, strength = chosen(net, directions[n], n, tried, before[0], G, ranges)
             values = measure(net, direction, n, fresh, before[1], G, strength)
             row[kind] = dict(zip(("changed", "kept", "least kept"), values, strict=True))
-            row[kind] |= {"strength": strength, "layers": direction.layers, "direction": direction}
+            row[kind] |= {"strength": f"{strength:g}", "layers": direction.layers, "direction": direction}
+        values = as_needed(net, direction, n, fresh, before[1], G)
+        row["as needed"] = row["in layers"] | dict(zip(("changed", "kept", "least kept"), values, strict=True))
+        row["as needed"]["strength"] = f"1-{STRENGTHS[-1]}"
         yield row
 
 
@@ -178,7 +198,7 @@ def main():
             one = row[kind]
             layers = "" if one["layers"] is None else f"@{one['layers'][0]}-{one['layers'][-1]}"
             shares = f"{100 * one['changed']:.0f} / {100 * one['kept']:.0f}% ({100 * one['least kept']:.0f}%)"
-            parts.append(f"{shares} {one['strength']:g}{layers}")
+            parts.append(f"{shares} {one['strength']}{layers}")
         line = "  ".join(f"{part:>26}" for part in parts)
         print(f"{row['attribute']:16} {100 * row['drawn']:4.0f}%  {100 * row['yes']:3.0f}%  {line}", flush=True)
         found.append(row)

@@ -20,7 +20,7 @@ from organza.apps.perceptual import open_perceptual
 from organza.apps.save import averaged, check_new, own_checkpoint, save_network
 from organza.apps.video import Progress, check_video, write_video
 from organza.core.errors import UserError
-from organza.core.pictures import PICTURE_SUFFIXES, Pixels, enlarge, save_picture, to_image, to_pixels
+from organza.core.pictures import PICTURE_SUFFIXES, Pixels, check_suffix, enlarge, save_picture, to_image, to_pixels
 from organza.data.align import Crop, align_face, five_point_quad
 from organza.data.decode import Fit, Target, decode, open_picture, render
 from organza.data.source import BadPicture
@@ -143,6 +143,7 @@ def project(
     labels: ArrayLike | None = None,
     seed: int = 0,
     film: Film = "gif",
+    suffix: str = ".png",
     scale: int = 1,
     progress: Progress | None = None,
 ) -> Projection:
@@ -165,6 +166,7 @@ def project(
         labels: for conditional networks: the class.
         seed: of everything random.
         film: its format.
+        suffix: of the pictures: ``.png``, ``.jpg``, ``.jpeg`` or ``.webp``.
         scale: make each pixel of comparison and film a square of so many pixels.
         progress: called with steps done and wanted.
 
@@ -187,6 +189,7 @@ def project(
         own_checkpoint(G)
         check_new(Path(outdir, "tuned"))
     outdir = Path(outdir)
+    check_suffix(f"comparison{suffix}", PICTURE_SUFFIXES)
     moving = None if film == "none" else check_video(outdir / f"film.{film}", FPS)
     guess = None if encoder is None else load_encoder(encoder, G)
     names, pixels = read_targets(pictures, G.resolution, G.channels, fit, align)
@@ -220,13 +223,15 @@ def project(
         shown.append(after)
         tuned_error = _error(after, pixels)
         files.append(save_network(G, averaged(tuned), outdir / "tuned", f"tuned to {', '.join(names)}"))
-        files += [save_picture(image, outdir / f"tuned-{name}.png") for name, image in zip(names, after, strict=True)]
+        files += [
+            save_picture(image, outdir / f"tuned-{name}{suffix}") for name, image in zip(names, after, strict=True)
+        ]
     maps = {f"noise{index}": noise.cpu().numpy() for index, noise in enumerate(last.noise)}
     files.append(save_codes(outdir / "projected.npz", ws, **maps))
     for name, target, image in zip(names, pixels, found, strict=True):
-        files.append(save_picture(target, outdir / f"target-{name}.png"))
-        files.append(save_picture(image, outdir / f"projected-{name}.png"))
-    comparison = save_picture(table(np.concatenate(shown), len(pixels), scale), outdir / "comparison.png")
+        files.append(save_picture(target, outdir / f"target-{name}{suffix}"))
+        files.append(save_picture(image, outdir / f"projected-{name}{suffix}"))
+    comparison = save_picture(table(np.concatenate(shown), len(pixels), scale), outdir / f"comparison{suffix}")
     return Projection(
         names=tuple(names),
         ws=ws,

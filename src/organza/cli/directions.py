@@ -49,8 +49,10 @@ class Options(Trained):
     """Ends of the strips, in deviations of w."""
     scale: int = 1
     """Make each pixel of the strips a square of so many pixels."""
+    strips: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """The picture of the strips; beside the output, with .png added, if not said."""
     output: Path = Path("out/directions.safetensors")
-    """The file; the strips are beside it, with .png added."""
+    """The file."""
 
 
 def main(argv: list[str]) -> int:
@@ -59,15 +61,17 @@ def main(argv: list[str]) -> int:
     from organza.apps.codes import codes
     from organza.apps.directions import save_directions
     from organza.apps.edit import overview
-    from organza.core.pictures import check_suffix
+    from organza.core.pictures import PICTURE_SUFFIXES, check_suffix
     from organza.generator import load
 
     check_suffix(options.output, (".safetensors",))
+    picture = options.strips or options.output.with_name(f"{options.output.name}.png")
+    check_suffix(picture, PICTURE_SUFFIXES)
     G = load(options.network, device=options.device)
     found = _find(options, G)
     path = save_directions(options.output, found)
     ws = codes(G, [options.seed], labels=options.class_, psi=options.trunc)
-    strips = overview(G, ws, found, path.with_name(f"{path.name}.png"), strength=options.strength, scale=options.scale)
+    strips = overview(G, ws, found, picture, strength=options.strength, scale=options.scale)
     inputs = {"--network": G.source, "--labels": options.labels, "--classifier": options.classifier}
     record("directions", argv, path, inputs=inputs)
     for direction in found:

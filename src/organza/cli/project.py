@@ -45,6 +45,8 @@ class Options(Trained):
     """Of everything random."""
     film: Literal["mp4", "gif", "webp", "none"] = "gif"
     """A film of the search."""
+    format: Literal["png", "jpg", "webp"] = "png"
+    """Of the pictures."""
     scale: int = 1
     """Make each pixel of comparison and film a square of so many pixels."""
     outdir: Path = Path("out/project")
@@ -79,6 +81,7 @@ def main(argv: list[str]) -> int:
             labels=options.class_,
             seed=options.seed,
             film=options.film,
+            suffix=f".{options.format}",
             scale=options.scale,
             progress=progress,
         )
