@@ -57,6 +57,20 @@ def test_sefa_against_numpy(G, layers):
         assert direction.layers == layers
 
 
+def test_sefa_of_two_styles_a_layer(G_lucid):
+    tensors = dict(G_lucid.net.named_parameters())
+    both = [np.concatenate([tensors[f"blocks.{n}.style{i}.weight"].numpy() for i in (1, 2)]) for n in range(3)]
+    assert G_lucid.num_ws == 3
+    np.testing.assert_array_equal(style_weights(G_lucid).numpy(), np.concatenate(both))
+    np.testing.assert_array_equal(style_weights(G_lucid, (1,)).numpy(), both[1])
+
+
+def test_sizes_of_growing_networks(G_lucid):
+    sizes = layer_sizes(G_lucid)
+    assert {name: sizes[f"G.blocks.{n}.conv1"] for n, name in enumerate("abc")} == {"a": 4, "b": 8, "c": 16}
+    assert "G.conv.weight" not in sizes
+
+
 def test_sefa_without_mapping(G_plain):
     weights = next(G_plain.net.parameters()).numpy()  # [z_dim, maps, h, w]
     vectors = np.linalg.svd(weights.reshape(8, -1), full_matrices=False)[0].T

@@ -59,7 +59,8 @@ def layer_sizes(G: Generator) -> dict[str, int]:
         >>> sizes["G.synthesis.blocks.0.const"], sizes["G.synthesis.blocks.3.conv0.weight"]
         (4, 32)
     """
-    found = {name: re.search(r"synthesis\.blocks\.(\d+)\.", name) for name in averaged(G)}
+    # Growing networks keep a block for each size.
+    found = {name: re.match(r"G\.(?:synthesis\.)?blocks\.(\d+)\.", name) for name in averaged(G)}
     blocks = {name: int(match[1]) for name, match in found.items() if match}
     if not blocks:
         raise UserError(f"{G.kind} has no layers of known sizes", hint="give an amount for all layers instead")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -58,12 +59,17 @@ def style_weights(G: Generator, layers: Sequence[int] | None = None) -> Tensor:
         UserError: layers without such weights, or a network of another make.
     """
     named = dict(G.net.named_parameters())
-    affine = [value for name, value in named.items() if name.endswith("affine.weight") and "rgb" not in name]
+    # What a w first meets, by w: one affine layer, or the two of a block of lucidrains'.
+    affine: dict[str, list[Tensor]] = {}
+    for name, value in named.items():
+        if (found := re.fullmatch(r"(.*)\.(affine|style\d)\.weight", name)) and "rgb" not in found[1]:
+            affine.setdefault(found[1], []).append(value)
     if affine:
-        wanted = range(len(affine)) if layers is None else [layer for layer in layers if layer < len(affine)]
+        each = [torch.cat(values) for values in affine.values()]
+        wanted = range(len(each)) if layers is None else [layer for layer in layers if layer < len(each)]
         if not wanted:
-            raise UserError(f"no styles in layers {layers}", hint=f"give numbers from 0 to {len(affine) - 1}")
-        return torch.cat([affine[layer] for layer in wanted])
+            raise UserError(f"no styles in layers {layers}", hint=f"give numbers from 0 to {len(each) - 1}")
+        return torch.cat([each[layer] for layer in wanted])
     first = next(iter(named.values()))
     if G.num_ws > 1 or G.w_dim not in first.shape[:2]:
         raise UserError(f"{G.kind} has no weights that SeFa knows", hint="use pca, labels or a classifier")
