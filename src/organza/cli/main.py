@@ -17,6 +17,7 @@ from organza.core.errors import UserError
 VERBS: dict[str, str] = {
     "demo": "the whole way in a few minutes: draw pictures, train on them, make a film",
     "train": "train a GAN on your pictures; the same command again goes on",
+    "ladder": "train a paper's table of changes at a small budget and draw it: stylegan, stylegan2",
     "evaluate": "judge a network or pictures: FID, KID, precision and recall, path length ...",
     "compare": "put runs side by side: quality against images and time, speed, settings",
     "generate": "make pictures from seeds, one by one or in a grid",
