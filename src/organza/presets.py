@@ -13,6 +13,7 @@ from organza.core.method import MethodConfig
 from organza.data import DataOptions
 from organza.methods.dcgan import DCGAN
 from organza.methods.lucidrains import LucidStyleGAN2
+from organza.methods.msg_gan import MSGGAN
 from organza.methods.progan import ProGAN
 from organza.methods.stylegan import StyleGAN
 from organza.methods.stylegan2 import StyleGAN2
@@ -26,6 +27,7 @@ METHODS: dict[str, type[MethodConfig]] = {
     "stylegan3": StyleGAN3,
     "stylegan": StyleGAN,
     "progan": ProGAN,
+    "msg-gan": MSGGAN,
     "lucidrains": LucidStyleGAN2,
     "dcgan": DCGAN,
     "wgan-gp": WGANGP,
@@ -92,10 +94,11 @@ _progan = ProGAN(
     rates=((128, 0.0015), (256, 0.002), (512, 0.003)),
 )
 _growing = Training(kimg=12000, batch=32, ema_kimg=10, ema_rampup=None, snapshot_kimg=100, tick_kimg=10)
-_stylegan_a = Run(_progan, _growing, DataOptions(mirror=True))
+_mirrored = DataOptions(mirror=True)
+_stylegan_a = Run(_progan, _growing, _mirrored)
 _stylegan_b = replace(
     _stylegan_a,
-    method=replace(_progan, blur=True, loss="logistic", start_size=8),
+    method=replace(_progan, blur=True, loss="logistic", start_size=8, label_d="select"),
     training=replace(_growing, kimg=25000),
 )
 _stylegan_f = StyleGAN(batches=_progan.batches, rates=_progan.rates)
@@ -168,7 +171,14 @@ PRESETS: dict[str, Preset] = {
     ),
     "progan": Preset(
         "ProGAN with the paper's settings, for one GPU",
-        Run(ProGAN(), replace(_growing, batch=16), DataOptions(mirror=True)),
+        Run(ProGAN(), replace(_growing, batch=16), _mirrored),
+    ),
+    "msg-progan": Preset(
+        "MSG-GAN on ProGAN: all sizes at once, WGAN-GP", Run(MSGGAN(), replace(_growing, batch=16), _mirrored)
+    ),
+    "msg-stylegan": Preset(
+        "MSG-GAN on StyleGAN: all sizes at once, non-saturating loss and R1",
+        Run(MSGGAN(base="stylegan", loss="logistic"), replace(_growing, batch=16), _mirrored),
     ),
     "stylegan-a": Preset("StyleGAN's table 1, A: the ProGAN it began with", _stylegan_a),
     "stylegan-b": Preset("B: A with smoothing, from 8x8, non-saturating loss and R1, for longer", _stylegan_b),

@@ -71,15 +71,16 @@ def test_the_seed_decides(name: str, faces: Path, tmp_path: Path) -> None:
     assert not all(torch.equal(first[k], other[k]) for k in first)
 
 
-def test_two_processes_match_one_with_two_micro_batches(faces: Path, tmp_path: Path) -> None:
-    """Every phase of StyleGAN2, with labels, penalties and running means."""
+@pytest.mark.parametrize("name", ["stylegan2", "stylegan2-d"])
+def test_two_processes_match_one_with_two_micro_batches(name: str, faces: Path, tmp_path: Path) -> None:
+    """Every phase of StyleGAN2, with labels, penalties and running means; and the same while networks grow."""
     script = tmp_path / "job.py"
     script.write_text(
         "import sys\n"
         "from dataclasses import replace\n"
         "from organza import PRESETS, train\n"
         "if __name__ == '__main__':\n"
-        "    run = PRESETS['stylegan2'].run\n"
+        f"    run = PRESETS['{name}'].run\n"
         "    run = replace(run, method=replace(run.method.toy(), mbstd_group=2))\n"
         "    train(run, sys.argv[1], outdir=sys.argv[2], kimg=0.032, batch=8, micro_batch=4, precision='float32',\n"
         "          labels='auto', grid='4x2')\n"
@@ -87,10 +88,12 @@ def test_two_processes_match_one_with_two_micro_batches(faces: Path, tmp_path: P
     alone = [sys.executable, str(script)]
     pair = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script)]
     found = []
-    for name, command in (("one", alone), ("two", pair)):
-        done = subprocess.run([*command, str(faces), str(tmp_path / name)], capture_output=True, text=True, timeout=300)
+    for where, command in (("one", alone), ("two", pair)):
+        done = subprocess.run(
+            [*command, str(faces), str(tmp_path / where)], capture_output=True, text=True, timeout=300
+        )
         assert done.returncode == 0, done.stderr
-        (folder,) = (tmp_path / name).iterdir()
+        (folder,) = (tmp_path / where).iterdir()
         found.append(weights(folder))
     one, two = found
     assert one.keys() == two.keys()

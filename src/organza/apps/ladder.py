@@ -188,6 +188,10 @@ def climb(
     outdir, budget = Path(outdir), budget or Budget()
     plan = [(name, preset(name).run) for name in rungs(names)]
     _check_overrides(overrides or {}, plan)
+    if metric is not None:
+        from organza.metrics.names import parse_metrics  # loads much
+
+        parse_metrics(metric)
     climbed: list[Rung] = []
     rows: list[Pixels] = []
     files = outdir / "ladder.txt", outdir / "ladder.json", outdir / "ladder.png"
@@ -256,7 +260,7 @@ def _judge(
             return replace(rung, distance=found["distance"])
     except (OSError, ValueError, KeyError, TypeError):
         pass
-    from organza.metrics import evaluate  # loads much
+    from organza.metrics import evaluate
 
     try:
         report = evaluate(G, dataset, metric, intervals=False, mirror=dataset.mirror)

@@ -281,17 +281,20 @@ class Generator(Growing):
     def draw_level(self, w: Tensor, progress: float) -> Tensor:
         """``w [N, w_dim]`` to pictures of the level that ``progress`` has reached, float32."""
         level, alpha = level_and_alpha(progress)
+        images = self.draw_levels(w, level, level if alpha == 1 else level - 1)
+        return images[0] if alpha == 1 else enlarge(images[0], 1).lerp(images[1], alpha)
+
+    def draw_levels(self, w: Tensor, last: int | None = None, first: int = 0) -> list[Tensor]:
+        """``w [N, w_dim]`` to the pictures of each level from ``first`` to ``last`` (None: the largest), float32."""
         x: Tensor = self.dense(normalize(w.float()))
         x = to_compute(x.reshape(len(w), -1, *self.small))
         x = normalize(x) if self.norm_first else x
-        images: Tensor | None = None
-        for index, block in enumerate(self.blocks[: level + 1]):
+        images: list[Tensor] = []
+        for index, block in enumerate(self.blocks[: (self.end if last is None else last) + 1]):
             assert isinstance(block, GeneratorBlock)
             x = block(x, self.taps)
-            if index == level or (index == level - 1 and alpha < 1):
-                fresh = block.to_rgb(x.float())
-                images = fresh if images is None else enlarge(images, 1).lerp(fresh, alpha)
-        assert images is not None
+            if index >= first:
+                images.append(block.to_rgb(x.float()))
         return images
 
 

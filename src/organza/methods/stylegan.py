@@ -321,17 +321,22 @@ class Generator(Growing):
     def draw_level(self, ws: Tensor, progress: float, noise: str, rng: torch.Generator | None) -> Tensor:
         """``ws [N, at least 2 (level + 1), w_dim]`` to pictures of the level that ``progress`` has reached, float32."""
         level, alpha = level_and_alpha(progress)
+        images = self.draw_levels(ws, noise, rng, level, level if alpha == 1 else level - 1)
+        return images[0] if alpha == 1 else enlarge(images[0], 1).lerp(images[1], alpha)
+
+    def draw_levels(
+        self, ws: Tensor, noise: str, rng: torch.Generator | None, last: int | None = None, first: int = 0
+    ) -> list[Tensor]:
+        """``ws`` to the pictures of each level from ``first`` to ``last`` (None: the largest), float32."""
         each = ws.float().unbind(1)
         x: Tensor | None = None
-        images: Tensor | None = None
-        for index, block in enumerate(self.blocks[: level + 1]):
+        images: list[Tensor] = []
+        for index, block in enumerate(self.blocks[: (self.end if last is None else last) + 1]):
             assert isinstance(block, (SynthesisBlock, DemodulatedBlock))
             own = each[max(0, 2 * index - block.shared) : 2 * index + 2]
             x = block(x, own, self.taps, noise, rng)
-            if index == level or (index == level - 1 and alpha < 1):
-                fresh = block.picture(x, own)
-                images = fresh if images is None else enlarge(images, 1).lerp(fresh, alpha)
-        assert images is not None
+            if index >= first:
+                images.append(block.picture(x, own))
         return images
 
 
