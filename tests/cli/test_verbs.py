@@ -120,7 +120,7 @@ def test_doctor(capsys):
         ("interpolate --network a --output loop.avi", "loop.avi: no format is known for '.avi'"),
         ("interpolate --network a --seeds 1 --output a.gif", "an interpolation needs two seeds or more"),
         ("interpolate --network nowhere", "nowhere: does not exist"),
-        ("presets stylegan3", "no preset is called 'stylegan3'; did you mean stylegan2"),
+        ("presets stylegann", "no preset is called 'stylegann'; did you mean stylegan"),
         ("faces", "--dest is missing"),
         ("faces --dest a.zip --count 0", "the count is 0; ask for at least one face"),
         ("faces --dest a.zip --resolution big", "'big' is not a size"),
