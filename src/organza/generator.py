@@ -260,7 +260,7 @@ class Generator:
         """
         z = torch.as_tensor(z, dtype=torch.float32, device=self.device)
         with inference():
-            ws = self.latents.mapping(self.net, z, self._labels(labels, len(z)))
+            ws = self.latents.mapping(self.net, z, self._labels(labels, len(z), self.label_dim))
         return self.truncate(ws, psi, cutoff)
 
     def truncate(self, ws: Tensor, psi: float, cutoff: int | None = None) -> Tensor:
@@ -325,11 +325,10 @@ class Generator:
             )
         images = torch.as_tensor(images, dtype=torch.float32, device=self.device)
         with computing(self.dtype):
-            logits: Tensor = self.critic(images, self._labels(labels, len(images)))
+            logits: Tensor = self.critic(images, self._labels(labels, len(images), self.spec.label_dim))
         return logits.float()
 
-    def _labels(self, labels: ArrayLike | Tensor | None, count: int) -> Tensor:
-        size = self.label_dim
+    def _labels(self, labels: ArrayLike | Tensor | None, count: int, size: int) -> Tensor:
         if size == 0:
             return torch.zeros([count, 0], device=self.device)
         if labels is None:

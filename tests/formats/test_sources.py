@@ -91,6 +91,12 @@ def test_names():
     assert all(network.address.startswith("https://") for network in PUBLISHED.values())
     with pytest.raises(UserError, match="ffhq256"):
         organza.load("ffhq255")
+    wanted = {"ffhq256", "ffhq512", "ffhq1024", "ffhqu256", "ffhqu1024", "afhqcat512", "afhqv2", "metfacesu1024"}
+    wanted |= {"cifar10", "cifar10u", "brecahad512", "car-config-f", "stylegan3-t-ffhq-1024x1024"}
+    wanted |= {"stylegan3-r-ffhqu-256x256", "stylegan3-r-afhqv2-512x512", "stylegan3-t-metfacesu-1024x1024"}
+    assert wanted <= PUBLISHED.keys()
+    with pytest.raises(UserError, match="no network is kept under this name"):
+        organza.load("anime")
     with pytest.raises(UserError, match="does not exist"):
         organza.load("nothing/here")
 

@@ -209,6 +209,9 @@ HARMLESS = {
     *(f"torch.{name}" for name in STORAGES),
     "argparse.Namespace",
     "dnnlib.tflib.network.Network",
+    "tfutils.Network",
+    "network.Network",
+    "models.utils.config.BaseConfig",
 }
 """Names that stay notes and that nobody needs to be told of."""
 

@@ -1,4 +1,5 @@
-"""NVIDIA's TensorFlow pickles: StyleGAN2 (state version 4) and StyleGAN2-ADA (version 5).
+"""NVIDIA's TensorFlow pickles: ProGAN and StyleGAN (state versions 2 and 3, see `nvidia_tf_growing`), StyleGAN2 (4) and
+StyleGAN2-ADA (5).
 
 A pickle holds three networks: the generator, the discriminator and the averaged generator. Each lists its variables
 by name, as NumPy arrays with kernels ``[height, width, in, out]``. What differs from the PyTorch networks: kernels of
@@ -8,12 +9,14 @@ enlarging convolutions are flipped, and a style's bias is stored without the 1 t
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 
 from organza.core.errors import UserError
 from organza.core.method import DataSpec
+from organza.formats import nvidia_tf_growing as growing
 from organza.formats.opening import Opened
 from organza.formats.records import RefusedError, Stub, brief
 from organza.formats.weights import NVIDIA_LICENCE, Entry, Weights, check_resolution, collect, constant, entry, sized
@@ -34,34 +37,31 @@ def read(opened: Opened) -> Weights:
     """Our settings and tensors.
 
     Raises:
-        UserError: ProGAN, StyleGAN, or parts that we don't have.
+        UserError: another kind of network, or one with parts that we don't have.
     """
-    raw, critic, main = (_Network(stub) for stub in opened.value)
+    raw, critic, main = (Network(stub) for stub in opened.value)
+    nets, problems = {"G_ema": main, "G": raw, "D": critic}, dict[str, str]()
     try:
-        if kind := _other_kind(main):
+        kind = _kind(main)
+        if kind not in _KINDS:
             raise UserError(f"a {kind} network; not supported yet", where=opened.path)
-        spec, settings = _generator_settings(main)
-        problems: dict[str, str] = {}
-        extra: dict[str, Any] = {}
-        try:
-            extra = _discriminator_settings(critic, spec, settings)
-        except RefusedError as error:
-            problems["D"] = str(error)
-        widths = sized(settings.pop("widths"), extra.pop("widths", None))
-        config = StyleGAN2(**settings, **extra, **widths).resolve(spec, batch=32)
-        found = {"G_ema": _collect(main, "G", config, spec)}
-        for name, net in {"G": raw, "D": critic}.items():
+        method, settings_of, collect_of = _KINDS[kind]
+        spec, config = settings_of(nets, problems)
+        found = {}
+        for name, net in nets.items():
             if name not in problems:
                 try:
-                    found[name] = _collect(net, name, config, spec)
+                    found[name] = collect_of(net, name[0], config, spec)
                 except RefusedError as error:
+                    if net is main:
+                        raise
                     problems[name] = str(error)
     except RefusedError as error:
         raise UserError(f"TensorFlow networks that can't be used: {error}", where=opened.path) from None
     return Weights(
         path=opened.path,
         format=f"NVIDIA pickle (TensorFlow, version {main.version})",
-        method="stylegan2",
+        method=method,
         spec=spec,
         config=config,
         nets=found,
@@ -71,7 +71,7 @@ def read(opened: Opened) -> Weights:
     )
 
 
-class _Network:
+class Network:
     """A network's state: version, arguments, and variables with those of its components."""
 
     def __init__(self, stub: Stub) -> None:
@@ -115,10 +115,10 @@ class _Network:
         return value
 
 
-def _other_kind(net: _Network) -> str | None:
+def _kind(net: Network) -> str:
     names = " ".join(net.variables)
     if "4x4/Conv/mod_weight" in names and "lod0" not in names:
-        return None
+        return "StyleGAN2"
     if "StyleMod" in names:
         return "StyleGAN"
     if "mod_weight" in names:
@@ -126,7 +126,7 @@ def _other_kind(net: _Network) -> str | None:
     return "ProGAN" if "4x4/Dense/weight" in names else "new kind of TensorFlow"
 
 
-def _common(net: _Network) -> dict[str, Any]:
+def _common(net: Network) -> dict[str, Any]:
     for name in ("nonlinearity", "act", "mapping_nonlinearity"):
         if net.arguments.get(name, "lrelu") != "lrelu":
             raise RefusedError(f"the activation {brief(net.arguments[name])}")
@@ -139,7 +139,27 @@ def _common(net: _Network) -> dict[str, Any]:
     return {"resample_taps": tuple(taps), "conv_clamp": float(clamp) if clamp else None}
 
 
-def _generator_settings(net: _Network) -> tuple[DataSpec, dict[str, Any]]:
+def settings(nets: Mapping[str, Network], problems: dict[str, str]) -> tuple[DataSpec, StyleGAN2]:
+    """What StyleGAN2's networks were built with.
+
+    Args:
+        nets: ``"G_ema"`` and ``"D"``.
+        problems: takes the reason if the discriminator can't be used.
+
+    Raises:
+        RefusedError: a generator with parts that we don't have.
+    """
+    spec, found = _generator_settings(nets["G_ema"])
+    extra: dict[str, Any] = {}
+    try:
+        extra = _discriminator_settings(nets["D"], spec, found)
+    except RefusedError as error:
+        problems["D"] = str(error)
+    widths = sized(found.pop("widths"), extra.pop("widths", None))
+    return spec, StyleGAN2(**found, **extra, **widths).resolve(spec, batch=32)
+
+
+def _generator_settings(net: Network) -> tuple[DataSpec, dict[str, Any]]:
     resolution = check_resolution(net.arguments.get("resolution"))
     labels = net.whole("label_size", 0, 1 << 20)
     spec = DataSpec((resolution, resolution), net.whole("num_channels", 3, 16), labels)
@@ -172,14 +192,14 @@ def _generator_settings(net: _Network) -> tuple[DataSpec, dict[str, Any]]:
     return spec, settings
 
 
-def _lr(net: _Network, default: float) -> float:
+def _lr(net: Network, default: float) -> float:
     rate = net.number("mapping_lrmul", default, 1000)
     if not rate:
         raise RefusedError("a learning rate that is not a number")
     return float(rate)
 
 
-def _discriminator_settings(net: _Network, spec: DataSpec, settings: dict[str, Any]) -> dict[str, Any]:
+def _discriminator_settings(net: Network, spec: DataSpec, settings: dict[str, Any]) -> dict[str, Any]:
     resolution = spec.resolution[0]
     theirs = (net.arguments.get("resolution"), net.whole("num_channels", 3, 16), net.whole("label_size", 0, 1 << 20))
     if theirs != (resolution, spec.channels, spec.label_dim):
@@ -210,7 +230,7 @@ def _discriminator_settings(net: _Network, spec: DataSpec, settings: dict[str, A
     return found
 
 
-def _collect(net: _Network, player: str, config: StyleGAN2, spec: DataSpec) -> dict[str, Entry]:
+def _collect(net: Network, player: str, config: StyleGAN2, spec: DataSpec) -> dict[str, Entry]:
     rate = _lr(net, 0.01 if player == "G" else 0.1) / config.mapping_lr
     used = {"lod"}
 
@@ -246,6 +266,21 @@ def _turned(item: Entry, name: str) -> Entry:
     if re.fullmatch(r"noise\d+", name) and len(shape) == 4:
         return item.reshape(*shape[2:])
     return item
+
+
+_KINDS: dict[
+    str,
+    tuple[
+        str,
+        Callable[[Mapping[str, Network], dict[str, str]], tuple[DataSpec, Any]],
+        Callable[[Network, str, Any, DataSpec], dict[str, Entry]],
+    ],
+] = {
+    "StyleGAN2": ("stylegan2", settings, _collect),
+    "StyleGAN": ("stylegan", growing.stylegan_settings, growing.collect_network),
+    "ProGAN": ("progan", growing.progan_settings, growing.collect_network),
+}
+"""Our method, how to find its settings, how to find its tensors."""
 
 
 def _generator_name(name: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from organza.core.errors import UserError
-from organza.formats import lucidrains, mmgeneration, nvidia, nvidia_tf, paddlegan, rosinality
+from organza.formats import lucidrains, mmgeneration, nvidia, nvidia_tf, paddlegan, progan_torch, rosinality
 from organza.formats.opening import Opened, open_file
 from organza.formats.weights import Weights
 
@@ -17,6 +17,7 @@ FORMATS: dict[Callable[[Opened], bool], Callable[[Opened], Weights]] = {
     rosinality.recognise: rosinality.read,
     mmgeneration.recognise: mmgeneration.read,
     lucidrains.recognise: lucidrains.read,
+    progan_torch.recognise: progan_torch.read,
 }
 """How to tell a format, and how to read it."""
 

@@ -31,6 +31,17 @@ class Published:
 _ADA = "https://nvlabs-fi-cdn.nvidia.com/stylegan2-ada-pytorch/pretrained"
 _SOURCES = f"{_ADA}/transfer-learning-source-nets"
 _TF = "https://nvlabs-fi-cdn.nvidia.com/stylegan2/networks"
+_SG3 = "https://api.ngc.nvidia.com/v2/models/nvidia/research/stylegan3/versions/1/files"
+_SG2 = "https://api.ngc.nvidia.com/v2/models/nvidia/research/stylegan2/versions/1/files"
+
+
+def _stylegan3() -> dict[str, Published]:
+    """StyleGAN3's networks, under the names of their files."""
+    sets = {"ffhq": 1024, "ffhqu": 1024, "metfaces": 1024, "metfacesu": 1024, "afhqv2": 512}
+    names = [f"stylegan3-{config}-{what}-{size}x{size}" for what, size in sets.items() for config in "tr"]
+    names += [f"stylegan3-{config}-ffhqu-256x256" for config in "tr"]
+    return {name: Published(f"{_SG3}/{name}.pkl") for name in names}
+
 
 PUBLISHED: dict[str, Published] = {
     "ffhq256": Published(f"{_SOURCES}/ffhq-res256-mirror-paper256-noaug.pkl"),
@@ -44,13 +55,24 @@ PUBLISHED: dict[str, Published] = {
     "afhqwild512": Published(f"{_ADA}/afhqwild.pkl"),
     "brecahad512": Published(f"{_ADA}/brecahad.pkl"),
     "cifar10": Published(f"{_ADA}/cifar10.pkl"),
+    "cifar10u": Published(f"{_ADA}/paper-fig11b-cifar10/cifar10u-cifar-ada-best-fid.pkl"),
+    "ffhqu256": Published(f"{_SG2}/stylegan2-ffhqu-256x256.pkl"),
+    "ffhqu1024": Published(f"{_SG2}/stylegan2-ffhqu-1024x1024.pkl"),
+    "metfacesu1024": Published(f"{_SG2}/stylegan2-metfacesu-1024x1024.pkl"),
+    "afhqv2": Published(f"{_SG3}/stylegan3-t-afhqv2-512x512.pkl"),
     "ffhq-config-f": Published(f"{_TF}/stylegan2-ffhq-config-f.pkl"),
     "car-config-f": Published(f"{_TF}/stylegan2-car-config-f.pkl"),
     "cat-config-f": Published(f"{_TF}/stylegan2-cat-config-f.pkl"),
     "church-config-f": Published(f"{_TF}/stylegan2-church-config-f.pkl"),
     "horse-config-f": Published(f"{_TF}/stylegan2-horse-config-f.pkl"),
+    **_stylegan3(),
 }
 """Published networks by short name; all are NVIDIA's."""
+
+WITHOUT_ADDRESS = {
+    "anime": "several people have published anime faces, none at an address that is sure to last",
+}
+"""Names that people try and that lead nowhere, with the reason."""
 
 
 def locate(where: str | Path, *, offline: bool | None = None, progress: Progress | None = None) -> Path:
@@ -77,6 +99,9 @@ def locate(where: str | Path, *, offline: bool | None = None, progress: Progress
         return _fetch(Published(f"{match[1]}://{text[match.end() :]}"), offline, progress)
     if text in PUBLISHED and not Path(where).exists():
         return _fetch(PUBLISHED[text], offline, progress)
+    if text in WITHOUT_ADDRESS and not Path(where).exists():
+        hint = "give the file or its address; NVIDIA's, rosinality's and lucidrains' formats are read"
+        raise UserError(f"no network is kept under this name: {WITHOUT_ADDRESS[text]}", where=text, hint=hint)
     if not Path(where).exists() and re.fullmatch(r"[a-z0-9-]+", text):
         near = difflib.get_close_matches(text, PUBLISHED, n=1, cutoff=0.7)
         if near:

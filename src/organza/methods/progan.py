@@ -125,7 +125,7 @@ class ProGAN:
             UserError: pictures of a size or with channels that can't be built.
         """
         generator = Generator(self, spec)
-        latents = Latents("G", self.z_dim, generator.w_dim, 1, spec.label_dim, _mapping, _synthesis, _center)
+        latents = Latents("G", self.z_dim, generator.w_dim, 1, generator.label_dim, _mapping, _synthesis, _center)
         return growing_method(self, spec, generator, Discriminator(self, spec), latents, PlayLoss(self, spec))
 
 
