@@ -4,10 +4,10 @@
     python bench/generate.py --sizes 256 --batches 1 --repeats 10
     taskset -c 1 python bench/generate.py --threads 1    # one core of a machine that does other work
 
-Contestants take turns: the fast way in bf16 and in float32, and the plain reference twin in float32, laid out as
-PyTorch does by default. They run in one process, so their ratios belong together; the C library keeps freed memory for
-all. Beside stand the floor, which is the products of the convolutions at the machine's measured peak, and the error
-against the reference, of pictures scaled to a deviation of 0.5 in [-1, 1].
+Contestants take turns, each in a process of its own: the fast way in bf16 and in float32, and the plain reference twin
+in float32, laid out as PyTorch does by default and with the C library's own memory management, as a plain program
+would run it. Beside stand the floor, which is the products of plain convolutions at the machine's measured peak
+(Winograd's way goes below it), and the error against the reference, of pictures scaled to a deviation of 0.5.
 """
 
 from __future__ import annotations
@@ -16,7 +16,11 @@ import argparse
 import os
 import resource
 import statistics
+import subprocess
+import sys
+import tempfile
 import time
+from dataclasses import replace
 
 import torch
 
@@ -73,35 +77,62 @@ def plain(G: Generator, z: torch.Tensor) -> torch.Tensor:
         stylegan2.to_compute = fast
 
 
-def measure(size: int, batch: int, base: int, repeats: int, peaks: dict[str, float]) -> None:
+def work(mode: str, size: int, batch: int, base: int, result: str) -> None:
+    """A contestant: draws once for each line that comes, and answers with the seconds; keeps the last pictures."""
     G = network(size, base)
-    copy = network(size, base)
-    copy.net.to(memory_format=torch.contiguous_format)
     z = torch.randn(batch, G.z_dim, generator=torch.Generator().manual_seed(1))
-    both = {name: Generator(G.kind, G.spec, G.latents, G.net, None, G.device, FORMATS[name]) for name in FORMATS}
-    contestants = {
-        **{name: lambda one=one: one.synthesis(one.mapping(z)) for name, one in both.items()},
-        "reference": lambda: plain(copy, z),
+    if mode == "reference":
+        G.net.to(memory_format=torch.contiguous_format)
+    else:
+        device.keep_freed_memory()
+        G = replace(G, dtype=FORMATS[mode])
+    images = torch.zeros(())
+    for _ in sys.stdin:
+        started = time.perf_counter()
+        images = plain(G, z) if mode == "reference" else G.synthesis(G.mapping(z))
+        seconds = time.perf_counter() - started
+        torch.save(images, result)
+        print(seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, flush=True)
+
+
+def measure(size: int, batch: int, given: argparse.Namespace, peaks: dict[str, float], folder: str) -> None:
+    """Let the contestants take turns, and print what came out."""
+    modes = (*FORMATS, "reference")
+    files = {mode: f"{folder}/{mode}.pt" for mode in modes}
+    shape = [str(v) for v in (size, batch, given.base)]
+    started = {
+        mode: subprocess.Popen(
+            [sys.executable, __file__, "--threads", str(given.threads), "--work", mode, *shape, files[mode]],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for mode in modes
     }
-    times: dict[str, list[float]] = {name: [] for name in contestants}
-    images = {}
+    repeats = given.repeats if size <= 256 else max(2, given.repeats // 2)
+    times: dict[str, list[float]] = {mode: [] for mode in modes}
+    memory: dict[str, float] = {}
     for turn in range(repeats + 1):
-        for name, draw in contestants.items():
-            if name == "reference" and turn > max(1, repeats // 3):
+        for mode, process in started.items():
+            if mode == "reference" and turn > max(1, repeats // 3):
                 continue  # slow, and it varies little
-            started = time.perf_counter()
-            images[name] = draw()
-            if turn:
-                times[name].append(time.perf_counter() - started)
-    best = {name: min(values) / batch for name, values in times.items()}
-    gflop = products(G.net)
+            assert process.stdin is not None and process.stdout is not None
+            print("go", file=process.stdin, flush=True)
+            seconds, memory[mode] = map(float, process.stdout.readline().split())
+            if turn:  # the first call folds weights and touches memory
+                times[mode].append(seconds)
+    for process in started.values():
+        process.communicate()
+    images = {mode: torch.load(file) for mode, file in files.items()}
+    gflop = products(network(size, given.base).net)
+    slow = min(times["reference"])
     print(f"{size}x{size}, batch {batch}: {gflop:.0f} GFLOP a picture in convolutions; milliseconds a picture:")
-    for name, values in times.items():
-        line = f"  {name:10} {best[name] * 1000:7.0f} (median {statistics.median(values) / batch * 1000:.0f})"
-        line += f"  {best['reference'] / best[name]:5.2f}x"
-        if name in peaks:
-            line += f"  floor {gflop / peaks[name] * 1000:.0f} at {peaks[name]:.0f} GFLOP/s"
-            error = (images[name] - images["reference"]) / images["reference"].std() / 4  # in [0, 1]
+    for mode, values in times.items():
+        least, usual = (pick(values) / batch * 1000 for pick in (min, statistics.median))
+        line = f"  {mode:10}{least:7.0f} (median {usual:.0f}) {slow / min(values):6.2f}x  {memory[mode]:.2f} GiB"
+        if mode in peaks:
+            line += f"  floor {gflop / peaks[mode] * 1000:.0f} at {peaks[mode]:.0f} GFLOP/s"
+            error = (images[mode] - images["reference"]) / images["reference"].std() / 4  # in [0, 1]
             psnr = -20 * error.square().mean().sqrt().log10()
             line += f"; mean error {255 * error.abs().mean():.3f}/255, PSNR {psnr:.1f} dB"
         print(line, flush=True)
@@ -114,16 +145,20 @@ def main() -> None:
     parser.add_argument("--base", type=int, default=32768)
     parser.add_argument("--repeats", type=int, default=6, help="the reference runs a third as often")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--work", nargs=5, help=argparse.SUPPRESS)
     given = parser.parse_args()
-    device.keep_freed_memory()
     torch.set_num_threads(given.threads)
+    if given.work:
+        mode, size, batch, base, result = given.work
+        work(mode, int(size), int(batch), int(base), result)
+        return
     with torch.no_grad():
         peaks = {name: peak(dtype) for name, dtype in FORMATS.items()}
     print(f"{given.threads} threads; torch {torch.__version__}")
-    for size in given.sizes:
-        for batch in given.batches:
-            measure(size, batch, given.base, given.repeats if size <= 256 else max(3, given.repeats // 2), peaks)
-    print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f} GiB")
+    with tempfile.TemporaryDirectory() as folder:
+        for size in given.sizes:
+            for batch in given.batches:
+                measure(size, batch, given, peaks, folder)
 
 
 if __name__ == "__main__":

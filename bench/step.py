@@ -11,18 +11,23 @@ ratios compare modes of one invocation.
 from __future__ import annotations
 
 import argparse
+import json
+import os
 import resource
 import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Sequence
 
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from organza import ops
-from organza.core import device
+from organza.core import device, distributed
 from organza.core.method import Batch, DataSpec, Phase
 from organza.methods import stylegan2
+from organza.ops import winograd
 from organza.training import optimizers
 
 MODES = ("fast-bf16", "fast-float32", "reference-float32")
@@ -34,7 +39,8 @@ def measure(mode: str, arguments: argparse.Namespace) -> None:
         device.keep_freed_memory()
     else:
         stylegan2.to_compute = lambda x: x.contiguous()
-    size, n = arguments.resolution, arguments.batch
+    distributed.start()  # under torchrun each process takes its share of the batch
+    size, n = arguments.resolution, arguments.batch // distributed.world()
     where = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     spec = DataSpec((size, size))
     config = stylegan2.StyleGAN2(channel_base=arguments.base, channel_max=arguments.max)
@@ -53,6 +59,7 @@ def measure(mode: str, arguments: argparse.Namespace) -> None:
         learners[phase.player].zero()
         loss, stats = phase.loss(method.nets, batch, torch.Generator(where).manual_seed(0))
         (loss * phase.gain).backward()
+        distributed.average([learners[phase.player].flat, *stats.values()])
         learners[phase.player].step(1.0)
         if phase.after is not None:
             with torch.no_grad():
@@ -69,22 +76,42 @@ def measure(mode: str, arguments: argparse.Namespace) -> None:
                 seconds = run(phase)
                 if turn:
                     times[phase.name].append(seconds)
+        floor = operations(method.phases, run, n) if arguments.json else 0.0
         if arguments.profile:
             with torch.profiler.profile() as profile:
                 for phase in method.phases:
                     run(phase)
             print(profile.key_averages().table(sort_by="self_cpu_time_total", row_limit=30, max_name_column_width=40))
     per_image = {
-        kind: sum(pick(times[phase.name]) / phase.every for phase in method.phases) / n * 1000
+        kind: sum(pick(times[phase.name]) / phase.every for phase in method.phases) / arguments.batch * 1000
         for kind, pick in (("min", min), ("median", statistics.median))
     }
-    phases = " ".join(f"{name} {min(values) / n * 1000:.0f}" for name, values in times.items())
+    phases = " ".join(f"{name} {min(values) / arguments.batch * 1000:.0f}" for name, values in times.items())
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    first = distributed.rank() == 0
+    distributed.stop()
+    if not first:
+        return
+    if arguments.json:
+        print(json.dumps({"mode": mode, **per_image, "gflop": floor, "memory": peak}), flush=True)
+        return
     print(
-        f"{mode} {size}x{size} batch {n} base {arguments.base} max {arguments.max}: "
+        f"{mode} {size}x{size} batch {arguments.batch} base {arguments.base} max {arguments.max}: "
         f"{per_image['min']:.1f} ms/image (median {per_image['median']:.1f}); {phases} ms/image; peak {peak:.2f} GiB",
         flush=True,
     )
+
+
+def operations(phases: Sequence[Phase], run: Callable[[Phase], float], batch: int) -> float:
+    """Multiplications and additions that a picture takes in convolutions and matrix products, in billions."""
+    usual, winograd.train_in = winograd.train_in, set()  # the count is of the plain way
+    total = 0.0
+    for phase in phases:
+        with FlopCounterMode(display=False) as counter:
+            run(phase)
+        total += counter.get_total_flops() / phase.every / batch / 1e9
+    winograd.train_in = usual
+    return total
 
 
 def main() -> None:
@@ -96,7 +123,10 @@ def main() -> None:
     parser.add_argument("--max", type=int, default=512)
     parser.add_argument("--turns", type=int, default=2)
     parser.add_argument("--profile", action="store_true")
+    parser.add_argument("--json", action="store_true", help="print a mode's figures as JSON, with its operations")
+    parser.add_argument("--threads", type=int, help="of each process; as many as there are cores")
     arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads or max(1, len(os.sched_getaffinity(0)) // distributed.world()))
     if arguments.mode:
         measure(arguments.mode, arguments)
         return
@@ -105,6 +135,7 @@ def main() -> None:
         for mode in MODES:
             shape = ["--resolution", str(arguments.resolution), "--batch", str(arguments.batch)]
             command = [sys.executable, __file__, mode, *shape, "--base", str(base), "--max", str(most)]
+            command += ["--threads", str(torch.get_num_threads())]
             line = subprocess.run(
                 [*command, "--turns", str(arguments.turns)], check=True, capture_output=True, text=True
             )

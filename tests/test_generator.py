@@ -12,6 +12,8 @@ import pytest
 import torch
 
 import organza
+import organza.core.device
+import organza.generator
 from organza import PRESETS, Generator, UserError, load, train
 
 
@@ -144,3 +146,15 @@ def test_public_names_have_docstrings_with_examples() -> None:
     for name in organza.__all__:
         if name != "PRESETS":
             assert ">>>" in (getattr(organza, name).__doc__ or ""), name
+
+
+def test_auto_precision_is_bf16_where_processor_and_method_bear_it(tiny_run, monkeypatch):
+    monkeypatch.setattr(organza.core.device, "cpu_features", lambda: frozenset({"avx512_bf16"}))
+    assert load(tiny_run, precision="auto", device="cpu").precision == "bf16"
+    assert load(tiny_run, device="cpu").precision == "float32"
+    monkeypatch.setattr(organza.generator, "BEAR_BF16", frozenset())
+    assert load(tiny_run, precision="auto", device="cpu").precision == "float32"
+    assert load(tiny_run, precision="bf16", device="cpu").precision == "bf16"
+    monkeypatch.undo()
+    monkeypatch.setattr(organza.core.device, "cpu_features", frozenset)
+    assert load(tiny_run, precision="auto", device="cpu").precision == "float32"

@@ -27,6 +27,10 @@ from organza.training import checkpoint
 Noise = Literal["const", "random", "none"]
 
 
+BEAR_BF16 = frozenset({"stylegan2", "dcgan", "wgan-gp", "vae"})
+"""Methods whose pictures change by less than a level of 255 in the mean in bf16; ``"auto"`` is float32 for others."""
+
+
 def load(
     path: str | Path,
     networks: Literal["ema", "all"] = "ema",
@@ -41,8 +45,8 @@ def load(
             lucidrains, its address, or a name such as ``"ffhq256"``.
         networks: ``"ema"``, the averaged generator alone, or ``"all"``, with the discriminator.
         device: ``"cpu"``, ``"cuda"``, ...; None takes the GPU where there is one.
-        precision: format of activations: ``"float32"``, ``"bf16"``, or ``"auto"``, which is bf16 where the processor
-            multiplies it natively (docs/performance.md says how far off that is).
+        precision: format of activations: ``"float32"``, ``"bf16"``, or ``"auto"``: bf16 where the processor
+            multiplies it natively and the method bears it (docs/performance.md says how far off that is).
 
     Raises:
         UserError: nothing there that Organza can read, or it is broken.
@@ -130,7 +134,7 @@ def _frozen(
         net=method.nets[method.latents.net].to(device),
         critic=method.nets[critic].to(device) if critic is not None else None,
         device=device,
-        dtype=choose_dtype(precision, device),
+        dtype=choose_dtype("float32" if precision == "auto" and kind not in BEAR_BF16 else precision, device),
         source=source,
     )
 
