@@ -19,9 +19,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
 
 from organza import ops
 from organza.core import device, distributed
@@ -102,14 +104,26 @@ def measure(mode: str, arguments: argparse.Namespace) -> None:
     )
 
 
+class Counter(TorchDispatchMode):
+    """Adds up operations. (PyTorch's own FlopCounterMode watches modules, and fails at gradients of gradients.)"""
+
+    total = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        if formula := flop_registry.get(func._overloadpacket):
+            self.total += formula(*args, **(kwargs or {}), out_val=out)
+        return out
+
+
 def operations(phases: Sequence[Phase], run: Callable[[Phase], float], batch: int) -> float:
     """Multiplications and additions that a picture takes in convolutions and matrix products, in billions."""
     usual, winograd.train_in = winograd.train_in, set()  # the count is of the plain way
     total = 0.0
     for phase in phases:
-        with FlopCounterMode(display=False) as counter:
+        with Counter() as counter:
             run(phase)
-        total += counter.get_total_flops() / phase.every / batch / 1e9
+        total += counter.total / phase.every / batch / 1e9
     winograd.train_in = usual
     return total
 
