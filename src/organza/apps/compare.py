@@ -211,7 +211,7 @@ def complete(
     for run in runs:
         figures = {name: list(points) for name, points in run.figures.items()}
         for checkpoint in kept(run):
-            G = load(checkpoint, device=device)
+            G = load(checkpoint, device=device, precision="auto")  # as in training
             real = open_real(data, G)
             mirrored = trained_with(G).mirror if mirror is None else mirror
             weights = (checkpoint / "ema.safetensors").read_bytes()
@@ -286,12 +286,15 @@ def plot(runs: Sequence[RunLog], metric: str, path: str | Path) -> Path:
     figure = Figure(figsize=(11, 4.2), dpi=100, layout="constrained")
     FigureCanvasAgg(figure)
     panels = figure.subplots(1, 2, sharey=True)
+    names = [name for name in differing(runs) if _plain(name)]
     for run in runs:
+        settings = ", ".join(f"{name.rpartition('.')[2]}={run.settings.get(name)}" for name in names)
+        label = f"{run.name} ({settings})" if settings and len(settings) < 40 else run.name
         points = run.figures.get(metric, ())
         if not points:
             continue
         for axes, place in zip(panels, ([p.kimg for p in points], [run.hours_at(p.kimg) for p in points]), strict=True):
-            (line,) = axes.plot(place, [p.value for p in points], marker="o", markersize=3, label=run.name)
+            (line,) = axes.plot(place, [p.value for p in points], marker="o", markersize=3, label=label)
             if all(p.interval for p in points):
                 low, high = zip(*(p.interval for p in points if p.interval), strict=True)
                 axes.fill_between(place, low, high, color=line.get_color(), alpha=0.2, linewidth=0)

@@ -25,7 +25,7 @@ EXTRAS = {
     "data": ("lmdb", "LMDB data sets"),
     "parquet": ("pyarrow", "parquet data sets"),
     "remote": ("fsspec", "data sets that lie elsewhere"),
-    "metrics": ("scipy", "some metrics"),
+    "onnx": ("onnxruntime", "feature networks in ONNX files"),
 }
 """Optional parts of the package: the module that each needs, and what it is for."""
 
