@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import shlex
@@ -15,15 +16,17 @@ import numpy as np
 import torch
 
 import organza
+from organza.apps.transfer import Origin, adopt, copy_weights, read_origin, write_licence
 from organza.apps.watch import Watch, wanted
 from organza.core import distributed
-from organza.core.config import differences, to_plain
+from organza.core.config import differences, from_plain, to_plain
 from organza.core.device import choose_device, choose_dtype, free_memory
 from organza.core.errors import UserError
 from organza.core.files import atomic_write, make_folder
 from organza.data import Dataset, Loader, open_dataset
 from organza.data.held_out import split
 from organza.data.prepare import Progress
+from organza.formats import locate
 from organza.metrics.names import Metric
 from organza.presets import METHODS, Run, preset
 from organza.training import checkpoint, settings
@@ -84,7 +87,7 @@ def train(
     data: str | Path,
     *,
     outdir: str | Path = "runs",
-    resume: bool = False,
+    resume: bool | str | Path = False,
     new: bool = False,
     device: str | None = None,
     profile: bool = False,
@@ -100,7 +103,8 @@ def train(
         what: a preset's name, or a `Run`.
         data: whatever `organza.open_dataset` opens.
         outdir: where runs are numbered.
-        resume: insist on continuing the newest run of this preset and data.
+        resume: True insists on continuing the newest run of this preset and data. A path, an address or a name,
+            whatever `organza.load` takes, starts a run with the weights that are there, as far as they fit.
         new: start a new run even where an unfinished one could be continued.
         device: ``"cpu"``, ``"cuda:1"`` ...; None takes the GPU where there is one.
         profile: profile a cycle of steps and write ``trace.json.gz`` and ``profile.txt`` into the run's folder; the
@@ -125,13 +129,19 @@ def train(
     distributed.start()
     place = choose_device(device)
     dataset, held_out = split(_open_everywhere(data, run, progress), run.data)
+    origin = None if isinstance(resume, bool) else _origin_everywhere(resume)
+    if origin is not None:
+        run = adopt(run, origin, dataset.spec, changes)
+    elif getattr(run.method, "freeze_d", 0):
+        raise UserError("--freeze-d would keep random layers", hint="say with --resume FILE where D comes from")
     run = resolve(run, dataset)
     metrics = wanted(run.training.metrics)
-    config = describe(run, name, dataset, held_out)
-    folder = _choose_folder(Path(outdir), name, dataset, config, resume=resume, new=new)
+    config = describe(run, name, dataset, held_out) | ({} if origin is None else {"source": origin.about})
+    folder = _choose_folder(Path(outdir), name, dataset, config, resume=resume is True, new=new)
     state = _state(run, dataset, place)
     if held_out is not None and state.method.critic is None:
         raise UserError(f"{method_name(run)} has no discriminator, so there is nothing to measure with --held-out")
+    started = "" if origin is None else copy_weights(state, origin)
     _load_newest(state, folder)
     finished = state.position.seen >= round(run.training.kimg * 1000)
     if finished:
@@ -145,6 +155,8 @@ def train(
         make_folder(folder)
         with atomic_write(folder / "config.json") as temporary:
             temporary.write_text(json.dumps(config, indent=2) + "\n")
+        if origin is not None:
+            write_licence(origin.about, folder)
         if held_out is not None:
             with atomic_write(folder / "held-out.txt") as temporary:
                 temporary.write_bytes("".join(f"{n}\n" for n in held_out.names).encode("utf-8", "surrogatepass"))
@@ -166,6 +178,8 @@ def train(
             f"{name} on {len(dataset)} pictures {dataset.spec.resolution[0]}x{dataset.spec.resolution[1]}, "
             f"on {distributed.world()} x {place.type}: {folder}"
         )
+        if started and not state.position.seen:
+            monitor.say(started)
         if advisable(run, len(dataset)):
             monitor.say(
                 f"{len(dataset)} pictures, each shown about {run.training.kimg * 1000 / len(dataset):.0f} times: D may "
@@ -187,7 +201,14 @@ def train(
     return Outcome(folder, state.position.seen, finished)
 
 
-def dry_run(what: str | Run, data: str | Path, *, device: str | None = None, **changes: Any) -> str:
+def dry_run(
+    what: str | Run,
+    data: str | Path,
+    *,
+    resume: bool | str | Path = False,
+    device: str | None = None,
+    **changes: Any,
+) -> str:
     """What `train` would do with the same arguments, as text: settings, parameters, memory and time.
 
     Raises:
@@ -205,6 +226,8 @@ def dry_run(what: str | Run, data: str | Path, *, device: str | None = None, **c
     name, run = _named(what, changes)
     place = choose_device(device)
     dataset, held_out = split(open_dataset(data, run.data), run.data)
+    if not isinstance(resume, bool):
+        run = adopt(run, read_origin(resume), dataset.spec, changes)
     run = resolve(run, dataset)
     state = _state(run, dataset, place)
     lines = [json.dumps(describe(run, name, dataset, held_out), indent=2)]
@@ -291,6 +314,14 @@ def _open_everywhere(data: str | Path, run: Run, progress: Progress | None) -> D
     return dataset if distributed.rank() == 0 else open_dataset(data, run.data)
 
 
+def _origin_everywhere(where: str | Path) -> Origin:
+    """Rank 0 downloads what has to be, then all read it."""
+    if distributed.rank() == 0:
+        locate(where)
+    distributed.barrier()
+    return read_origin(where)
+
+
 def _state(run: Run, dataset: Dataset, device: torch.device) -> State:
     torch.manual_seed(run.training.seed)  # the same weights on every process
     return State.fresh(run.method.build(dataset.spec), device)
@@ -349,6 +380,9 @@ def _changed(folder: Path, config: dict[str, Any]) -> dict[str, tuple[Any, Any]]
         old = json.loads((folder / "config.json").read_text())
     except (OSError, ValueError):
         return {"config.json": ("unreadable", "")}
+    if (kind := METHODS.get(old.get("method"))) is not None:  # settings that are younger than the run have defaults
+        with contextlib.suppress(UserError):
+            old["config"] = json.loads(json.dumps(to_plain(from_plain(kind, old["config"]))))
     free = FREE_TO_CHANGE | {"organza"}
     return {key: pair for key, pair in differences(old, json.loads(json.dumps(config))).items() if key not in free}
 

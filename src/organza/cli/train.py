@@ -27,8 +27,9 @@ class Job:
     """Folder, zip or MNIST files with pictures."""
     outdir: Path = Path("runs")
     """Runs are numbered in here."""
-    resume: bool = False
-    """Insist on continuing the newest run of this preset and data."""
+    resume: str | None = None
+    """Alone: insist on continuing the newest run of this preset and data. With a run, a file of weights, an address or
+    a published name: start a run with the weights that are there."""
     new: bool = False
     """Start a new run even where an unfinished one could be continued."""
     dry_run: bool = False
@@ -48,7 +49,7 @@ def main(argv: list[str]) -> int:
         print("\n`organza train PRESET --help` lists the options of a preset.")
         return 0 if argv[:1] in (["-h"], ["--help"]) else 2
     run = preset(argv[0]).run
-    options = parse(_options(run), argv[1:], f"organza train {argv[0]}", pairs=True)
+    options = parse(_options(run), _resume_alone(argv[1:]), f"organza train {argv[0]}", pairs=True)
     job: Job = options.job
     changes: dict[str, Any] = {}
     for part in fields(Run):
@@ -56,7 +57,7 @@ def main(argv: list[str]) -> int:
         changes |= {f.name: getattr(new, f.name) for f in fields(old) if getattr(new, f.name) != getattr(old, f.name)}
     keep_freed_memory()
     if job.dry_run:
-        print(dry_run(argv[0], job.data, device=job.device, **changes))
+        print(dry_run(argv[0], job.data, resume=job.resume or False, device=job.device, **changes))
         return 0
     with ExitStack() as stack:
         bars: list[Callable[[int, int], None]] = []
@@ -73,7 +74,7 @@ def main(argv: list[str]) -> int:
             argv[0],
             job.data,
             outdir=job.outdir,
-            resume=job.resume,
+            resume=job.resume or job.resume == "",
             new=job.new,
             device=job.device,
             profile=job.profile,
@@ -86,6 +87,17 @@ def main(argv: list[str]) -> int:
             file=sys.stderr,
         )
     return 0
+
+
+def _resume_alone(words: list[str]) -> list[str]:
+    """``--resume`` may stand without a value.
+
+    Example:
+        >>> _resume_alone(["--resume", "--kimg", "5"]), _resume_alone(["--resume", "a.pkl"])
+        (['--resume=', '--kimg', '5'], ['--resume', 'a.pkl'])
+    """
+    ends = [*words[1:], "--"]
+    return ["--resume=" if a == "--resume" and b.startswith("--") else a for a, b in zip(words, ends, strict=True)]
 
 
 def _options(run: Run) -> type[Any]:

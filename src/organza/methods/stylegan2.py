@@ -129,6 +129,37 @@ class StyleGAN2(Augmented):
             r1_gamma=auto(self.r1_gamma, 0.0002 * height * width / batch),
         )
 
+    def like(self, other: StyleGAN2, spec: DataSpec) -> StyleGAN2:
+        """These settings with the architecture of ``other``, which may draw another size, for pictures of ``spec``.
+
+        Example:
+            >>> small = StyleGAN2(channel_base=512, mapping_layers=8)
+            >>> StyleGAN2(lr=0.001).like(small, DataSpec((64, 64))).channel_base
+            512
+        """
+        names = (
+            *(
+                "z_dim",
+                "w_dim",
+                "mapping_layers",
+                "mapping_lr",
+                "mapping_g",
+                "mapping_d",
+                "channel_base",
+                "channel_max",
+            ),
+            *("architecture_g", "architecture_d", "resample_taps", "conv_clamp"),
+        )
+        levels = pyramid(spec.resolution)[1] + 1
+
+        def fit(widths: tuple[int, ...] | None) -> tuple[int, ...] | None:
+            if widths is None:
+                return None
+            return (*widths, *(max(1, widths[-1] >> i) for i in range(1, levels - len(widths) + 1)))[:levels]
+
+        same = {name: getattr(other, name) for name in names}
+        return replace(self, **same, widths_g=fit(other.widths_g), widths_d=fit(other.widths_d))
+
     def toy(self) -> StyleGAN2:
         """Tiny networks, for tests."""
         return replace(self, z_dim=8, w_dim=8, mapping_layers=2, channel_base=128, channel_max=8, mbstd_group=None)
