@@ -143,8 +143,8 @@ def test_the_gauge_warns_once(capsys):
     gauge = Gauge(method, Plain(0), Plain(255), Training(batch=4, micro_batch=4), said.append, "--augment ada")
     records = []
     for tick in range(30):
-        found = gauge(tick * 1000, {"scores/fake": -1.5}, records)
-        records.append({"scores/fake": -1.5, **found})
+        found = gauge(tick * 1000, {"scores/real": 1.2, "scores/fake": -1.3}, records)
+        records.append({"scores/real": 1.2, "scores/fake": -1.3, **found})
     assert found["scores/training"] == 1 and found["scores/held_out"] == -1 and found["signs/held_out"] == -1
     assert found["overfit/r_v"] == pytest.approx(0.8)
     assert said == ["D knows its training pictures by heart (r_v 0.8 at 9 kimg): --augment ada"]

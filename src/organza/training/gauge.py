@@ -66,7 +66,7 @@ class Gauge:
 
         Args:
             seen: training images so far.
-            means: the statistics of this tick; r_v needs ``scores/fake``.
+            means: the statistics of this tick; r_v needs ``scores/real`` and ``scores/fake``.
             records: earlier entries of the log.
         """
         rng = np.random.default_rng(seen)
@@ -78,13 +78,14 @@ class Gauge:
             "scores/held_out": held_out.mean().item(),
             "signs/held_out": held_out.sign().mean().item(),
         }
-        names = ("scores/training", "scores/held_out", "scores/fake")
+        names = ("scores/training", "scores/held_out", "scores/real", "scores/fake")
         past = [r for r in records if all(name in r for name in names)]
         now = {**means, **found}
-        if "scores/fake" in now:
+        if all(name in now for name in names):
             window = [*past[-(WINDOW - 1) :], now]
-            real, other, fake = (float(np.mean([r[name] for r in window])) for name in names)
-            found["overfit/r_v"] = (real - other) / (real - fake) if real > fake else 0.0
+            # D's scores wander together, all up or all down. So differences are taken between scores of the same time.
+            training, other, real, fake = (float(np.mean([r[name] for r in window])) for name in names)
+            found["overfit/r_v"] = (training - other) / (real - fake) if real > fake else 0.0
             self._warn(seen, found["overfit/r_v"], past)
         return found
 
