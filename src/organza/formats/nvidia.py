@@ -14,7 +14,7 @@ from organza.core.errors import UserError
 from organza.core.method import DataSpec
 from organza.formats import nvidia_sg2, nvidia_sg3
 from organza.formats.opening import Opened
-from organza.formats.records import Module, RefusedError, brief
+from organza.formats.records import Global, Module, RefusedError, Stub, brief
 from organza.formats.weights import NVIDIA_LICENCE, Entry, Weights
 
 
@@ -36,7 +36,7 @@ def read(opened: Opened) -> Weights:
     try:
         kind = _kind(main)
         if kind not in _KINDS:
-            raise UserError(f"a {kind} network; not supported yet", where=opened.path)
+            raise UserError(kind, where=opened.path, hint="`organza inspect` shows its networks and sizes")
         method, settings_of, collect_of = _KINDS[kind]
         spec, config = settings_of(nets, main, problems)
         found = {}
@@ -67,14 +67,26 @@ def read(opened: Opened) -> Weights:
 
 
 def _kind(net: Module) -> str:
+    """A key of `_KINDS`, or what is to be said of another architecture."""
     if net.version != 6:
         raise RefusedError(f"its networks are stored in version {brief(net.version)}, not 6")
     synthesis = net.child("synthesis")
-    if synthesis is not None and synthesis.child("input") is not None:
-        return "StyleGAN3"
-    if synthesis is None or synthesis.child("b4") is None or net.child("mapping") is None:
-        return "new kind of"
-    return "StyleGAN2"
+    if synthesis is not None and net.child("mapping") is not None:
+        if synthesis.child("input") is not None:
+            return "StyleGAN3"
+        if synthesis.child("b4") is not None:
+            return "StyleGAN2"
+    parts = net.state.get("_modules")
+    inner = (
+        sorted(f"{brief(name)[1:-1]}{_class(part)}" for name, part in parts.items()) if isinstance(parts, dict) else []
+    )
+    made_of = f" made of {', '.join(inner[:3])}" if inner else ""
+    return f"a snapshot of an architecture that is not built here: its generator is a {net.name[:80]}{made_of}"
+
+
+def _class(part: object) -> str:
+    """The class of a module that pickles itself the usual way, as R3GAN's do."""
+    return f" ({brief(part.kind)})" if isinstance(part, Stub) and isinstance(part.kind, Global) else ""
 
 
 _KINDS: dict[

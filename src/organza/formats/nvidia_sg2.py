@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from organza.core.method import DataSpec
 from organza.formats.records import Module, RefusedError, brief
@@ -218,7 +219,12 @@ def rate_factor(net: Module, ours: float) -> float:
 
 
 def collect_network(
-    net: Module, config: StyleGAN2 | StyleGAN3, spec: DataSpec, player: str, rename: Callable[[str], str]
+    net: Module,
+    config: StyleGAN2 | StyleGAN3,
+    spec: DataSpec,
+    player: str,
+    rename: Callable[[str], str],
+    designed: Mapping[str, Tensor] | None = None,
 ) -> dict[str, Entry]:
     """Our tensors of a network.
 
@@ -227,6 +233,7 @@ def collect_network(
         config, spec: what ours is built from.
         player: ``"G"`` or ``"D"``.
         rename: their name for ours.
+        designed: tensors that may be left out, because the settings give them.
 
     Raises:
         RefusedError: one is missing, unknown or misshaped.
@@ -241,6 +248,8 @@ def collect_network(
             return item.scale(factor) if theirs.startswith("mapping.fc") else item
         if theirs.endswith(("noise_const", "noise_strength")) or name == "w_avg":  # they may be left out
             return constant(torch.zeros(shape))
+        if designed is not None and name in designed:
+            return constant(designed[name])
         raise RefusedError(f"the tensor {theirs!r} is missing")
 
     found = collect(config, spec, player, source)

@@ -23,7 +23,7 @@ from organza.formats.nvidia_sg2 import (
     whole,
 )
 from organza.formats.records import Array, Module, RefusedError, brief
-from organza.formats.weights import MAX_RESOLUTION, Entry, even, pyramid_settings
+from organza.formats.weights import MAX_RESOLUTION, Entry, even, pyramid_settings, skeleton
 from organza.methods.stylegan3 import StyleGAN3, plan, widths
 
 MAX_LAYERS = 100
@@ -104,7 +104,9 @@ def collect_networks(net: Module, player: str, config: StyleGAN3, spec: DataSpec
     if synthesis is None:
         raise RefusedError("a generator without synthesis")
     names = layer_names(synthesis)
-    return collect_network(net, config, spec, "G", lambda name: generator_name(name, names))
+    made = skeleton(config, spec).nets["G"].state_dict()
+    designed = {name: value for name, value in made.items() if name.endswith("_filter")}
+    return collect_network(net, config, spec, "G", lambda name: generator_name(name, names), designed)
 
 
 def generator_name(name: str, layers: list[str]) -> str:

@@ -1,7 +1,8 @@
 """ProGAN and StyleGAN in NVIDIA's TensorFlow pickles (state versions 2 and 3).
 
 Kernels are ``[height, width, in, out]``. A fused enlarging layer is a transposed convolution: its kernel acts
-flipped, and ProGAN's has its last two axes exchanged as well. The variable ``lod`` says how many levels are not in use yet.
+flipped, and ProGAN's has its last two axes exchanged as well. The variable ``lod`` says how many levels are not in
+use yet.
 """
 
 from __future__ import annotations

@@ -32,6 +32,9 @@ from organza.nn.penalties import r1
 from organza.ops import bias_act, conv2d, upfirdn2d
 from organza.ops.filtered import filtered_lrelu, lowpass
 
+MAX_TAPS = 512
+"""Longer filters are a mistake; the paper's have 24 at most."""
+
 
 @dataclass(frozen=True)
 class StyleGAN3:
@@ -404,6 +407,8 @@ class Layer(nn.Module):
         self.up, self.down = fine // before.rate, fine // after.rate
         up_taps = 1 if self.up == 1 or colours else config.filter_size * self.up
         down_taps = 1 if self.down == 1 or colours else config.filter_size * self.down
+        if max(up_taps, down_taps) > MAX_TAPS:
+            raise UserError(f"a low-pass filter of {max(up_taps, down_taps)} taps, where {MAX_TAPS} are enough")
         up_filter = lowpass(up_taps, before.cutoff, before.half_width, fine) if up_taps > 1 else None
         radial = config.radial and not critical
         down_filter = lowpass(down_taps, after.cutoff, after.half_width, fine, radial=radial) if down_taps > 1 else None
