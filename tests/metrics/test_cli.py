@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
+from organza import PRESETS, train
 from organza.cli.main import main
 
 
@@ -51,6 +53,18 @@ def test_pictures(capsys, faces, tmp_path):
     )
 
 
+def test_held_out_pictures(capsys, faces, tmp_path):
+    run_ = PRESETS["stylegan2"].run
+    run_ = replace(run_, method=run_.method.toy(), data=replace(run_.data, held_out="25%"))
+    folder = train(run_, faces, outdir=tmp_path, kimg=0.004, batch=4, grid="4x2", metrics="none").folder
+    counts = {}
+    for against in ("training", "held-out", "all"):
+        words = ["--network", folder, "--data", faces, "--metrics", "fd8_full", "--against", against]
+        assert run(capsys, *words, "--json", "a.json")[0] == 0
+        counts[against] = json.loads((tmp_path / "a.json").read_text())["real"]["pictures"]
+    assert counts == {"training": 36, "held-out": 12, "all": 48}
+
+
 def test_the_list(capsys):
     code, out, _ = run(capsys, "--list")
     assert code == 0
@@ -67,6 +81,10 @@ def test_the_list(capsys):
         (["--network", "nowhere", "--data", "FACES"], "nowhere: does not exist"),
         (["--network", "RUN", "--data", "nowhere"], "nowhere: there is no such file or folder"),
         (["--network", "RUN", "--data", "FACES", "--batch", "0"], "a batch of 0"),
+        (
+            ["--network", "RUN", "--data", "FACES", "--against", "held-out"],
+            "the network was trained without --held-out",
+        ),
         (["--network", "RUN", "--data", "FACES", "--resolution", "32"], "judged at their own size"),
         (["--pictures", "FACES", "--data", "FACES", "--metrics", "fd100"], "fd100 needs 100 pictures, there are 48"),
     ],

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from organza.core.config import from_plain
+from organza.core.errors import UserError
 from organza.data import DataOptions, Dataset, open_dataset
+from organza.data.held_out import split
 from organza.data.prepare import Progress
 
 if TYPE_CHECKING:
@@ -38,11 +40,28 @@ def _sized(options: DataOptions, G: Generator) -> DataOptions:
     return replace(options, resolution=f"{height}x{width}", channels=channels)
 
 
-def open_real(path: str | Path, G: Generator, progress: Progress | None = None, **changes: Any) -> Dataset:
+Against = Literal["training", "held-out", "all"]
+
+
+def open_real(
+    path: str | Path,
+    G: Generator,
+    progress: Progress | None = None,
+    *,
+    against: Against = "training",
+    **changes: Any,
+) -> Dataset:
     """Real pictures for a network, read as those that it was trained on, but for ``changes`` (`DataOptions`).
 
+    Args:
+        path: the pictures.
+        G: the network.
+        progress: called as ``progress(done, total)`` while pictures are decoded for the first time.
+        against: where pictures were held out from the training: those that were not, those that were, or both.
+        **changes: fields of `DataOptions`.
+
     Raises:
-        UserError: unusable data.
+        UserError: unusable data, or none was held out.
 
     Example:
         >>> from organza import load
@@ -54,7 +73,12 @@ def open_real(path: str | Path, G: Generator, progress: Progress | None = None, 
     found = open_dataset(path, options, progress=progress)
     if (found.resolution, found.spec.channels) != (G.resolution, G.channels):
         found = open_dataset(path, _sized(options, G), progress=progress)
-    return found
+    training, held_out = split(found, options)
+    if against == "held-out":
+        if held_out is None:
+            raise UserError("the network was trained without --held-out", where=G.source, hint="leave --against out")
+        return held_out
+    return training if against == "training" else found
 
 
 def open_pair(

@@ -42,6 +42,8 @@ class Options:
     """Fine detail of the network's pictures: fresh for each batch as in papers, stored, or none."""
     mirror: bool | None = None
     """Count real pictures mirrored as well. Unless said: as the network was trained."""
+    against: Literal["training", "held-out", "all"] = "training"
+    """Where training held pictures out: compare with those that it was shown, with those that it wasn't, or with all."""
     resolution: Annotated[str | None, tyro.conf.arg(metavar="SIZE")] = None
     """Compare --pictures at this size; otherwise at the real pictures' own. A network's pictures keep theirs."""
     labels: Annotated[str | None, tyro.conf.arg(metavar="KIND")] = None
@@ -109,7 +111,11 @@ def _evaluate(options: Options) -> Report:
                 assert options.pictures is not None
                 return *open_pair(options.pictures, options.data, reading, **changes), bool(options.mirror)
             G = load(options.network, device=options.device, precision=options.precision)
-            real = None if options.data is None else open_real(options.data, G, reading, **changes)
+            real = (
+                None
+                if options.data is None
+                else open_real(options.data, G, reading, against=options.against, **changes)
+            )
             return G, real, trained_with(G).mirror if options.mirror is None else options.mirror
 
         if distributed.rank() == 0:
