@@ -43,7 +43,7 @@ class Options:
     mirror: bool | None = None
     """Count real pictures mirrored as well. Unless said: as the network was trained."""
     against: Literal["training", "held-out", "all"] = "training"
-    """Where training held pictures out: compare with those that it was shown, with those that it wasn't, or with all."""
+    """Where training held pictures out: compare with those that it was shown, those that it was not, or all."""
     resolution: Annotated[str | None, tyro.conf.arg(metavar="SIZE")] = None
     """Compare --pictures at this size; otherwise at the real pictures' own. A network's pictures keep theirs."""
     labels: Annotated[str | None, tyro.conf.arg(metavar="KIND")] = None
