@@ -49,7 +49,9 @@ def main(argv: list[str]) -> int:
         print("\n`organza train PRESET --help` lists the options of a preset.")
         return 0 if argv[:1] in (["-h"], ["--help"]) else 2
     run = preset(argv[0]).run
-    options = parse(_options(run), _resume_alone(argv[1:]), f"organza train {argv[0]}", pairs=True)
+    options = parse(
+        _options(run, preset(argv[0]).summary), _resume_alone(argv[1:]), f"organza train {argv[0]}", pairs=True
+    )
     job: Job = options.job
     changes: dict[str, Any] = {}
     for part in fields(Run):
@@ -100,11 +102,12 @@ def _resume_alone(words: list[str]) -> list[str]:
     return ["--resume=" if a == "--resume" and b.startswith("--") else a for a, b in zip(words, ends, strict=True)]
 
 
-def _options(run: Run) -> type[Any]:
+def _options(run: Run, summary: str) -> type[Any]:
     """All options of a preset as one dataclass whose parts have the preset's values as defaults."""
     parts: list[Any] = [("job", Job)]
     for part in fields(Run):
         value = getattr(run, part.name)
         parts.append((part.name, type(value), field(default=value)))
     flat: type[Any] = tyro.conf.configure(tyro.conf.OmitArgPrefixes)(make_dataclass("Options", parts, frozen=True))
+    flat.__doc__ = f"{summary}."  # otherwise every default, in one long line
     return flat
