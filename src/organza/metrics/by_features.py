@@ -87,7 +87,7 @@ def _kernel(
     job: Job, metric: Metric, name: str, features: Features, generated: Collected, real: Collected
 ) -> dict[str, Figure]:
     ours, theirs = generated.features[: metric.count], real.features[: job.real_count(metric)]
-    found = kernel.kernel_distance(theirs, ours, seed=job.seed)
+    found = kernel.kernel_distance(_fast(theirs, features), _fast(ours, features), seed=job.seed)
     variance = found.error_b**2 + found.error_subsets**2 + (0 if metric.full else found.error_a**2)
     interval = normal(found.value, variance**0.5, positive=False) if job.intervals else None
     figure = Figure(found.value, interval, len(ours), len(theirs), features.name, std=found.std)
@@ -98,7 +98,7 @@ def _manifolds(
     job: Job, metric: Metric, name: str, features: Features, generated: Collected, real: Collected
 ) -> dict[str, Figure]:
     ours, theirs = generated.features[: metric.count], real.features[: min(job.real_count(metric), MOST_ROWS)]
-    found = manifold.manifold(theirs, ours, metric.near)
+    found = manifold.manifold(_fast(theirs, features), _fast(ours, features), metric.near)
     figures = {}
     for ending in metric.figures:
         each = getattr(found, ending[1:])
@@ -113,6 +113,11 @@ def _manifolds(
             "bootstrap over pictures, the other set's manifold as given",
         )
     return figures
+
+
+def _fast(vectors: Tensor, features: Features) -> Tensor:
+    """Feature vectors where large products are quick; only there is float64 at hand."""
+    return vectors.to(features.device) if features.device.type == "cuda" else vectors
 
 
 def _inception(
