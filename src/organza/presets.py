@@ -90,7 +90,7 @@ _progan = ProGAN(
     pool_first=True,
     fade_kimg=600.0,
     stable_kimg=600.0,
-    batches=((4, 512), (8, 256), (16, 128), (32, 64), (64, 32)),
+    batches=((4, 512), (8, 256), (16, 128), (32, 64), (64, 0)),
     rates=((128, 0.0015), (256, 0.002), (512, 0.003)),
 )
 _growing = Training(kimg=12000, batch=32, ema_kimg=10, ema_rampup=None, snapshot_kimg=100, tick_kimg=10)

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from organza import PRESETS, Run, UserError, load, ops, train
+from organza.apps.train import _check_shares
 from organza.core.method import Batch, DataSpec
 from organza.methods.progan import ProGAN, schedule
 from organza.methods.stylegan import StyleGAN
@@ -163,3 +164,16 @@ def test_sizes_that_can_not():
         ProGAN().toy().build(DataSpec((16, 16), 2))
     with pytest.raises(UserError, match="widths_d"):
         ProGAN(widths_d=(8, 8)).build(DataSpec((16, 16)))
+
+
+def test_scheduled_batches_must_be_shared_too(monkeypatch):
+    monkeypatch.setattr("organza.core.distributed.world", lambda: 2)
+    method = replace(ProGAN().toy(), batches=((16, 7),)).build(DataSpec((16, 16)))
+    with pytest.raises(UserError, match="comes to a batch of 7, which 2 processes can't share; give other --batches"):
+        _check_shares(method, kimg=0.1)
+
+
+def test_the_run_keeps_its_batch_where_the_schedule_says_nothing():
+    config = replace(StyleGAN(), fade_kimg=1.0, stable_kimg=1.0)
+    found = [schedule(config, DataSpec((128, 128)), n).batch for n in (0, 3500, 5500, 7500)]
+    assert found == [256, 64, None, None]

@@ -23,6 +23,7 @@ from organza.core.config import differences, from_plain, to_plain
 from organza.core.device import choose_device, choose_dtype, free_memory
 from organza.core.errors import UserError
 from organza.core.files import atomic_write, make_folder
+from organza.core.method import Method
 from organza.data import Dataset, Loader, open_dataset
 from organza.data.held_out import split
 from organza.data.prepare import Progress
@@ -142,6 +143,7 @@ def train(
     if held_out is not None and state.method.critic is None:
         raise UserError(f"{method_name(run)} has no discriminator, so there is nothing to measure with --held-out")
     started = "" if origin is None else copy_weights(state, origin)
+    _check_shares(state.method, run.training.kimg)
     _load_newest(state, folder)
     finished = state.position.seen >= round(run.training.kimg * 1000)
     if finished:
@@ -351,6 +353,18 @@ def _gauge(state: State, dataset: Dataset, held_out: Dataset, run: Run, monitor:
     help_ = ["more data", "a stronger --r1-gamma"] if hasattr(run.method, "r1_gamma") else ["more data"]
     advice = " or ".join((["--augment ada"] if getattr(run.method, "augment", "") == "none" else []) + help_)
     return Gauge(state.method, dataset, held_out, run.training, monitor.say, advice)
+
+
+def _check_shares(method: Method, kimg: float) -> None:
+    """Batches that a method's schedule comes to must be shared equally, too; better said now than then."""
+    end, world = round(kimg * 1000), distributed.world()
+    for seen in range(0, end, max(1, end // 1000)):
+        batch = method.schedule(seen).batch
+        if batch is not None and batch % world:
+            raise UserError(
+                f"the schedule comes to a batch of {batch}, which {world} processes can't share",
+                hint="give other --batches",
+            )
 
 
 def _choose_folder(

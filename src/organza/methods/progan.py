@@ -92,7 +92,7 @@ class ProGAN:
     stable_kimg: float = 800.0
     """Each level trains for so many before the next one comes."""
     batches: tuple[tuple[int, int], ...] = ((256, 14), (512, 6), (1024, 3))
-    """Sizes from which on a step takes another number of images; below the first, the run's own batch."""
+    """Sizes from which on a step takes another number of images; below the first, and for 0, the run's own batch."""
     lr: float = 0.001
     """Learning rate of both networks."""
     rates: Table = ()
@@ -152,9 +152,7 @@ def schedule(config: ProGAN, spec: DataSpec, seen: int) -> Schedule:
     level, _ = level_and_alpha(plan.progress(seen))
     size = max(spec.resolution) >> (plan.end - level)
     batch, rate = at_size(config.batches, size), at_size(config.rates, size)
-    return Schedule(
-        None if batch is None else int(batch), 1.0 if rate is None else rate / config.lr, stage=plan.stage(seen)
-    )
+    return Schedule(int(batch or 0) or None, 1.0 if rate is None else rate / config.lr, stage=plan.stage(seen))
 
 
 def growing_method(
@@ -234,9 +232,19 @@ class GeneratorBlock(nn.Module):
     def forward(self, x: Tensor, taps: Tensor | None) -> Tensor:
         """``[N, inputs, H, W] -> [N, outputs, 2 H, 2 W]``, or the same size at the smallest."""
         if self.conv0 is not None:
-            x = normalize(up(self.conv0, x, taps))
+            x = pixel_norm(up(self.conv0, x, taps))
         x = self.conv1(x)
-        return normalize(x)
+        return pixel_norm(x)
+
+
+def pixel_norm(x: Tensor, eps: float = 1e-8) -> Tensor:
+    """Scale the feature vector of each pixel to unit mean square (section 4.2): ``[N, C, H, W]``, in its own format.
+
+    Example:
+        >>> pixel_norm(torch.full((1, 4, 2, 2), 3.0)).unique()
+        tensor([1.])
+    """
+    return x * (x.float().square().mean(1, keepdim=True) + eps).rsqrt().to(x.dtype)
 
 
 def up(conv: EqualConv2d, x: Tensor, taps: Tensor | None) -> Tensor:
@@ -288,7 +296,7 @@ class Generator(Growing):
         """``w [N, w_dim]`` to the pictures of each level from ``first`` to ``last`` (None: the largest), float32."""
         x: Tensor = self.dense(normalize(w.float()))
         x = to_compute(x.reshape(len(w), -1, *self.small))
-        x = normalize(x) if self.norm_first else x
+        x = pixel_norm(x) if self.norm_first else x
         images: list[Tensor] = []
         for index, block in enumerate(self.blocks[: (self.end if last is None else last) + 1]):
             assert isinstance(block, GeneratorBlock)

@@ -58,8 +58,8 @@ class StyleGAN(ProGAN):
     """A new level fades in over so many thousand images."""
     stable_kimg: float = 600.0
     """Each level trains for so many before the next one comes."""
-    batches: tuple[tuple[int, int], ...] = ((4, 256), (16, 128), (32, 64), (64, 32))
-    """Sizes from which on a step takes another number of images."""
+    batches: tuple[tuple[int, int], ...] = ((4, 512), (8, 256), (16, 128), (32, 64), (64, 0))
+    """Sizes from which on a step takes another number of images; for 0, the run's own batch."""
     rates: Table = ((128, 0.0015), (256, 0.002), (512, 0.003))
     """Sizes from which on the learning rate is another."""
     w_dim: int = 512
