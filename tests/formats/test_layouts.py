@@ -112,10 +112,10 @@ def test_a_run_to_rosinality_and_back(tiny_run, tmp_path):
 # --- the same networks under mmgeneration's and PaddleGAN's names, written out by hand ---
 
 
-def plain_generator(tensors, levels=2):
+def plain_generator(tensors, levels=2, layers=3):
     """Our generator's tensors by the place where they are: (layer, part) -> tensor in PyTorch's layout."""
     found = {}
-    for index in range(3):
+    for index in range(layers):
         found["style", index, "weight"] = tensors[f"mapping.layers.{index}.weight"]
         found["style", index, "bias"] = tensors[f"mapping.layers.{index}.bias"]
     found["const"] = tensors["synthesis.blocks.0.const"]
@@ -129,8 +129,8 @@ def plain_generator(tensors, levels=2):
     return found
 
 
-def mmgeneration(tensors):
-    plain, made = plain_generator(tensors), collections.OrderedDict()
+def mmgeneration(tensors, levels=2, layers=3):
+    plain, made = plain_generator(tensors, levels, layers), collections.OrderedDict()
     for key, value in plain.items():
         if key == "const":
             made["constant_input.weight"] = value[None]

@@ -23,12 +23,14 @@ from organza.core.errors import UserError
 from organza.core.method import DataSpec
 from organza.formats import weights
 from organza.formats.known import KNOWN
+from organza.formats.mmgeneration import their_name
 from organza.formats.nvidia_write import write_nvidia
 from organza.formats.opening import open_file
 from organza.formats.records import RefusedError, Stub
 from organza.formats.unpickle import Limits, Stream, unpickle
 from organza.methods.stylegan2 import StyleGAN2
 from tests import golden
+from tests.formats.test_layouts import mmgeneration
 
 plain = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text() | st.binary(),
@@ -149,7 +151,21 @@ def seeds() -> list[bytes]:
     evil = [path.read_bytes() for path in sorted((golden.HERE / "evil").glob("*.p*")) if path.stat().st_size < 1000]
     arrays = pickle.dumps(([np.zeros(3), np.float32(1)], {1, 2}, Payload(os.mkdir, "made")), 2)
     tf = golden.HERE / "nvidia_tf_pkl" / "sg2ada_tf_cond5_32" / "network-final.pkl"
-    return [legacy.getvalue(), modern.getvalue(), arrays, *evil, *snapshots(), tf.read_bytes()]
+    return [legacy.getvalue(), modern.getvalue(), arrays, *evil, *snapshots(), tf.read_bytes(), *others()]
+
+
+def others() -> list[bytes]:
+    """Official files of the other formats, where they lie beside the checkout, and small ones under their names."""
+    kinds = ("stylegan3_pkl/t_32", "stylegan3_pkl/r_32", "nvidia_tf_pkl/sg1_32", "progan/akanimax_cond4_16")
+    folders = [golden.SHARED / kind for kind in (*kinds, "progan/fair_s1_alpha06")]
+    found = [path for folder in folders if folder.is_dir() for path in folder.iterdir() if path.suffix != ".npz"]
+    spec, modern = DataSpec((8, 8)), io.BytesIO()
+    config = StyleGAN2(z_dim=4, w_dim=4, channel_base=32, channel_max=4).resolve(spec, 4)
+    tensors = config.build(spec).nets["G"].state_dict()
+    named = mmgeneration(tensors, levels=1, layers=2)
+    torch.save({"state_dict": {f"generator_ema.{name}": value for name, value in named.items()}}, modern)
+    arrays = {their_name(name): value.numpy() for name, value in named.items()}
+    return [*(path.read_bytes() for path in found), modern.getvalue(), pickle.dumps({"gen_ema": arrays}, 2)]
 
 
 def snapshots() -> list[bytes]:
