@@ -276,7 +276,7 @@ def plan(config: StyleGAN3, resolution: tuple[int, int]) -> list[Grid]:
 
     Example:
         >>> [(grid.rate, grid.size[0]) for grid in plan(StyleGAN3(), (256, 256))][::3]
-        [(16, 36), (16, 36), (64, 84), (128, 148), (256, 276)]
+        [(16, 36), (32, 52), (64, 84), (128, 148), (256, 276)]
     """
     longer = max(resolution)
     if min(resolution) < 4 or not 0 < config.first_cutoff <= longer / 2 or not 0 <= config.critical < config.layers:
@@ -513,8 +513,8 @@ def blurred(images: Tensor, sigma: float) -> Tensor:
     """Pictures ``[N, C, H, W]`` under a Gaussian of ``sigma`` pixels; black is beyond the edge.
 
     Example:
-        >>> blurred(torch.ones(1, 1, 9, 9), 1.0)[0, 0, 4, 4].item()
-        1.0...
+        >>> round(blurred(torch.ones(1, 1, 9, 9), 1.0)[0, 0, 4, 4].item(), 4)
+        1.0
     """
     reach = int(sigma * 3)
     if reach < 1:

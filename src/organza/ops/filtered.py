@@ -28,7 +28,7 @@ def kaiser_beta(taps: int, width: float) -> float:
 
     Example:
         >>> round(kaiser_beta(12, 0.75), 4)
-        6.0963
+        6.4437
     """
     attenuation = 2.285 * (taps - 1) * math.pi * width + 7.95  # in decibels
     if attenuation > 50:
