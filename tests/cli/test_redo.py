@@ -87,7 +87,8 @@ def test_an_encoder_starts_a_projection(capsys, own_run):
     assert run("encoder --network run --pictures 64 --batch 16 --output e.safetensors") == 0
     assert "of the variance of w in new pictures" in capsys.readouterr().out
     assert run("generate --network run --seeds 3 --output a.png") == 0
-    assert run("project --network run a.png --steps 2 --encoder e.safetensors --film none --outdir p") == 0
+    assert run("project --network run a.png --steps 2 --encoder e.safetensors --film none --format jpg --outdir p") == 0
+    assert Path("p/comparison.jpg").exists() and Path("p/projected-a.jpg").exists()
     assert main(["redo", "p/organza.json", "--output", "q"]) == 0
     assert Path("p/projected.npz").read_bytes() == Path("q/projected.npz").read_bytes()
 
@@ -96,7 +97,9 @@ def test_an_encoder_starts_a_projection(capsys, own_run):
 def test_attributes(capsys, own_run):
     rows = "\n".join(f"{seed},{seed % 2},{seed % 3 == 0:d}" for seed in range(20))
     Path("a.csv").write_text(f"seed,odd,third\n{rows}\n")
-    assert run("directions --network run --method labels --labels a.csv --independent --output a.safetensors") == 0
+    line = "directions --network run --method labels --labels a.csv --independent --strips s.jpg"
+    assert run(f"{line} --output a.safetensors") == 0
+    assert Path("s.jpg").exists() and not Path("a.safetensors.png").exists()
     out = capsys.readouterr().out
     assert "odd: regression on 20 pictures, 10 of them yes" in out and "third kept" in out
     pictures = load(own_run).generate(range(30)).mean((1, 2, 3)) / 127.5 - 1
