@@ -54,7 +54,8 @@ def measure(point: dict[str, Any], turns: int, threads: int) -> dict[str, float]
     start = [sys.executable]
     if point["processes"] > 1:
         start += ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={point['processes']}"]
-    shape = [f"--{name}={point[name]}" for name in ("resolution", "batch", "base", "max")]
+    options = {"resolution": "resolution", "batch": "batch", "base": "base", "most": "max"}
+    shape = [f"--{option}={point[name]}" for option, name in options.items()]
     command = [*start, STEP, point["mode"], *shape, f"--turns={turns}", "--json", f"--threads={share}"]
     environment = {**os.environ, "OMP_NUM_THREADS": str(share)}
     try:

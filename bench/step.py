@@ -1,6 +1,7 @@
 """Time of a StyleGAN2 training step, each phase weighted by how often it runs.
 
     python bench/step.py                      # every mode and size, one line each
+    python bench/step.py --resolution 256 --batch 4 --base 16384
     python bench/step.py fast-bf16 --base 4096 --max 256 --profile
 
 Modes: the fast ops in bf16 and in float32, and the plain reference ops in float32, laid out as PyTorch does by default
@@ -133,18 +134,22 @@ def main() -> None:
     parser.add_argument("mode", nargs="?", choices=MODES)
     parser.add_argument("--resolution", type=int, default=64)
     parser.add_argument("--batch", type=int, default=16)
-    parser.add_argument("--base", type=int, default=16384)
-    parser.add_argument("--max", type=int, default=512)
+    parser.add_argument("--base", type=int, help="feature maps: base / size")
+    parser.add_argument("--max", "--most", type=int)  # torchrun takes --max for its own
     parser.add_argument("--turns", type=int, default=2)
     parser.add_argument("--profile", action="store_true")
     parser.add_argument("--json", action="store_true", help="print a mode's figures as JSON, with its operations")
     parser.add_argument("--threads", type=int, help="of each process; as many as there are cores")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads or max(1, len(os.sched_getaffinity(0)) // distributed.world()))
+    configs = ((4096, 256), (16384, 512))
+    if arguments.base or arguments.max or arguments.mode:
+        configs = ((arguments.base or 16384, arguments.max or 512),)
     if arguments.mode:
+        arguments.base, arguments.max = configs[0]
         measure(arguments.mode, arguments)
         return
-    for base, most in ((4096, 256), (16384, 512)):
+    for base, most in configs:
         times = {}
         for mode in MODES:
             shape = ["--resolution", str(arguments.resolution), "--batch", str(arguments.batch)]
