@@ -21,9 +21,9 @@ def test_directions_change_their_attribute_and_leave_the_others(tmp_path):
     run = override(preset("stylegan2-demo").run, {"kimg": 12, "resolution": "16"})
     G = load(train(run, data, outdir=tmp_path / "runs").folder)
     rows = {
-        row["attribute"]: row["in layers"]
+        row["attribute"]: row["as needed"]
         for row in bench.run(G, samples=1500, pictures=100, faces=3000, epochs=6, psi=0.7)
     }
     # Large and flat things are learnt first.
     for name in ("dark-skin", "dark-background"):
-        assert rows[name]["changed"] > 0.9 and rows[name]["kept"] > 0.85
+        assert rows[name]["changed"] > 0.9 and rows[name]["kept"] > 0.8
