@@ -45,6 +45,25 @@ def test_a_resumed_run_with_ada_is_bit_identical(faces, tmp_path):
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 
+@pytest.mark.parametrize("name", ["dcgan", "wgan-gp", "stylegan3-t"])
+@pytest.mark.parametrize("kind", ["ada", "diffaugment"])
+def test_other_methods_augment_too(name, kind):
+    spec = DataSpec((16, 16))
+    config = replace(PRESETS[name].run.method.toy(), augment=kind, ada_kimg=0.04, ada_target=-1.0)
+    torch.manual_seed(0)
+    state = State.fresh(config.resolve(spec, 4).build(spec), torch.device("cpu"))
+    images = torch.rand(4, 3, 16, 16) * 2 - 1
+    assert not torch.equal(state.method.augment(images, torch.Generator()), images) or kind == "ada"
+    for step in range(5):
+        for phase in state.method.phases:
+            batch = Batch(images, torch.zeros(4, 0), seen=4 * step)
+            stats = advance(state, phase, batch, Training(micro_batch=2))
+            if phase.player == "D" and kind == "ada" and "augment/p" in stats:
+                p = stats["augment/p"]
+    assert kind != "ada" or p in (0.0, pytest.approx(0.4))
+    assert state.finite()
+
+
 def test_two_processes_with_ada_equal_one(faces, tmp_path):
     script = tmp_path / "job.py"
     script.write_text(

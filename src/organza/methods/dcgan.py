@@ -17,13 +17,14 @@ import torch
 from torch import Tensor, nn
 
 from organza.core.method import Adam, Batch, DataSpec, Latents, Method, Nets, Phase, Player, Stats
+from organza.nn.augmenter import Augmented, Augmenter
 from organza.nn.latent import identity_mapping, origin, plain_synthesis
 from organza.nn.losses import logistic_d, logistic_g
 from organza.nn.pyramid import Decoder, Encoder, Norm
 
 
 @dataclass(frozen=True)
-class DCGAN:
+class DCGAN(Augmented):
     """Settings of DCGAN; the defaults are the paper's."""
 
     z_dim: int = 100
@@ -39,6 +40,10 @@ class DCGAN:
         """Nothing depends on the data."""
         return self
 
+    def like(self, other: DCGAN, spec: DataSpec) -> DCGAN:
+        """These settings with the architecture of ``other``."""
+        return replace(self, z_dim=other.z_dim, width=other.width)
+
     def toy(self) -> DCGAN:
         """Tiny networks, for tests."""
         return replace(self, z_dim=8, width=4)
@@ -47,27 +52,32 @@ class DCGAN:
         """The networks and their two phases."""
         generator = Decoder(self.z_dim, spec.resolution, spec.channels, self.width, nn.BatchNorm2d)
         discriminator = Critic(spec, self.width)
+        augmenter = Augmenter(self)
 
         def d_loss(nets: Nets, batch: Batch, rng: torch.Generator) -> tuple[Tensor, Stats]:
             with torch.no_grad():
                 fakes = nets["G"](standard_normal(batch, self.z_dim, rng))
-            real, fake = nets["D"](batch.images), nets["D"](fakes)
+            real, fake = nets["D"](augmenter(batch.images, rng)), nets["D"](augmenter(fakes, rng))
             loss = logistic_d(real, fake).mean()
             stats = {"loss/D": loss, "scores/real": real.mean(), "scores/fake": fake.mean()}
+            stats |= {"signs/real": real.sign().mean(), **augmenter.measure(batch, real.sign())}
             return loss, {name: value.detach() for name, value in stats.items()}
 
         def g_loss(nets: Nets, batch: Batch, rng: torch.Generator) -> tuple[Tensor, Stats]:
-            loss = logistic_g(nets["D"](nets["G"](standard_normal(batch, self.z_dim, rng)))).mean()
+            fakes = nets["G"](standard_normal(batch, self.z_dim, rng))
+            loss = logistic_g(nets["D"](augmenter(fakes, rng))).mean()
             return loss, {"loss/G": loss.detach()}
 
         adam = Adam(self.lr, (self.beta1, 0.999))
         return Method(
             nets={"G": generator, "D": discriminator},
             players={"D": Player(("D",), adam), "G": Player(("G",), adam)},
-            phases=(Phase("D", "D", d_loss), Phase("G", "G", g_loss)),
+            phases=(Phase("D", "D", d_loss, after=lambda nets, stats: augmenter.adapt(stats)), Phase("G", "G", g_loss)),
             latents=Latents("G", self.z_dim, self.z_dim, 1, 0, identity_mapping, plain_synthesis, origin(self.z_dim)),
             ema=("G",),
             critic="D",
+            augment=augmenter if self.augment != "none" else None,
+            state=augmenter.state,
         )
 
 

@@ -26,6 +26,7 @@ from organza.core.device import compute_dtype
 from organza.core.errors import UserError
 from organza.core.method import Adam, Batch, DataSpec, Latents, Method, Nets, Phase, Player, Stats
 from organza.methods.stylegan2 import Architecture, Discriminator, Mapping, StyleGAN2, pyramid
+from organza.nn.augmenter import Augmented, Augmenter
 from organza.nn.layers import EqualLinear, conv_weight
 from organza.nn.losses import logistic_d, logistic_g
 from organza.nn.penalties import r1
@@ -37,7 +38,7 @@ MAX_TAPS = 512
 
 
 @dataclass(frozen=True)
-class StyleGAN3:
+class StyleGAN3(Augmented):
     """Settings of StyleGAN3. None means automatic: filled in by `resolve` from the pictures' size and the batch.
 
     Example:
@@ -181,7 +182,8 @@ class StyleGAN3:
             raise UserError(f"pictures with {spec.channels} channels are not supported", hint="use 1, 3 or 4")
         pyramid(spec.resolution)  # what the discriminator can look at
         generator, discriminator = Generator(self, spec), Discriminator(self.critic, spec)
-        loss = _Losses(self)
+        augmenter = Augmenter(self)
+        loss = _Losses(self, augmenter)
         phases = [Phase("Gmain", "G", loss.g_main), Phase("Dmain", "D", loss.d_main, after=loss.track)]
         if self.r1_gamma:
             phases.append(Phase("Dreg", "D", loss.d_reg, every=self.r1_every, gain=self.r1_every))
@@ -203,6 +205,8 @@ class StyleGAN3:
             ),
             ema=("G",),
             critic="D",
+            augment=augmenter if self.augment != "none" else None,
+            state=augmenter.state,
         )
 
 
@@ -528,8 +532,8 @@ def blurred(images: Tensor, sigma: float) -> Tensor:
 class _Losses:
     """The losses of the three phases: logistic with R1 (appendix F), without style mixing and path lengths."""
 
-    def __init__(self, config: StyleGAN3) -> None:
-        self.config = config
+    def __init__(self, config: StyleGAN3, augment: Augmenter) -> None:
+        self.config, self.augment = config, augment
 
     def _draw(self, net: nn.Module, labels: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
         """Pictures, the mean w, the mean squares of the layers' inputs."""
@@ -539,14 +543,14 @@ class _Losses:
         images, squares = generator.synthesis.draw(ws)
         return images, ws[:, 0].detach().mean(0), squares
 
-    def _score(self, nets: Nets, images: Tensor, batch: Batch) -> Tensor:
+    def _score(self, nets: Nets, images: Tensor, batch: Batch, rng: torch.Generator) -> Tensor:
         faded = self.config.blur * max(0.0, 1 - batch.seen / (self.config.blur_kimg * 1000 or 1))
-        scores: Tensor = nets["D"](blurred(images, faded), batch.labels)
+        scores: Tensor = nets["D"](self.augment(blurred(images, faded), rng), batch.labels)
         return scores
 
     def g_main(self, nets: Nets, batch: Batch, rng: torch.Generator) -> tuple[Tensor, Stats]:
         fake, _, _ = self._draw(nets["G"], batch.labels, rng)
-        scores = self._score(nets, fake, batch)
+        scores = self._score(nets, fake, batch, rng)
         loss = logistic_g(scores).mean()
         seen = scores.detach()
         return loss, {"loss/G": loss.detach(), "scores/fake": seen.mean(), "signs/fake": seen.sign().mean()}
@@ -554,8 +558,8 @@ class _Losses:
     def d_main(self, nets: Nets, batch: Batch, rng: torch.Generator) -> tuple[Tensor, Stats]:
         with torch.no_grad():
             fake, mean, squares = self._draw(nets["G"], batch.labels, rng)
-        fake_scores = self._score(nets, fake, batch)
-        real_scores = self._score(nets, batch.images, batch)
+        fake_scores = self._score(nets, fake, batch, rng)
+        real_scores = self._score(nets, batch.images, batch, rng)
         loss = logistic_d(real_scores, fake_scores).mean()
         seen = real_scores.detach()
         return loss, {
@@ -564,11 +568,12 @@ class _Losses:
             "signs/real": seen.sign().mean(),
             "w_mean": mean,
             "magnitudes": squares,
+            **self.augment.measure(batch, seen.sign()),
         }
 
     def d_reg(self, nets: Nets, batch: Batch, rng: torch.Generator) -> tuple[Tensor, Stats]:
         assert self.config.r1_gamma is not None
-        penalty = r1(lambda x: self._score(nets, x, batch), batch.images).mean()
+        penalty = r1(lambda x: self._score(nets, x, batch, rng), batch.images).mean()
         return penalty * (self.config.r1_gamma / 2), {"r1/penalty": penalty.detach()}
 
     def track(self, nets: Nets, stats: Stats) -> None:
@@ -578,3 +583,4 @@ class _Losses:
         generator.w_avg.lerp_(stats["w_mean"].to(generator.w_avg.device), 1 - self.config.w_avg_decay)
         for magnitude, square in zip(generator.magnitudes(), stats["magnitudes"].unbind(), strict=True):
             magnitude.lerp_(square.to(magnitude.device), 1 - self.config.magnitude_decay)
+        self.augment.adapt(stats)

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from organza.core.method import Adam, Batch, DataSpec, Latents, Method, Nets, Phase, Player, Stats
 from organza.methods.dcgan import Critic, standard_normal
+from organza.nn.augmenter import Augmented, Augmenter
 from organza.nn.latent import identity_mapping, origin, plain_synthesis
 from organza.nn.losses import wasserstein_d, wasserstein_g
 from organza.nn.penalties import interpolate, wgan_gp
@@ -25,7 +26,7 @@ from organza.nn.pyramid import Decoder, layer_norm
 
 
 @dataclass(frozen=True)
-class WGANGP:
+class WGANGP(Augmented):
     """Settings of WGAN-GP; the defaults are algorithm 1's."""
 
     z_dim: int = 128
@@ -43,6 +44,10 @@ class WGANGP:
         """Nothing depends on the data."""
         return self
 
+    def like(self, other: WGANGP, spec: DataSpec) -> WGANGP:
+        """These settings with the architecture of ``other``."""
+        return replace(self, z_dim=other.z_dim, width=other.width)
+
     def toy(self) -> WGANGP:
         """Tiny networks, for tests."""
         return replace(self, z_dim=8, width=4)
@@ -51,12 +56,14 @@ class WGANGP:
         """The networks and their two phases."""
         generator = Decoder(self.z_dim, spec.resolution, spec.channels, self.width, nn.BatchNorm2d)
         critic = Critic(spec, self.width, layer_norm)
+        augmenter = Augmenter(self)
 
         def d_loss(nets: Nets, batch: Batch, rng: torch.Generator) -> tuple[Tensor, Stats]:
             with torch.no_grad():
-                fakes = nets["G"](standard_normal(batch, self.z_dim, rng))
-            real, fake = nets["D"](batch.images), nets["D"](fakes)
-            penalty = wgan_gp(nets["D"], interpolate(batch.images, fakes, rng)).mean()
+                fakes = augmenter(nets["G"](standard_normal(batch, self.z_dim, rng)), rng)
+                reals = augmenter(batch.images, rng)
+            real, fake = nets["D"](reals), nets["D"](fakes)
+            penalty = wgan_gp(nets["D"], interpolate(reals, fakes, rng)).mean()
             distance = -wasserstein_d(real, fake).mean()
             loss = self.gp_weight * penalty - distance
             stats = {
@@ -66,18 +73,25 @@ class WGANGP:
                 "scores/distance": distance,
                 "penalty/gradient": penalty,
             }
+            stats |= augmenter.measure(batch, (real - fake).sign())  # a critic's scores have no zero
             return loss, {name: value.detach() for name, value in stats.items()}
 
         def g_loss(nets: Nets, batch: Batch, rng: torch.Generator) -> tuple[Tensor, Stats]:
-            loss = wasserstein_g(nets["D"](nets["G"](standard_normal(batch, self.z_dim, rng)))).mean()
+            fakes = nets["G"](standard_normal(batch, self.z_dim, rng))
+            loss = wasserstein_g(nets["D"](augmenter(fakes, rng))).mean()
             return loss, {"loss/G": loss.detach()}
 
         adam = Adam(self.lr, (0.0, 0.9))
         return Method(
             nets={"G": generator, "D": critic},
             players={"D": Player(("D",), adam), "G": Player(("G",), adam)},
-            phases=(Phase("D", "D", d_loss), Phase("G", "G", g_loss, every=self.critic_steps)),
+            phases=(
+                Phase("D", "D", d_loss, after=lambda nets, stats: augmenter.adapt(stats)),
+                Phase("G", "G", g_loss, every=self.critic_steps),
+            ),
             latents=Latents("G", self.z_dim, self.z_dim, 1, 0, identity_mapping, plain_synthesis, origin(self.z_dim)),
             ema=("G",),
             critic="D",
+            augment=augmenter if self.augment != "none" else None,
+            state=augmenter.state,
         )
