@@ -70,7 +70,8 @@ PUBLISHED: dict[str, Published] = {
 """Published networks by short name; all are NVIDIA's."""
 
 WITHOUT_ADDRESS = {
-    "anime": "several people have published anime faces, none at an address that is sure to last",
+    "anime": "the well-known anime portraits (StyleGAN2, 512x512, Skylion and Gwern) lie on a host that only a browser "
+    "can fetch from: https://gwern.net/face#stylegan-2; fetch the .pkl there and give its path",
 }
 """Names that people try and that lead nowhere, with the reason."""
 
