@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from organza.ops import kernels
 from organza.ops.twins import apply, parameter_gradients, reference
 
 
@@ -79,10 +80,13 @@ def bias_act(
     spec = ACTIVATIONS[act]
     alpha = spec.alpha if alpha is None else alpha
     gain = spec.gain if gain is None else gain
-    if reference() or not spec.piecewise:
-        return _reference(x, b, spec, alpha, gain, clamp, scale, noise)
     slope = {"linear": 1.0, "relu": 0.0}.get(act, alpha)
-    if slope < 0 or (slope != 1 and gain <= 0):  # then the sign of the output does not tell the side
+    # With such a slope or gain, the sign of the output does not tell the side.
+    curved = not spec.piecewise or slope < 0 or (slope != 1 and gain <= 0)
+    if curved and not reference() and kernels.serve(x):
+        u = bias_act(x, b, scale=scale, noise=noise, overwrite=overwrite)
+        return apply(_Curve, None, u, act, alpha, gain, clamp, 0)
+    if curved or reference():
         return _reference(x, b, spec, alpha, gain, clamp, scale, noise)
     if b is None and scale is None and noise is None and slope == gain == 1 and clamp is None:
         return x
@@ -134,6 +138,9 @@ class _Tail(torch.autograd.Function):
         clamp: float | None,
         overwrite: bool,
     ) -> Tensor:
+        done = kernels.tail(x, b, scale, noise, slope, gain, clamp, overwrite)
+        if done is not None:
+            return done
         y = x if overwrite else torch.empty_like(x)
         bias = None if b is None else _channels((b * gain).to(x.dtype), x)
         if scale is not None:
@@ -197,6 +204,9 @@ class _Slope(torch.autograd.Function):
 
     @staticmethod
     def forward(grad: Tensor, y: Tensor, slope: float, clamp: float | None) -> Tensor:
+        done = kernels.curve(y, grad, "told", slope, 1.0, clamp, 1)
+        if done is not None:
+            return done
         if slope != 1:
             grad = torch.ops.aten.leaky_relu_backward(grad, y, slope, True)
         if clamp is not None:
@@ -212,3 +222,36 @@ class _Slope(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         (y,) = ctx.saved_tensors
         return apply(_Slope, grad, y, ctx.slope, ctx.clamp), None, None, None
+
+
+class _Curve(torch.autograd.Function):
+    """Any activation with gain and clamp, differentiated ``order`` times and multiplied by ``grad``; for kernels."""
+
+    @staticmethod
+    def forward(
+        grad: Tensor | None, u: Tensor, act: str, alpha: float, gain: float, clamp: float | None, order: int
+    ) -> Tensor:
+        done = kernels.curve(u, grad, act, alpha, gain, clamp, order)
+        if done is not None:
+            return done
+        with torch.enable_grad():  # the kernel is not for this, or has just failed
+            u = u.detach().requires_grad_()
+            y = _reference(u, None, ACTIVATIONS[act], alpha, gain, clamp, None, None)
+            for _ in range(order):
+                (y,) = torch.autograd.grad(y.sum(), u, create_graph=True, materialize_grads=True)
+        return y.detach() if grad is None else y.detach() * grad
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        grad, u, *ctx.shape, ctx.order = inputs
+        ctx.save_for_backward(grad, u)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        before, u = ctx.saved_tensors
+        first = apply(_Curve, grad, u, *ctx.shape, ctx.order) if ctx.needs_input_grad[0] else None
+        second = None
+        if ctx.needs_input_grad[1]:
+            grad = grad if before is None else grad * before
+            second = apply(_Curve, grad, u, *ctx.shape, ctx.order + 1)
+        return first, second, None, None, None, None, None

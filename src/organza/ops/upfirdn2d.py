@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from organza.ops import kernels
 from organza.ops.twins import apply, reference
 
 Padding = int | Sequence[int]
@@ -189,7 +190,8 @@ class _Upfirdn(torch.autograd.Function):
     def forward(
         x: Tensor, f: Tensor, up: int, down: int, pad: tuple[int, int, int, int], flip: bool, gain: float
     ) -> Tensor:
-        return _fast(x, f, up, down, pad, flip, gain)
+        done = kernels.upfirdn(x, f, up, down, pad, flip, gain)
+        return _fast(x, f, up, down, pad, flip, gain) if done is None else done
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
