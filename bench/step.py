@@ -5,7 +5,8 @@
     python bench/step.py fast-bf16 --base 4096 --max 256 --profile
 
 Modes: the fast ops in bf16 and in float32, and the plain reference ops in float32, laid out as PyTorch does by default
-and with the C library's own memory management, as a plain program would run them. Each mode runs in its own process;
+and with the C library's own memory management, as a plain program would run them. On a GPU the fast ops take Triton's
+kernels; ORGANZA_TRITON=0 in the environment measures without them. Each mode runs in its own process;
 ratios compare modes of one invocation.
 """
 
@@ -30,7 +31,7 @@ from organza import ops
 from organza.core import device, distributed
 from organza.core.method import Batch, DataSpec, Phase
 from organza.methods import stylegan2
-from organza.ops import winograd
+from organza.ops import kernels, winograd
 from organza.training import optimizers
 
 MODES = ("fast-bf16", "fast-float32", "reference-float32")
@@ -44,7 +45,7 @@ def measure(mode: str, arguments: argparse.Namespace) -> None:
         stylegan2.to_compute = lambda x: x.contiguous()
     distributed.start()  # under torchrun each process takes its share of the batch
     size, n = arguments.resolution, arguments.batch // distributed.world()
-    where = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    where = device.choose_device(arguments.device)
     spec = DataSpec((size, size))
     config = stylegan2.StyleGAN2(channel_base=arguments.base, channel_max=arguments.max)
     torch.manual_seed(0)
@@ -91,6 +92,8 @@ def measure(mode: str, arguments: argparse.Namespace) -> None:
     }
     phases = " ".join(f"{name} {min(values) / arguments.batch * 1000:.0f}" for name, values in times.items())
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    if where.type == "cuda":
+        peak = torch.cuda.max_memory_allocated() / 2**30
     first = distributed.rank() == 0
     distributed.stop()
     if not first:
@@ -120,12 +123,13 @@ class Counter(TorchDispatchMode):
 def operations(phases: Sequence[Phase], run: Callable[[Phase], float], batch: int) -> float:
     """Multiplications and additions that a picture takes in convolutions and matrix products, in billions."""
     usual, winograd.train_in = winograd.train_in, set()  # the count is of the plain way
+    served, kernels.devices = kernels.devices, set()
     total = 0.0
     for phase in phases:
         with Counter() as counter:
             run(phase)
         total += counter.total / phase.every / batch / 1e9
-    winograd.train_in = usual
+    winograd.train_in, kernels.devices = usual, served
     return total
 
 
@@ -137,6 +141,7 @@ def main() -> None:
     parser.add_argument("--base", type=int, help="feature maps: base / size")
     parser.add_argument("--max", "--most", type=int)  # torchrun takes --max for its own
     parser.add_argument("--turns", type=int, default=2)
+    parser.add_argument("--device", help="cuda, cuda:1, cpu ...; a GPU where there is one")
     parser.add_argument("--profile", action="store_true")
     parser.add_argument("--json", action="store_true", help="print a mode's figures as JSON, with its operations")
     parser.add_argument("--threads", type=int, help="of each process; as many as there are cores")
@@ -155,6 +160,7 @@ def main() -> None:
             shape = ["--resolution", str(arguments.resolution), "--batch", str(arguments.batch)]
             command = [sys.executable, __file__, mode, *shape, "--base", str(base), "--max", str(most)]
             command += ["--threads", str(torch.get_num_threads())]
+            command += ["--device", arguments.device] if arguments.device else []
             line = subprocess.run(
                 [*command, "--turns", str(arguments.turns)], check=True, capture_output=True, text=True
             )

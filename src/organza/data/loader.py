@@ -141,9 +141,10 @@ class Loader:
         return lambda: self._to_device(pixels, labels, seen)
 
     def _to_device(self, pixels: NDArray[np.uint8], labels: NDArray[np.float32], seen: int) -> Batch:
-        # A quarter of the bytes cross the bus this way.
+        # A quarter of the bytes cross the bus this way. A blocking copy would wait for all the GPU has still to do.
         images = torch.from_numpy(pixels).to(self.device, non_blocking=True).permute(0, 3, 1, 2)
-        return Batch(images.to(torch.float32) / 127.5 - 1, torch.from_numpy(labels).to(self.device), seen)
+        targets = torch.from_numpy(labels).to(self.device, non_blocking=True)
+        return Batch(images.to(torch.float32) / 127.5 - 1, targets, seen)
 
     def close(self) -> None:
         """Stop reading ahead."""
