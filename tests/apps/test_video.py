@@ -40,6 +40,25 @@ def test_mp4(tmp_path, channels):
         assert np.abs(wanted[:, :, :3].astype(int) - got[:, :41]).mean() < 6
 
 
+def test_the_encoder_gets_what_it_stores(tmp_path, monkeypatch):
+    """Conversion inside the encoder gave other bytes now and then, and `organza redo` said so."""
+    seen = []
+
+    class Container:
+        def __getattr__(self, name):
+            return lambda *args, **kwargs: self
+
+        def encode(self, frame=None):
+            seen.extend([] if frame is None else [frame.format.name])
+            return []
+
+        __enter__, __exit__ = (lambda self: self), (lambda self, *_: None)
+
+    monkeypatch.setattr(av, "open", lambda *args, **kwargs: Container())
+    write_video(tmp_path / "a.mp4", film(3), 3)
+    assert seen == ["yuv420p"] * 3
+
+
 def test_fractions_of_frames(tmp_path):
     path = write_video(tmp_path / "a.mp4", film(), 12, fps=29.97)
     with av.open(str(path)) as container:

@@ -43,6 +43,13 @@ def test_walk_without_mapping(G_plain, tmp_path):
     assert walk(G_plain, [1], tmp_path / "w.webp", seconds=0.3, fps=10).exists()
 
 
+def test_short_walks_move(G, tmp_path):
+    with Image.open(walk(G, [1], tmp_path / "w.webp", seconds=0.8, fps=10)) as film:
+        first = np.asarray(film.convert("RGB"), int)
+        film.seek(film.n_frames // 2)
+        assert np.abs(first - np.asarray(film.convert("RGB"))).mean() > 2
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

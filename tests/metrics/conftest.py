@@ -3,7 +3,7 @@ import hashlib
 import pytest
 import torch
 
-from organza.metrics import evaluation
+from organza.metrics import evaluation, features
 from organza.metrics.features import Features, Output
 
 
@@ -36,4 +36,5 @@ def toys(monkeypatch):
         return make_features(str(name), standard=name == "inception")
 
     monkeypatch.setattr(evaluation, "open_features", open_features)
+    monkeypatch.setattr(features, "open_features", open_features)
     return asked

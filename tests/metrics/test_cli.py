@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -62,7 +63,16 @@ def test_held_out_pictures(capsys, faces, tmp_path):
         words = ["--network", folder, "--data", faces, "--metrics", "fd8_full", "--against", against]
         assert run(capsys, *words, "--json", "a.json")[0] == 0
         counts[against] = json.loads((tmp_path / "a.json").read_text())["real"]["pictures"]
+        found = json.loads((tmp_path / "a.json").read_text())
+        assert found["real"]["part"] == against
+        assert len(found["generated"]["sha256"]) == 64 and Path(found["generated"]["path"]).is_absolute()
     assert counts == {"training": 36, "held-out": 12, "all": 48}
+
+
+def test_without_a_name_few_pictures_are_all_taken(capsys, faces):
+    code, out, _ = run(capsys, "--pictures", faces, "--data", faces)
+    assert code == 0
+    assert "fd_organza64_48_full" in out and "real: 48 pictures of faces, 16x16" in out
 
 
 def test_the_list(capsys):
@@ -80,6 +90,7 @@ def test_the_list(capsys):
         (["--network", "RUN", "--metrics", "fd20"], "fd20 needs real pictures; give them with --data"),
         (["--network", "nowhere", "--data", "FACES"], "nowhere: does not exist"),
         (["--network", "RUN", "--data", "nowhere"], "nowhere: there is no such file or folder"),
+        (["--network", "RUN", "--data", "FACES", "--trunc", "nan"], "a truncation of nan"),
         (["--network", "RUN", "--data", "FACES", "--batch", "0"], "a batch of 0"),
         (
             ["--network", "RUN", "--data", "FACES", "--against", "held-out"],

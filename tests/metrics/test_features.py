@@ -103,8 +103,10 @@ def test_only_the_published_file_gives_fid(tmp_path: Path, monkeypatch: pytest.M
 def test_inception_without_a_network_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ORGANZA_CACHE", str(tmp_path))
     monkeypatch.setenv("ORGANZA_OFFLINE", "1")
-    with pytest.raises(UserError, match=r"6726825d\.pth: not downloaded yet, and offline"):
+    with pytest.raises(UserError, match=r"6726825d\.pth: not downloaded yet, and offline") as caught:
         open_features("inception", device="cpu")
+    assert f"put the file at {tmp_path}" in str(caught.value)  # where
+    assert "inception:FILE" in str(caught.value) and "fd_organza64_2k_full" in str(caught.value)  # or what instead
 
 
 def test_inception_of_another_shape_is_refused(tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ def test_training_is_bit_identical_with_metrics_and_resumed(faces, tmp_path, toy
     assert half.folder == again.folder
     one, other = weights(plain), weights(again)
     assert all(torch.equal(tensor, other[name]) for name, tensor in one.items())
-    assert toys == ["toy"] * 4
+    assert toys == ["toy"] * 6  # each training first sees whether it can be opened
     records = [r for r in read_log(again.folder) if "metrics/fd_toy_40_full" in r]
     assert [r["seen"] for r in records] == [8, 16, 24, 32]
     for record in records:
@@ -53,7 +53,7 @@ def test_training_is_bit_identical_with_metrics_and_resumed(faces, tmp_path, toy
     assert "fd_toy_40_full" in said and "the best so far" in said and "best: fd_toy_40_full" in said
 
 
-def test_the_best_outlives_those_that_are_kept(faces, tmp_path, monkeypatch):
+def test_the_best_outlives_those_that_are_kept(faces, tmp_path, monkeypatch, toys):
     values = iter([5.0, 3.0, 4.0, 6.0])
 
     def evaluate(*args, **kwargs):
@@ -70,7 +70,7 @@ def test_the_best_outlives_those_that_are_kept(faces, tmp_path, monkeypatch):
 
 def test_no_metrics_without_time(faces, tmp_path, toys):
     run = train(toy(), faces, outdir=tmp_path, kimg=0.016, metrics="fd_toy_40", **SHORT)
-    assert toys == []
+    assert toys == ["toy"]  # opened before the training, to see whether it can be; not used
     assert read_best(run.folder) is None
 
 
@@ -120,7 +120,7 @@ def test_it_shrinks_where_it_would_hardly_ever_fit(tmp_path, monkeypatch):
     assert other.metrics[0].count == 2000
 
 
-def test_a_metric_that_fails_stops_no_training(faces, tmp_path, monkeypatch, capsys):
+def test_a_metric_that_fails_stops_no_training(faces, tmp_path, monkeypatch, toys, capsys):
     def evaluate(*args, **kwargs):
         raise UserError("the feature network is gone")
 
@@ -144,6 +144,23 @@ def test_the_best_by_name_and_direction(tmp_path):
     assert read_best(tmp_path)["kimg"] == 2.0
     assert keep_best(tmp_path, saved[2], "fid5k", Figure(70.0))  # another name starts anew
     assert (tmp_path / "checkpoints" / "best" / "ema.safetensors").read_text() == "3000"
+
+
+@pytest.mark.parametrize(
+    ("metrics", "message"),
+    [
+        ("fid1k", "not downloaded yet, and offline; put the file at"),
+        ("fd_nothere_1k", "no feature network is called 'nothere'"),
+        ("sep1k_w", "sep1k_w needs labels in the data"),
+        ("pr_organza64_1k80", "needs at least 81 real pictures"),
+    ],
+)
+def test_what_cannot_be_computed_is_said_before_training(faces, tmp_path, monkeypatch, metrics, message):
+    monkeypatch.setenv("ORGANZA_OFFLINE", "1")
+    run = toy()
+    with pytest.raises(UserError, match=message):
+        train(replace(run, data=replace(run.data, labels="none")), faces, outdir=tmp_path / "runs", metrics=metrics)
+    assert not (tmp_path / "runs").exists()
 
 
 def test_settings(faces, tmp_path):

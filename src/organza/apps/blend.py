@@ -68,6 +68,12 @@ def layer_sizes(G: Generator) -> dict[str, int]:
     return {name: max(G.resolution) >> (top - block) for name, block in blocks.items()}
 
 
+def _features(first: Generator, second: Generator) -> list[tuple[str, object, object]]:
+    """What people know about two networks, side by side."""
+    names = {"kind": "method", "resolution": "resolution", "channels": "channels", "label_dim": "labels"}
+    return [(name, getattr(first, field), getattr(second, field)) for field, name in names.items()]
+
+
 def blended(
     first: Generator,
     second: Generator,
@@ -80,7 +86,13 @@ def blended(
     """The tensors of the mixture; see `blend`."""
     a, b = averaged(first), averaged(second)
     if {name: value.shape for name, value in a.items()} != {name: value.shape for name, value in b.items()}:
-        raise UserError("the two networks are built differently", hint="train the second from the first")
+        differs = next(
+            (f"{name}: {one} and {two}" for name, one, two in _features(first, second) if one != two),
+            "layers of other kinds or widths",
+        )
+        raise UserError(
+            f"the two networks are built differently ({differs})", hint="train the second from the first: --resume"
+        )
     if not 0 <= amount <= 1:
         raise UserError(f"an amount of {amount:g}", hint="give a number from 0 to 1")
     if not 0 <= width < math.inf:

@@ -17,7 +17,7 @@ import torch
 
 import organza
 from organza.apps.transfer import Origin, adopt, copy_weights, read_origin, write_licence
-from organza.apps.watch import Watch, wanted
+from organza.apps.watch import Watch, check, wanted
 from organza.core import distributed
 from organza.core.config import differences, from_plain, to_plain
 from organza.core.device import choose_device, choose_dtype, free_memory
@@ -137,6 +137,8 @@ def train(
         raise UserError("--freeze-d would keep random layers", hint="say with --resume FILE where D comes from")
     run = resolve(run, dataset)
     metrics = wanted(run.training.metrics)
+    if evaluate is None and run.training.metrics != "auto":
+        check(metrics, dataset, run.data.mirror)
     config = describe(run, name, dataset, held_out) | ({} if origin is None else {"source": origin.about})
     folder = _choose_folder(Path(outdir), name, dataset, config, resume=resume is True, new=new)
     state = _state(run, dataset, place)

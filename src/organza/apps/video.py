@@ -125,7 +125,9 @@ def _write_mp4(path: Path, frames: Iterable[Pixels], fps: float) -> None:
                 stream.pix_fmt = "yuv420p"
                 if encoder == "libx264":
                     stream.options = {"crf": "16", "preset": "medium"}
-            for packet in stream.encode(av.VideoFrame.from_ndarray(rgb, format="rgb24")):
+            # Converted here: where the encoder does it, PyAV 18 gives other bytes about once in fifty films.
+            planes = av.VideoFrame.from_ndarray(rgb, format="rgb24").reformat(format="yuv420p")
+            for packet in stream.encode(planes):
                 container.mux(packet)
         for packet in stream.encode():
             container.mux(packet)

@@ -69,7 +69,7 @@ def walk(
     grid: tuple[int, int] | None = None,
     seconds: float = 8.0,
     fps: float = 30.0,
-    smooth: float = 1.0,
+    smooth: float | None = None,
     labels: ArrayLike | None = None,
     psi: float = 1.0,
     cutoff: int | None = None,
@@ -87,7 +87,8 @@ def walk(
         grid: columns and rows; None for an about square grid.
         seconds: length of the whole loop.
         fps: frames a second.
-        smooth: seconds within which pictures stay alike.
+        smooth: seconds within which pictures stay alike; None takes 1, or a fifth of a shorter loop, which would stand
+            still otherwise.
         labels: a class index or label vector for conditional networks.
         psi, cutoff: truncation, see `organza.Generator.mapping`: how far from the average the walk goes.
         noise: stored, fresh in each frame, or none.
@@ -114,6 +115,7 @@ def walk(
         raise UserError(f"{len(seeds)} seeds for a grid of {grid[0]}x{grid[1]}", hint=hint)
     path = check_video(output, fps)
     count = frame_count(seconds, fps)
+    smooth = min(1.0, seconds / 5) if smooth is None else smooth
     paths = [torch.from_numpy(random_walk(seed, count, G.z_dim, smooth * fps)).to(G.device) for seed in seeds]
 
     def codes(places: NDArray[np.float64], cell: int) -> Tensor:

@@ -19,7 +19,9 @@ from organza.core.files import atomic_write, fsync_dir
 from organza.data import Dataset
 from organza.generator import load
 from organza.metrics import evaluate, features
+from organza.metrics.by_pictures import NETS
 from organza.metrics.features import organza64
+from organza.metrics.lpips import open_distance
 from organza.metrics.names import Metric, parse_metric, parse_metrics
 from organza.metrics.report import Figure, Report
 from organza.metrics.team import Team
@@ -48,6 +50,31 @@ def wanted(names: str) -> list[Metric]:
     if names == "auto":
         return parse_metrics(DEFAULT) if organza64.WEIGHTS.exists() else []
     return parse_metrics(names)
+
+
+def check(metrics: Sequence[Metric], dataset: Dataset, mirror: bool) -> None:
+    """See before the training whether each of ``metrics`` can be computed, so that hours later it is no surprise.
+
+    Raises:
+        UserError: a feature network or distance that can't be had, too few pictures, or labels are missing.
+
+    Example:
+        >>> from organza import open_dataset
+        >>> check(wanted("fd_resnet_1k"), open_dataset(faces), False)
+        Traceback (most recent call last):
+        ...
+        organza.core.errors.UserError: no feature network is called 'resnet'; choose organza64, inception, lenet, or ...
+    """
+    for metric in metrics:
+        name, least = metric.title(metric.kind), max(2, metric.near + 1)
+        if metric.kind == "sep" and not dataset.spec.label_dim:
+            raise UserError(f"{name} needs labels in the data", hint="open it with --labels, or leave it out")
+        if metric.against_real and len(dataset) * (2 if mirror else 1) < least:
+            raise UserError(f"{name} needs at least {least} real pictures", where=dataset.name)
+        if metric.by_features:
+            features.open_features(metric.network or metric.implied or features.DEFAULT)
+        elif metric.kind in ("ppl", "lpips"):
+            open_distance(f"lpips-{metric.network}" if metric.network in NETS else metric.network)
 
 
 @dataclass
@@ -87,6 +114,7 @@ class Watch:
     cost: float | None = field(init=False, default=None)
     probed: int = field(init=False, default=0)
     skipped: int = field(init=False, default=0)
+    told: set[str] = field(init=False, default_factory=set)
 
     def __post_init__(self) -> None:
         costs = [record["metrics/seconds"] for record in self.records if "metrics/seconds" in record]
@@ -109,6 +137,10 @@ class Watch:
             found[f"metrics/{name}"] = round(figure.value, 6)
             if figure.interval is not None:
                 found[f"metrics/{name}/low"], found[f"metrics/{name}/high"] = (round(x, 6) for x in figure.interval)
+        for note in report.notes:
+            if note not in self.told:
+                self.told.add(note)
+                self.say(f"warning: {note}")
         name, figure = next(iter(report.figures.items()))
         best = keep_best(self.run, saved, name, figure)
         self.say(f"{int(saved.name) / 1000:.1f} kimg: {name} {_text(figure)}{', the best so far' if best else ''}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,8 +27,9 @@ class Options:
     """Judge these pictures instead of a network's: anything that --data takes."""
     data: Annotated[Path | None, tyro.conf.arg(metavar="PATH")] = None
     """The real pictures: a folder, a zip ... They are read as for the network's training."""
-    metrics: str = "fd2k_full"
-    """Names with commas between them, such as fid50k_full,pr50k3_full."""
+    metrics: str | None = None
+    """Names with commas between them, such as fid50k_full,pr50k3_full. Unless said: fd2k_full; of fewer than 2000
+    --pictures, all."""
     list: bool = False
     """Explain the names of metrics and stop."""
     features: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
@@ -75,11 +77,14 @@ def main(argv: list[str]) -> int:
         raise UserError("a network's pictures are judged at their own size", hint="leave --resolution out")
     if options.batch < 1:
         raise UserError(f"a batch of {options.batch}", hint="give a whole number from 1 up")
+    if not math.isfinite(options.trunc):
+        raise UserError(f"a truncation of {options.trunc}", hint="give a number, such as 0.7")
     # After parsing: PyTorch takes seconds to import.
     from organza.core import distributed
     from organza.metrics.names import parse_metrics
 
-    parse_metrics(options.metrics)  # before any work
+    if options.metrics is not None:
+        parse_metrics(options.metrics)  # before any work
     distributed.start()
     try:
         report = _evaluate(options)
@@ -122,10 +127,11 @@ def _evaluate(options: Options) -> Report:
             opened()  # decodes into the cache, which the others then find
         distributed.barrier()
         generated, real, mirror = opened()
+        count = 2000 if options.pictures is None else min(2000, len(generated))
         return evaluate(
             generated,
             real,
-            options.metrics,
+            f"fd{count}_full" if options.metrics is None else options.metrics,
             features=options.features,
             distance=options.distance,
             seed=options.seed,
@@ -174,6 +180,11 @@ def show(report: Report) -> None:
         interval = "" if figure.interval is None else " to ".join(number(value) for value in figure.interval)
         table.add_row(escape(name), number(figure.value), interval, figure.better, f"{figure.generated}{against}")
     Console(highlight=False, width=None if sys.stdout.isatty() else 120).print(table)
+    if report.real is not None:
+        of, part = report.real, {"training": ", those trained on", "held-out": ", those held out"}
+        mirrored = ", each mirrored as well" if report.settings.get("mirror") else ""
+        size = "x".join(map(str, of["resolution"]))
+        print(f"real: {of['pictures']} pictures of {of['data']}{part.get(of['part'], '')}, {size}{mirrored}")
     for name, network in report.networks.items():
         print(f"{name}: pictures resized by {network['resize']}; weights and preparation {network['digest'][:12]}")
     for note in report.notes:

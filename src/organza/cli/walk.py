@@ -26,8 +26,8 @@ class Options(Drawing):
     """Length of the loop."""
     fps: float = 30.0
     """Frames a second; at most 50 in a .gif."""
-    smooth: float = 1.0
-    """Seconds within which pictures stay alike: more walks slower."""
+    smooth: float | None = None
+    """Seconds within which pictures stay alike: more walks slower. Unless said: 1, or a fifth of --seconds if less."""
     output: Path = Path("out/walk.mp4")
     """The film: .mp4, .gif or .webp."""
     flat: bool = False

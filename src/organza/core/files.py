@@ -48,6 +48,8 @@ def make_folder(path: str | os.PathLike[str]) -> Path:
     """
     try:
         Path(path).mkdir(parents=True, exist_ok=True)
+    except FileNotFoundError as error:  # on file systems that aren't for files, such as /proc
+        raise UserError("this folder can't be made", where=path, hint="write somewhere else") from error
     except OSError as error:
         raise write_error(path, error) from error
     return Path(path)

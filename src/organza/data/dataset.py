@@ -70,6 +70,7 @@ class Dataset:
         mirror: whether a loader shall flip half of what it shows.
         classes: names of the classes, where known.
         skipped: (name, reason) of each bad file.
+        part: ``"training"`` or ``"held-out"`` where `organza.data.held_out.split` has parted a set; else ``"all"``.
 
     Example:
         >>> from organza import open_dataset
@@ -82,7 +83,7 @@ class Dataset:
         self.name, self.mirror, self.kind = name, mirror, meta.kind
         self.key = folder.name.rpartition("-")[2]
         self.classes = meta.classes
-        self.skipped = list(meta.skipped)
+        self.skipped, self.part = list(meta.skipped), "all"
         self._folder, self._meta = folder, meta
         self._pixels = Pixels(folder / "images.u8", (meta.total, *meta.resolution, meta.channels))
         self._slots = None if meta.slots is None else np.array(meta.slots, np.int64)

@@ -28,9 +28,15 @@ def split(dataset: Dataset, options: DataOptions) -> tuple[Dataset, Dataset | No
     """
     if options.held_out is None:
         return dataset, None
-    if not re.fullmatch(r"\d*\.?\d+%?", options.held_out):
-        return dataset, _other(options.held_out, dataset, options)
-    count = _count(options.held_out, len(dataset))
+    train, held_out = _parted(dataset, options, options.held_out)
+    train.part, held_out.part = "training", "held-out"
+    return train, held_out
+
+
+def _parted(dataset: Dataset, options: DataOptions, wish: str) -> tuple[Dataset, Dataset]:
+    if not re.fullmatch(r"\d*\.?\d+%?", wish):
+        return dataset, _other(wish, dataset, options)
+    count = _count(wish, len(dataset))
     from organza.data.loader import permutation
 
     order = permutation(len(dataset), _SEED, 0)

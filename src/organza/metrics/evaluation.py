@@ -13,6 +13,7 @@ import torch
 import organza
 from organza.core.device import computing
 from organza.core.errors import UserError
+from organza.data.download import digest
 from organza.generator import Generator
 from organza.metrics.by_features import by_features
 from organza.metrics.by_pictures import by_pictures
@@ -165,12 +166,22 @@ def _describe(source: Generator | Dataset) -> dict[str, Any]:
     if isinstance(source, Generator):
         return {
             "network": source.kind,
-            "path": None if source.source is None else str(source.source),
+            "path": None if source.source is None else str(source.source.resolve()),
+            "sha256": _weights(source),
             "resolution": list(source.resolution),
         }
     return {
         "data": source.name,
         "key": source.key,
+        "part": source.part,
         "pictures": len(source),
         "resolution": list(source.resolution),
     }
+
+
+def _weights(G: Generator) -> str | None:
+    """Checksum of the file that the network was loaded from: runs move, and their checkpoints go."""
+    for file in () if G.source is None else (G.source / "ema.safetensors", G.source):
+        if file.is_file():
+            return digest(file)
+    return None

@@ -6,8 +6,9 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from organza.core.errors import UserError
 from organza.data.cache import cache_root
-from organza.data.download import download
+from organza.data.download import download, offline_wished
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,9 @@ PUBLISHED: dict[str, File] = {
 """The 2015 Inception in two forms, the bodies of LPIPS as torchvision has them, and its linear heads v0.1."""
 
 
+_INSTEAD = "give it as --features inception:FILE, or ask for metrics that need no download: fd_organza64_2k_full"
+
+
 def place(name: str) -> Path:
     """Where in the cache a published file is, or will be: one may also put it there by hand.
 
@@ -80,6 +84,10 @@ def fetch(name: str) -> Path:
         UserError: offline, not reachable, or not what it should be.
     """
     file, path = PUBLISHED[name], place(name)
-    if not path.is_file() and file.size > 1:
+    if not path.is_file() and file.size > 1 and not offline_wished():
         print(f"{file.name} ({file.size:.0f} MB) is fetched once: {file.url}", file=sys.stderr)
-    return download(file.url, path, sha256=file.sha256)
+    try:
+        return download(file.url, path, sha256=file.sha256)
+    except UserError as error:
+        hint = f"put the file at {path}, {_INSTEAD if name.startswith('inception') else 'or take --distance organza64'}"
+        raise UserError(error.what, where=error.where, hint=hint) from error
