@@ -63,7 +63,7 @@ PUBLISHED: dict[str, File] = {
 """The 2015 Inception in two forms, the bodies of LPIPS as torchvision has them, and its linear heads v0.1."""
 
 
-_INSTEAD = "give it as --features inception:FILE, or ask for metrics that need no download: fd_organza64_2k_full"
+_INSTEAD = "give evaluate --features inception:FILE, or take metrics without a download: fd_organza64_2k_full"
 
 
 def place(name: str) -> Path:
