@@ -186,6 +186,10 @@ PRESETS: dict[str, Preset] = {
     "stylegan-d": Preset("D: C beginning with a learned constant", replace(_stylegan_b, method=_stylegan_d)),
     "stylegan-e": Preset("E: D with noise", replace(_stylegan_b, method=_stylegan_e)),
     "stylegan-f": Preset("F: E with style mixing: StyleGAN as in its paper", replace(_stylegan_b, method=_stylegan_f)),
+    "lucidrains": Preset(
+        "StyleGAN2 as lucidrains' package builds it, to train on from its files",
+        Run(LucidStyleGAN2(), Training(batch=32, kimg=5000)),
+    ),
     "dcgan": Preset("DCGAN with the paper's settings", _dcgan),
     "wgan-gp": Preset(
         "WGAN-GP on DCGAN's networks, five critic steps",

@@ -8,6 +8,10 @@ import torch
 import organza
 from organza.apps.convert import convert
 from organza.formats import read_weights
+from organza.formats.opening import open_file
+from organza.nn.losses import wasserstein_d
+from organza.nn.penalties import r1, wgan_gp
+from organza.ops.warp import SYM6
 from tests import golden
 
 FILES = {
@@ -59,6 +63,14 @@ def test_nvidia(kind, name, capsys):
         case.check("G_nonema_img_none", net(z[:2], labels[:2], *noise))
 
 
+@pytest.mark.parametrize("name", ["cifar_cfg_32", "cond4_64_fp16cfg_aug"])
+def test_the_wavelet_is_the_one_that_nvidia_augments_with(name):
+    case = golden.load("nvidia_ada_pkl", name)
+    case.check("augment_Hz_geom", torch.tensor(SYM6) / 2**0.5)
+    pipe = open_file(case.folder / FILES["nvidia_ada_pkl"]).value["augment_pipe"]
+    case.check("augment_p", pipe.tensors()["p"].tensor())
+
+
 @pytest.mark.parametrize("name", [name for name in golden.names("progan") if name.startswith("akanimax")])
 def test_akanimax(name):
     case = golden.load("progan", name)
@@ -77,6 +89,17 @@ def test_akanimax(name):
             for alpha in (1.0, 0.3):
                 scores = G.critic.judge(images, labels, end - less - 1 + alpha)[0]
                 case.check(f"d_logits_d{depth - less}_a{'1' if alpha == 1 else '03'}", scores[:, 0])
+    if "wgangp_penalty" in case.arrays:
+        real, fake = case.arrays[f"d_img_d{depth}"], case.arrays["fake_for_gp"]
+
+        def judge(x):
+            return G.critic.judge(x, labels, end - 0.7)[0]
+
+        penalty = 10 * wgan_gp(judge, torch.lerp(fake, real, case.arrays["gp_eps"])).mean()
+        case.check("wgangp_penalty", penalty)
+        score, other = judge(real), judge(fake)
+        loss = wasserstein_d(score, other).mean() + penalty + 0.001 * score.square().mean()
+        case.check("wgangp_dis_loss", loss)
     assert G.generate([1]).shape[1:3] == (4 << end, 4 << end)
 
 
@@ -105,6 +128,9 @@ def test_fair(name, tmp_path):
     with torch.no_grad():
         case.check("avgG_img_alpha0", G.net.draw(z, float(end)))
         case.check("netD_alpha0", G.critic.judge(images, torch.zeros(8, 0), float(end))[0])
+        between = torch.lerp(case.arrays["fake"], images, case.arrays["gp_alpha"][:, :, None, None])
+        penalty = wgan_gp(lambda x: G.critic.judge(x, torch.zeros(8, 0), float(end))[0], between)
+        case.check("wgangp_penalty_sum", 10 * penalty.sum())
         case.check("netG_img_alpha", raw.draw(z, raw.progress()))
         case.check("netG_img_alpha0", raw.draw(z, float(end)))
     again = organza.load(convert(file, tmp_path / "net"), networks="all")
@@ -159,6 +185,9 @@ def test_lucidrains(name, tmp_path):
     ws = G.mapping(z)
     case.check("w", ws[:, 0])
     case.check("img_raw", draw(G.net, ws))
+    case.check("img", draw(G.net, ws).clamp(0, 1))
+    # Ours takes pictures in [-1, 1], so gradients for theirs in [0, 1] are twice as large.
+    case.check("gradient_penalty", 10 * r1(lambda x: G.critic(2 * x - 1), case.arrays["d_img"]).mean())
     case.check("img_trunc075", draw(G.net, case.arrays["w_avg"].lerp(ws, 0.75)).clamp(0, 1))
     mixed = ws[:1].clone()
     mixed[:, 2:] = ws[1:2, 2:]

@@ -26,6 +26,12 @@ def test_losses_equal_golden_values():
         "wgan_g": losses.wasserstein_g(fake),
         "relativistic_d": losses.relativistic_d(real, fake),
         "relativistic_g": losses.relativistic_g(real, fake),
+        "junyanz_vanilla_d": losses.logistic_d(real, fake),
+        "junyanz_vanilla_g": losses.logistic_g(fake),
+        "junyanz_lsgan_d": 2 * losses.least_squares_d(real, fake),
+        "junyanz_lsgan_g": 2 * losses.least_squares_g(fake),
+        "junyanz_wgangp_d": losses.wasserstein_d(real, fake),
+        "junyanz_wgangp_g": losses.wasserstein_g(fake),
     }
     for name, loss in expected.items():
         assert loss.shape == real.shape

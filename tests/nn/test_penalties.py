@@ -32,7 +32,10 @@ def test_penalties_equal_golden_values_to_second_order():
     penalty = 10 * penalties.wgan_gp(net, between).mean()
     case.check("wgangp", penalty)
     case.check("wgangp_onesided", 10 * penalties.wgan_gp(net, between, one_sided=True).mean())
-    for name in ("0.weight", "2.weight", "4.weight"):
+    case.check("critic_xhat", net(between))
+    case.check("grad_norm", penalties.r1(net, between).sqrt())
+    case.check("dragan_like_zero_centered", 10 * penalties.r1(net, between).mean())
+    for name in ("0.weight", "0.bias", "2.weight", "2.bias", "4.weight"):
         (gradient,) = torch.autograd.grad(penalty, parameters[name], retain_graph=True)
         case.check(f"dwgangp:{name}", gradient)
 

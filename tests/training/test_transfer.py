@@ -69,6 +69,44 @@ def test_files_of_others_at_any_size(kind, file, resolution, data, tmp_path, cap
         assert torch.equal(nets[f"D.blocks.{ours}.conv1.weight"], critic["blocks.2.conv1.weight"])
 
 
+@pytest.mark.parametrize(
+    ("preset", "kind", "case", "resolution"),
+    [
+        ("progan", "progan", "fair_s3_alpha03", 32),
+        ("progan", "progan", "akanimax_32", 16),
+        ("progan", "progan", "fair_s1_alpha06", 16),
+        ("stylegan-f", "nvidia_tf_pkl", "sg1_32", 32),
+        ("stylegan-f", "nvidia_tf_pkl", "sg1_32", 16),
+        ("stylegan3-t", "stylegan3_pkl", "t_32", 32),
+        ("stylegan3-t", "stylegan3_pkl", "t_32", 64),
+        ("lucidrains", "lucidrains", "const_16", 16),
+    ],
+)
+def test_every_method_goes_on_from_files(preset, kind, case, resolution, data, tmp_path, capsys):
+    (path,) = (path for path in golden.load(kind, case).folder.iterdir() if path.suffix in (".pkl", ".pt", ".bin"))
+    weights = read_weights(path)
+    run = train(preset, data, outdir=tmp_path, resume=path, resolution=str(resolution), batch=4, grid="2x1", kimg=0.004)
+    said = capsys.readouterr().err
+    assert f"starting from {path.name}: " in said
+    size = weights.spec.resolution[0]
+    assert ("fresh" in said) == (resolution > size)
+    settings = json.loads((run.folder / "config.json").read_text())
+    assert settings["config"]["z_dim"] == weights.config.z_dim
+    if "start_size" in settings["config"]:  # what is there need not grow again
+        level = int(weights.tensors("G" if "G" in weights.nets else "G_ema")["grown"])
+        assert settings["config"]["start_size"] == 4 << level
+        assert tensors(run.folder, "nets")["G.grown"] == min(resolution.bit_length() - 3, level)
+
+
+def test_an_autoencoder_goes_on_too(data, tmp_path):
+    run = PRESETS["vae"].run
+    first = train(run, data, outdir=tmp_path / "a", resolution="16", width=2, z_dim=2, batch=4, grid="2x1", kimg=0.004)
+    again = train(
+        run, data, outdir=tmp_path / "b", resume=first.folder, resolution="16", batch=4, grid="2x1", kimg=0.004
+    )
+    assert json.loads((again.folder / "config.json").read_text())["config"]["width"] == 2
+
+
 def test_a_run_of_ours_and_its_own_continuation(faces, tiny_run, tmp_path, capsys):
     run = PRESETS["stylegan2"].run
     options = {**QUICK, "lr": 0.002, "w_avg_decay": 0.995}

@@ -17,6 +17,7 @@ from organza.core.method import DataSpec, MethodConfig
 from organza.formats import locate, read_weights
 from organza.formats.folder import LICENCE_FILE
 from organza.generator import candidates
+from organza.methods.stylegan2 import pyramid
 from organza.presets import METHODS, Run
 from organza.training import checkpoint
 from organza.training.state import State
@@ -117,8 +118,18 @@ def adopt(run: Run, origin: Origin, spec: DataSpec, explicit: Mapping[str, Any])
                     f"{option} {wish} contradicts {origin.about['file']}, which has {has}", hint=f"leave {option} out"
                 )
         config = adopted
+        if "start_size" not in explicit and "G.grown" in origin.nets:  # what is there need not grow again
+            config = replace(config, start_size=_grown_size(origin))  # type: ignore[type-var]
     training = run.training if "ema_rampup" in explicit else replace(run.training, ema_rampup=None)
     return replace(run, method=config, training=training)
+
+
+def _grown_size(origin: Origin) -> int:
+    """The greatest side of the pictures up to which networks have grown."""
+    sides = origin.spec.resolution
+    end = pyramid(sides)[1]
+    level = max(0, min(end, int(origin.nets["G.grown"].floor())))
+    return max(sides) >> (end - level)
 
 
 def copy_weights(state: State, origin: Origin) -> str:
@@ -134,6 +145,8 @@ def copy_weights(state: State, origin: Origin) -> str:
         fresh += [f"{name}.{tensor}" for tensor in missed]
         if name in state.ema:
             _copy(state.ema[name], _of(name, origin.ema), from_the_end=False)
+        if not copied and _of(name, origin.nets):
+            raise UserError(f"none of its tensors fits {name}", where=origin.about["file"])
     text = f"starting from {origin.about['file']}: {' and '.join(counts.values())}"
     return text + (f"; fresh: {', '.join(fresh[:3])}" + (", ..." if len(fresh) > 3 else "") if fresh else "")
 
@@ -156,12 +169,15 @@ def _copy(net: nn.Module, tensors: Mapping[str, Tensor], *, from_the_end: bool) 
     renamed = {_shifted(name, later): value for name, value in tensors.items()}
     missed = []
     for name, value in wanted.items():
+        if name == "grown":  # how far networks have grown follows from the number of images
+            continue
         given = renamed.get(name)
         if given is None or given.shape != value.shape:
             missed.append(name)
         else:
             value.copy_(given)
-    return len(wanted) - len(missed), missed
+    count = len(wanted) - ("grown" in wanted)
+    return count - len(missed), missed
 
 
 def _blocks(tensors: Mapping[str, Tensor]) -> int:

@@ -33,7 +33,7 @@ VERBS: dict[str, str] = {
     "blend": "mix two networks layer by layer into a new one",
     "redo": "make a picture again from the JSON beside it",
     "inspect": "say what a file of weights is, without running anything of it",
-    "convert": "write NVIDIA's or others' weights in Organza's layout, or ours in NVIDIA's",
+    "convert": "write NVIDIA's or others' weights in Organza's layout, or ours in theirs",
     "presets": "list the presets, or show all settings of one",
     "dataset": "look at data sets, build, export, align and fetch them",
     "faces": "draw a data set of cartoon faces, to try things out without a download",

@@ -62,6 +62,11 @@ class LucidStyleGAN2:
         """Nothing depends on the data."""
         return self
 
+    def like(self, other: LucidStyleGAN2, spec: DataSpec) -> LucidStyleGAN2:
+        """These settings with the architecture of ``other``."""
+        names = ("z_dim", "mapping_layers", "mapping_lr", "capacity", "channel_max", "attention", "no_const")
+        return replace(self, **{name: getattr(other, name) for name in names})
+
     def toy(self) -> LucidStyleGAN2:
         """Tiny networks, for tests."""
         return replace(self, z_dim=8, mapping_layers=2, capacity=2, channel_max=8, attention=(2,))

@@ -77,6 +77,12 @@ class MSGGAN:
         """Nothing depends on the data."""
         return self
 
+    def like(self, other: MSGGAN, spec: DataSpec) -> MSGGAN:
+        """These settings with the architecture of ``other``."""
+        sizes = ("z_dim", "w_dim", "mapping_layers", "channel_base", "channel_max")
+        names = ("base", "combine", *sizes, "mbstd_group")
+        return replace(self, **{name: getattr(other, name) for name in names})
+
     def toy(self) -> MSGGAN:
         """Tiny networks, for tests."""
         return replace(self, z_dim=8, w_dim=8, mapping_layers=2, channel_base=128, channel_max=8)

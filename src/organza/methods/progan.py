@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from organza.core.device import to_compute
 from organza.core.errors import UserError
 from organza.core.method import Adam, Batch, DataSpec, Latents, Method, Nets, Phase, Player, Schedule, Stats
-from organza.methods.stylegan2 import normalize, pyramid
+from organza.methods.stylegan2 import fit_widths, normalize, pyramid
 from organza.nn.growing import Growing, Growth, at_size, enlarge, faded, level_and_alpha, shrink
 from organza.nn.layers import EqualConv2d, EqualLinear, conv_down, conv_up, minibatch_stddev
 from organza.nn.losses import logistic_d, logistic_g, wasserstein_d, wasserstein_g
@@ -101,6 +101,24 @@ class ProGAN:
     def resolve(self, spec: DataSpec, batch: int) -> ProGAN:
         """Nothing else depends on the data."""
         return self
+
+    def like(self, other: ProGAN, spec: DataSpec) -> ProGAN:
+        """These settings with the architecture of ``other``, which may draw another size, for pictures of ``spec``.
+
+        Example:
+            >>> ProGAN(lr=0.002).like(ProGAN(z_dim=16, widths_g=(8, 8)), DataSpec((16, 16))).widths_g
+            (8, 8, 4)
+        """
+        levels = pyramid(spec.resolution, "ProGAN")[1] + 1
+        same = {name: getattr(other, name) for name in self.architecture}
+        widths = {name: fit_widths(getattr(other, name), levels) for name in ("widths_g", "widths_d")}
+        return replace(self, **same, **widths)
+
+    @property
+    def architecture(self) -> tuple[str, ...]:
+        """The settings that trained weights depend on."""
+        sizes = ("z_dim", "channel_base", "channel_max", "dense_d")
+        return (*sizes, "blur", "pool_first", "norm_first", "mbstd_group", "mbstd", "label_g", "label_d")
 
     def toy(self) -> ProGAN:
         """Tiny networks that are fully grown after a few batches, for tests."""

@@ -89,6 +89,12 @@ class StyleGAN(ProGAN):
     pl_decay: float = 0.01
     """Weight of a batch in the running mean of path lengths."""
 
+    @property
+    def architecture(self) -> tuple[str, ...]:
+        """The settings that trained weights depend on."""
+        mapping = ("w_dim", "mapping_layers", "mapping_dim", "mapping_lr")
+        return (*super().architecture, *mapping, "const_input", "noise", "demodulate")
+
     def toy(self) -> StyleGAN:
         """Tiny networks that are fully grown after a few batches, for tests."""
         small = super().toy()

@@ -152,13 +152,9 @@ class StyleGAN2(Augmented):
         )
         levels = pyramid(spec.resolution)[1] + 1
 
-        def fit(widths: tuple[int, ...] | None) -> tuple[int, ...] | None:
-            if widths is None:
-                return None
-            return (*widths, *(max(1, widths[-1] >> i) for i in range(1, levels - len(widths) + 1)))[:levels]
-
         same = {name: getattr(other, name) for name in names}
-        return replace(self, **same, widths_g=fit(other.widths_g), widths_d=fit(other.widths_d))
+        widths = {name: fit_widths(getattr(other, name), levels) for name in ("widths_g", "widths_d")}
+        return replace(self, **same, **widths)
 
     def toy(self) -> StyleGAN2:
         """Tiny networks, for tests."""
@@ -256,6 +252,18 @@ def pyramid(resolution: tuple[int, int], who: str = "StyleGAN2") -> tuple[tuple[
             "choose another --resolution",
         )
     return (height, width), doublings
+
+
+def fit_widths(widths: tuple[int, ...] | None, levels: int) -> tuple[int, ...] | None:
+    """Feature maps of each level for another number of levels: the last ones left out, or new ones of half as many.
+
+    Example:
+        >>> fit_widths((16, 12, 8), 2), fit_widths((16, 12, 8), 5)
+        ((16, 12), (16, 12, 8, 4, 2))
+    """
+    if widths is None:
+        return None
+    return (*widths, *(max(1, widths[-1] >> i) for i in range(1, levels - len(widths) + 1)))[:levels]
 
 
 def _channels(config: StyleGAN2, player: str, levels: int) -> list[int]:

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from organza.core.device import compute_dtype
 from organza.core.errors import UserError
 from organza.core.method import Adam, Batch, DataSpec, Latents, Method, Nets, Phase, Player, Stats
-from organza.methods.stylegan2 import Architecture, Discriminator, Mapping, StyleGAN2, pyramid
+from organza.methods.stylegan2 import Architecture, Discriminator, Mapping, StyleGAN2, fit_widths, pyramid
 from organza.nn.augmenter import Augmented, Augmenter
 from organza.nn.layers import EqualLinear, conv_weight
 from organza.nn.losses import logistic_d, logistic_g
@@ -147,6 +147,24 @@ class StyleGAN3(Augmented):
             r1_gamma=0.001 * height * width / batch if gamma is None else gamma,
             magnitude_decay=0.5 ** (batch / 20_000) if decay is None else decay,
         )
+
+    def like(self, other: StyleGAN3, spec: DataSpec) -> StyleGAN3:
+        """These settings with the architecture of ``other``, which may draw another size, for pictures of ``spec``.
+
+        Bands that follow no rule are kept at the size that they were made for.
+
+        Example:
+            >>> StyleGAN3(lr=0.001).like(StyleGAN3(kernel=1, channel_max=64), DataSpec((64, 64))).channel_max
+            64
+        """
+        names = [*("z_dim", "w_dim", "mapping_layers", "mapping_lr", "mapping_g", "mapping_d", "widths_g", "layers")]
+        names += ["critical", "margin", "kernel", "radial", "first_cutoff", "first_stopband", "last_stopband"]
+        names += ["filter_size", "oversampling", "output_scale", "conv_clamp", "channel_base", "channel_max"]
+        names += ["channel_base_d", "channel_max_d", "architecture_d", "resample_taps", "conv_clamp_d"]
+        if other.cutoffs is None or 2 * other.cutoffs[-1] == max(spec.resolution):
+            names += ["cutoffs", "stopbands"]
+        widths_d = fit_widths(other.widths_d, pyramid(spec.resolution)[1] + 1)
+        return replace(self, **{name: getattr(other, name) for name in names}, widths_d=widths_d)
 
     def toy(self) -> StyleGAN3:
         """Tiny networks, for tests."""

@@ -36,6 +36,10 @@ class VAE:
         """Nothing depends on the data."""
         return self
 
+    def like(self, other: VAE, spec: DataSpec) -> VAE:
+        """These settings with the architecture of ``other``."""
+        return replace(self, z_dim=other.z_dim, width=other.width)
+
     def toy(self) -> VAE:
         """Tiny networks, for tests."""
         return replace(self, z_dim=8, width=4)
