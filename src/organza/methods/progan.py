@@ -111,8 +111,8 @@ class ProGAN:
         """
         levels = pyramid(spec.resolution, "ProGAN")[1] + 1
         same = {name: getattr(other, name) for name in self.architecture}
-        widths = {name: fit_widths(getattr(other, name), levels) for name in ("widths_g", "widths_d")}
-        return replace(self, **same, **widths)
+        widths_g, widths_d = fit_widths(other.widths_g, levels), fit_widths(other.widths_d, levels)
+        return replace(self, **same, widths_g=widths_g, widths_d=widths_d)
 
     @property
     def architecture(self) -> tuple[str, ...]:

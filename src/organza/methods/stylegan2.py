@@ -13,6 +13,7 @@ by either run in the other.
 from __future__ import annotations
 
 from collections.abc import Sequence
+import math
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Literal
@@ -153,8 +154,8 @@ class StyleGAN2(Augmented):
         levels = pyramid(spec.resolution)[1] + 1
 
         same = {name: getattr(other, name) for name in names}
-        widths = {name: fit_widths(getattr(other, name), levels) for name in ("widths_g", "widths_d")}
-        return replace(self, **same, **widths)
+        widths_g, widths_d = fit_widths(other.widths_g, levels), fit_widths(other.widths_d, levels)
+        return replace(self, **same, widths_g=widths_g, widths_d=widths_d)
 
     def toy(self) -> StyleGAN2:
         """Tiny networks, for tests."""
@@ -171,6 +172,9 @@ class StyleGAN2(Augmented):
             raise ValueError("call resolve(spec, batch) before build(spec)")
         if spec.channels not in (1, 3, 4):
             raise UserError(f"pictures with {spec.channels} channels are not supported", hint="use 1, 3 or 4")
+        for name in ("r1_gamma", "r2_gamma", "pl_weight"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise UserError(f"--{name.replace('_', '-')} {getattr(self, name):g} is not a number from 0 on")
         generator, discriminator = Generator(self, spec), Discriminator(self, spec)
         if not 0 <= self.freeze_d <= len(discriminator.blocks):
             raise UserError(f"--freeze-d {self.freeze_d}: D has {len(discriminator.blocks)} blocks")
