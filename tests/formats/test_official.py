@@ -160,6 +160,13 @@ def test_rosinality(name):
     case.check("d_logits_b2", G.discriminator(images[:2]))
 
 
+def test_rosinality_saved_inside_data_parallel(tmp_path):
+    file = golden.load("rosinality_pt", "train_32").folder / "550000.pt"
+    averaged = torch.load(file, weights_only=False)["g_ema"]
+    torch.save({"g_ema": {f"module.{name}": value for name, value in averaged.items()}}, tmp_path / "a.pt")
+    assert (organza.load(tmp_path / "a.pt").generate([1]) == organza.load(file).generate([1])).all()
+
+
 def test_a_training_file_of_rosinality_gets_a_mean_w():
     case = golden.load("rosinality_pt", "train_32")
     G = organza.load(case.folder / "550000.pt")

@@ -45,7 +45,11 @@ def _parts(opened: Opened) -> dict[str, dict[str, Any]]:
     if "input.input" in value:  # one network by itself
         value = {"g_ema": value}
     found = {ours: value[theirs] for theirs, ours in NAMES.items() if isinstance(value.get(theirs), dict)}
-    return {name: {str(k): v for k, v in part.items() if isinstance(k, str)} for name, part in found.items()}
+    # Networks that were saved inside DataParallel have "module." before each name.
+    return {
+        name: {k.removeprefix("module."): v for k, v in part.items() if isinstance(k, str)}
+        for name, part in found.items()
+    }
 
 
 def read(opened: Opened) -> Weights:
