@@ -172,6 +172,15 @@ def test_the_run_may_go_on_but_not_change(own_run, capsys):
     assert "is gone; bring back what --network was" in fails(capsys, "a.png.json")
 
 
+def test_a_network_that_moved(own_run, capsys):
+    assert run("generate --network run --seeds 1 --output a.png") == 0
+    shutil.move("run", "elsewhere")
+    assert "if it was moved, say --network RUN" in fails(capsys, "a.png.json")
+    assert main(["redo", "a.png.json", "--network", "elsewhere"]) == 0
+    assert "the same bytes as before" in capsys.readouterr().out
+    assert main(["redo", "a.png.json", "--network", "."]) == 2
+
+
 def test_another_result_is_told(own_run, capsys):
     assert run("generate --network run --seeds 3 --output a.png") == 0
     note = json.loads(Path("a.png.json").read_text())

@@ -25,6 +25,8 @@ class Options:
     """The JSON: out/grid.png.json."""
     output: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """Put it here instead of where it was (for verbs that fill a folder: the folder)."""
+    network: Annotated[Path | None, tyro.conf.arg(metavar="RUN")] = None
+    """Where the network is now, if it was moved: the run, the checkpoint or the file."""
 
 
 def main(argv: list[str]) -> int:
@@ -32,12 +34,13 @@ def main(argv: list[str]) -> int:
     options = parse(Options, argv, "organza redo")
     found = read_record(options.record)
     output = None if options.output is None else options.output.absolute()
+    moved = [] if options.network is None else ["--network", _moved(found, options.network.absolute())]
     with _inside(Path(found.folder)):
         _check_inputs(found)
         target = Path(found.output) if output is None else output
         from organza.cli.main import run_verb
 
-        code = run_verb(found.command[0], [*found.command[1:], found.option, os.fspath(target)])
+        code = run_verb(found.command[0], [*found.command[1:], *moved, found.option, os.fspath(target)])
         if found.sha256 is None:
             return code
         if hash_of(target) == found.sha256:
@@ -61,11 +64,24 @@ def _inside(folder: Path) -> Iterator[None]:
         os.chdir(before)
 
 
+def _moved(found: Record, now: Path) -> str:
+    """The checkpoint at ``now`` that has the contents of the record's; the record is changed to it."""
+    about = found.inputs.get("--network")
+    places = sorted(now.glob("checkpoints/[!l]*")) or [now]
+    places = [place for place in places if place.is_file() or (place / "ema.safetensors").is_file()]
+    same = next((p for p in places if about is not None and hash_of(p) == about["sha256"]), None)
+    if about is None or same is None:
+        raise UserError("holds no checkpoint with the contents of the record's", where=now)
+    about["path"] = str(same)
+    return str(same)
+
+
 def _check_inputs(found: Record) -> None:
     for name, about in found.inputs.items():
         path = Path(about["path"])
         hint = f"bring back what {name} was, or run another command"
         if not path.exists():
-            raise UserError("is gone", where=path, hint=hint)
+            moved = "; if it was moved, say --network RUN" if name == "--network" else ""
+            raise UserError("is gone", where=path, hint=hint + moved)
         if hash_of(path) != about["sha256"]:
             raise UserError("has changed since", where=path, hint=hint)
