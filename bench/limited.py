@@ -76,20 +76,21 @@ def judge(run: Path, data: Path, metric: str, count: int) -> Points:
 
 
 def plot(curves: dict[str, Points], path: Path) -> None:
-    """Distance, r_v, r_t and p against images shown."""
+    """Distance, gap, r_v, r_t and p against images shown."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(11, 6), dpi=100, layout="constrained")
+    figure = Figure(figsize=(13, 6), dpi=85, layout="constrained")
     FigureCanvasAgg(figure)
     titles = {
-        "distance": "Frechet distance to held-out pictures, organza64",
-        "r_v": "r_v: held-out pictures look real (0) or generated (1) to D",
-        "r_t": "r_t: mean sign of D's scores of training pictures",
+        "distance": "Frechet distance to held-out pictures",
+        "gap": "gap: D's scores, training - held-out pictures",
+        "r_v": "r_v: the gap as a share of training - generated",
+        "r_t": "r_t: mean sign of D's scores, training pictures",
         "p": "p: probability of each augmentation",
     }
     for index, (name, title) in enumerate(titles.items()):
-        axes = figure.add_subplot(2, 2, index + 1)
+        axes = figure.add_subplot(2, 3, index + 1)
         for label, points in curves.items():
             axes.plot([p["kimg"] for p in points], [p[name] for p in points], marker="o", markersize=3, label=label)
         axes.set_title(title, fontsize=9)
