@@ -81,3 +81,9 @@ def test_the_command(faces, tmp_path, capsys):
     assert "dcgan (1 of 1)" in err
     assert main([*line.split(), "--set", "z_dim"]) == 2
     assert "--set 'z_dim' is not NAME=VALUE" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("wrong", [{"kimg": -1}, {"kimg": float("nan")}, {"width": 0}, {"growth": float("inf")}])
+def test_a_budget_that_is_none(wrong):
+    with pytest.raises(UserError, match="is not a positive number"):
+        Budget(**wrong)

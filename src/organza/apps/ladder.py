@@ -56,6 +56,11 @@ class Budget:
     paper_size: int = 1024
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        for name in ("kimg", "batch", "width", "growth", "paper_size"):
+            if not 0 < getattr(self, name) < float("inf"):
+                raise UserError(f"--{name.replace('_', '-')} {getattr(self, name)} is not a positive number")
+
 
 @dataclass(frozen=True)
 class Ladder:
