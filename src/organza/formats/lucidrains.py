@@ -19,7 +19,7 @@ from organza.core.errors import UserError
 from organza.core.method import DataSpec
 from organza.formats.opening import Opened
 from organza.formats.records import RefusedError, TensorRef
-from organza.formats.weights import MAX_RESOLUTION, Entry, Weights, collect, constant, entry
+from organza.formats.weights import MAX_RESOLUTION, Entry, Weights, collect, constant, entry, usable
 from organza.methods.lucidrains import LucidStyleGAN2, Mapping
 
 PREFIXES = {"G_ema": ("SE.", "GE."), "G": ("S.", "G."), "D": ("", "D.")}
@@ -47,18 +47,11 @@ def read(opened: Opened) -> Weights:
     """
     tensors = _tensors(opened)
     problems: dict[str, str] = {}
-    found: dict[str, dict[str, Entry]] = {}
     try:
         spec, config = _settings(tensors, _rate(opened.path))
-        for name, (mapping, rest) in PREFIXES.items():
-            try:
-                mine = _renamed(tensors, mapping, rest)
-                if mine:
-                    found[name] = _collect(mine, name[0], config, spec)
-            except RefusedError as error:
-                if name == "G_ema":
-                    raise
-                problems[name] = str(error)
+        parts = {name: _renamed(tensors, *prefixes) for name, prefixes in PREFIXES.items()}
+        names = [name for name, part in parts.items() if part]
+        found = usable(names, "G_ema", problems, lambda name: _collect(parts[name], name[0], config, spec))
     except RefusedError as error:
         raise UserError(f"a file of lucidrains' code that can't be used: {error}", where=opened.path) from None
     return Weights(

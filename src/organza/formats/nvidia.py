@@ -15,7 +15,7 @@ from organza.core.method import DataSpec
 from organza.formats import nvidia_sg2, nvidia_sg3
 from organza.formats.opening import Opened
 from organza.formats.records import Global, Module, RefusedError, Stub, brief
-from organza.formats.weights import NVIDIA_LICENCE, Entry, Weights
+from organza.formats.weights import NVIDIA_LICENCE, Entry, Weights, usable
 
 
 def recognise(opened: Opened) -> bool:
@@ -31,7 +31,8 @@ def read(opened: Opened) -> Weights:
         UserError: another kind of network, or one with parts that we don't have.
     """
     nets = {name: opened.value[name] for name in ("G_ema", "G", "D") if isinstance(opened.value.get(name), Module)}
-    main = nets.get("G_ema") or nets["G"]
+    first = "G_ema" if "G_ema" in nets else "G"
+    main = nets[first]
     problems: dict[str, str] = {}
     try:
         kind = _kind(main)
@@ -39,16 +40,7 @@ def read(opened: Opened) -> Weights:
             raise UserError(kind, where=opened.path, hint="`organza inspect` shows its networks and sizes")
         method, settings_of, collect_of = _KINDS[kind]
         spec, config = settings_of(nets, main, problems)
-        found = {}
-        for name, net in nets.items():
-            if name in problems:
-                continue
-            try:
-                found[name] = collect_of(net, name[0], config, spec)
-            except RefusedError as error:
-                if net is main:
-                    raise
-                problems[name] = str(error)
+        found = usable(nets, first, problems, lambda name: collect_of(nets[name], name[0], config, spec))
     except RefusedError as error:
         raise UserError(f"a snapshot that can't be used: {error}", where=opened.path) from None
     found.setdefault("G_ema", found.get("G", {}))

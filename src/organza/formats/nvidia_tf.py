@@ -19,7 +19,17 @@ from organza.core.method import DataSpec
 from organza.formats import nvidia_tf_growing as growing
 from organza.formats.opening import Opened
 from organza.formats.records import RefusedError, Stub, brief
-from organza.formats.weights import NVIDIA_LICENCE, Entry, Weights, check_resolution, collect, constant, entry, sized
+from organza.formats.weights import (
+    NVIDIA_LICENCE,
+    Entry,
+    Weights,
+    check_resolution,
+    collect,
+    constant,
+    entry,
+    sized,
+    usable,
+)
 from organza.methods.stylegan2 import StyleGAN2
 
 WHOLE_BATCH = 1 << 20
@@ -47,15 +57,7 @@ def read(opened: Opened) -> Weights:
             raise UserError(f"a {kind} network; not supported yet", where=opened.path)
         method, settings_of, collect_of = _KINDS[kind]
         spec, config = settings_of(nets, problems)
-        found = {}
-        for name, net in nets.items():
-            if name not in problems:
-                try:
-                    found[name] = collect_of(net, name[0], config, spec)
-                except RefusedError as error:
-                    if net is main:
-                        raise
-                    problems[name] = str(error)
+        found = usable(nets, "G_ema", problems, lambda name: collect_of(nets[name], name[0], config, spec))
     except RefusedError as error:
         raise UserError(f"TensorFlow networks that can't be used: {error}", where=opened.path) from None
     return Weights(

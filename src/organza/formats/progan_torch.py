@@ -18,7 +18,7 @@ from organza.core.errors import UserError
 from organza.core.method import DataSpec
 from organza.formats.opening import Opened
 from organza.formats.records import Array, RefusedError, Stub, TensorRef, brief
-from organza.formats.weights import Entry, Weights, check_resolution, collect, constant, entry, sized
+from organza.formats.weights import Entry, Weights, check_resolution, collect, constant, entry, sized, usable
 from organza.methods.progan import ProGAN
 
 SMALL = 16
@@ -44,15 +44,7 @@ def read(opened: Opened) -> Weights:
     try:
         theirs = dialect(opened, parts)
         spec, config = theirs.settings(problems)
-        found = {}
-        for name, tensors in parts.items():
-            if name not in problems:
-                try:
-                    found[name] = theirs.collect(tensors, name[0], config, spec)
-                except RefusedError as error:
-                    if name == "G_ema":
-                        raise
-                    problems[name] = str(error)
+        found = usable(parts, "G_ema", problems, lambda name: theirs.collect(parts[name], name[0], config, spec))
     except RefusedError as error:
         raise UserError(f"a ProGAN that can't be used: {error}", where=opened.path) from None
     return Weights(

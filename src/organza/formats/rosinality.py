@@ -26,6 +26,7 @@ from organza.formats.weights import (
     entry,
     even,
     sized,
+    usable,
     whole_taps,
 )
 from organza.methods.stylegan2 import Mapping, StyleGAN2
@@ -94,12 +95,8 @@ def assemble(opened: Opened, parts: dict[str, dict[str, Entry]], mean: Entry | N
                 problems["D"] = str(error)
         widths = sized(settings.pop("widths"), widths_d)
         config = StyleGAN2(**settings, **widths).resolve(spec, batch=32)
-        found = {"G_ema": _collect(parts["G_ema"], "G", config, spec, mean)}
-        for name in [name for name in ("G", "D") if name in parts and name not in problems]:
-            try:
-                found[name] = _collect(parts[name], name, config, spec, mean)
-            except RefusedError as error:
-                problems[name] = str(error)
+        names = [name for name in ("G_ema", "G", "D") if name in parts]
+        found = usable(names, "G_ema", problems, lambda name: _collect(parts[name], name[0], config, spec, mean))
     except RefusedError as error:
         raise UserError(f"{what} that can't be used: {error}", where=opened.path) from None
     return Weights(

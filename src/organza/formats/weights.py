@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -134,6 +134,33 @@ def skeleton(config: MethodConfig, spec: DataSpec) -> Method:
             return config.build(spec)
     except UserError as error:
         raise RefusedError(str(error)) from None
+
+
+def usable(
+    names: Iterable[str], main: str, problems: dict[str, str], read: Callable[[str], dict[str, Entry]]
+) -> dict[str, dict[str, Entry]]:
+    """The tensors of each network that can be used.
+
+    Args:
+        names: the networks of a file.
+        main: the one without which the file is worth nothing.
+        problems: networks that are known to be unusable, with the reason; takes those that turn out to be.
+        read: gives a network's tensors.
+
+    Raises:
+        RefusedError: ``main`` can't be used.
+    """
+    found = {}
+    for name in names:
+        if name in problems:
+            continue
+        try:
+            found[name] = read(name)
+        except RefusedError as error:
+            if name == main:
+                raise
+            problems[name] = str(error)
+    return found
 
 
 def collect(
