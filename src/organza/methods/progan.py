@@ -23,11 +23,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from organza.core.device import to_compute
-from organza.core.errors import UserError
 from organza.core.method import Adam, Batch, DataSpec, Latents, Method, Nets, Phase, Player, Schedule, Stats
 from organza.methods.stylegan2 import fit_widths, normalize, pyramid
 from organza.nn.growing import Growing, Growth, at_size, enlarge, faded, level_and_alpha, shrink
 from organza.nn.layers import EqualConv2d, EqualLinear, conv_down, conv_up, minibatch_stddev
+from organza.nn.levels import check_channels, level_widths
 from organza.nn.losses import logistic_d, logistic_g, wasserstein_d, wasserstein_g
 from organza.nn.penalties import Function, interpolate, r1, wgan_gp
 from organza.ops import bias_act, filter2d, setup_filter
@@ -181,8 +181,7 @@ def growing_method(
     Raises:
         UserError: pictures with two channels, or more than four.
     """
-    if spec.channels not in (1, 3, 4):
-        raise UserError(f"pictures with {spec.channels} channels are not supported", hint="use 1, 3 or 4")
+    check_channels(spec)
     adam = Adam(config.lr, (0.0, 0.99))
     phases = [Phase("D", "D", loss.d_loss, after=loss.after), Phase("G", "G", loss.g_loss, after=loss.after)]
     if loss.lazy:
@@ -231,11 +230,7 @@ def channels(config: ProGAN, player: Literal["G", "D"], levels: int) -> list[int
         [512, 512, 512, 512, 256, 128]
     """
     explicit = config.widths_g if player == "G" else config.widths_d
-    if explicit is None:
-        return [max(1, min(config.channel_base // (4 << level), config.channel_max)) for level in range(levels + 1)]
-    if len(explicit) != levels + 1 or min(explicit) < 1:
-        raise UserError(f"widths_{player.lower()} {list(explicit)} doesn't fit {levels + 1} levels")
-    return list(explicit)
+    return level_widths(explicit, f"widths_{player.lower()}", config.channel_base, config.channel_max, levels)
 
 
 class GeneratorBlock(nn.Module):

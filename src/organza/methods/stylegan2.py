@@ -26,6 +26,7 @@ from organza.core.errors import UserError
 from organza.core.method import Adam, Batch, DataSpec, Latents, Method, Nets, Phase, Player, Stats
 from organza.nn.augmenter import Augmented, Augmenter
 from organza.nn.layers import EqualConv2d, EqualLinear, conv_weight, minibatch_stddev
+from organza.nn.levels import check_channels, level_widths
 from organza.nn.losses import ADVERSARIAL, AdversarialLoss
 from organza.nn.penalties import path_length_penalty, path_lengths, r1, r2
 from organza.ops import downsample2d, inferring, modulated_conv2d, setup_filter, upsample2d
@@ -170,8 +171,7 @@ class StyleGAN2(Augmented):
         """
         if self.channel_base is None or self.mbstd_group is None or self.lr is None or self.r1_gamma is None:
             raise ValueError("call resolve(spec, batch) before build(spec)")
-        if spec.channels not in (1, 3, 4):
-            raise UserError(f"pictures with {spec.channels} channels are not supported", hint="use 1, 3 or 4")
+        check_channels(spec)
         for name in ("r1_gamma", "r2_gamma", "pl_weight"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise UserError(f"--{name.replace('_', '-')} {getattr(self, name):g} is not a number from 0 on")
@@ -274,11 +274,7 @@ def _channels(config: StyleGAN2, player: str, levels: int) -> list[int]:
     """Feature maps of each level, the smallest picture first."""
     assert config.channel_base is not None
     explicit = config.widths_g if player == "G" else config.widths_d
-    if explicit is None:
-        return [max(1, min(config.channel_base // (4 << level), config.channel_max)) for level in range(levels + 1)]
-    if len(explicit) != levels + 1 or min(explicit) < 1:
-        raise UserError(f"widths_{player.lower()} {list(explicit)} doesn't fit {levels + 1} levels")
-    return list(explicit)
+    return level_widths(explicit, f"widths_{player.lower()}", config.channel_base, config.channel_max, levels)
 
 
 # --- generator -------------------------------------------------------------------------------------------------------

@@ -28,6 +28,7 @@ from organza.core.method import Adam, Batch, DataSpec, Latents, Method, Nets, Ph
 from organza.methods.stylegan2 import Architecture, Discriminator, Mapping, StyleGAN2, fit_widths, pyramid
 from organza.nn.augmenter import Augmented, Augmenter
 from organza.nn.layers import EqualLinear, conv_weight
+from organza.nn.levels import check_channels
 from organza.nn.losses import logistic_d, logistic_g
 from organza.nn.penalties import r1
 from organza.ops import bias_act, conv2d, upfirdn2d
@@ -196,8 +197,7 @@ class StyleGAN3(Augmented):
         """
         if self.mbstd_group is None or self.r1_gamma is None or self.magnitude_decay is None:
             raise ValueError("call resolve(spec, batch) before build(spec)")
-        if spec.channels not in (1, 3, 4):
-            raise UserError(f"pictures with {spec.channels} channels are not supported", hint="use 1, 3 or 4")
+        check_channels(spec)
         pyramid(spec.resolution)  # what the discriminator can look at
         generator, discriminator = Generator(self, spec), Discriminator(self.critic, spec)
         augmenter = Augmenter(self)
