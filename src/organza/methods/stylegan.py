@@ -28,6 +28,7 @@ from organza.core.method import Batch, DataSpec, Latents, Method, Nets, Phase, S
 from organza.methods.progan import Discriminator, PlayLoss, ProGAN, Table, channels, growing_method, growth
 from organza.methods.stylegan2 import StyleGAN2, SynthesisLayer, ToRGB, normalize, pyramid
 from organza.nn.growing import Growing, enlarge, level_and_alpha, shrink
+from organza.nn.latent import style_center, style_mapping, style_synthesis
 from organza.nn.layers import EqualConv2d, EqualLinear, conv_up, conv_weight
 from organza.nn.penalties import path_length_penalty, path_lengths
 from organza.ops import bias_act, conv2d, filter2d, setup_filter
@@ -108,7 +109,9 @@ class StyleGAN(ProGAN):
             UserError: pictures of a size or with channels that can't be built.
         """
         generator, loss = Generator(self, spec), StyleLoss(self, spec)
-        latents = Latents("G", self.z_dim, self.w_dim, generator.num_ws, spec.label_dim, _mapping, _synthesis, _center)
+        latents = Latents(
+            "G", self.z_dim, self.w_dim, generator.num_ws, spec.label_dim, style_mapping, style_synthesis, style_center
+        )
         method = growing_method(self, spec, generator, Discriminator(self, spec), latents, loss)
         if not self.pl_weight:
             return method
@@ -120,20 +123,6 @@ def _generator(net: nn.Module) -> Generator:
     if not isinstance(net, Generator):
         raise TypeError(f"not a StyleGAN generator: {type(net).__name__}")
     return net
-
-
-def _mapping(net: nn.Module, z: Tensor, labels: Tensor) -> Tensor:
-    net = _generator(net)
-    w: Tensor = net.mapping(z, labels)
-    return w[:, None].repeat(1, net.num_ws, 1)
-
-
-def _synthesis(net: nn.Module, ws: Tensor, noise: str, rng: torch.Generator | None) -> Tensor:
-    return _generator(net).synthesis(ws, noise, rng)
-
-
-def _center(net: nn.Module) -> Tensor:
-    return _generator(net).w_avg
 
 
 class Mapping(nn.Module):
@@ -315,7 +304,7 @@ class Generator(Growing):
         progress: float | None = None,
     ) -> Tensor:
         """Pictures at full size, however far it has grown, without truncation."""
-        return self.synthesis(_mapping(self, z, labels), noise, rng, progress)
+        return self.synthesis(style_mapping(self, z, labels), noise, rng, progress)
 
     def synthesis(
         self, ws: Tensor, noise: str = "const", rng: torch.Generator | None = None, progress: float | None = None

@@ -25,6 +25,7 @@ from organza.core.device import to_compute
 from organza.core.errors import UserError
 from organza.core.method import Adam, Batch, DataSpec, Latents, Method, Nets, Phase, Player, Stats
 from organza.nn.augmenter import Augmented, Augmenter
+from organza.nn.latent import style_center, style_mapping, style_synthesis
 from organza.nn.layers import EqualConv2d, EqualLinear, conv_weight, minibatch_stddev
 from organza.nn.levels import check_channels, level_widths
 from organza.nn.losses import ADVERSARIAL, AdversarialLoss
@@ -198,9 +199,9 @@ class StyleGAN2(Augmented):
                 w_dim=self.w_dim,
                 num_ws=generator.num_ws,
                 label_dim=spec.label_dim,
-                mapping=_mapping,
-                synthesis=_synthesis,
-                center=_center,
+                mapping=style_mapping,
+                synthesis=style_synthesis,
+                center=style_center,
             ),
             ema=("G",),
             critic="D",
@@ -213,21 +214,6 @@ def _generator(net: nn.Module) -> Generator:
     if not isinstance(net, Generator):
         raise TypeError(f"not a StyleGAN2 generator: {type(net).__name__}")
     return net
-
-
-def _mapping(net: nn.Module, z: Tensor, labels: Tensor) -> Tensor:
-    net = _generator(net)
-    ws: Tensor = net.mapping(z, labels)
-    return ws[:, None].repeat(1, net.num_ws, 1)
-
-
-def _synthesis(net: nn.Module, ws: Tensor, noise: str, rng: torch.Generator | None) -> Tensor:
-    images: Tensor = _generator(net).synthesis(ws, noise, rng)
-    return images
-
-
-def _center(net: nn.Module) -> Tensor:
-    return _generator(net).w_avg
 
 
 # --- shapes ----------------------------------------------------------------------------------------------------------
@@ -477,7 +463,7 @@ class Generator(nn.Module):
 
     def forward(self, z: Tensor, labels: Tensor, noise: str = "const", rng: torch.Generator | None = None) -> Tensor:
         """Draw pictures, without truncation."""
-        images: Tensor = self.synthesis(_mapping(self, z, labels), noise, rng)
+        images: Tensor = self.synthesis(style_mapping(self, z, labels), noise, rng)
         return images
 
 
@@ -598,7 +584,7 @@ class _Losses:
 
     def _draw(self, net: nn.Module, labels: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
         ws, mean = self._ws(net, labels, rng)
-        return _synthesis(net, ws, self.config.noise, rng), mean
+        return style_synthesis(net, ws, self.config.noise, rng), mean
 
     def g_main(self, nets: Nets, batch: Batch, rng: torch.Generator) -> tuple[Tensor, Stats]:
         fake, mean = self._draw(nets["G"], batch.labels, rng)
@@ -621,7 +607,7 @@ class _Losses:
         n = max(1, len(batch) // self.config.pl_batch_shrink)
         ws, mean = self._ws(generator, batch.labels[:n], rng)
         direction = torch.randn(n, *batch.images.shape[1:], generator=rng, device=batch.images.device)
-        lengths = path_lengths(lambda w: _synthesis(generator, w, self.config.noise, rng), ws, direction)
+        lengths = path_lengths(lambda w: style_synthesis(generator, w, self.config.noise, rng), ws, direction)
         penalty, _ = path_length_penalty(lengths, self.pl_mean.to(lengths.device), self.config.pl_decay)
         average = penalty.mean()
         return average * self.config.pl_weight, {

@@ -27,6 +27,7 @@ from organza.core.errors import UserError
 from organza.core.method import Adam, Batch, DataSpec, Latents, Method, Nets, Phase, Player, Stats
 from organza.methods.stylegan2 import Architecture, Discriminator, Mapping, StyleGAN2, fit_widths, pyramid
 from organza.nn.augmenter import Augmented, Augmenter
+from organza.nn.latent import style_center, style_mapping
 from organza.nn.layers import EqualLinear, conv_weight
 from organza.nn.levels import check_channels
 from organza.nn.losses import logistic_d, logistic_g
@@ -216,9 +217,9 @@ class StyleGAN3(Augmented):
                 w_dim=self.w_dim,
                 num_ws=generator.num_ws,
                 label_dim=spec.label_dim,
-                mapping=_mapping,
+                mapping=style_mapping,
                 synthesis=_synthesis,
-                center=_center,
+                center=style_center,
                 placed=_placed,
             ),
             ema=("G",),
@@ -234,18 +235,8 @@ def _generator(net: nn.Module) -> Generator:
     return net
 
 
-def _mapping(net: nn.Module, z: Tensor, labels: Tensor) -> Tensor:
-    net = _generator(net)
-    ws: Tensor = net.mapping(z, labels)
-    return ws[:, None].repeat(1, net.num_ws, 1)
-
-
 def _synthesis(net: nn.Module, ws: Tensor, noise: str, rng: torch.Generator | None) -> Tensor:
     return _generator(net).synthesis.draw(ws)[0]
-
-
-def _center(net: nn.Module) -> Tensor:
-    return _generator(net).w_avg
 
 
 def _placed(net: nn.Module, translate: tuple[float, float], degrees: float) -> nn.Module:
@@ -518,7 +509,7 @@ class Generator(nn.Module):
 
     def forward(self, z: Tensor, labels: Tensor) -> Tensor:
         """Draw pictures, without truncation."""
-        images: Tensor = self.synthesis(_mapping(self, z, labels))
+        images: Tensor = self.synthesis(style_mapping(self, z, labels))
         return images
 
     def magnitudes(self) -> Iterator[Tensor]:
@@ -557,7 +548,7 @@ class _Losses:
         """Pictures, the mean w, the mean squares of the layers' inputs."""
         generator = _generator(net)
         z = torch.randn(len(labels), self.config.z_dim, generator=rng, device=labels.device)
-        ws = _mapping(generator, z, labels)
+        ws = style_mapping(generator, z, labels)
         images, squares = generator.synthesis.draw(ws)
         return images, ws[:, 0].detach().mean(0), squares
 

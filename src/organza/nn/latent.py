@@ -1,11 +1,37 @@
-"""For generators without an intermediate latent space: w is z, one for the whole network, and its mean is zero."""
+"""How z becomes pictures: by styles (a w for each layer), or without an intermediate space (w is z, its mean zero)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Protocol, cast
 
 import torch
 from torch import Tensor, nn
+
+
+class Styled(Protocol):
+    """A generator with a mapping network and a w for each layer."""
+
+    num_ws: int
+    w_avg: Tensor
+    mapping: Callable[[Tensor, Tensor], Tensor]
+    synthesis: Callable[[Tensor, str, torch.Generator | None], Tensor]
+
+
+def style_mapping(net: nn.Module, z: Tensor, labels: Tensor) -> Tensor:
+    """``[N, z_dim]`` -> ``[N, num_ws, w_dim]``: the same w for each layer of a `Styled` network."""
+    styled = cast(Styled, net)
+    return styled.mapping(z, labels)[:, None].repeat(1, styled.num_ws, 1)
+
+
+def style_synthesis(net: nn.Module, ws: Tensor, noise: str, rng: torch.Generator | None) -> Tensor:
+    """``[N, num_ws, w_dim]`` -> ``[N, C, H, W]``, by a `Styled` network."""
+    return cast(Styled, net).synthesis(ws, noise, rng)
+
+
+def style_center(net: nn.Module) -> Tensor:
+    """The mean w of a `Styled` network."""
+    return cast(Styled, net).w_avg
 
 
 def identity_mapping(net: nn.Module, z: Tensor, labels: Tensor) -> Tensor:
