@@ -107,12 +107,9 @@ def _resample(x: Tensor, w: Tensor, bias: Tensor | None, f: Tensor | None, up: i
     if down > 1:
         pad = _add(pad, (fw - down + 1) // 2, (fw - down) // 2, (fh - down + 1) // 2, (fh - down) // 2)
     k = w.shape[2]
-    if reference() or (up > 1 and down > 1):
-        if up > 1:
-            w = w.flip((2, 3))
-        x = upfirdn2d(x, f if up > 1 else torch.ones_like(f[:1, :1]), up=up, padding=pad, gain=up * up)
-        x = conv2d(x, w)
-        return upfirdn2d(x, f, down=down) if down > 1 else x
+    if up > 1 and down > 1:
+        x = conv2d(upfirdn2d(x, f, up=up, padding=pad, gain=up * up), w.flip((2, 3)))
+        return upfirdn2d(x, f, down=down)
     if down > 1 and k == 1:
         return conv2d(upfirdn2d(x, f, down=down, padding=pad), w, bias)
     if down > 1:
