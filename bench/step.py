@@ -122,14 +122,14 @@ class Counter(TorchDispatchMode):
 
 def operations(phases: Sequence[Phase], run: Callable[[Phase], float], batch: int) -> float:
     """Multiplications and additions that a picture takes in convolutions and matrix products, in billions."""
-    usual, winograd.train_in = winograd.train_in, set()  # the count is of the plain way
+    usual, winograd.FEWEST = winograd.FEWEST, {}  # the count is of the plain way
     served, kernels.devices = kernels.devices, set()
     total = 0.0
     for phase in phases:
         with Counter() as counter:
             run(phase)
         total += counter.total / phase.every / batch / 1e9
-    winograd.train_in, kernels.devices = usual, served
+    winograd.FEWEST, kernels.devices = usual, served
     return total
 
 

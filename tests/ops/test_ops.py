@@ -84,14 +84,32 @@ def test_bias_act_takes_vectors_and_default_gains():
 RESAMPLE = [(1, 1, 3), (2, 1, 3), (1, 2, 3), (2, 1, 1), (1, 2, 1), (2, 2, 3), (1, 1, 1)]
 
 
+def in_full(x, w, f, up, down, padding):
+    """`ops.conv2d_resample` as it is defined: enlarge, convolve at full size, shrink."""
+    f = torch.ones(1, 1) if f is None else f
+    fh, fw = f.shape
+    pad = [padding] * 4
+    if up > 1:
+        more = (fw + up - 1) // 2, (fw - up) // 2, (fh + up - 1) // 2, (fh - up) // 2
+        pad = [a + b for a, b in zip(pad, more, strict=True)]
+    if down > 1:
+        more = (fw - down + 1) // 2, (fw - down) // 2, (fh - down + 1) // 2, (fh - down) // 2
+        pad = [a + b for a, b in zip(pad, more, strict=True)]
+    with ops.using("reference"):
+        x = ops.upfirdn2d(x, f if up > 1 else torch.ones(1, 1), up=up, padding=pad, gain=up * up)
+        x = ops.conv2d(x, w.flip((2, 3)) if up > 1 else w)
+        return ops.upfirdn2d(x, f, down=down) if down > 1 else x
+
+
 @pytest.mark.parametrize(("up", "down", "k"), RESAMPLE)
 @pytest.mark.parametrize("taps", [[1, 3, 3, 1], [1, 2], None])
-def test_conv2d_resample_equals_its_reference(up, down, k, taps):
+def test_conv2d_resample_equals_its_definition(up, down, k, taps):
     f = None if taps is None else ops.setup_filter(taps)
     x, w = rand(2, 3, 6, 8), rand(4, 3, k, k)
     fast, slow = both(lambda: ops.conv2d_resample(x, w, f, up, down, k // 2))
     assert fast.shape == (2, 4, 6 * up // down, 8 * up // down)
     torch.testing.assert_close(fast, slow, **F32)
+    torch.testing.assert_close(fast, in_full(x, w, f, up, down, k // 2), **F32)
 
 
 @pytest.mark.parametrize(("up", "down", "k"), RESAMPLE[:5])
@@ -155,11 +173,11 @@ def test_convolution_is_closed_under_differentiation(stride, padding):
 
 
 def test_convolution_by_winograd(monkeypatch):
-    """All three maps, with bands that end within a picture and bands of several pictures."""
+    """All three maps and their derivatives, in bands and pieces that end within a picture or hold several."""
     monkeypatch.setattr(winograd, "FEWEST", {torch.float64: 1})
-    monkeypatch.setattr(winograd, "train_in", {torch.float64})
-    for band, shape in ((40, (2, 2, 16, 18)), (300, (5, 2, 18, 16))):
+    for band, piece, shape in ((20, 14, (2, 2, 16, 20)), (100, 200, (5, 2, 20, 16))):
         monkeypatch.setattr(winograd, "BAND", band)
+        monkeypatch.setattr(winograd, "PIECE", piece)
         x, w, b = leaf(*shape), leaf(3, 2, 3, 3), leaf(3)
         assert winograd.pays(x, w.shape)
         found = []
@@ -173,9 +191,37 @@ def test_convolution_by_winograd(monkeypatch):
             torch.testing.assert_close(fast, slow, rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.parametrize(("dtype", "bound"), [(torch.float32, 5e-6), (torch.bfloat16, 0.016)])
+def test_what_winograd_rounds(dtype, bound):
+    """The errors that `organza.ops.winograd` states, of results and of both gradients."""
+    x, w, g = (t.to(dtype) for t in (rand(2, 128, 16, 16), rand(128, 128, 3, 3), rand(3, 128, 16, 16)[:2]))
+    exact = [t.double().requires_grad_() for t in (x, w)]
+    y = torch.conv2d(*exact, padding=1)
+    dx, dw = torch.autograd.grad(y, exact, g.double())
+    made = (
+        winograd.convolve(x, winograd.transform(w)),
+        winograd.convolve(g, winograd.transform(w, flip=True).transpose(1, 2)),
+        winograd.weight_gradient(x, g),
+    )
+    for got, true in zip(made, (y, dx, dw), strict=True):
+        assert (got.double() - true).square().mean().sqrt() < bound * true.std()
+
+
+def test_what_winograd_is_not_for(monkeypatch):
+    monkeypatch.setattr(winograd, "FEWEST", {torch.float32: 4})
+    square = torch.Size((4, 4, 3, 3))
+    assert winograd.pays(rand(1, 4, 16, 16), square)
+    assert not winograd.pays(rand(1, 4, 16, 18), square)
+    assert not winograd.pays(rand(1, 4, 8, 8), square)
+    assert not winograd.pays(rand(1, 4, 16, 16), torch.Size((4, 4, 1, 1)))
+    assert not winograd.pays(rand(1, 4, 16, 16), torch.Size((3, 4, 3, 3)))
+    assert not winograd.pays(rand(1, 4, 16, 16).half(), square)
+    assert not winograd.pays(rand(1, 4, 16, 16), torch.Size((4096, 4, 3, 3)))  # few pixels for such a kernel
+    assert winograd.pays(rand(1, 4, 16, 16), torch.Size((4096, 4, 3, 3)), fixed=True)
+
+
 def test_what_winograd_gives_may_be_overwritten(monkeypatch):
     monkeypatch.setattr(winograd, "FEWEST", {torch.float64: 1})
-    monkeypatch.setattr(winograd, "train_in", {torch.float64})
     x, w, b = leaf(2, 2, 16, 16), leaf(3, 2, 3, 3), leaf(3)
     fast, slow = both(lambda: ops.conv2d_resample(x, w, padding=1, bias=b, act="lrelu"))
     torch.testing.assert_close(fast, slow)
@@ -213,8 +259,15 @@ def test_modulated_conv2d(up, k, demodulate):
         made = rand(n, c, size, size), rand(3, c, k, k), rand(n, c), rand(3), rand(n, 1, size * up, size * up)
         return tuple(t.to(dtype).requires_grad_(dtype == torch.float64) for t in made)
 
-    fast, slow = both(call, *inputs(torch.float32, 3, 8, 8))
+    x, w, s, b, noise = inputs(torch.float32, 3, 8, 8)
+    fast, slow = both(call, x, w, s, b, noise)
     torch.testing.assert_close(fast, slow, **F32)
+    weights = w * s[:, None, :, None, None]  # eq. 1 and 3 as they stand
+    if demodulate:
+        weights = weights * (weights.square().sum((2, 3, 4), keepdim=True) + 1e-8).rsqrt()
+    each = [in_full(x[i : i + 1], weights[i], f, up, 1, k // 2) for i in range(len(x))]
+    tail = torch.nn.functional.leaky_relu(torch.cat(each) + noise + b[:, None, None], 0.2) * 1.4
+    torch.testing.assert_close(fast, tail.clamp(-9, 9), **F32)
     small = inputs(torch.float64, 2, 2, 3)
     assert gradcheck(call, small)
     assert gradgradcheck(call, small)

@@ -130,7 +130,7 @@ class _Forward(torch.autograd.Function):
     def forward(x: Tensor, w: Tensor, bias: Tensor | None, stride: int, padding: int) -> Tensor:
         bias = None if bias is None else bias.to(x.dtype)
         if stride == padding == 1 and winograd.pays(x, w.shape):
-            y = winograd.convolve(x, winograd.transform(w).to(x.dtype))
+            y = winograd.convolve(x, winograd.transform(w))
             return y if bias is None else y.add_(bias[:, None, None])
         return F.conv2d(x, w, bias, stride=stride, padding=padding)
 
@@ -157,7 +157,7 @@ class _Transposed(torch.autograd.Function):
     @staticmethod
     def forward(y: Tensor, w: Tensor, stride: int, padding: int, size: Size) -> Tensor:
         if stride == padding == 1 and winograd.pays(y, w.transpose(0, 1).shape):
-            return winograd.convolve(y, winograd.transform(w.transpose(0, 1).flip((2, 3))).to(y.dtype))
+            return winograd.convolve(y, winograd.transform(w, flip=True).transpose(1, 2))
         extra = [
             n - ((m - 1) * stride - 2 * padding + k) for n, m, k in zip(size, y.shape[2:], w.shape[2:], strict=True)
         ]
