@@ -106,7 +106,7 @@ def modulated(
     if up == 1 and padding == 1 and winograd.pays(x, weight.shape, fixed=True):
         if dtype not in kept.transformed:
             kept.transformed[dtype] = winograd.transform(weight, dtype)
-        y = winograd.convolve(x * styles.to(dtype)[:, :, None, None], kept.transformed[dtype])
+        y = winograd.convolve(x, kept.transformed[dtype], styles)
         return bias_act(y, bias, act, gain=1.0, clamp=clamp, scale=scale, noise=noise, overwrite=True)
     turned = up > 1  # the transposed convolution wants its weight [I, O, k, k]
     if len(x) == 1 and x.numel() > 4 * weight.numel():  # weights are few: they carry everything

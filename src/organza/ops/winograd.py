@@ -20,7 +20,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-FEWEST = {torch.float32: 128, torch.bfloat16: 128}
+FEWEST = {torch.float32: 128, torch.bfloat16: 192}
 """Channels from which it is faster, for each format that it is for."""
 BAND = 1024
 """Tiles that meet a kernel in one matrix product."""
@@ -66,13 +66,14 @@ def transform(weight: Tensor, dtype: torch.dtype | None = None, *, flip: bool = 
     return result
 
 
-def convolve(x: Tensor, transformed: Tensor) -> Tensor:
+def convolve(x: Tensor, transformed: Tensor, styles: Tensor | None = None) -> Tensor:
     """Correlate ``x [N, I, H, W]``, padded by 1, whose sides are multiples of 4.
 
     Args:
         x: the input.
         transformed: the kernel ``[36, O, I]`` from `transform`; or a flipped one with its last two axes exchanged, and
             ``x`` a gradient: then the result is the gradient of the input.
+        styles: ``[N, I]``, factors on the channels of ``x``.
 
     Returns:
         ``[N, O, H, W]`` in the dtype of ``x``, channels last.
@@ -85,7 +86,7 @@ def convolve(x: Tensor, transformed: Tensor) -> Tensor:
     n, _, height, width = x.shape
     outputs = transformed.shape[1]
     result = torch.empty((n, outputs, height, width), dtype=x.dtype, device=x.device, memory_format=torch.channels_last)
-    padded, pixels = _padded(x), result.permute(0, 2, 3, 1)
+    padded, pixels = _padded(x, styles), result.permute(0, 2, 3, 1)
     for band in _bands((n, height // 4, width // 4), BAND):
         tiles = _input_tiles(padded, band)
         products = torch.bmm(tiles.flatten(2, 4).flatten(0, 1), transformed.transpose(1, 2))
@@ -147,14 +148,18 @@ def _precise(dtype: torch.dtype) -> torch.dtype:
     return torch.promote_types(dtype, torch.float32)
 
 
-def _padded(x: Tensor) -> Tensor:
+def _padded(x: Tensor, styles: Tensor | None = None) -> Tensor:
     """``[N, C, H, W] -> [N, H + 2, W + 2, C]``; only the border is cleared first."""
     n, c, height, width = x.shape
     out = x.new_empty((n, height + 2, width + 2, c))
     for axis, side in ((1, height + 2), (2, width + 2)):
         for edge in (0, side - 1):
             out.select(axis, edge).zero_()
-    out[:, 1:-1, 1:-1] = x.permute(0, 2, 3, 1)
+    inner, pixels = out[:, 1:-1, 1:-1], x.permute(0, 2, 3, 1)
+    if styles is None:
+        inner.copy_(pixels)
+    else:
+        torch.mul(pixels, styles.to(x.dtype)[:, None, None], out=inner)
     return out
 
 
