@@ -8,7 +8,7 @@ Frechet distance in the features of organza64, which come with the package, alwa
 images and against time, and the verdict are left in --outdir.
 
 Modes: float32 and bf16, without the convolution of `organza.ops.winograd`, and bf16-winograd, which takes it in every
-layer, however few its channels: a harder test than real networks, where only wide layers take it.
+layer that has the shape for it, however few its channels: a harder test than real networks, where only wide layers do.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ faster ways, with the same random numbers. Printed are
 
 Rounding whose noise is a small share of the batch's, and whose bias is below the bracket, can't be told from the luck
 of the draw. Modes: float32 and bf16 with plain convolutions, and both with `organza.ops.winograd` in every layer that
-has the shape for it, however few its channels.
+has the shape for it, however few its channels. Pictures come unlabelled and as they are: for runs without labels.
 """
 
 from __future__ import annotations
@@ -41,15 +41,15 @@ MODES = {
 }
 
 
-def gradient(method: Method, phase: Phase, loader: Loader, batch: int, index: int) -> Tensor:
-    """Of a phase's loss, by all weights of its player, for batch number ``index``."""
+def gradient(method: Method, phase: Phase, loader: Loader, seen: int, batch: int, index: int) -> Tensor:
+    """Of a phase's loss, by all weights of its player, for batch number ``index`` after ``seen`` images."""
     player = method.players[phase.player]
     for name, net in method.nets.items():
         net.requires_grad_(name in player.nets).zero_grad(set_to_none=True)
-    loss, _ = phase.loss(method.nets, loader.batch(index * batch, batch), torch.Generator().manual_seed(index))
+    loss, _ = phase.loss(method.nets, loader.batch(seen + index * batch, batch), torch.Generator().manual_seed(index))
     loss.backward()
     grads = [p.grad for name in player.nets for p in method.nets[name].parameters() if p.grad is not None]
-    return torch.cat([g.flatten() for g in grads]).double()
+    return torch.cat([g.flatten() for g in grads])
 
 
 def main() -> None:
@@ -60,6 +60,8 @@ def main() -> None:
     parser.add_argument("--batches", type=int, default=16)
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     given = parser.parse_args()
+    if given.batches < 2:
+        parser.error("a single batch has no noise to compare with: --batches 2 or more")
     torch.set_num_threads(given.threads)
     newest = next(checkpoint.newest_first(given.run / "checkpoints"))
     config = checkpoint.read_config(newest)
@@ -74,13 +76,15 @@ def main() -> None:
             for mode, (dtype, fewest) in {"float32": (torch.float32, {}), **MODES}.items():
                 winograd.FEWEST = fewest
                 with computing(dtype):
-                    found[mode] = [gradient(method, phase, loader, given.batch, i) for i in range(given.batches)]
+                    found[mode] = [
+                        gradient(method, phase, loader, int(newest.name), given.batch, i) for i in range(given.batches)
+                    ]
             report(phase.name, found)
 
 
 def report(phase: str, found: dict[str, list[Tensor]]) -> None:
     """A line for each mode."""
-    exact = torch.stack(found["float32"])
+    exact = torch.stack(found["float32"]).double()
     mean = exact.mean(0)
     variance = (exact - mean).square().sum(1).mean() * len(exact) / (len(exact) - 1)
     own = math.sqrt(variance / len(exact)) / mean.norm()

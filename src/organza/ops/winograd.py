@@ -6,9 +6,10 @@ that stand for 6 pixels of input and for the kernel are multiplied at 6 points. 
 infinity; ours are 0, 2/3, -2/3, 3/2, -3/2 and infinity, which lose less than half as much to rounding (Barabasz,
 Anderson, Soodhalter, Gregg 2020, arXiv 1803.10986, study such choices).
 
-Sums are taken in float32, in pieces that fit the processor's caches; between them stand matrix products in the format
-of the picture. A layer's result and its gradients are off by about 3e-6 of their deviation in float32, and by 1.4% in
-bf16, where the plain way is off by 0.2%. It pays where channels are many.
+Sums are taken in at least float32, in pieces that fit the processor's caches; between them stand matrix products in the
+format of the picture. A layer's result and its gradients are off by 1e-6 to 3e-6 of their deviation in float32, more
+with more channels, and by 1.4% in bf16, where the plain way is off by 0.2%; docs/performance.md shows that training
+bears it. It pays where channels are many.
 """
 
 from __future__ import annotations
@@ -27,8 +28,10 @@ BAND = 1024
 PIECE = 1 << 14
 """Tiles times channels that go through the sums at a time."""
 
-_A, _B = 2 / 3, 3 / 2  # points; their product is 1, which saves sums
-_POINTS = (0, _A, -_A, _B, -_B)
+_P, _Q = 2 / 3, 3 / 2  # points; their product is 1, which spares a factor here and there
+_POINTS = (0, _P, -_P, _Q, -_Q)
+_KERNELS = 32
+"""Output channels of a kernel that are transformed at a time."""
 
 
 def pays(x: Tensor, weight_shape: torch.Size, *, fixed: bool = False) -> bool:
@@ -57,11 +60,11 @@ def transform(weight: Tensor, dtype: torch.dtype | None = None, *, flip: bool = 
     """
     outputs, inputs = weight.shape[:2]
     scaled = _KERNEL * _SCALE
-    both = torch.kron(scaled, scaled).to(_precise(weight.dtype))
+    both = torch.kron(scaled, scaled).to(weight.device, _precise(weight.dtype))
     both = both.flip(1) if flip else both
     taps = weight.to(both.dtype).permute(0, 2, 3, 1).reshape(outputs, 9, inputs)
     result = weight.new_empty((36, outputs, inputs), dtype=dtype)
-    for some in _pieces(outputs, 32):
+    for some in _pieces(outputs, _KERNELS):
         result[:, some] = torch.matmul(both, taps[some]).transpose(0, 1)
     return result
 
@@ -95,7 +98,9 @@ def convolve(x: Tensor, transformed: Tensor, styles: Tensor | None = None) -> Te
 
 
 def weight_gradient(x: Tensor, grad: Tensor) -> Tensor:
-    """What `convolve` does to ``x [N, I, H, W]``, differentiated by the kernel: ``[O, I, 3, 3]``, in at least float32.
+    """What `convolve` does to ``x [N, I, H, W]``, differentiated by the kernel: ``[O, I, 3, 3]``.
+
+    Products are in the format of ``x``; what bands give is added, and returned, in at least float32.
 
     Args:
         x: the input.
@@ -137,7 +142,7 @@ def _pieces(whole: int, size: int) -> Iterator[slice]:
 
 
 def _within(grid: tuple[int, int, int], band: Band, channels: int) -> Iterator[tuple[Band, slice, slice]]:
-    """Pieces of a band, each with its pictures and its rows of pixels, counted from the first of all."""
+    """Pieces of a band; each with its pictures and its rows of pixels, counted over the whole batch."""
     first, top = band[0].start, band[1].start
     for some, rows in _bands(grid, PIECE // channels):
         pictures = slice(first + some.start, first + some.stop)
@@ -164,6 +169,7 @@ def _padded(x: Tensor, styles: Tensor | None = None) -> Tensor:
 
 
 def _grid(band: Band, width: int) -> tuple[int, int, int]:
+    """Pictures, rows of tiles, tiles in a row, where pictures are ``width`` wide."""
     (n, rows) = (part.stop - part.start for part in band)
     return n, rows, width // 4
 
@@ -171,7 +177,7 @@ def _grid(band: Band, width: int) -> tuple[int, int, int]:
 def _input_tiles(padded: Tensor, band: Band) -> Tensor:
     """Overlapping tiles of 6x6 pixels, transformed: ``[N, H + 2, W + 2, C] -> [6, 6, P, h, w, C]``."""
     width, c = padded.shape[2:]
-    grid = _grid(band, width)
+    grid = _grid(band, width - 2)
     tiles = padded.new_empty((6, 6, *grid, c))
     for (some, rows), pictures, lines in _within(grid, band, c):
         part = padded[pictures, lines.start : lines.stop + 2].to(_precise(padded.dtype))
@@ -186,7 +192,7 @@ def _draw(products: Tensor, pixels: Tensor, band: Band) -> None:
     width, c = pixels.shape[2:]
     for (some, rows), pictures, lines in _within(_grid(band, width), band, c):
         part = products[:, :, some, rows].permute(2, 3, 0, 1, 4, 5)
-        part = part.to(_precise(part.dtype), memory_format=torch.contiguous_format)
+        part = part.to(_precise(part.dtype), memory_format=torch.contiguous_format)  # float32 stays where it is
         wholes = _gather(_gather(part, 2), 3)  # [P, h, 4 down, 4 across, w, C]
         target = pixels[pictures, lines]
         target.view(len(target), -1, 4, width // 4, 4, c).copy_(wholes.transpose(3, 4))
@@ -215,7 +221,7 @@ def _kernel() -> Tensor:
 
 
 _KERNEL = _kernel()
-_SCALE = torch.tensor([1, _A, _A, _B, _B, 1], dtype=torch.float64)[:, None]
+_SCALE = torch.tensor([1, _P, _P, _Q, _Q, 1], dtype=torch.float64)[:, None]
 """Factors on the rows of G by which `_gather` needs fewer sums."""
 
 
@@ -228,12 +234,12 @@ def _new(like: Tensor, count: int, axis: int) -> tuple[Tensor, tuple[Tensor, ...
 def _spread(d: Sequence[Tensor], axis: int) -> Tensor:
     """B^T: 6 neighbours, a tensor each, to as many along a new axis."""
     whole, out = _new(d[0], 6, axis)
-    for near, far, k in ((_A, _B, 1), (_B, _A, 3)):
-        even, odd = torch.sub(d[4], d[2], alpha=far**2), torch.sub(d[3], d[1], alpha=far**2)
-        torch.add(even, odd, alpha=near, out=out[k])
-        torch.sub(even, odd, alpha=near, out=out[k + 1])
+    for own, other, k in ((_P, _Q, 1), (_Q, _P, 3)):
+        even, odd = torch.sub(d[4], d[2], alpha=other**2), torch.sub(d[3], d[1], alpha=other**2)
+        torch.add(even, odd, alpha=own, out=out[k])
+        torch.sub(even, odd, alpha=own, out=out[k + 1])
     for k, first in ((0, 0), (5, 1)):
-        torch.sub(d[first + 4], d[first + 2], alpha=_A**2 + _B**2, out=out[k]).add_(d[first])
+        torch.sub(d[first + 4], d[first + 2], alpha=_P**2 + _Q**2, out=out[k]).add_(d[first])
     return whole
 
 
@@ -242,10 +248,10 @@ def _gather(products: Tensor, axis: int) -> Tensor:
     m = products.unbind(axis)
     whole, out = _new(m[0], 4, axis)
     even_a, odd_a, even_b, odd_b = m[1] + m[2], m[1] - m[2], m[3] + m[4], m[3] - m[4]
-    torch.add(m[0], even_a, alpha=1 / _A, out=out[0]).add_(even_b, alpha=1 / _B)
+    torch.add(m[0], even_a, alpha=1 / _P, out=out[0]).add_(even_b, alpha=1 / _Q)
     torch.add(odd_a, odd_b, out=out[1])
-    torch.mul(even_a, _A, out=out[2]).add_(even_b, alpha=_B)
-    torch.add(m[5], odd_a, alpha=_A**2, out=out[3]).add_(odd_b, alpha=_B**2)
+    torch.mul(even_a, _P, out=out[2]).add_(even_b, alpha=_Q)
+    torch.add(m[5], odd_a, alpha=_P**2, out=out[3]).add_(odd_b, alpha=_Q**2)
     return whole
 
 
@@ -253,7 +259,7 @@ def _scatter(d: Sequence[Tensor], axis: int) -> Tensor:
     """A: 4 gradients, a tensor each, to 6 along a new axis."""
     whole, out = _new(d[0], 6, axis)
     out[0].copy_(d[0])
-    for point, k in ((_A, 1), (_B, 3)):
+    for point, k in ((_P, 1), (_Q, 3)):
         even, odd = torch.add(d[0], d[2], alpha=point**2), torch.add(d[1], d[3], alpha=point**2)
         torch.add(even, odd, alpha=point, out=out[k])
         torch.sub(even, odd, alpha=point, out=out[k + 1])
