@@ -25,7 +25,7 @@ FEWEST = {torch.float32: 128, torch.bfloat16: 192}
 """Channels from which it is faster, for each format that it is for."""
 BAND = 1024
 """Tiles that meet a kernel in one matrix product."""
-PIECE = 1 << 14
+PIECE = 1 << 15
 """Tiles times channels that go through the sums at a time."""
 
 _P, _Q = 2 / 3, 3 / 2  # points; their product is 1, which spares a factor here and there
@@ -180,10 +180,8 @@ def _input_tiles(padded: Tensor, band: Band) -> Tensor:
     grid = _grid(band, width - 2)
     tiles = padded.new_empty((6, 6, *grid, c))
     for (some, rows), pictures, lines in _within(grid, band, c):
-        part = padded[pictures, lines.start : lines.stop + 2].to(_precise(padded.dtype))
-        halves = _spread([part[:, k : part.shape[1] - 5 + k : 4] for k in range(6)], 2)
-        wholes = _spread([halves[:, :, :, k : width - 5 + k : 4] for k in range(6)], 3)
-        tiles[:, :, some, rows] = wholes.permute(2, 3, 0, 1, 4, 5)
+        part = padded[pictures, lines.start : lines.stop + 2]
+        tiles[:, :, some, rows] = _spread_both(part.to(_precise(part.dtype))).permute(2, 3, 0, 1, 4, 5)
     return tiles
 
 
@@ -192,10 +190,10 @@ def _draw(products: Tensor, pixels: Tensor, band: Band) -> None:
     width, c = pixels.shape[2:]
     for (some, rows), pictures, lines in _within(_grid(band, width), band, c):
         part = products[:, :, some, rows].permute(2, 3, 0, 1, 4, 5)
-        part = part.to(_precise(part.dtype), memory_format=torch.contiguous_format)  # float32 stays where it is
-        wholes = _gather(_gather(part, 2), 3)  # [P, h, 4 down, 4 across, w, C]
         target = pixels[pictures, lines]
-        target.view(len(target), -1, 4, width // 4, 4, c).copy_(wholes.transpose(3, 4))
+        target = target.view(len(target), -1, 4, width // 4, 4, c).transpose(3, 4)
+        precise = _precise(part.dtype)
+        target.copy_(_gather(_gather(part.to(precise, memory_format=torch.contiguous_format), 2), 3))
 
 
 def _slope_tiles(pixels: Tensor, band: Band) -> Tensor:
@@ -204,11 +202,24 @@ def _slope_tiles(pixels: Tensor, band: Band) -> Tensor:
     grid = _grid(band, width)
     slopes = pixels.new_empty((6, 6, *grid, c))
     for (some, rows), pictures, lines in _within(grid, band, c):
-        part = pixels[pictures, lines].to(_precise(pixels.dtype))
-        halves = _scatter([part[:, k::4] for k in range(4)], 2)
-        wholes = _scatter([halves[:, :, :, k::4] for k in range(4)], 3)
-        slopes[:, :, some, rows] = wholes.permute(2, 3, 0, 1, 4, 5)
+        part = pixels[pictures, lines]
+        slopes[:, :, some, rows] = _scatter_both(part.to(_precise(part.dtype))).permute(2, 3, 0, 1, 4, 5)
     return slopes
+
+
+# What a piece needs on its way is given back before the next one, which so finds memory that the caches still hold.
+
+
+def _spread_both(part: Tensor) -> Tensor:
+    """``[P, 4 h + 2, 4 w + 2, C] -> [P, h, 6, 6, w, C]``."""
+    halves = _spread([part[:, k : part.shape[1] - 5 + k : 4] for k in range(6)], 2)
+    return _spread([halves[:, :, :, k : part.shape[2] - 5 + k : 4] for k in range(6)], 3)
+
+
+def _scatter_both(part: Tensor) -> Tensor:
+    """``[P, 4 h, 4 w, C] -> [P, h, 6, 6, w, C]``."""
+    halves = _scatter([part[:, k::4] for k in range(4)], 2)
+    return _scatter([halves[:, :, :, k::4] for k in range(4)], 3)
 
 
 # --- one axis --------------------------------------------------------------------------------------------------------
