@@ -132,6 +132,13 @@ def test_grey_is_recognised():
     assert not is_grey(Image.new("RGB", (2, 2), "red").quantize(2))
 
 
+@pytest.mark.parametrize("format", ["PNG", "GIF"])
+def test_a_truncated_picture_with_a_palette_is_a_bad_picture(format):
+    whole = encoded(Image.fromarray(noise(0, 64, 64)).quantize(32), format)
+    with pytest.raises(BadPicture):
+        is_grey(open_picture(whole[: len(whole) // 2]))
+
+
 @pytest.mark.parametrize("resize", ["lanczos", "box"])
 @pytest.mark.parametrize(("height", "width"), [(8, 8), (4, 12), (7, 5), (1, 1)])
 @pytest.mark.parametrize("fit", ["center-crop", "pad", "stretch"])

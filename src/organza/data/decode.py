@@ -6,6 +6,8 @@ Colour profiles are not applied. Of animated pictures the first frame counts.
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
@@ -79,8 +81,14 @@ def open_picture(data: bytes | NDArray[np.uint8], target: Target | None = None) 
 
 
 def is_grey(image: Image.Image) -> bool:
-    """Whether the file itself is grey, by its mode or palette (nothing is decoded)."""
+    """Whether the file itself is grey, by its mode or palette; Pillow decodes pictures with a palette for that.
+
+    Raises:
+        BadPicture: it has a palette and is truncated or damaged.
+    """
     if image.mode in ("P", "PA"):
+        with _decoding():
+            image.load()
         palette = np.asarray(image.getpalette("RGB") or [0, 0, 0], np.uint8).reshape(-1, 3)
         return bool((palette == palette[:, :1]).all())
     return image.mode in _GREY
@@ -96,15 +104,21 @@ def decode(image: Image.Image) -> Image.Image:
         turn = _TURNS.get(image.getexif().get(0x0112, 1))
     except Exception:  # damaged EXIF must not cost a good picture
         turn = None
-    try:
+    with _decoding():
         image.load()
         image = _plain(image)
+    return image if turn is None else image.transpose(turn)
+
+
+@contextmanager
+def _decoding() -> Iterator[None]:
+    try:
+        yield
     except (BadPicture, MemoryError):
         raise
     except Exception as error:  # Pillow's decoders raise OSError, SyntaxError, ValueError, struct.error ...
         reason = "truncated" if "truncat" in str(error).lower() else "damaged"
         raise BadPicture(f"{reason} ({error})") from None
-    return image if turn is None else image.transpose(turn)
 
 
 def _plain(image: Image.Image) -> Image.Image:
