@@ -43,6 +43,13 @@ def test_broken_idx(tmp_path):
         open_dataset(tmp_path / "x-images.gz")
 
 
+@pytest.mark.parametrize("length", [4, 5, 8, 15])
+def test_an_idx_header_cut_short(tmp_path, length):
+    write_folder(tmp_path / "mnist", {"train-images-idx3-ubyte": idx(DIGITS)[:length]})
+    with pytest.raises(UserError, match="not an idx file"):
+        open_dataset(tmp_path / "mnist")
+
+
 def test_labels_that_do_not_fit(tmp_path):
     write_folder(tmp_path, {"train-images-idx3-ubyte": idx(DIGITS), "train-labels-idx1-ubyte": idx(CLASSES[:3])})
     with pytest.raises(UserError, match="3 labels for 5 pictures"):

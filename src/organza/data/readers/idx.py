@@ -112,9 +112,9 @@ def _parse(path: Path, dims: int) -> NDArray[np.uint8]:
     except (OSError, EOFError, zlib.error) as error:
         raise UserError(f"can't be unpacked ({error})", where=path, hint="download it again") from None
     head = 4 + 4 * dims
-    shape = tuple(int(n) for n in np.frombuffer(data[4:head], ">u4"))
-    if len(shape) != dims or int.from_bytes(data[:4], "big") != 0x800 + dims:
+    if len(data) < head or int.from_bytes(data[:4], "big") != 0x800 + dims:
         raise UserError("not an idx file of bytes", where=path)
+    shape = tuple(int(n) for n in np.frombuffer(data[4:head], ">u4"))
     if len(data) - head != int(np.prod(shape, dtype=object)):
         raise UserError(f"cut short: {len(data)} bytes do not hold {shape}", where=path, hint="download it again")
     return np.frombuffer(data, np.uint8, offset=head).reshape(shape)
