@@ -88,8 +88,7 @@ def is_grey(image: Image.Image) -> bool:
     """
     if image.mode in ("P", "PA"):
         with _decoding():
-            image.load()
-        palette = np.asarray(image.getpalette("RGB") or [0, 0, 0], np.uint8).reshape(-1, 3)
+            palette = np.asarray(image.getpalette("RGB") or [0, 0, 0], np.uint8).reshape(-1, 3)
         return bool((palette == palette[:, :1]).all())
     return image.mode in _GREY
 
