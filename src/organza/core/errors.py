@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from organza.core.text import printable
+
 
 class UserError(Exception):
     """Something the user can put right: says what is wrong, where, and what to do.
 
-    The command line prints it as one line and exits with code 2; a traceback is shown only under ``--debug``.
+    Names from files are made printable. The command line prints it as one line and exits with code 2; a traceback is
+    shown only under ``--debug``.
 
     Example:
         >>> raise UserError("no pictures found", where="photos/", hint="give a folder or a zip of pictures")
@@ -19,4 +22,4 @@ class UserError(Exception):
         self.what, self.where, self.hint = what, where, hint
         prefix = "" if where is None else f"{where}: "
         suffix = "" if hint is None else f"; {hint}"
-        super().__init__(" ".join(f"{prefix}{what}{suffix}".split()))
+        super().__init__(printable(" ".join(f"{prefix}{what}{suffix}".split())))

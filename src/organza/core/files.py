@@ -29,6 +29,25 @@ _HINTS = {
 }
 
 
+def user_path(text: str | os.PathLike[str]) -> Path:
+    """A path as a person writes it: ``~`` is their home. Every path from a command line or a call passes here.
+
+    Raises:
+        UserError: no path at all (empty, or with a zero byte).
+
+    Example:
+        >>> user_path("~/runs") == Path.home() / "runs"
+        True
+    """
+    plain = os.fspath(text)
+    if not plain or "\0" in plain:
+        raise UserError(f"{plain!r} is not a path")
+    try:
+        return Path(plain).expanduser()
+    except RuntimeError:  # ~somebody who is not there
+        raise UserError("there is no such home folder", where=plain) from None
+
+
 def write_error(path: str | os.PathLike[str], error: OSError) -> Exception:
     """``error`` as a `UserError` where the user can put it right; otherwise ``error`` itself.
 
