@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from organza.core.errors import UserError
-from organza.data.download import cached_download
+from organza.data.download import cached_download, kept_if_it_opens
 from organza.data.readers.archive import ZipSource
 from organza.data.readers.cifar import CifarSource
 from organza.data.readers.crops import CropSource
@@ -42,6 +42,11 @@ def open_source(path: str | Path, crop: tuple[int, int] | None = None) -> Source
                 if not shard.is_file():
                     raise UserError("there is no such shard", where=shard)
             return TarSource(Path(text.replace("{", "").replace("}", "").replace("..", "-")), shards)
+    if address := _address(text):
+        with kept_if_it_opens(cached_download(address)) as fetched:
+            source = open_source(fetched, crop)
+            source.entries()
+        return source
     path = _local(text)
     if path.is_dir():
         return _open_folder(path)
@@ -85,11 +90,15 @@ def _open_inside(path: Path) -> Source:
     raise UserError("there is no such file or folder", where=path, hint=f"give {KNOWN}")
 
 
+def _address(text: str) -> str | None:
+    """The address that ``text`` is, if it is one: a Path made of it has lost one of its slashes."""
+    found = re.match(r"([a-zA-Z][a-zA-Z0-9+.-]+):/+(.+)", text)
+    return f"{found[1]}://{found[2]}" if found and not Path(text).exists() else None
+
+
 def _local(text: str) -> Path:
-    # A Path made of an address has lost one of its slashes.
-    if (address := re.match(r"([a-zA-Z][a-zA-Z0-9+.-]+):/+(.+)", text)) and not Path(text).exists():
-        return cached_download(f"{address[1]}://{address[2]}")
-    return Path(text).expanduser()
+    address = _address(text)
+    return Path(text).expanduser() if address is None else cached_download(address)
 
 
 def braces(text: str) -> list[str]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from organza.core.errors import UserError
+from organza.data.download import kept_if_it_opens
 from organza.formats.known import HARMLESS, KNOWN, MAGIC, legacy_torch, storage
 from organza.formats.records import RefusedError, Storage
 from organza.formats.unpickle import Limits, Stream, unpickle
@@ -57,16 +58,17 @@ def open_file(path: Path) -> Opened:
         (3, ('builtins.print',))
     """
     names: set[str] = set()
-    try:
-        size = path.stat().st_size
-        if size == 0:
-            raise UserError("an empty file", where=path)
-        limits = Limits(copied=4 * size + (1 << 24))
-        container, value = _open(path, size, limits, names)
-    except OSError as error:
-        raise UserError(f"can't be read ({error.strerror})", where=path) from error
-    except RefusedError as error:
-        raise UserError(f"refused: {error}", where=path, hint=_HINT) from None
+    with kept_if_it_opens(path):
+        try:
+            size = path.stat().st_size
+            if size == 0:
+                raise UserError("an empty file", where=path)
+            limits = Limits(copied=4 * size + (1 << 24))
+            container, value = _open(path, size, limits, names)
+        except OSError as error:
+            raise UserError(f"can't be read ({error.strerror})", where=path) from error
+        except RefusedError as error:
+            raise UserError(f"refused: {error}", where=path, hint=_HINT) from None
     return Opened(path, container, value, tuple(sorted(names - HARMLESS)))
 
 

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import difflib
-import hashlib
 import re
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-from urllib.parse import urlsplit
+from pathlib import Path
 
 from organza.core.errors import UserError
-from organza.data.cache import cache_root
-from organza.data.download import download
+from organza.data.download import cache_path, download
 from organza.data.prepare import Progress
 
 
@@ -111,6 +108,5 @@ def locate(where: str | Path, *, offline: bool | None = None, progress: Progress
 
 
 def _fetch(network: Published, offline: bool | None, progress: Progress | None) -> Path:
-    name = PurePosixPath(urlsplit(network.address).path).name or "network"
-    folder = cache_root() / "weights" / hashlib.sha256(network.address.encode()).hexdigest()[:12]
-    return download(network.address, folder / name, sha256=network.sha256, offline=offline, progress=progress)
+    dest = cache_path(network.address, "weights")
+    return download(network.address, dest, sha256=network.sha256, offline=offline, progress=progress)
