@@ -405,10 +405,10 @@ def _opener(timeout: float) -> OpenerDirector:
             return self.do_open(connection(http.client.HTTPSConnection), request)
 
     opener = OpenerDirector()
-    for handler in (Plain, Secure, ProxyHandler, UnknownHandler, HTTPRedirectHandler):
-        opener.add_handler(handler())
-    for handler in (HTTPDefaultErrorHandler, HTTPErrorProcessor):
-        opener.add_handler(handler())
+    for part in (Plain(), Secure(), ProxyHandler(), UnknownHandler(), HTTPRedirectHandler()):
+        opener.add_handler(part)
+    for judge in (HTTPDefaultErrorHandler(), HTTPErrorProcessor()):
+        opener.add_handler(judge)
     return opener
 
 
