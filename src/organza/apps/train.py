@@ -27,6 +27,7 @@ from organza.core.method import Method
 from organza.data import Dataset, Loader, open_dataset
 from organza.data.held_out import split
 from organza.data.prepare import Progress
+from organza.data.stream import ShardLoader, Shards, remote_shards
 from organza.formats import locate
 from organza.metrics.names import Metric
 from organza.presets import METHODS, Run, preset
@@ -129,7 +130,9 @@ def train(
     name, run = _named(what, changes)
     distributed.start()
     place = choose_device(device)
-    dataset, held_out = split(_open_everywhere(data, run, progress), run.data)
+    opened = _open_everywhere(data, run, progress)
+    shards = opened if isinstance(opened, Shards) else None
+    dataset, held_out = split(opened.first if isinstance(opened, Shards) else opened, run.data)
     origin = None if isinstance(resume, bool) else _origin_everywhere(resume)
     if origin is not None:
         run = adopt(run, origin, dataset.spec, changes)
@@ -164,7 +167,9 @@ def train(
         if held_out is not None:
             with atomic_write(folder / "held-out.txt") as temporary:
                 temporary.write_bytes("".join(f"{n}\n" for n in held_out.names).encode("utf-8", "surrogatepass"))
-    loader = Loader(dataset, seed=run.training.seed, device=place, rank=distributed.rank(), world=distributed.world())
+    sliced: dict[str, Any] = {"rank": distributed.rank(), "world": distributed.world()}
+    where: dict[str, Any] = {"seed": run.training.seed, "device": place, **sliced}
+    loader = Loader(dataset, **where) if shards is None else ShardLoader(shards, **where)
     dtype = choose_dtype(run.training.precision, place)
     monitor = Monitor(folder, run.training, reals, labels, state.position)
     watch = None
@@ -179,12 +184,13 @@ def train(
         state.method, monitor.after_step = profiler.watch(state.method), profiler.step
     try:
         monitor.say(
-            f"{name} on {len(dataset)} pictures {dataset.spec.resolution[0]}x{dataset.spec.resolution[1]}, "
+            f"{name} on {len(dataset)} pictures{'' if shards is None else ' (in the first shard)'} "
+            f"{dataset.spec.resolution[0]}x{dataset.spec.resolution[1]}, "
             f"on {distributed.world()} x {place.type}: {folder}"
         )
         if started and not state.position.seen:
             monitor.say(started)
-        if advisable(run, len(dataset)):
+        if shards is None and advisable(run, len(dataset)):
             monitor.say(
                 f"{len(dataset)} pictures, each shown about {run.training.kimg * 1000 / len(dataset):.0f} times: D may "
                 "learn them by heart; --augment ada helps against it, --held-out 5% measures it"
@@ -306,8 +312,12 @@ def _named(what: str | Run, changes: Mapping[str, Any]) -> tuple[str, Run]:
     return name, override(run, changes)
 
 
-def _open_everywhere(data: str | Path, run: Run, progress: Progress | None) -> Dataset:
+def _open_everywhere(data: str | Path, run: Run, progress: Progress | None) -> Dataset | Shards:
     """Rank 0 decodes into the cache, then all open it."""
+    if addresses := remote_shards(data):
+        shards = Shards(addresses, run.data, progress=progress) if distributed.rank() == 0 else None
+        distributed.barrier()
+        return shards or Shards(addresses, run.data)
     if distributed.rank() == 0:
         dataset = open_dataset(data, run.data, progress=progress)
         for picture, reason in dataset.skipped[:20]:

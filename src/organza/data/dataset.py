@@ -90,6 +90,12 @@ class Dataset:
         self._rows: NDArray[np.int64] | None = None
         self._labels = np.load(folder / "labels.npy", mmap_mode="r") if meta.label_dim else None
 
+    def named(self, name: str, key: str) -> Dataset:
+        """The same images under another name and key: those of a whole that they stand for."""
+        same = Dataset(name, self._folder, self._meta, mirror=self.mirror)
+        same._rows, same.key = self._rows, key
+        return same
+
     def __len__(self) -> int:
         return self._meta.count if self._rows is None else len(self._rows)
 

@@ -126,10 +126,14 @@ class Loader:
             found[here] = self._orders[epoch][positions[here] % n]
         return found
 
+    def fetch(self, positions: NDArray[np.int64]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+        """The images and labels at positions of the stream, before mirroring; see `Dataset.fetch`."""
+        return self.dataset.fetch(self.indices(positions))
+
     def _read(self, seen: int, size: int) -> Callable[[], Batch]:
         """Runs in the thread: everything but the copy to a GPU, and without PyTorch's own threads."""
         positions = self.positions(seen, size)
-        pixels, labels = self.dataset.fetch(self.indices(positions))
+        pixels, labels = self.fetch(positions)
         if self.dataset.mirror:
             flipped = flips(positions, self.seed)
             pixels[flipped] = pixels[flipped, :, ::-1]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -82,6 +82,8 @@ def make_plan(source: Source, options: DataOptions, *, keep_size: bool = False) 
         if options.max_images < len(rows):
             rows = [i * len(rows) // options.max_images for i in range(options.max_images)]
     labels = find_labels(source, everything, options.labels)
+    if labels is not None and options.classes is not None and labels.values.ndim == 1:
+        labels = replace(labels, least=max(options.classes, labels.least))
     captions = find_captions(source, everything, options.captions)
     target, guessed = _choose(source, [everything[row] for row in rows], options, keep_size)
     return Plan(source, everything, rows, labels, captions, target, guessed)
