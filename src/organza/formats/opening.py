@@ -5,11 +5,13 @@ from __future__ import annotations
 import struct
 import zipfile
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from organza.core.errors import UserError
 from organza.formats.known import HARMLESS, KNOWN, MAGIC, legacy_torch, storage
+from organza.formats.networks import Tensors, flatten
 from organza.formats.records import RefusedError, Storage
 from organza.formats.unpickle import Limits, Stream, unpickle
 
@@ -41,6 +43,15 @@ class Opened:
     container: str
     value: Any
     foreign: tuple[str, ...] = ()
+
+    @cached_property
+    def tensors(self) -> Tensors:
+        """Every tensor in it by dotted name, without what wrappers add; see `organza.formats.networks`.
+
+        Raises:
+            RefusedError: too much or too deep.
+        """
+        return flatten(self.value)
 
 
 def open_file(path: Path) -> Opened:

@@ -180,6 +180,8 @@ def collect(
     for name, value in skeleton(config, spec).nets[player].state_dict().items():
         wanted = tuple(value.shape)
         taps = getattr(config, "resample_taps", None)
+        if player == "D":
+            taps = getattr(config, "resample_taps_d", None) or taps
         if name.endswith("taps") and taps is not None:
             item = constant(setup_filter(taps))
         else:
