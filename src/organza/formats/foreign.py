@@ -119,16 +119,12 @@ def whose(opened: Opened) -> str | None:
         return None
     if not tensors:
         return None
-    if all(
-        re.search(r"(?:exp_avg|exp_avg_sq|max_exp_avg_sq|momentum_buffer|square_avg|step)$", name) for name in tensors
-    ):
+    if all(OPTIMIZER.search(name) for name in tensors):
         return "the state of an optimizer, without networks"
     lines = [f"{name} {'x'.join(map(str, tensor.shape))}" for name, tensor in list(tensors.items())[:MAX_LINES]]
     paths = {""} | {line[: match.end()] for line in lines if (match := re.match(r"(?:\w+\.){1,3}", line))}
-    alone = [
-        "\n".join(line[len(path) :] for line in lines if line.startswith(path))
-        for path in sorted(paths, key=len)[:MAX_PATHS]
-    ]
+    shortest = sorted(paths, key=len)[:MAX_PATHS]
+    alone = ["\n".join(line[len(path) :] for line in lines if line.startswith(path)) for path in shortest]
     named = "".join(f"\nnames {name}" for name in opened.foreign)
     collection = _collection(opened.value)
     if collection is None and any(isinstance(tensor, Array) for tensor in tensors.values()):

@@ -16,7 +16,7 @@ from organza.formats import nvidia_plain, nvidia_sg2, nvidia_sg3
 from organza.formats.networks import Network, cast, near, objects
 from organza.formats.opening import Opened
 from organza.formats.records import Global, Module, RefusedError, Stub, brief
-from organza.formats.weights import NVIDIA_LICENCE, Entry, Weights, usable
+from organza.formats.weights import NVIDIA_LICENCE, Entry, Weights, licence_of, usable
 
 
 def recognise(opened: Opened) -> bool:
@@ -60,7 +60,7 @@ def read(opened: Opened) -> Weights:
         nets=found,
         problems=problems,
         facts=_facts(opened.value, main),
-        licence=NVIDIA_LICENCE,
+        licence=licence_of(opened.value, NVIDIA_LICENCE),
         foreign=opened.foreign,
     )
 

@@ -19,6 +19,7 @@ from organza.core.method import DataSpec
 from organza.formats.nvidia_sg2 import WHOLE_BATCH, discriminator_name, generator_name
 from organza.formats.pickle_write import Call, dumps, parameter, tensor
 from organza.formats.records import Global
+from organza.formats.weights import made
 from organza.methods.stylegan2 import StyleGAN2, critic_clamp
 from organza.ops import ACTIVATIONS, setup_filter
 
@@ -27,13 +28,20 @@ _BUFFERS = ("w_avg", "noise_const", "resample_filter")
 _HOOKS = ("_backward_hooks", "_forward_hooks", "_forward_pre_hooks", "_state_dict_hooks", "_load_state_dict_pre_hooks")
 
 
-def write_nvidia(spec: DataSpec, config: StyleGAN2, nets: Mapping[str, Mapping[str, Tensor]], dest: Path) -> Path:
+def write_nvidia(
+    spec: DataSpec,
+    config: StyleGAN2,
+    nets: Mapping[str, Mapping[str, Tensor]],
+    dest: Path,
+    licence: str | None = None,
+) -> Path:
     """Write a snapshot.
 
     Args:
         spec, config: what the networks were built from.
         nets: ``"G_ema"``, and ``"G"`` and ``"D"`` where there are any: our tensor names and tensors.
         dest: a file ending in ``.pkl``.
+        licence: a note that stays with the weights; None for the user's own.
 
     Raises:
         UserError: pictures that are not square with a power of two, another suffix, or the file can't be written.
@@ -44,6 +52,7 @@ def write_nvidia(spec: DataSpec, config: StyleGAN2, nets: Mapping[str, Mapping[s
     if dest.suffix != ".pkl":
         raise UserError("the name of a snapshot ends in .pkl", where=dest)
     written: dict[str, Any] = {"training_set_kwargs": {}, "G": None, "D": None, "G_ema": None, "augment_pipe": None}
+    written["organza"] = made(licence)
     for name, tensors in nets.items():
         written[name] = _Writer(spec, config, name[0], tensors).module("")
     if written["G"] is None:

@@ -26,6 +26,7 @@ from organza.formats.weights import (
     constant,
     entry,
     even,
+    licence_of,
     sized,
     usable,
     whole_taps,
@@ -35,6 +36,7 @@ from organza.methods.stylegan2 import Mapping, StyleGAN2
 GENERATOR = ("input.input", "conv1.conv.weight", "to_rgb1.conv.weight")
 CRITIC = ("final_conv.0.weight", "final_linear.1.weight", "convs.0.0.weight")
 MEAN = "latent_avg"
+LICENCE = "if these weights were converted from NVIDIA's, NVIDIA's non-commercial licence holds for them"
 
 
 def recognise(opened: Opened) -> bool:
@@ -93,7 +95,7 @@ def assemble(opened: Opened, parts: dict[str, dict[str, Entry]], label: str, wha
         config=config,
         nets=found,
         problems=problems,
-        licence="if these weights were converted from NVIDIA's, NVIDIA's non-commercial licence holds for them",
+        licence=licence_of(opened.value, LICENCE),
         foreign=opened.foreign,
     )
 

@@ -13,6 +13,7 @@ from organza.core.errors import UserError
 from organza.core.files import atomic_write
 from organza.core.method import DataSpec
 from organza.formats.rosinality import discriminator_name, generator_name
+from organza.formats.weights import made
 from organza.methods.stylegan2 import StyleGAN2
 from organza.ops import setup_filter
 
@@ -20,7 +21,13 @@ RATE = 0.01
 """The mapping's factor on the learning rate, which his code has and no file states."""
 
 
-def write_rosinality(spec: DataSpec, config: StyleGAN2, nets: Mapping[str, Mapping[str, Tensor]], dest: Path) -> Path:
+def write_rosinality(
+    spec: DataSpec,
+    config: StyleGAN2,
+    nets: Mapping[str, Mapping[str, Tensor]],
+    dest: Path,
+    licence: str | None = None,
+) -> Path:
     """Write a file as his ``convert_weight.py`` does.
 
     A network with another mapping rate has it multiplied into the mapping's weights, which may change their last bit.
@@ -30,6 +37,7 @@ def write_rosinality(spec: DataSpec, config: StyleGAN2, nets: Mapping[str, Mappi
         spec, config: what the networks were built from.
         nets: ``"G_ema"``, and ``"G"`` and ``"D"`` where there are any: our tensor names and tensors.
         dest: a file ending in ``.pt``.
+        licence: a note that stays with the weights; None for the user's own.
 
     Raises:
         UserError: networks that his code can't build, another suffix, or the file can't be written.
@@ -43,6 +51,7 @@ def write_rosinality(spec: DataSpec, config: StyleGAN2, nets: Mapping[str, Mappi
         content["g"] = _generator(config, nets["G"])
     if "D" in nets and _critic_reason(config) is None:
         content["d"] = _discriminator(config, nets["D"])
+    content["organza"] = made(licence)
     content["latent_avg"] = nets["G_ema"]["w_avg"].detach().cpu().clone()
     for note in _lost(config, with_d="D" in nets):
         print(f"organza: {note}", file=sys.stderr)

@@ -189,6 +189,6 @@ def minibatch_stddev(x: Tensor, group: int, eps: float = 1e-8, channels: int = 1
     size = next(g for g in range(min(group, n), 0, -1) if n % g == 0)
     y = x.reshape(size, n // size, *x.shape[1:])
     y = (y - y.mean(0)).square().mean(0)
-    y = (y + eps).sqrt().unflatten(1, (channels, -1)).mean((2, 3, 4))
+    y = (y + eps).sqrt().reshape(n // size, channels, -1).mean(2)
     extra = y.repeat(size, 1)[:, :, None, None].expand(n, channels, h, w)
     return torch.cat([x, extra.to(memory_format=torch.channels_last)], 1)
