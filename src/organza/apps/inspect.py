@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-import json
 import math
 from collections import Counter
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ from organza.core.errors import UserError
 from organza.formats import locate, understand
 from organza.formats.folder import read_folder
 from organza.formats.opening import Opened, open_file
-from organza.formats.records import Array, Module, Stub, TensorRef, brief
+from organza.formats.records import RefusedError
 from organza.formats.unpickle import parts
 from organza.formats.weights import Weights
 from organza.generator import newest
@@ -123,33 +123,13 @@ def _foreign(found: tuple[str, ...]) -> list[str]:
 
 
 def _strange(opened: Opened, reason: str) -> Report:
-    """A file that can be opened but not used: its keys and how many tensors each holds."""
-    value = opened.value
-    networks = []
-    if isinstance(value, dict):
-        for key, held in list(value.items())[:100]:
-            shapes = _shapes(held)
-            if shapes:
-                networks.append(Network(brief(key).strip("'"), len(shapes), sum(math.prod(shape) for shape in shapes)))
-    kinds = Counter(type(item).__name__ for item in parts(value)) if not isinstance(value, Module) else Counter()
+    """A file that can be opened but not used: how many tensors lie under each of its names."""
+    tensors: dict[str, list[int]] = {}
+    with contextlib.suppress(RefusedError):
+        for name, tensor in opened.tensors.items():
+            tensors.setdefault(name.partition(".")[0], []).append(math.prod(tensor.shape))
+    networks = [Network(name, len(held), sum(held)) for name, held in list(tensors.items())[:100]]
+    kinds = Counter(type(item).__name__ for item in parts(opened.value))
     about = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common(3))
-    notes = (json.dumps(about)[1:-1],) if about and not networks else ()
-    return Report(
-        opened.path, f"{opened.container}: {reason}", False, tuple(networks), {}, (*notes, *_foreign(opened.foreign))
-    )
-
-
-def _shapes(value: Any) -> list[tuple[int, ...]]:
-    """The shapes of all tensors in a value."""
-    found: list[tuple[int, ...]] = []
-    waiting, seen = [value], {id(value)}
-    while waiting and len(found) < 100_000:
-        item = waiting.pop()
-        if isinstance(item, (TensorRef, Array)):
-            found.append(item.shape)
-        elif isinstance(item, (dict, list, tuple, Stub, Module)):
-            for part in parts(item):
-                if id(part) not in seen:
-                    seen.add(id(part))
-                    waiting.append(part)
-    return found
+    notes = ((about,) if about and not networks else ()) + tuple(_foreign(opened.foreign))
+    return Report(opened.path, f"{opened.container}: {reason}", False, tuple(networks), {}, notes)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from itertools import islice
 from typing import Any
 
 from organza.formats.networks import near
 from organza.formats.opening import Opened
 from organza.formats.records import Array, RefusedError
 
-MAX_LINES, MAX_PATHS = 5000, 30
+MAX_LINES, MAX_LENGTH, MAX_PATHS = 2000, 150, 12
 
 KINDS: tuple[tuple[str, tuple[str, ...]], ...] = (
     # --- generators whose layout we read, but alone or in another shape ---
@@ -121,10 +122,13 @@ def whose(opened: Opened) -> str | None:
         return None
     if all(OPTIMIZER.search(name) for name in tensors):
         return "the state of an optimizer, without networks"
-    lines = [f"{name} {'x'.join(map(str, tensor.shape))}" for name, tensor in list(tensors.items())[:MAX_LINES]]
-    paths = {""} | {line[: match.end()] for line in lines if (match := re.match(r"(?:\w+\.){1,3}", line))}
-    shortest = sorted(paths, key=len)[:MAX_PATHS]
-    alone = ["\n".join(line[len(path) :] for line in lines if line.startswith(path)) for path in shortest]
+    described = ((name[:MAX_LENGTH], "x".join(map(str, tensor.shape))) for name, tensor in tensors.items())
+    lines = [f"{name} {sizes}" for name, sizes in islice(described, MAX_LINES)]
+    # They may lie in dictionaries, so the patterns are tried behind each prefix of up to three words as well.
+    parts = [name.split(".") for name in tensors][:MAX_LINES]
+    paths = dict.fromkeys("".join(f"{part}." for part in held[:depth]) for depth in range(4) for held in parts)
+    tried = list(paths)[:MAX_PATHS]
+    alone = ["\n".join(line[len(path) :] for line in lines if line.startswith(path)) for path in tried]
     named = "".join(f"\nnames {name}" for name in opened.foreign)
     collection = _collection(opened.value)
     if collection is None and any(isinstance(tensor, Array) for tensor in tensors.values()):

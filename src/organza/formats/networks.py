@@ -112,12 +112,16 @@ def _holds(value: Any) -> bool:
 def _inside(holder: Any) -> Iterator[tuple[str, Any]]:
     if isinstance(holder, (Module, Stub)):
         if isinstance(holder, Stub):
-            yield from ((str(key), item) for key, item in holder.pairs if isinstance(key, (str, int)))
+            yield from ((str(key), item) for key, item in holder.pairs if _names(key))
         holder = holder.state
     if isinstance(holder, dict):
-        yield from ((str(key), item) for key, item in holder.items() if isinstance(key, (str, int)))
+        yield from ((str(key), item) for key, item in holder.items() if _names(key))
     elif isinstance(holder, (list, tuple)):
         yield from ((str(index), item) for index, item in enumerate(holder))
+
+
+def _names(key: Any) -> bool:
+    return isinstance(key, str) or (isinstance(key, int) and key.bit_length() <= 64)
 
 
 def _plain(name: str) -> str:

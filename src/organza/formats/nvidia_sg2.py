@@ -94,7 +94,7 @@ def _common(net: Module, resampling: str) -> dict[str, Any]:
         resampling: the last names of modules whose filter is used; the others keep one that nothing is done with.
     """
     modules = list(_modules(net))
-    clamps = {m.get("conv_clamp") for name, m in modules if name in ("conv0", "conv1", "torgb")}
+    clamps = {m.get("conv_clamp") for name, m in modules if name in ("conv", "conv0", "conv1", "torgb")}
     filters = {
         _taps(tensor.tensor())
         for name, tensor in net.tensors().items()
@@ -193,7 +193,7 @@ def settings(nets: Mapping[str, Module], main: Module, problems: dict[str, str])
     sizes = sized(outputs, critic.pop("widths", None))
     if critic:
         taps, clamp = critic.pop("resample_taps"), critic.pop("conv_clamp")
-        if resolution > 4 and clamp != common["conv_clamp"]:  # the last block has no clamp of its own to go by
+        if clamp != common["conv_clamp"]:
             critic["conv_clamp_d"] = clamp
         if taps != common["resample_taps"]:
             critic["resample_taps_d"] = taps

@@ -39,6 +39,8 @@ def understand(opened: Opened) -> Weights:
     Raises:
         UserError: unknown, or not to be used.
     """
+    if opened.container == "safetensors" and (opened.path.parent / "config.json").exists():
+        raise UserError("a part of a checkpoint", where=opened.path, hint="give its folder")
     for recognise, read in FORMATS.items():
         try:
             if recognise(opened):
