@@ -24,6 +24,8 @@ from organza.methods.stylegan2 import StyleGAN2, critic_clamp
 from organza.ops import ACTIVATIONS, setup_filter
 
 SOURCE = "from training.networks import *  # in a checkout of stylegan2-ada-pytorch\n"
+UNUSED = (1, 3, 3, 1)
+"""The filter of layers that don't resample, whatever the network's is."""
 _BUFFERS = ("w_avg", "noise_const", "resample_filter")
 _HOOKS = ("_backward_hooks", "_forward_hooks", "_forward_pre_hooks", "_state_dict_hooks", "_load_state_dict_pre_hooks")
 
@@ -83,7 +85,8 @@ class _Writer:
         parameters = tuple((name, parameter(value)) for name, value in own.items() if name not in _BUFFERS)
         buffers = [(name, tensor(value)) for name, value in own.items() if name in _BUFFERS]
         if kind in ("SynthesisLayer", "SynthesisBlock", "Conv2dLayer", "DiscriminatorBlock"):
-            buffers.append(("resample_filter", tensor(setup_filter(self.taps))))
+            resamples = kind.endswith("Block") or {attributes.get("up", 1), attributes.get("down", 1)} != {1}
+            buffers.append(("resample_filter", tensor(setup_filter(self.taps if resamples else UNUSED))))
         children = list(dict.fromkeys(name.split(".")[0] for name in held if "." in name))
         modules = [(name, self.module(f"{path}{name}.")) for name in children]
         if kind == "DiscriminatorEpilogue" and self.config.mbstd_channels:
