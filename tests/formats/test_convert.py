@@ -63,10 +63,8 @@ def test_nvidia_layout_keeps_every_bit(config, spec, tmp_path):
     weights = read_weights(path)
     assert weights.spec == spec
     assert not weights.problems
-    acts = ("activation_g", "activation_d", "activation_mapping", "mbstd_channels", "architecture_g", "architecture_d")
-    assert all(
-        getattr(weights.config, name) == getattr(config, name) for name in (*acts, "resample_taps", "conv_clamp")
-    )
+    names = ("activation_g", "activation_d", "activation_mapping", "mbstd_channels", "resample_taps", "conv_clamp")
+    assert all(getattr(weights.config, name) == getattr(config, name) for name in names)
     assert critic_clamp(weights.config) == critic_clamp(config)
     for name, tensors in nets.items():
         again = weights.tensors(name)
