@@ -4,27 +4,29 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
-from organza.core.config import from_plain
 from organza.core.device import Precision, choose_device, choose_dtype, computing
 from organza.core.errors import UserError
-from organza.core.method import DataSpec, Latents, Method
+from organza.core.method import DataSpec, Latents
 from organza.core.pictures import Pixels, to_pixels
 from organza.formats import locate, read_weights
+from organza.formats.folder import read_folder
+from organza.formats.weights import Weights
 from organza.ops import inference
-from organza.presets import METHODS
 from organza.training import checkpoint
 
 Noise = Literal["const", "random", "none"]
+T = TypeVar("T")
 
 
 BEAR_BF16 = frozenset({"stylegan2", "dcgan", "wgan-gp", "vae"})
@@ -57,16 +59,31 @@ def load(
         >>> G.discriminator(images).shape
         torch.Size([4, 1])
     """
-    here = locate(path)
+    here, where = locate(path), choose_device(device)
     if here.is_file():
-        return _load_foreign(here, networks, choose_device(device), precision)
-    problems = []
-    for folder in candidates(here):
+        weights = read_weights(here)
+        weights.announce()
+        return _load(weights, networks, where, precision)
+    return newest(here, lambda folder: _load(read_folder(folder), networks, where, precision))
+
+
+def newest(path: Path, read: Callable[[Path], T]) -> T:
+    """What ``read`` makes of the newest whole checkpoint that ``path`` may mean; what it passes over is told.
+
+    Raises:
+        UserError: there is none.
+    """
+    broken: list[UserError] = []
+    for folder in candidates(path):
         try:
-            return _load(folder, networks, choose_device(device), precision)
+            found = read(folder)
         except UserError as error:
-            problems.append(error)
-    raise problems[0]
+            broken.append(error)
+        else:
+            for reason in broken:
+                print(f"warning: {reason}; passed over for {folder.name}", file=sys.stderr)
+            return found
+    raise broken[0]
 
 
 def candidates(path: Path) -> list[Path]:
@@ -85,57 +102,20 @@ def candidates(path: Path) -> list[Path]:
     return found
 
 
-def _load(folder: Path, networks: str, device: torch.device, precision: Precision) -> Generator:
-    config = checkpoint.read_config(folder)
-    kind = config.get("method")
-    if kind not in METHODS:
-        raise UserError(f"unknown method {kind!r}", where=folder / "config.json", hint="update Organza")
-    spec = from_plain(DataSpec, config.get("spec"), where=folder / "config.json: spec")
-    settings = from_plain(METHODS[kind], config.get("config"), where=folder / "config.json: config")
-    method = settings.build(spec)
-    critic = method.critic if networks == "all" else None
-    tensors = checkpoint.read_nets(folder, "ema")
-    checkpoint.unflatten({n: method.nets[n] for n in method.ema}, tensors, folder / "ema.safetensors")
-    if critic is not None:
-        raw = {k: v for k, v in checkpoint.read_nets(folder, "nets").items() if k.startswith(f"{critic}.")}
-        checkpoint.unflatten({critic: method.nets[critic]}, raw, folder / "nets.safetensors")
-    return _frozen(kind, spec, method, critic, device, precision, folder)
-
-
-def _load_foreign(file: Path, networks: str, device: torch.device, precision: Precision) -> Generator:
-    weights = read_weights(file)
-    weights.announce()
-    method = weights.config.build(weights.spec)
-    wanted = {method.latents.net: "G_ema"}
-    critic = method.critic if networks == "all" and "D" in {*weights.nets, *weights.problems} else None
-    if critic is not None:
-        wanted[critic] = "D"
-    for ours, theirs in wanted.items():
-        tensors = {f"{ours}.{name}": tensor for name, tensor in weights.tensors(theirs).items()}
-        checkpoint.unflatten({ours: method.nets[ours]}, tensors, file)
-    return _frozen(weights.method, weights.spec, method, critic, device, precision, file)
-
-
-def _frozen(
-    kind: str,
-    spec: DataSpec,
-    method: Method,
-    critic: str | None,
-    device: torch.device,
-    precision: Precision,
-    source: Path,
-) -> Generator:
+def _load(weights: Weights, networks: str, device: torch.device, precision: Precision) -> Generator:
+    method = weights.build(critic=networks == "all")
     for net in method.nets.values():
         net.eval().requires_grad_(False)
+    kind, critic = weights.method, method.critic
     return Generator(
         kind=kind,
-        spec=spec,
+        spec=weights.spec,
         latents=method.latents,
         net=method.nets[method.latents.net].to(device),
         critic=method.nets[critic].to(device) if critic is not None else None,
         device=device,
         dtype=choose_dtype("float32" if precision == "auto" and kind not in BEAR_BF16 else precision, device),
-        source=source,
+        source=weights.path,
     )
 
 

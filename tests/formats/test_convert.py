@@ -12,15 +12,19 @@ from dataclasses import replace
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 import organza
 from organza.apps.convert import convert
 from organza.apps.inspect import inspect
 from organza.core.errors import UserError
 from organza.core.method import DataSpec
-from organza.formats import nvidia_write, read_weights
+from organza.formats import nvidia_write, read_weights, understand
 from organza.formats.nvidia_write import write_nvidia
-from organza.methods.stylegan2 import StyleGAN2
+from organza.formats.opening import Opened, open_file
+from organza.formats.records import Storage, TensorRef
+from organza.methods.stylegan2 import StyleGAN2, critic_clamp
+from organza.nn.layers import minibatch_stddev
 from organza.training import checkpoint
 from tests import golden
 
@@ -34,6 +38,9 @@ VARIANTS = [
         DataSpec((16, 16), 3, 2),
     ),
     (replace(TOY, mapping_layers=0, z_dim=12, mapping_lr=0.1, mbstd_group=8), DataSpec((4, 4), 3)),
+    (replace(TOY, activation_g="relu", activation_d="swish", activation_mapping="linear"), DataSpec((16, 16), 3, 2)),
+    (replace(TOY, mbstd_channels=2, resample_taps=(1, 2, 1), resample_taps_d=(1, 1)), DataSpec((16, 16))),
+    (replace(TOY, mbstd_channels=0, conv_clamp=64.0, conv_clamp_d=None), DataSpec((16, 16))),
 ]
 
 
@@ -56,12 +63,70 @@ def test_nvidia_layout_keeps_every_bit(config, spec, tmp_path):
     weights = read_weights(path)
     assert weights.spec == spec
     assert not weights.problems
+    names = ("activation_g", "activation_d", "activation_mapping", "mbstd_channels", "resample_taps", "conv_clamp")
+    assert all(getattr(weights.config, name) == getattr(config, name) for name in names)
+    assert critic_clamp(weights.config) == critic_clamp(config)
     for name, tensors in nets.items():
         again = weights.tensors(name)
         assert again.keys() == tensors.keys()
         assert all(torch.equal(again[key], value) for key, value in tensors.items()), name
     # And once more: the file that is written from what was read is the same.
     assert write_nvidia(spec, weights.config, nets, tmp_path / "b.pkl").read_bytes()[:100] == path.read_bytes()[:100]
+
+
+@pytest.mark.parametrize("act", ["relu", "linear", "tanh", "elu", "selu", "softplus", "swish", "sigmoid"])
+def test_activations_as_nvidia_has_them(act, tmp_path):
+    """One layer of each network by hand: their gain belongs to the activation."""
+    config = replace(TOY, activation_g=act, activation_d=act, activation_mapping=act, mapping_layers=1)
+    config, spec = config.resolve(DataSpec((4, 4)), 4), DataSpec((4, 4))
+    G = organza.load(write_nvidia(spec, config, random_nets(config, spec), tmp_path / "a.pkl"), "all")
+    call = {"relu": torch.relu, "linear": lambda x: x, "tanh": torch.tanh, "sigmoid": torch.sigmoid, "swish": F.silu}
+    call |= {"elu": F.elu, "selu": F.selu, "softplus": F.softplus}
+    gain = 2**0.5 if act in ("relu", "swish") else 1.0
+    z, mapped = torch.randn(4, 8), G.net.mapping.layers[0]
+    z_normal = z / (z.square().mean(1, keepdim=True) + 1e-8).sqrt()
+    w = call[act](z_normal @ (mapped.weight * 0.01 / 8**0.5).T + mapped.bias * 0.01) * gain
+    torch.testing.assert_close(G.mapping(z)[:, 0], w)
+    layer = G.net.synthesis.blocks[0].conv1
+    style = w @ (layer.affine.weight / 12**0.5).T + layer.affine.bias
+    weight = layer.weight[None] * style[:, None, :, None, None]
+    weight = weight * (weight.square().sum((2, 3, 4), keepdim=True) + 1e-8).rsqrt()
+    const = G.net.synthesis.blocks[0].const
+    x = torch.cat([F.conv2d(const[None], each, padding=1) for each in weight])
+    x = call[act](x + layer.noise_const * layer.noise_strength + layer.bias[:, None, None]) * gain
+    rgb = G.net.synthesis.blocks[0].to_rgb
+    colours = (w @ (rgb.affine.weight / 12**0.5).T + rgb.affine.bias) * rgb.weight_gain
+    image = torch.einsum("nchw,nc,oc->nohw", x, colours, rgb.weight[:, :, 0, 0]) + rgb.bias[:, None, None]
+    torch.testing.assert_close(G.synthesis(G.mapping(z)), image, rtol=1e-4, atol=1e-4)
+
+
+def test_standard_deviations_in_several_maps():
+    """Feature maps are split into as many neighbouring groups as there are to be maps of deviations."""
+    x = torch.randn(8, 6, 4, 4)
+    y = minibatch_stddev(x, 4, channels=2)
+    groups = x.reshape(4, 2, 2, 3, 4, 4)  # which of a group, group, share, map
+    deviation = (groups.var(0, unbiased=False) + 1e-8).sqrt().mean((2, 3, 4))
+    torch.testing.assert_close(y[:, 6:], deviation.repeat(4, 1)[:, :, None, None].expand(8, 2, 4, 4))
+    torch.testing.assert_close(y[:, :6], x)
+
+
+def test_arguments_that_we_have_not(tmp_path):
+    config, spec = TOY.resolve(DataSpec((16, 16)), 32), DataSpec((16, 16))
+    nets = random_nets(config, spec)
+    path = write_nvidia(spec, config, nets, tmp_path / "a.pkl")
+    module = open_file(path).value["G_ema"]
+    conv = module.child("synthesis").child("b8").child("conv1")
+    for attribute, value, said in [("activation", "mish", "the activation mish"), ("conv_clamp", 3.0, "clamps")]:
+        kept = conv.state[attribute]
+        conv.state[attribute] = value
+        with pytest.raises(UserError, match=said):
+            understand(Opened(path, "pickle", {"G_ema": module}))
+        conv.state[attribute] = kept
+    weight = torch.zeros(8, 8, 5, 5)
+    storage = Storage(weight.dtype, weight.numel(), lambda: weight.numpy().tobytes())
+    conv.state["_parameters"]["weight"] = TensorRef(storage, 0, tuple(weight.shape), weight.stride())
+    with pytest.raises(UserError, match="convolutions of 5x5 pixels instead of 3x3"):
+        understand(Opened(path, "pickle", {"G_ema": module}))
 
 
 def test_frozen_layers_are_buffers(tmp_path, monkeypatch):

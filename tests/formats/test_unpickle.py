@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import functools
 import io
 import os
 import pickle
+import shutil
 import struct
 import tempfile
 import zipfile
@@ -17,8 +19,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.torch import save
 
 import organza
+from organza.apps.inspect import inspect
 from organza.core.errors import UserError
 from organza.core.method import DataSpec
 from organza.formats import weights
@@ -113,6 +117,20 @@ HOSTILE = {
     "a line without end": b"c" + b"a" * 100_000,
     "attributes of a function": b"cos\nsystem\n}b.",
     "a buffer from outside": b"\x80\x05\x97.",
+    "numbers of megabytes as keys": b"\x80\x04}"
+    + (b"\x8b" + struct.pack("<i", 1 << 20) + b"\x01" * (1 << 20))
+    + b"Ns.",
+    "the same in an OrderedDict": b"\x80\x04ccollections\nOrderedDict\n("
+    + (b"\x8b" + struct.pack("<i", 1 << 20) + b"\x01" * (1 << 20) + b"q\x00N\x86")
+    + b"h\x00N\x86" * 5000
+    + b"t\x85R.",
+    "the same in a set": b"\x80\x04cbuiltins\nset\n("
+    + b"\x8b"
+    + struct.pack("<i", 1 << 20)
+    + b"\x01" * (1 << 20)
+    + b"l\x85R.",
+    "long texts as keys": b"\x80\x04}X" + struct.pack("<I", 1 << 20) + b"a" * (1 << 20) + b"Ns.",
+    "sets of tuples of tuples": b"\x80\x04\x8f(" + b")\x85\x85" + b"\x90.",
     "an array larger than its bytes": pickle.dumps(np.zeros(4, "f4"), 2).replace(b"K\x04\x85", b"M\xff\xff\x85"),
 }
 
@@ -157,7 +175,8 @@ def seeds() -> list[bytes]:
 def others() -> list[bytes]:
     """Official files of the other formats, where they lie beside the checkout, and small ones under their names."""
     kinds = ("stylegan3_pkl/t_32", "stylegan3_pkl/r_32", "nvidia_tf_pkl/sg1_32", "progan/akanimax_cond4_16")
-    folders = [golden.SHARED / kind for kind in (*kinds, "progan/fair_s1_alpha06")]
+    more = ("progan/fair_s1_alpha06", "psp/decoder_32", "mmgen/stylegan2_ema_32", "paddlegan/stylegan2_weight_32")
+    folders = [golden.SHARED / kind for kind in (*kinds, *more, "discogan/plain_w3", "cut/resnet6_antialias")]
     found = [path for folder in folders if folder.is_dir() for path in folder.iterdir() if path.suffix != ".npz"]
     spec, modern = DataSpec((8, 8)), io.BytesIO()
     config = StyleGAN2(z_dim=4, w_dim=4, channel_base=32, channel_max=4).resolve(spec, 4)
@@ -165,7 +184,8 @@ def others() -> list[bytes]:
     named = mmgeneration(tensors, levels=1, layers=2)
     torch.save({"state_dict": {f"generator_ema.{name}": value for name, value in named.items()}}, modern)
     arrays = {their_name(name): value.numpy() for name, value in named.items()}
-    return [*(path.read_bytes() for path in found), modern.getvalue(), pickle.dumps({"gen_ema": arrays}, 2)]
+    alone = save({name: torch.from_numpy(value) for name, value in arrays.items()})
+    return [*(path.read_bytes() for path in found), modern.getvalue(), pickle.dumps({"gen_ema": arrays}, 2), alone]
 
 
 def snapshots() -> list[bytes]:
@@ -203,18 +223,53 @@ def fuzz(count: int, seed: int, folder, monkeypatch) -> None:
     for _ in range(count):
         path.write_bytes(mutate(files[rng.randint(len(files))], rng))
         weights._ANNOUNCED.clear()
-        with contextlib.suppress(UserError):
-            organza.load(path, networks="all")
+        for use in (functools.partial(organza.load, networks="all"), inspect):
+            with contextlib.suppress(UserError):
+                use(path)
     assert [file.name for file in folder.iterdir()] == ["file.pkl"]
+
+
+def fuzz_folder(count: int, seed: int, run: Path, folder: Path, monkeypatch) -> None:
+    """The files of a checkpoint of ours, one of them changed."""
+    monkeypatch.chdir(folder)
+    (source,) = (path for path in (run / "checkpoints").iterdir() if path.name == "000000016")
+    work, rng = folder / "net", np.random.RandomState(seed)
+    shutil.copytree(source, work)
+    names = ["config.json", "ema.safetensors", "nets.safetensors"]
+    for index in range(count):
+        whole = (source / names[index % 3]).read_bytes()
+        head = len(whole) if index % 3 == 0 else 8 + int.from_bytes(whole[:8], "little")
+        (work / names[index % 3]).write_bytes(mutate(whole[:head], rng) + whole[head:])
+        for use in (functools.partial(organza.load, networks="all"), inspect):
+            with contextlib.suppress(UserError):
+                use(work)
+        (work / names[index % 3]).write_bytes(whole)
+    assert [file.name for file in folder.iterdir()] == ["net"]
+
+
+def within_bounds() -> None:
+    resource = pytest.importorskip("resource")
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < 1.5e6
 
 
 def test_mutated_files_do_nothing(tmp_path, monkeypatch):
     fuzz(300, 0, tmp_path, monkeypatch)
 
 
+def test_mutated_folders_do_nothing(tiny_run, tmp_path, monkeypatch):
+    fuzz_folder(90, 0, tiny_run, tmp_path, monkeypatch)
+
+
 @pytest.mark.slow
 def test_ten_thousand_mutated_files_do_nothing(tmp_path, monkeypatch):
     fuzz(10_000, 1, tmp_path, monkeypatch)
+    within_bounds()
+
+
+@pytest.mark.slow
+def test_mutated_folders_do_nothing_in_thousands(tiny_run, tmp_path, monkeypatch):
+    fuzz_folder(3000, 1, tiny_run, tmp_path, monkeypatch)
+    within_bounds()
 
 
 @given(st.binary(max_size=200))

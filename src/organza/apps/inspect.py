@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-import json
 import math
 from collections import Counter
 from dataclasses import dataclass, field
@@ -12,12 +12,12 @@ from typing import Any
 
 from organza.core.errors import UserError
 from organza.formats import locate, understand
+from organza.formats.folder import read_folder
 from organza.formats.opening import Opened, open_file
-from organza.formats.records import Array, Module, Stub, TensorRef, brief
+from organza.formats.records import RefusedError
 from organza.formats.unpickle import parts
 from organza.formats.weights import Weights
-from organza.generator import candidates
-from organza.training import checkpoint
+from organza.generator import newest
 
 
 @dataclass(frozen=True)
@@ -74,36 +74,23 @@ def inspect(where: str | Path, *, offline: bool | None = None) -> Report:
     """
     path = locate(where, offline=offline)
     if not path.is_file():
-        return _ours(candidates(path)[0])
+        return _known(newest(path, read_folder))
     opened = open_file(path)
     try:
-        weights = understand(opened)
+        return _known(understand(opened))
     except UserError as error:
         return _strange(opened, error.what)
+
+
+def _known(weights: Weights) -> Report:
     return Report(
-        path,
+        weights.path,
         weights.format,
         "G_ema" in weights.nets,
         (*(_network(name, held) for name, held in weights.nets.items()), *_problems(weights)),
         {**_spec(weights.spec), **_settings(weights.config), **weights.facts},
-        (*([weights.licence] if weights.licence else []), *_foreign(opened)),
+        (*([weights.licence] if weights.licence else []), *_foreign(weights.foreign)),
     )
-
-
-def _ours(folder: Path) -> Report:
-    config = checkpoint.read_config(folder)
-    networks = []
-    for file, label in (("ema", "{}_ema"), ("nets", "{}")):
-        tensors = checkpoint.read_nets(folder, file)
-        for name in dict.fromkeys(key.split(".")[0] for key in tensors):
-            mine = [tensor for key, tensor in tensors.items() if key.split(".")[0] == name]
-            networks.append(Network(label.format(name), len(mine), sum(tensor.numel() for tensor in mine)))
-    spec, settings, source = (config.get(name) or {} for name in ("spec", "config", "source"))
-    height, width = spec.get("resolution", (0, 0))
-    notes = [str(source["licence"])] if source.get("licence") else []
-    shown = {"resolution": f"{width}x{height}", "channels": spec.get("channels"), "labels": spec.get("label_dim")}
-    shown |= {name: value for name, value in settings.items() if value is not None}
-    return Report(folder, f"Organza checkpoint ({config.get('method')})", True, tuple(networks), shown, tuple(notes))
 
 
 def _network(name: str, held: Any) -> Network:
@@ -130,37 +117,19 @@ def _settings(config: Any) -> dict[str, Any]:
     return found
 
 
-def _foreign(opened: Opened) -> list[str]:
-    names = ", ".join(opened.foreign[:8]) + (" ..." if len(opened.foreign) > 8 else "")
+def _foreign(found: tuple[str, ...]) -> list[str]:
+    names = ", ".join(found[:8]) + (" ..." if len(found) > 8 else "")
     return [f"names foreign code, which was not run: {names}"] if names else []
 
 
 def _strange(opened: Opened, reason: str) -> Report:
-    """A file that can be opened but not used: its keys and how many tensors each holds."""
-    value = opened.value
-    networks = []
-    if isinstance(value, dict):
-        for key, held in list(value.items())[:100]:
-            shapes = _shapes(held)
-            if shapes:
-                networks.append(Network(brief(key).strip("'"), len(shapes), sum(math.prod(shape) for shape in shapes)))
-    kinds = Counter(type(item).__name__ for item in parts(value)) if not isinstance(value, Module) else Counter()
+    """A file that can be opened but not used: how many tensors lie under each of its names."""
+    tensors: dict[str, list[int]] = {}
+    with contextlib.suppress(RefusedError):
+        for name, tensor in opened.tensors.items():
+            tensors.setdefault(name.partition(".")[0], []).append(math.prod(tensor.shape))
+    networks = [Network(name, len(held), sum(held)) for name, held in list(tensors.items())[:100]]
+    kinds = Counter(type(item).__name__ for item in parts(opened.value))
     about = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common(3))
-    notes = (json.dumps(about)[1:-1],) if about and not networks else ()
-    return Report(opened.path, f"{opened.container}: {reason}", False, tuple(networks), {}, (*notes, *_foreign(opened)))
-
-
-def _shapes(value: Any) -> list[tuple[int, ...]]:
-    """The shapes of all tensors in a value."""
-    found: list[tuple[int, ...]] = []
-    waiting, seen = [value], {id(value)}
-    while waiting and len(found) < 100_000:
-        item = waiting.pop()
-        if isinstance(item, (TensorRef, Array)):
-            found.append(item.shape)
-        elif isinstance(item, (dict, list, tuple, Stub, Module)):
-            for part in parts(item):
-                if id(part) not in seen:
-                    seen.add(id(part))
-                    waiting.append(part)
-    return found
+    notes = ((about,) if about and not networks else ()) + tuple(_foreign(opened.foreign))
+    return Report(opened.path, f"{opened.container}: {reason}", False, tuple(networks), {}, notes)

@@ -1,23 +1,80 @@
-"""Somebody's weights as a checkpoint folder of ours, with the note on their licence."""
+"""Checkpoint folders of ours as `Weights`, and somebody's weights as such a folder with the note on their licence."""
 
 from __future__ import annotations
 
 import json
 import secrets
 import shutil
+from functools import cache
 from pathlib import Path
 
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 import organza
-from organza.core.config import to_plain
+from organza.core.config import from_plain, to_plain
 from organza.core.errors import UserError
 from organza.core.files import fsync_dir, fsync_file, make_folder, write_error
-from organza.formats.weights import Weights
+from organza.core.method import DataSpec
+from organza.formats.records import RefusedError, brief
+from organza.formats.tensor_file import read_header
+from organza.formats.weights import Entry, Weights
+from organza.presets import METHODS
+from organza.training import checkpoint
 from organza.training.checkpoint import FORMAT
 
 LICENCE_FILE = "LICENCE-NOTE.txt"
+
+
+def read_folder(folder: Path) -> Weights:
+    """What a checkpoint says that it holds: its settings, and its files' headers. Tensors are read when asked for.
+
+    Raises:
+        UserError: missing, broken, or of a method that is not known here.
+    """
+    config = checkpoint.read_config(folder)
+    method, where = config.get("method"), folder / "config.json"
+    if not isinstance(method, str) or method not in METHODS:
+        raise UserError(f"unknown method {brief(method)}", where=where, hint="update Organza")
+    spec = from_plain(DataSpec, config.get("spec"), where=f"{where}: spec")
+    settings = from_plain(METHODS[method], config.get("config"), where=f"{where}: config")
+    source = config.get("source")
+    licence = source.get("licence") if isinstance(source, dict) else None
+    nets, problems = _nets(folder, "ema", "{}_ema"), dict[str, str]()
+    if (folder / "nets.safetensors").exists():
+        try:
+            nets |= _nets(folder, "nets", "{}")
+        except UserError as error:
+            problems = dict.fromkeys(("G", "D"), error.what)
+    return Weights(
+        path=folder,
+        format=f"Organza checkpoint ({method})",
+        method=method,
+        spec=spec,
+        config=settings,
+        nets=nets,
+        problems=problems,
+        licence=licence if isinstance(licence, str) else None,
+    )
+
+
+def _nets(folder: Path, file: str, label: str) -> dict[str, dict[str, Entry]]:
+    path = folder / f"{file}.safetensors"
+    try:
+        header = read_header(path)
+    except (RefusedError, OSError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise UserError(f"broken checkpoint ({reason})", where=path, hint="use an older checkpoint") from error
+    read = cache(lambda: checkpoint.read_nets(folder, file))
+
+    def entry(key: str) -> Entry:
+        return Entry(header[key].shape, lambda: read()[key])
+
+    found: dict[str, dict[str, Entry]] = {}
+    for key in header:
+        net, _, name = key.partition(".")
+        found.setdefault(label.format(net), {})[name] = entry(key)
+    return found
 
 
 def write_folder(weights: Weights, dest: Path) -> Path:

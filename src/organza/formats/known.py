@@ -23,7 +23,7 @@ from organza.formats.records import (
     brief,
     tensor_ref,
 )
-from organza.formats.unpickle import Known, Limits, Stream, unpickle
+from organza.formats.unpickle import Known, Limits, Stream, key_of, unpickle
 
 MAGIC, PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
 """What every torch file of the time before zip begins with, each a pickle of its own."""
@@ -109,16 +109,14 @@ def _ordered_dict(limits: Limits, pairs: Any = (), *_: Any) -> Any:
     if not isinstance(pairs, (list, tuple)) or not all(isinstance(p, (list, tuple)) and len(p) == 2 for p in pairs):
         raise RefusedError("a dictionary of odd entries")
     limits.copy(64 * len(pairs))
-    if not all(isinstance(key, (str, int)) for key, _ in pairs):
-        raise RefusedError("a dictionary with odd keys")
-    return dict(pairs)
+    return {key_of(key): value for key, value in pairs}
 
 
 def _set(limits: Limits, items: Any = (), *_: Any) -> Any:
-    if not isinstance(items, (list, tuple)) or not all(isinstance(i, (str, int, float, type(None))) for i in items):
+    if not isinstance(items, (list, tuple)):
         raise RefusedError("a set of odd things")
     limits.copy(64 * len(items))
-    return set(items)
+    return {key_of(item) for item in items}
 
 
 def _encode(limits: Limits, text: Any = "", encoding: Any = "", *_: Any) -> Any:

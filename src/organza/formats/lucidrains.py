@@ -7,7 +7,6 @@ beside it, and is 0.1 where that is missing. Neither are the mean w, which the p
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 from typing import Any
@@ -16,27 +15,24 @@ import torch
 from torch import Tensor
 
 from organza.core.errors import UserError
+from organza.core.jsons import read_json
 from organza.core.method import DataSpec
+from organza.formats.networks import Network, Tensors, find
 from organza.formats.opening import Opened
-from organza.formats.records import RefusedError, TensorRef
+from organza.formats.records import RefusedError
 from organza.formats.weights import MAX_RESOLUTION, Entry, Weights, collect, constant, entry, usable
 from organza.methods.lucidrains import LucidStyleGAN2, Mapping
 
 PREFIXES = {"G_ema": ("SE.", "GE."), "G": ("S.", "G."), "D": ("", "D.")}
 
 
-def _tensors(opened: Opened) -> dict[str, TensorRef]:
-    value = opened.value
-    if isinstance(value, dict) and isinstance(value.get("GAN"), dict):
-        value = value["GAN"]
-    if not isinstance(value, dict):
-        return {}
-    return {k: v for k, v in value.items() if isinstance(k, str) and isinstance(v, TensorRef)}
-
-
 def recognise(opened: Opened) -> bool:
     """Whether it is a file of this kind."""
-    return {"SE.net.0.weight", "GE.blocks.0.to_style1.weight"} <= _tensors(opened).keys()
+    return bool(_found(opened))
+
+
+def _found(opened: Opened) -> dict[str, Network]:
+    return find(opened.tensors, "SE.net.0.weight", "GE.blocks.0.to_style1.weight")
 
 
 def read(opened: Opened) -> Weights:
@@ -45,7 +41,7 @@ def read(opened: Opened) -> Weights:
     Raises:
         UserError: a tensor is missing, unknown or misshaped.
     """
-    tensors = _tensors(opened)
+    tensors = next(iter(_found(opened).values())).tensors
     problems: dict[str, str] = {}
     try:
         spec, config = _settings(tensors, _rate(opened.path))
@@ -69,13 +65,13 @@ def read(opened: Opened) -> Weights:
 def _rate(path: Path) -> float:
     """The mapping's learning-rate factor from the file beside."""
     try:
-        rate = json.loads((path.parent / ".config.json").read_text())["lr_mlp"]
-    except (OSError, ValueError, KeyError, TypeError):
+        rate = read_json((path.parent / ".config.json").read_bytes(), path)["lr_mlp"]
+    except (OSError, UserError, KeyError, TypeError):
         return 0.1
     return float(rate) if isinstance(rate, (int, float)) and 0 < rate <= 1000 else 0.1
 
 
-def _settings(tensors: dict[str, TensorRef], rate: float) -> tuple[DataSpec, LucidStyleGAN2]:
+def _settings(tensors: Tensors, rate: float) -> tuple[DataSpec, LucidStyleGAN2]:
     def shape(name: str, rank: int) -> tuple[int, ...]:
         if name not in tensors or len(tensors[name].shape) != rank:
             raise RefusedError(f"the tensor {name!r} is missing or misshaped")
@@ -162,7 +158,7 @@ def our_name(theirs: str, player: str) -> str | None:
     return theirs
 
 
-def _renamed(tensors: dict[str, TensorRef], mapping: str, rest: str) -> dict[str, TensorRef]:
+def _renamed(tensors: Tensors, mapping: str, rest: str) -> Tensors:
     player = "D" if rest == "D." else "G"
     found = {}
     for name, value in tensors.items():
@@ -175,7 +171,7 @@ def _renamed(tensors: dict[str, TensorRef], mapping: str, rest: str) -> dict[str
     return found
 
 
-def _collect(tensors: dict[str, TensorRef], player: str, config: LucidStyleGAN2, spec: DataSpec) -> dict[str, Entry]:
+def _collect(tensors: Tensors, player: str, config: LucidStyleGAN2, spec: DataSpec) -> dict[str, Entry]:
     left = dict(tensors)
 
     def source(name: str, shape: tuple[int, ...]) -> Entry:

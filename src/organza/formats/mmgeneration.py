@@ -6,20 +6,18 @@ The networks have rosinality's layout under other names, so they are renamed and
 from __future__ import annotations
 
 import re
-from typing import Any
+from dataclasses import replace
 
 from organza.formats import rosinality
+from organza.formats.networks import Tensors, cast, find
 from organza.formats.opening import Opened
-from organza.formats.records import Array, TensorRef
 from organza.formats.weights import Weights, entry
-
-PREFIXES = {"generator_ema.module.": "G_ema", "generator_ema.": "G_ema", "generator.": "G", "discriminator.": "D"}
 
 
 def recognise(opened: Opened) -> bool:
     """Whether it is a file of this kind."""
-    return any(
-        "constant_input.weight" in part and "style_mapping" in " ".join(part) for part in _parts(opened).values()
+    return any("style_mapping." in name for name in opened.tensors) and bool(
+        find(_renamed(opened), *rosinality.GENERATOR)
     )
 
 
@@ -29,38 +27,30 @@ def read(opened: Opened) -> Weights:
     Raises:
         UserError: a tensor is missing, unknown or misshaped.
     """
+    tensors = _renamed(opened)
+    nets = cast(find(tensors, *rosinality.GENERATOR), find(tensors, *rosinality.CRITIC))
     parts = {
-        name: {their_name(key): entry(value) for key, value in part.items()} for name, part in _parts(opened).items()
+        name: {key: entry(value) for key, value in net.tensors.items() if key != "steps"}  # how often it was averaged
+        for name, net in nets.items()
     }
-    return rosinality.assemble(opened, parts, None, "mmgeneration StyleGAN2 (PyTorch)", "a file of mmgeneration")
+    weights = rosinality.assemble(opened, parts, "mmgeneration StyleGAN2 (PyTorch)", "a file of mmgeneration")
+    note = "mmgeneration trains with blue, green, red unless told otherwise; nothing is swapped here"
+    return replace(weights, facts={**weights.facts, "channel order": note})
 
 
-def _parts(opened: Opened) -> dict[str, dict[str, Any]]:
-    value = opened.value
-    if isinstance(value, dict) and isinstance(value.get("state_dict"), dict):
-        value = value["state_dict"]
-    if not isinstance(value, dict):
-        return {}
-    found: dict[str, dict[str, Any]] = {}
-    for key, tensor in value.items():
-        if not isinstance(key, str) or not isinstance(tensor, (TensorRef, Array)):
-            continue
-        # A generator alone has no prefix.
-        prefix = next((prefix for prefix in PREFIXES if key.startswith(prefix)), None)
-        name, rest = ("G_ema", key) if prefix is None else (PREFIXES[prefix], key[len(prefix) :])
-        if rest != "steps" or tensor.shape:  # how often the average was taken
-            found.setdefault(name, {})[rest] = tensor
-    return found
+def _renamed(opened: Opened) -> Tensors:
+    return {their_name(name): value for name, value in opened.tensors.items()}
 
 
 _RENAMED = {
-    r"^style_mapping\.": "style.",
+    r"\bstyle_mapping\.": "style.",
     r"\.linear\.weight_orig$": ".weight",
+    r"\b((?:conv1|to_rgb1|(?:convs|to_rgbs)\.\d+)\.conv)\.weight_orig$": r"\1.weight",  # of a generator
     r"\.conv\.weight_orig$": ".weight",
     r"\.style_modulation\.": ".modulation.",
     r"\.noise_injector\.weight$": ".noise.weight",
-    r"^constant_input\.weight$": "input.input",
-    r"^injected_noise_(\d+)$": r"noises.noise_\1",
+    r"\bconstant_input\.(?:input|weight)$": "input.input",
+    r"\binjected_noise_(\d+)$": r"noises.noise_\1",
 }
 
 

@@ -1,8 +1,8 @@
 """NVIDIA's PyTorch snapshots: StyleGAN2-ADA, and StyleGAN2 networks of the StyleGAN3 repository.
 
-A snapshot is a pickled dictionary with the networks ``G``, ``D`` and ``G_ema``. Each is stored as the attributes of
-its modules, so that shapes and settings are read from what was built rather than from the arguments that built it.
-The pickle also carries the source code of the networks; it is never looked at.
+A snapshot is a pickled dictionary with the networks ``G``, ``D`` and ``G_ema``; PTI saves one alone. Each is stored as
+the attributes of its modules, so that shapes and settings are read from what was built rather than from the arguments
+that built it. The pickle also carries the source code of the networks; it is never looked at.
 """
 
 from __future__ import annotations
@@ -12,16 +12,25 @@ from typing import Any
 
 from organza.core.errors import UserError
 from organza.core.method import DataSpec
-from organza.formats import nvidia_sg2, nvidia_sg3
+from organza.formats import nvidia_plain, nvidia_sg2, nvidia_sg3
+from organza.formats.networks import Network, cast, near, objects
 from organza.formats.opening import Opened
 from organza.formats.records import Global, Module, RefusedError, Stub, brief
-from organza.formats.weights import NVIDIA_LICENCE, Entry, Weights, usable
+from organza.formats.weights import NVIDIA_LICENCE, Entry, Weights, licence_of, usable
 
 
 def recognise(opened: Opened) -> bool:
     """Whether it is a snapshot of NVIDIA's PyTorch code."""
-    value = opened.value
-    return isinstance(value, dict) and any(isinstance(value.get(name), Module) for name in ("G_ema", "G"))
+    return bool(networks(opened))
+
+
+def networks(opened: Opened) -> dict[str, Module]:
+    """The networks, wherever they lie: in a snapshot, alone, or as tensors by their names."""
+    modules = objects(opened.value, Module) or nvidia_plain.modules(opened.tensors)
+    critics = {path for path, net in modules.items() if net.child("b4") is not None or path.endswith("D.")}
+    generators = modules.keys() - critics - {path for path in modules if path.endswith("augment_pipe.")}
+    found = cast(*({path: Network(path, {}) for path in modules if path in part} for part in (generators, critics)))
+    return {name: modules[net.path] for name, net in found.items()}
 
 
 def read(opened: Opened) -> Weights:
@@ -30,9 +39,8 @@ def read(opened: Opened) -> Weights:
     Raises:
         UserError: another kind of network, or one with parts that we don't have.
     """
-    nets = {name: opened.value[name] for name in ("G_ema", "G", "D") if isinstance(opened.value.get(name), Module)}
-    first = "G_ema" if "G_ema" in nets else "G"
-    main = nets[first]
+    nets = networks(opened)
+    main = nets["G_ema"]
     problems: dict[str, str] = {}
     try:
         kind = _kind(main)
@@ -40,20 +48,19 @@ def read(opened: Opened) -> Weights:
             raise UserError(kind, where=opened.path, hint="`organza inspect` shows its networks and sizes")
         method, settings_of, collect_of = _KINDS[kind]
         spec, config = settings_of(nets, main, problems)
-        found = usable(nets, first, problems, lambda name: collect_of(nets[name], name[0], config, spec))
+        found = usable(nets, "G_ema", problems, lambda name: collect_of(nets[name], name[0], config, spec))
     except RefusedError as error:
         raise UserError(f"a snapshot that can't be used: {error}", where=opened.path) from None
-    found.setdefault("G_ema", found.get("G", {}))
     return Weights(
         path=opened.path,
-        format="NVIDIA snapshot (PyTorch)",
+        format="NVIDIA snapshot (PyTorch)" if main.name else f"NVIDIA's {kind} by tensors' names (PyTorch)",
         method=method,
         spec=spec,
         config=config,
         nets=found,
         problems=problems,
-        facts=_facts(opened.value),
-        licence=NVIDIA_LICENCE,
+        facts=_facts(opened.value, main),
+        licence=licence_of(opened.value, NVIDIA_LICENCE),
         foreign=opened.foreign,
     )
 
@@ -95,10 +102,12 @@ _KINDS: dict[
 """Our method, how to find its settings, how to find its tensors."""
 
 
-def _facts(snapshot: dict[Any, Any]) -> dict[str, str]:
-    """What the snapshot tells of its training."""
+def _facts(value: Any, main: Module) -> dict[str, str]:
+    """What the file tells of its training, and what had to be assumed."""
     found = {}
-    data = snapshot.get("training_set_kwargs")
+    data = near(value, "", "training_set_kwargs")
     if isinstance(data, dict) and isinstance(data.get("path"), str):
         found["trained on"] = data["path"][:200]
+    if not main.name:
+        found["assumed"] = nvidia_plain.ASSUMED
     return found

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, get_args
 
 import torch
 from torch import Tensor
@@ -13,7 +13,7 @@ from torch import Tensor
 from organza.core.method import DataSpec
 from organza.formats.records import Module, RefusedError, brief
 from organza.formats.weights import Entry, check_resolution, collect, constant, entry, even, sized, whole_taps
-from organza.methods.stylegan2 import StyleGAN2
+from organza.methods.stylegan2 import Act, StyleGAN2
 from organza.methods.stylegan3 import StyleGAN3
 
 WHOLE_BATCH = 1 << 20
@@ -86,21 +86,50 @@ def _mapping_widths(mapping: Module) -> tuple[int, ...]:
     return (_outputs(tensors, "embed.weight") if "embed.weight" in tensors else last, *layers)
 
 
-def _common(net: Module) -> dict[str, Any]:
-    """Settings that our networks have once and theirs in each layer."""
+def _common(net: Module, resampling: str) -> dict[str, Any]:
+    """Settings that our networks have once and theirs in each layer: clamp, filter and activation.
+
+    Args:
+        net: theirs.
+        resampling: the last names of modules whose filter is used; the others keep one that nothing is done with.
+    """
     modules = list(_modules(net))
-    for _, module in modules:
-        if module.get("activation", "lrelu") not in ("lrelu", "linear"):
-            raise RefusedError(f"the activation {brief(module.get('activation'))}")
-    clamps = {m.get("conv_clamp") for name, m in modules if name in ("conv0", "conv1", "torgb")}
-    clamp = clamp_of(even("clamps", clamps, None))
-    found = {tuple(t.tensor().sum(0).tolist()) for name, t in net.tensors().items() if _is_filter(name, t.shape)}
-    taps = even("filters", found, (0.125, 0.375, 0.375, 0.125))
-    return {"conv_clamp": clamp, "resample_taps": whole_taps(taps)}
+    clamps = {m.get("conv_clamp") for name, m in modules if name in ("conv", "conv0", "conv1", "torgb")}
+    filters = {
+        _taps(tensor.tensor())
+        for name, tensor in net.tensors().items()
+        if re.fullmatch(rf"(?:.+\.)?(?:b\d+|skip|{resampling})\.resample_filter", name)
+    }
+    convolutions = [m for name, m in modules if name in ("conv", "conv0", "conv1", "fromrgb", "fc")]
+    for name, tensor in net.tensors().items():
+        if re.search(r"\bconv[01]?\.weight$", name) and tensor.shape[2:] != (3, 3):
+            raise RefusedError(f"convolutions of {'x'.join(map(str, tensor.shape[2:]))} pixels instead of 3x3")
+    return {
+        "conv_clamp": clamp_of(even("clamps", clamps, None)),
+        "resample_taps": even("filters", filters, (1, 3, 3, 1)),
+        "activation": _activation(convolutions),
+    }
 
 
-def _is_filter(name: str, shape: tuple[int, ...]) -> bool:
-    return name.endswith("resample_filter") and len(shape) == 2 and shape[0] == shape[1] <= 16
+def _taps(plane: Tensor) -> tuple[int, ...]:
+    """One axis of a filter, which NVIDIA keeps as a plane, or as a line where it has 8 taps or more."""
+    if (
+        not 1 <= plane.ndim <= 2
+        or not 1 <= plane.shape[0] <= 64
+        or (plane.ndim == 2 and plane.shape[0] != plane.shape[1])
+    ):
+        raise RefusedError("a resampling filter of an odd size")
+    line = plane.sum(0) if plane.ndim == 2 else plane
+    if plane.ndim == 2 and not torch.allclose(torch.outer(plane.sum(1), line), plane * plane.sum(), atol=1e-5):
+        raise RefusedError("a resampling filter that is not one line for both axes")
+    return whole_taps(tuple(line.tolist()))
+
+
+def _activation(layers: Iterable[Module]) -> str:
+    found = even("activations", {brief(layer.get("activation", "lrelu")).strip("'") for layer in layers}, "lrelu")
+    if found not in get_args(Act):
+        raise RefusedError(f"the activation {found}")
+    return str(found)
 
 
 def mapping_rate(mapping: Module) -> float:
@@ -110,6 +139,12 @@ def mapping_rate(mapping: Module) -> float:
     if not isinstance(gain, (int, float)) or not 0 < gain <= 1000:
         raise RefusedError("a learning rate that is not a number")
     return float(gain)
+
+
+def mapping_activation(mapping: Module | None) -> str:
+    """The activation of a mapping network's layers."""
+    layers = {} if mapping is None else mapping.children()
+    return _activation(layer for name, layer in layers.items() if re.fullmatch(r"fc\d+", name))
 
 
 def mapping_settings(net: Module) -> dict[str, Any]:
@@ -128,6 +163,7 @@ def mapping_settings(net: Module) -> dict[str, Any]:
         "w_dim": w_dim,
         "mapping_layers": len(inner) - 1,
         "mapping_lr": mapping_rate(mapping),
+        "activation_mapping": mapping_activation(mapping),
         "w_avg_decay": float(beta) if isinstance(beta, float) and 0 <= beta <= 1 else 0.995,
     }
     if inner != (w_dim,) * len(inner):
@@ -150,15 +186,19 @@ def settings(nets: Mapping[str, Module], main: Module, problems: dict[str, str])
     assert synthesis is not None
     resolution = check_resolution(main.get("img_resolution"))
     spec = DataSpec((resolution, resolution), whole(main, "img_channels", 16), whole(main, "c_dim", 1 << 20))
-    tensors, blocks, common = synthesis.tensors(), _blocks(synthesis, resolution, 4), _common(synthesis)
+    tensors, blocks, common = synthesis.tensors(), _blocks(synthesis, resolution, 4), _common(synthesis, "conv0")
     outputs = tuple(_outputs(tensors, f"b{4 << i}.conv1.weight") for i in range(len(blocks)))
-    critic = discriminator_settings(nets.get("D"), spec, problems)
-    named = common if resolution > 4 else ["resample_taps"]  # the last block has no clamp of its own to go by
-    if critic and any(common[name] != critic[name] for name in named):
-        problems["D"], critic = "a discriminator with another clamp or filter than the generator", {}
+    found = mapping_settings(main) | {"architecture_g": _architecture(blocks)}
+    critic = discriminator_settings(nets.get("D"), spec, found["activation_mapping"], problems)
     sizes = sized(outputs, critic.pop("widths", None))
-    found = mapping_settings(main) | critic | common | sizes | {"architecture_g": _architecture(blocks)}
-    return spec, StyleGAN2(**found).resolve(spec, batch=32)
+    if critic:
+        taps, clamp = critic.pop("resample_taps"), critic.pop("conv_clamp")
+        if clamp != common["conv_clamp"]:
+            critic["conv_clamp_d"] = clamp
+        if taps != common["resample_taps"]:
+            critic["resample_taps_d"] = taps
+    common["activation_g"] = common.pop("activation")
+    return spec, StyleGAN2(**found, **critic, **common, **sizes).resolve(spec, batch=32)
 
 
 def _architecture(blocks: list[Module]) -> str:
@@ -168,31 +208,34 @@ def _architecture(blocks: list[Module]) -> str:
     return str(found)
 
 
-def discriminator_settings(net: Module | None, spec: DataSpec, problems: dict[str, str]) -> dict[str, Any]:
+def discriminator_settings(
+    net: Module | None, spec: DataSpec, mapping: str, problems: dict[str, str]
+) -> dict[str, Any]:
     """Settings of a discriminator under their names in `StyleGAN2`, with its ``widths``.
 
     Args:
         net: the network; None gives none.
         spec: the pictures that the generator draws.
+        mapping: the activation of mapping networks that we can build.
         problems: takes the reason if it can't be used; then there are no settings.
     """
     try:
-        return {} if net is None else _discriminator_settings(net, spec)
+        return {} if net is None else _discriminator_settings(net, spec, mapping)
     except RefusedError as error:
         problems["D"] = str(error)
         return {}
 
 
-def _discriminator_settings(net: Module, spec: DataSpec) -> dict[str, Any]:
+def _discriminator_settings(net: Module, spec: DataSpec, mapping: str) -> dict[str, Any]:
     resolution = check_resolution(net.get("img_resolution"))
     theirs = (resolution, net.get("img_channels"), net.get("c_dim"))
     if theirs != (spec.resolution[0], spec.channels, spec.label_dim):
         raise RefusedError("a discriminator for other pictures than the generator draws")
     blocks, last = _blocks(net, resolution, 8), net.child("b4")
-    mbstd = None if last is None else last.child("mbstd")
-    if last is None or mbstd is None or mbstd.get("num_channels") != 1:
-        raise RefusedError("a discriminator without the usual minibatch standard deviation")
-    group = mbstd.get("group_size")
+    if last is None:
+        raise RefusedError("the block b4 is missing")
+    mbstd = last.child("mbstd")
+    group = None if mbstd is None else mbstd.get("group_size")
     if group is not None and (type(group) is not int or group < 1):
         raise RefusedError("a group size that is not a number")
     tensors = net.tensors()
@@ -202,11 +245,15 @@ def _discriminator_settings(net: Module, spec: DataSpec) -> dict[str, Any]:
         "widths": tuple(widths),
         "architecture_d": _architecture([*blocks, last]),
         "mbstd_group": min(group or WHOLE_BATCH, WHOLE_BATCH),
-        **_common(net),
+        "mbstd_channels": 0 if mbstd is None else whole(mbstd, "num_channels", 1 << 16),
+        **_common(net, "conv1"),
     }
-    mapping = net.child("mapping")
-    if mapping is not None and spec.label_dim:
-        inner = _mapping_widths(mapping)
+    found["activation_d"] = found.pop("activation")
+    about = net.child("mapping")
+    if about is not None and spec.label_dim:
+        if mapping_activation(about) != mapping:
+            raise RefusedError("a discriminator whose mapping network has another activation than the generator's")
+        inner = _mapping_widths(about)
         if inner != (widths[0],) * 9:
             found["mapping_d"] = inner
     return found

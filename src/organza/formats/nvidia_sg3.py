@@ -49,8 +49,11 @@ def settings(nets: Mapping[str, Module], main: Module, problems: dict[str, str])
     scale = synthesis.get("output_scale", 0.25)
     if not all(isinstance(n, (int, float)) and math.isfinite(n) for n in (decay, scale)) or not 0 <= decay <= 1:
         raise RefusedError("a decay or scale that is not a number")
+    mapping = mapping_settings(main)
+    if mapping.pop("activation_mapping") != "lrelu":
+        raise RefusedError("a mapping network of another activation than lrelu")
     config = StyleGAN3(
-        **mapping_settings(main),
+        **mapping,
         layers=len(inner),
         critical=sum(layer.get("is_critically_sampled") is True for layer in inner),
         margin=whole(synthesis, "margin_size", 100, 10),
@@ -70,7 +73,7 @@ def settings(nets: Mapping[str, Module], main: Module, problems: dict[str, str])
 
 def _critic(net: Module | None, spec: DataSpec, problems: dict[str, str]) -> dict[str, Any]:
     """The discriminator's settings under their names in `StyleGAN3`."""
-    found = discriminator_settings(net, spec, problems)
+    found = discriminator_settings(net, spec, "lrelu", problems)
     if not found:
         return {}
     widths_d, found["conv_clamp_d"] = found.pop("widths"), found.pop("conv_clamp")

@@ -17,6 +17,7 @@ import torch
 from organza.core.errors import UserError
 from organza.core.method import DataSpec
 from organza.formats import nvidia_tf_growing as growing
+from organza.formats.networks import objects
 from organza.formats.opening import Opened
 from organza.formats.records import RefusedError, Stub, brief
 from organza.formats.weights import (
@@ -37,10 +38,19 @@ CLASSES = ("dnnlib.tflib.network.Network", "tfutils.Network", "network.Network")
 
 
 def recognise(opened: Opened) -> bool:
-    """Whether it is a tuple of TensorFlow networks."""
-    value = opened.value
-    networks = isinstance(value, (tuple, list)) and len(value) == 3
-    return networks and all(isinstance(n, Stub) and n.named(*CLASSES) for n in value)
+    """Whether it holds TensorFlow networks."""
+    return bool(_networks(opened))
+
+
+def _networks(opened: Opened) -> dict[str, Network]:
+    """Of three, the last is averaged; one alone is told by its colours' direction."""
+    stubs = [stub for stub in objects(opened.value, Stub).values() if stub.named(*CLASSES)]
+    nets = [Network(stub) for stub in stubs]
+    if len(nets) == 3:
+        return dict(zip(("G", "D", "G_ema"), nets, strict=True))
+    generators = [net for net in nets if not any("FromRGB" in name for name in net.variables)]
+    critics = [net for net in nets if net not in generators]
+    return {name: part[0] for name, part in (("G_ema", generators[::-1]), ("D", critics)) if part and generators}
 
 
 def read(opened: Opened) -> Weights:
@@ -49,8 +59,8 @@ def read(opened: Opened) -> Weights:
     Raises:
         UserError: another kind of network, or one with parts that we don't have.
     """
-    raw, critic, main = (Network(stub) for stub in opened.value)
-    nets, problems = {"G_ema": main, "G": raw, "D": critic}, dict[str, str]()
+    nets, problems = _networks(opened), dict[str, str]()
+    main = nets["G_ema"]
     try:
         kind = _kind(main)
         if kind not in _KINDS:
@@ -154,7 +164,7 @@ def settings(nets: Mapping[str, Network], problems: dict[str, str]) -> tuple[Dat
     spec, found = _generator_settings(nets["G_ema"])
     extra: dict[str, Any] = {}
     try:
-        extra = _discriminator_settings(nets["D"], spec, found)
+        extra = _discriminator_settings(nets["D"], spec, found) if "D" in nets else {}
     except RefusedError as error:
         problems["D"] = str(error)
     widths = sized(found.pop("widths"), extra.pop("widths", None))

@@ -62,8 +62,8 @@ def progan_settings(nets: Mapping[str, Network], problems: dict[str, str]) -> tu
     inputs, outputs = main.shape("4x4/Dense/weight")
     widths = [outputs // 16, *(main.shape(f"{size}x{size}/Conv1/bias")[0] for size in sizes[1:])]
     found: dict[str, Any] = {"z_dim": inputs - spec.label_dim, "label_d": "auxiliary", "label_g": True}
-    critic, widths_d = _critic(nets["D"], spec, widths[0], problems)
-    critic["pool_first"] = f"{sizes[-1]}x{sizes[-1]}/Conv1_down/weight" in nets["D"].variables
+    critic, widths_d = _critic(nets.get("D"), spec, widths[0], problems)
+    critic["pool_first"] = "D" in nets and f"{sizes[-1]}x{sizes[-1]}/Conv1_down/weight" in nets["D"].variables
     return spec, ProGAN(**found, **critic, **sized(tuple(widths), widths_d))
 
 
@@ -106,8 +106,8 @@ def stylegan_settings(nets: Mapping[str, Network], problems: dict[str, str]) -> 
         "w_avg_decay": 0.995 if beta is None else float(beta),
         "label_d": "select",
     }
-    critic, widths_d = _critic(nets["D"], spec, widths[0], problems)
-    if "D" not in problems:
+    critic, widths_d = _critic(nets.get("D"), spec, widths[0], problems)
+    if "D" in nets and "D" not in problems:
         try:
             _expect(nets["D"], {"fused_scale": ("auto", True, False)})
             if _blur(nets["D"]) != found["blur"]:
@@ -146,9 +146,11 @@ def _blur(net: Network) -> bool:
 
 
 def _critic(
-    net: Network, spec: DataSpec, width: int, problems: dict[str, str]
+    net: Network | None, spec: DataSpec, width: int, problems: dict[str, str]
 ) -> tuple[dict[str, Any], tuple[int, ...] | None]:
-    """A discriminator's settings, and its widths; none of them if it can't be used."""
+    """A discriminator's settings, and its widths; none of them if there is none or it can't be used."""
+    if net is None:
+        return {}, None
     try:
         theirs = (
             net.arguments.get("resolution"),

@@ -19,21 +19,31 @@ from organza.core.method import DataSpec
 from organza.formats.nvidia_sg2 import WHOLE_BATCH, discriminator_name, generator_name
 from organza.formats.pickle_write import Call, dumps, parameter, tensor
 from organza.formats.records import Global
-from organza.methods.stylegan2 import StyleGAN2
-from organza.ops import setup_filter
+from organza.formats.weights import made
+from organza.methods.stylegan2 import StyleGAN2, critic_clamp
+from organza.ops import ACTIVATIONS, setup_filter
 
 SOURCE = "from training.networks import *  # in a checkout of stylegan2-ada-pytorch\n"
+UNUSED = (1, 3, 3, 1)
+"""The filter of layers that don't resample, whatever the network's is."""
 _BUFFERS = ("w_avg", "noise_const", "resample_filter")
 _HOOKS = ("_backward_hooks", "_forward_hooks", "_forward_pre_hooks", "_state_dict_hooks", "_load_state_dict_pre_hooks")
 
 
-def write_nvidia(spec: DataSpec, config: StyleGAN2, nets: Mapping[str, Mapping[str, Tensor]], dest: Path) -> Path:
+def write_nvidia(
+    spec: DataSpec,
+    config: StyleGAN2,
+    nets: Mapping[str, Mapping[str, Tensor]],
+    dest: Path,
+    licence: str | None = None,
+) -> Path:
     """Write a snapshot.
 
     Args:
         spec, config: what the networks were built from.
         nets: ``"G_ema"``, and ``"G"`` and ``"D"`` where there are any: our tensor names and tensors.
         dest: a file ending in ``.pkl``.
+        licence: a note that stays with the weights; None for the user's own.
 
     Raises:
         UserError: pictures that are not square with a power of two, another suffix, or the file can't be written.
@@ -44,6 +54,7 @@ def write_nvidia(spec: DataSpec, config: StyleGAN2, nets: Mapping[str, Mapping[s
     if dest.suffix != ".pkl":
         raise UserError("the name of a snapshot ends in .pkl", where=dest)
     written: dict[str, Any] = {"training_set_kwargs": {}, "G": None, "D": None, "G_ema": None, "augment_pipe": None}
+    written["organza"] = made(licence)
     for name, tensors in nets.items():
         written[name] = _Writer(spec, config, name[0], tensors).module("")
     if written["G"] is None:
@@ -59,6 +70,10 @@ class _Writer:
     def __init__(self, spec: DataSpec, config: StyleGAN2, player: str, tensors: Mapping[str, Tensor]) -> None:
         self.spec, self.config, self.player = spec, config, player
         self.size = spec.resolution[0]
+        of_d = player == "D"
+        self.taps = (of_d and config.resample_taps_d) or config.resample_taps
+        self.clamp = critic_clamp(config) if of_d else config.conv_clamp
+        self.act = config.activation_d if of_d else config.activation_g
         rename = generator_name if player == "G" else discriminator_name
         self.tensors = {rename(k, self.size): v for k, v in tensors.items() if not k.endswith("taps")}
 
@@ -70,12 +85,13 @@ class _Writer:
         parameters = tuple((name, parameter(value)) for name, value in own.items() if name not in _BUFFERS)
         buffers = [(name, tensor(value)) for name, value in own.items() if name in _BUFFERS]
         if kind in ("SynthesisLayer", "SynthesisBlock", "Conv2dLayer", "DiscriminatorBlock"):
-            buffers.append(("resample_filter", tensor(setup_filter(self.config.resample_taps))))
+            resamples = kind.endswith("Block") or {attributes.get("up", 1), attributes.get("down", 1)} != {1}
+            buffers.append(("resample_filter", tensor(setup_filter(self.taps if resamples else UNUSED))))
         children = list(dict.fromkeys(name.split(".")[0] for name in held if "." in name))
         modules = [(name, self.module(f"{path}{name}.")) for name in children]
-        if kind == "DiscriminatorEpilogue":
+        if kind == "DiscriminatorEpilogue" and self.config.mbstd_channels:
             group = self.config.mbstd_group
-            state = {"group_size": None if group == WHOLE_BATCH else group, "num_channels": 1}
+            state = {"group_size": None if group == WHOLE_BATCH else group, "num_channels": self.config.mbstd_channels}
             modules.append(("mbstd", _persistent("MinibatchStdLayer", state | _base((), (), ()))))
         return _persistent(kind, attributes | _base(parameters, tuple(buffers), tuple(modules)))
 
@@ -107,12 +123,13 @@ class _Writer:
         if re.fullmatch(r"b\d+", name):
             return self.block(int(name[1:]), held)
         if name == "affine" or name in ("embed", "fc", "out") or re.fullmatch(r"fc\d+", name):
-            rate = config.mapping_lr if re.fullmatch(r"fc\d+", name) else 1.0
-            act = "lrelu" if name.startswith("fc") else "linear"
+            mapped = bool(re.fullmatch(r"fc\d+", name))
+            rate = config.mapping_lr if mapped else 1.0
+            act = config.activation_mapping if mapped else config.activation_d if name == "fc" else "linear"
             gain = rate / held["weight"].shape[1] ** 0.5
             return "FullyConnectedLayer", {"activation": act, "weight_gain": gain, "bias_gain": rate}
         if name == "torgb":
-            return "ToRGBLayer", {"conv_clamp": config.conv_clamp, "weight_gain": held["weight"].shape[1] ** -0.5}
+            return "ToRGBLayer", {"conv_clamp": self.clamp, "weight_gain": held["weight"].shape[1] ** -0.5}
         return self.convolution(path, name, held)
 
     @property
@@ -123,7 +140,7 @@ class _Writer:
     def widths(self) -> dict[str, Any]:
         """Arguments that say how wide the layers are."""
         config = self.config
-        return {"channel_base": config.channel_base, "channel_max": config.channel_max, "conv_clamp": config.conv_clamp}
+        return {"channel_base": config.channel_base, "channel_max": config.channel_max, "conv_clamp": self.clamp}
 
     def mapping(self, held: dict[str, Tensor]) -> dict[str, Any]:
         """Attributes of a mapping network."""
@@ -162,17 +179,17 @@ class _Writer:
 
     def convolution(self, path: str, name: str, held: dict[str, Tensor]) -> tuple[str, dict[str, Any]]:
         """Class and attributes of a convolution."""
-        weight, clamp = held["weight"], self.config.conv_clamp
+        weight, clamp, gain = held["weight"], self.clamp, ACTIVATIONS[self.act].gain
         kernel = weight.shape[2]
         up = 2 if self.player == "G" and name in ("conv0", "skip") else 1
         down = 2 if self.player == "D" and name in ("conv1", "skip") else 1
         if self.player == "G" and name != "skip":
             size = int(path.split(".")[1][1:])
-            about = {"resolution": size, "up": up, "use_noise": True, "activation": "lrelu", "conv_clamp": clamp}
-            return "SynthesisLayer", about | {"padding": kernel // 2, "act_gain": 2**0.5}
+            about = {"resolution": size, "up": up, "use_noise": True, "activation": self.act, "conv_clamp": clamp}
+            return "SynthesisLayer", about | {"padding": kernel // 2, "act_gain": gain}
         plain = name == "skip" or path == "b4.fromrgb."
-        about = {"activation": "linear" if name == "skip" else "lrelu", "up": up, "down": down}
-        gains = {"weight_gain": (weight.shape[1] * kernel**2) ** -0.5, "act_gain": 1.0 if name == "skip" else 2**0.5}
+        about = {"activation": "linear" if name == "skip" else self.act, "up": up, "down": down}
+        gains = {"weight_gain": (weight.shape[1] * kernel**2) ** -0.5, "act_gain": 1.0 if name == "skip" else gain}
         nothing = {"bias": None} if name == "skip" else {}
         more = {"conv_clamp": None if plain else clamp, "padding": kernel // 2}
         return "Conv2dLayer", about | gains | more | nothing

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import io
+import math
+import os
 import struct
 import zipfile
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from organza.core.errors import UserError
 from organza.data.download import kept_if_it_opens
 from organza.formats.known import HARMLESS, KNOWN, MAGIC, legacy_torch, storage
-from organza.formats.records import RefusedError, Storage
+from organza.formats.networks import Tensors, flatten
+from organza.formats.records import RefusedError, Storage, TensorRef
+from organza.formats.tensor_file import Place, looks_like, read_header
 from organza.formats.unpickle import Limits, Stream, unpickle
 
-MAX_ENTRIES = 20_000
+MAX_ENTRIES, MAX_DIRECTORY = 20_000, 1 << 23
 _HINT = "give a network of Organza, NVIDIA (.pkl), rosinality or lucidrains (.pt)"
 _OTHERS = {
     b"\x89PNG": "a PNG picture",
@@ -33,7 +39,7 @@ class Opened:
 
     Attributes:
         path: the file.
-        container: ``"pickle"``, ``"torch"`` (zip) or ``"legacy torch"``.
+        container: ``"pickle"``, ``"torch"`` (zip), ``"legacy torch"`` or ``"safetensors"``.
         value: plain values and records of `organza.formats.records`.
         foreign: names that the pickle mentions and that mean nothing to us. Nothing of them was run.
     """
@@ -42,6 +48,15 @@ class Opened:
     container: str
     value: Any
     foreign: tuple[str, ...] = ()
+
+    @cached_property
+    def tensors(self) -> Tensors:
+        """Every tensor in it by dotted name, without what wrappers add; see `organza.formats.networks`.
+
+        Raises:
+            RefusedError: too much or too deep.
+        """
+        return flatten(self.value)
 
 
 def open_file(path: Path) -> Opened:
@@ -78,8 +93,8 @@ def _open(path: Path, size: int, limits: Limits, names: set[str]) -> tuple[str, 
         for first, what in _OTHERS.items():
             if start.startswith(first):
                 raise UserError(f"this is {what}, not a file of weights", where=path, hint=_HINT)
-        if start[8:9] == b"{":
-            raise UserError("a safetensors file alone", where=path, hint="give the checkpoint's folder")
+        if looks_like(start):
+            return "safetensors", _open_safetensors(path)
         if start.startswith(b"PK\x03\x04"):
             return "torch", _open_zip(path, size, limits, names)
         data = start + file.read()
@@ -89,10 +104,37 @@ def _open(path: Path, size: int, limits: Limits, names: set[str]) -> tuple[str, 
     return "pickle", value
 
 
+def _open_safetensors(path: Path) -> dict[str, TensorRef]:
+    def refer(place: Place) -> TensorRef:
+        count = math.prod(place.shape)
+        strides = tuple(math.prod(place.shape[axis + 1 :]) for axis in range(len(place.shape)))
+        return TensorRef(Storage(place.dtype, count, lambda: _part(path, place)), 0, place.shape, strides)
+
+    return {name: refer(place) for name, place in read_header(path).items()}
+
+
+def _part(path: Path, place: Place) -> bytes:
+    with path.open("rb") as file:
+        file.seek(place.start)
+        return file.read(place.stop - place.start)
+
+
+class _Bounded(io.BufferedReader):
+    """A file whose zip directory is not read when it is longer than any torch file's."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        end = os.fstat(self.fileno()).st_size - self.tell()
+        if min(end, end if size is None or size < 0 else size) > MAX_DIRECTORY:
+            raise RefusedError("a zip with a longer directory than a torch file has")
+        return super().read(size)
+
+
 def _open_zip(path: Path, size: int, limits: Limits, names: set[str]) -> Any:
     try:
-        with zipfile.ZipFile(path) as archive:
+        with _Bounded(io.FileIO(path)) as file, zipfile.ZipFile(file) as archive:
             entries = {info.filename: info for info in archive.infolist()}
+    except RefusedError:
+        raise
     except Exception as error:  # zipfile raises many kinds for a broken file
         raise RefusedError(f"a broken torch file ({' '.join(str(error).split())[:100]})") from None
     roots = [name[: -len("data.pkl")] for name in entries if name.endswith("data.pkl") and name.count("/") < 2]

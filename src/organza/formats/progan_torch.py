@@ -16,14 +16,14 @@ import torch
 
 from organza.core.errors import UserError
 from organza.core.method import DataSpec
+from organza.formats.networks import Network, cast, find, near
 from organza.formats.opening import Opened
-from organza.formats.records import Array, RefusedError, Stub, TensorRef, brief
+from organza.formats.records import RefusedError, Stub, brief
 from organza.formats.weights import Entry, Weights, check_resolution, collect, constant, entry, sized, usable
 from organza.methods.progan import ProGAN
 
 SMALL = 16
 """Pixels of the smallest picture, 4x4."""
-Tensors = dict[str, Entry]
 
 
 def recognise(opened: Opened) -> bool:
@@ -38,13 +38,13 @@ def read(opened: Opened) -> Weights:
         UserError: a tensor is missing, unknown or misshaped.
     """
     fair = _fair(opened)
-    parts, label = (fair, "FAIR ProGAN (pytorch_GAN_zoo)") if fair else (_akanimax(opened), "akanimax ProGAN (PyTorch)")
+    nets, label = (fair, "FAIR ProGAN (pytorch_GAN_zoo)") if fair else (_akanimax(opened), "akanimax ProGAN (PyTorch)")
     dialect: type[_Dialect] = _Fair if fair else _Akanimax
     problems: dict[str, str] = {}
     try:
-        theirs = dialect(opened, parts)
+        theirs = dialect(opened, nets)
         spec, config = theirs.settings(problems)
-        found = usable(parts, "G_ema", problems, lambda name: theirs.collect(parts[name], name[0], config, spec))
+        found = usable(nets, "G_ema", problems, lambda name: theirs.collect(name, config, spec))
     except RefusedError as error:
         raise UserError(f"a ProGAN that can't be used: {error}", where=opened.path) from None
     return Weights(
@@ -59,45 +59,22 @@ def read(opened: Opened) -> Weights:
     )
 
 
-def _tensors(value: Any) -> Tensors:
-    if not isinstance(value, dict):
-        return {}
-    held = {str(k): v for k, v in value.items() if isinstance(k, str) and isinstance(v, (TensorRef, Array))}
-    return {name.removeprefix("module."): entry(item) for name, item in held.items()}
+def _fair(opened: Opened) -> dict[str, Network]:
+    generators = find(opened.tensors, "formatLayer.weight", "toRGBLayers.0.weight")
+    return cast(generators, find(opened.tensors, "decisionLayer.weight", "fromRGBLayers.0.weight"))
 
 
-def _with_average(parts: dict[str, Tensors]) -> dict[str, Tensors]:
-    """What has a generator; the only one stands for the average too."""
-    parts = {name: tensors for name, tensors in parts.items() if tensors}
-    if "G_ema" not in parts and "G" in parts:
-        parts["G_ema"] = parts.pop("G")
-    return parts if "G_ema" in parts else {}
-
-
-def _fair(opened: Opened) -> dict[str, Tensors]:
-    value = opened.value
-    if not isinstance(value, dict) or not {"netG", "avgG"} & value.keys():
-        return {}
-    parts = {ours: _tensors(value.get(theirs)) for theirs, ours in (("avgG", "G_ema"), ("netG", "G"), ("netD", "D"))}
-    found = _with_average(parts)
-    return found if "formatLayer.module.weight" in found.get("G_ema", {}) else {}
-
-
-def _akanimax(opened: Opened) -> dict[str, Tensors]:
-    value = opened.value
-    if not isinstance(value, dict):
-        return {}
-    names = {"shadow_generator": "G_ema", "generator": "G", "discriminator": "D"}
-    held = {ours: value[theirs] for theirs, ours in names.items() if isinstance(value.get(theirs), dict)}
-    found = _with_average({name: _tensors(part.get("state_dict")) for name, part in held.items()})
-    return found if "rgb_converters.0.weight" in found.get("G_ema", {}) else {}
+def _akanimax(opened: Opened) -> dict[str, Network]:
+    generators = find(opened.tensors, "rgb_converters.0.weight", "layers.0.conv_1.weight")
+    return cast(generators, find(opened.tensors, "from_rgb.0.0.weight", "layers.0.conv_1.weight"))
 
 
 class _Dialect:
     """How one project names, scales and lays out its tensors."""
 
-    def __init__(self, opened: Opened, parts: dict[str, Tensors]) -> None:
-        self.opened, self.parts = opened, parts
+    def __init__(self, opened: Opened, nets: dict[str, Network]) -> None:
+        self.opened, self.nets = opened, nets
+        self.parts = {name: {key: entry(value) for key, value in net.tensors.items()} for name, net in nets.items()}
 
     def shape(self, player: str, name: str, rank: int) -> tuple[int, ...]:
         """Sizes of a tensor."""
@@ -128,10 +105,10 @@ class _Dialect:
         """How far a network has grown."""
         raise NotImplementedError
 
-    def collect(self, tensors: Tensors, player: str, config: ProGAN, spec: DataSpec) -> dict[str, Entry]:
+    def collect(self, net: str, config: ProGAN, spec: DataSpec) -> dict[str, Entry]:
         """Our tensors of one network."""
-        end = spec.resolution[0].bit_length() - 3
-        left = dict(tensors)
+        end, player = spec.resolution[0].bit_length() - 3, net[0]
+        left = dict(self.parts[net])
 
         def source(name: str, shape: tuple[int, ...]) -> Entry:
             if name == "grown":
@@ -152,9 +129,9 @@ def _inputs(shape: tuple[int, ...]) -> int:
 
 
 class _Fair(_Dialect):
-    def __init__(self, opened: Opened, parts: dict[str, Tensors]) -> None:
-        super().__init__(opened, parts)
-        config = opened.value.get("config")
+    def __init__(self, opened: Opened, nets: dict[str, Network]) -> None:
+        super().__init__(opened, nets)
+        config = near(opened.value, nets["G_ema"].path, "config")
         state = config.state if isinstance(config, Stub) else config
         self.config: dict[Any, Any] = state if isinstance(state, dict) else {}
 
@@ -166,11 +143,11 @@ class _Fair(_Dialect):
         labels = config.get("categoryVectorDim", 0)
         if type(labels) is not int or not 0 <= labels < 1 << 16:
             raise RefusedError(f"its categoryVectorDim is {brief(labels)}")
-        end = self.levels("G_ema", "toRGBLayers.{}.module.weight") - 1
+        end = self.levels("G_ema", "toRGBLayers.{}.weight") - 1
         side = 4 << end
-        spec = DataSpec((side, side), self.shape("G_ema", "toRGBLayers.0.module.weight", 4)[0], labels)
-        widths = [self.shape("G_ema", f"toRGBLayers.{index}.module.weight", 4)[1] for index in range(end + 1)]
-        found: dict[str, Any] = {"z_dim": self.shape("G_ema", "formatLayer.module.weight", 2)[1] - labels}
+        spec = DataSpec((side, side), self.shape("G_ema", "toRGBLayers.0.weight", 4)[0], labels)
+        widths = [self.shape("G_ema", f"toRGBLayers.{index}.weight", 4)[1] for index in range(end + 1)]
+        found: dict[str, Any] = {"z_dim": self.shape("G_ema", "formatLayer.weight", 2)[1] - labels}
         if found["z_dim"] < 1:
             raise RefusedError("a generator whose code is all label")
         widths_d = None
@@ -178,13 +155,11 @@ class _Fair(_Dialect):
             try:
                 if labels:
                     raise RefusedError("a discriminator with labels, whose outputs we can't tell apart")
-                if self.levels("D", "fromRGBLayers.{}.module.weight") != end + 1:
+                if self.levels("D", "fromRGBLayers.{}.weight") != end + 1:
                     raise RefusedError("a discriminator for other pictures than the generator draws")
-                widths_d = tuple(
-                    self.shape("D", f"fromRGBLayers.{index}.module.weight", 4)[0] for index in range(end + 1)
-                )
-                deviation = self.shape("D", "groupScaleZero.0.module.weight", 4)[1] > widths_d[0]
-                dense = self.shape("D", "groupScaleZero.1.module.weight", 2)[0]
+                widths_d = tuple(self.shape("D", f"fromRGBLayers.{index}.weight", 4)[0] for index in range(end + 1))
+                deviation = self.shape("D", "groupScaleZero.0.weight", 4)[1] > widths_d[0]
+                dense = self.shape("D", "groupScaleZero.1.weight", 2)[0]
                 found |= {"mbstd_group": 4 if deviation else 0, "mbstd": "fair"}
                 found |= {"dense_d": dense} if dense != widths_d[0] else {}
             except RefusedError as error:
@@ -202,16 +177,16 @@ class _Fair(_Dialect):
         layer, _, kind = name.rpartition(".")
         linear = layer.endswith("to_rgb") or layer == "out"
         theirs = self._layer(layer, player, end)
-        weight = self.parts["G_ema" if player == "G" else "D"].get(f"{theirs}.module.weight")
+        weight = self.parts["G_ema" if player == "G" else "D"].get(f"{theirs}.weight")
         if weight is None:
-            raise RefusedError(f"the tensor {theirs + '.module.weight'!r} is missing")
+            raise RefusedError(f"the tensor {theirs + '.weight'!r} is missing")
         # Without equalised rates theirs has no factor; ours always has.
         equal = self.config.get("equalizedlR", True) is not False
         ours = (1 if linear else 2) / _inputs(weight.shape)
         if player == "G" and layer == "dense":
             ours /= SMALL
         factor = (2 / _inputs(weight.shape)) ** 0.5 if equal else 1.0
-        return f"{theirs}.module.{kind}", lambda item: item.scale(factor if kind == "bias" else factor / ours**0.5)
+        return f"{theirs}.{kind}", lambda item: item.scale(factor if kind == "bias" else factor / ours**0.5)
 
     def _layer(self, layer: str, player: str, end: int) -> str:
         if player == "G":
@@ -232,14 +207,10 @@ class _Fair(_Dialect):
 
 
 class _Akanimax(_Dialect):
-    def __init__(self, opened: Opened, parts: dict[str, Tensors]) -> None:
-        super().__init__(opened, parts)
-        names = {"G_ema": ("shadow_generator", "generator"), "G": ("generator",), "D": ("discriminator",)}
-        self.conf: dict[str, dict[Any, Any]] = {}
-        for ours, possible in names.items():
-            every = [opened.value[name] for name in possible if isinstance(opened.value.get(name), dict)]
-            held: dict[Any, Any] = every[0] if every else {}
-            self.conf[ours] = held["conf"] if isinstance(held.get("conf"), dict) else {}
+    def __init__(self, opened: Opened, nets: dict[str, Network]) -> None:
+        super().__init__(opened, nets)
+        stated = {name: near(opened.value, net.path, "conf") for name, net in nets.items()}
+        self.conf = {name: conf if isinstance(conf, dict) else {} for name, conf in stated.items()}
 
     def settings(self, problems: dict[str, str]) -> tuple[DataSpec, ProGAN]:
         end = self.levels("G_ema", "rgb_converters.{}.weight") - 1

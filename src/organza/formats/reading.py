@@ -7,7 +7,9 @@ from pathlib import Path
 
 from organza.core.errors import UserError
 from organza.formats import lucidrains, mmgeneration, nvidia, nvidia_tf, paddlegan, progan_torch, rosinality
+from organza.formats.foreign import whose
 from organza.formats.opening import Opened, open_file
+from organza.formats.records import RefusedError
 from organza.formats.weights import Weights
 
 FORMATS: dict[Callable[[Opened], bool], Callable[[Opened], Weights]] = {
@@ -37,12 +39,16 @@ def understand(opened: Opened) -> Weights:
     Raises:
         UserError: unknown, or not to be used.
     """
+    if opened.container == "safetensors" and (opened.path.parent / "config.json").exists():
+        raise UserError("a part of a checkpoint", where=opened.path, hint="give its folder")
     for recognise, read in FORMATS.items():
         try:
             if recognise(opened):
                 return read(opened)
         except UserError:
             raise
+        except RefusedError as error:
+            raise UserError(f"refused: {error}", where=opened.path) from None
         except Exception as error:  # a value of a kind that no honest file has there
             reason = f"an odd value ({type(error).__name__}: {' '.join(str(error).split())[:80]})"
             raise UserError(f"refused: {reason}", where=opened.path) from error
@@ -51,6 +57,8 @@ def understand(opened: Opened) -> Weights:
 
 def unknown(opened: Opened) -> str:
     """Why a file that could be opened is of no use."""
+    known = whose(opened)
+    what = "not a network that I know" if known is None else f"this is {known}, which Organza can't use"
     if opened.foreign:
-        return f"not a network that I know; it names {', '.join(opened.foreign[:3])}, which was not run"
-    return "not a network that I know"
+        what += f"; it names {', '.join(opened.foreign[:3])}, which was not run"
+    return what

@@ -15,8 +15,9 @@ from torch import Tensor
 
 from organza.core.errors import UserError
 from organza.core.method import DataSpec
+from organza.formats.networks import beside, cast, find
 from organza.formats.opening import Opened
-from organza.formats.records import Array, RefusedError, TensorRef
+from organza.formats.records import RefusedError
 from organza.formats.weights import (
     MAX_RESOLUTION,
     Entry,
@@ -25,32 +26,22 @@ from organza.formats.weights import (
     constant,
     entry,
     even,
+    licence_of,
     sized,
     usable,
     whole_taps,
 )
 from organza.methods.stylegan2 import Mapping, StyleGAN2
 
-NAMES = {"g_ema": "G_ema", "g": "G", "d": "D"}
+GENERATOR = ("input.input", "conv1.conv.weight", "to_rgb1.conv.weight")
+CRITIC = ("final_conv.0.weight", "final_linear.1.weight", "convs.0.0.weight")
+MEAN = "latent_avg"
+LICENCE = "if these weights were converted from NVIDIA's, NVIDIA's non-commercial licence holds for them"
 
 
 def recognise(opened: Opened) -> bool:
     """Whether it is a file of this kind."""
-    return any("input.input" in part and "conv1.conv.weight" in part for part in _parts(opened).values())
-
-
-def _parts(opened: Opened) -> dict[str, dict[str, Any]]:
-    value = opened.value
-    if not isinstance(value, dict):
-        return {}
-    if "input.input" in value:  # one network by itself
-        value = {"g_ema": value}
-    found = {ours: value[theirs] for theirs, ours in NAMES.items() if isinstance(value.get(theirs), dict)}
-    # Networks that were saved inside DataParallel have "module." before each name.
-    return {
-        name: {k.removeprefix("module."): v for k, v in part.items() if isinstance(k, str)}
-        for name, part in found.items()
-    }
+    return bool(find(opened.tensors, *GENERATOR))
 
 
 def read(opened: Opened) -> Weights:
@@ -59,31 +50,27 @@ def read(opened: Opened) -> Weights:
     Raises:
         UserError: a tensor is missing, unknown or misshaped.
     """
-    parts = {
-        name: {key: entry(value) for key, value in part.items() if isinstance(value, (TensorRef, Array))}
-        for name, part in _parts(opened).items()
-    }
-    mean = opened.value.get("latent_avg")
-    mean = entry(mean) if isinstance(mean, (TensorRef, Array)) else None
-    return assemble(opened, parts, mean, "rosinality StyleGAN2 (PyTorch)", "a file of rosinality's code")
+    nets = cast(find(opened.tensors, *GENERATOR), find(opened.tensors, *CRITIC))
+    if nets["G_ema"].path.endswith("decoder."):
+        label, what = "pSp, e4e or ReStyle (PyTorch): rosinality's StyleGAN2 as decoder", "a decoder"
+    else:
+        label, what = "rosinality StyleGAN2 (PyTorch)", "a file of rosinality's code"
+    parts = {name: {key: entry(value) for key, value in net.tensors.items()} for name, net in nets.items()}
+    return assemble(opened, parts, label, what)
 
 
-def assemble(opened: Opened, parts: dict[str, dict[str, Entry]], mean: Entry | None, label: str, what: str) -> Weights:
+def assemble(opened: Opened, parts: dict[str, dict[str, Entry]], label: str, what: str) -> Weights:
     """Our settings and tensors for networks under rosinality's names.
 
     Args:
-        opened: the file.
-        parts: ``"G_ema"``, ``"G"`` and ``"D"``, as far as there are any; at least one generator.
-        mean: the mean w; None estimates it.
+        opened: the file; where it has a mean w, that is taken.
+        parts: ``"G_ema"``, and ``"G"`` and ``"D"`` where there are any.
         label: what the format is called.
         what: the file in an error.
 
     Raises:
         UserError: a tensor is missing, unknown or misshaped.
     """
-    parts = dict(parts)
-    if "G_ema" not in parts:
-        parts["G_ema"] = parts.pop("G")
     problems: dict[str, str] = {}
     try:
         spec, settings = _generator_settings(parts["G_ema"])
@@ -94,6 +81,7 @@ def assemble(opened: Opened, parts: dict[str, dict[str, Entry]], mean: Entry | N
             except RefusedError as error:
                 problems["D"] = str(error)
         widths = sized(settings.pop("widths"), widths_d)
+        mean = _stored_mean(opened, settings["w_dim"])
         config = StyleGAN2(**settings, **widths).resolve(spec, batch=32)
         names = [name for name in ("G_ema", "G", "D") if name in parts]
         found = usable(names, "G_ema", problems, lambda name: _collect(parts[name], name[0], config, spec, mean))
@@ -107,9 +95,17 @@ def assemble(opened: Opened, parts: dict[str, dict[str, Entry]], mean: Entry | N
         config=config,
         nets=found,
         problems=problems,
-        licence="if these weights were converted from NVIDIA's, NVIDIA's non-commercial licence holds for them",
+        licence=licence_of(opened.value, LICENCE),
         foreign=opened.foreign,
     )
+
+
+def _stored_mean(opened: Opened, w_dim: int) -> Entry | None:
+    """The file's mean w; pSp's files repeat it for each layer."""
+    found = beside(opened.tensors, MEAN)
+    if found is None or not found.shape or found.shape[-1] != w_dim or len(found.shape) > 2 or not found.shape[0]:
+        return None
+    return entry(found).change((w_dim,), lambda x: x.reshape(-1, w_dim)[0])
 
 
 def _shape(tensors: dict[str, Entry], name: str, rank: int) -> tuple[int, ...]:
@@ -168,7 +164,7 @@ def _collect(
 
     def source(name: str, shape: tuple[int, ...]) -> Entry:
         if name == "w_avg":
-            return Entry(shape, lambda: _mean_w(config, tensors)) if mean is None else mean.reshape(*shape)
+            return Entry(shape, lambda: _mean_w(config, tensors)) if mean is None else mean
         theirs = generator_name(name) if player == "G" else discriminator_name(name)
         used.add(theirs)
         if theirs not in tensors and theirs.startswith("noises."):  # early files lack the stored noise
@@ -183,7 +179,7 @@ def _collect(
         return item.reshape(*shape) if same else item
 
     found = collect(config, spec, player, source)
-    rest = sorted(name for name in tensors if name not in used and not name.endswith(".kernel"))
+    rest = sorted(name for name in tensors if name not in used and not name.endswith((".kernel", MEAN)))
     if rest:
         raise RefusedError(f"the tensor {rest[0][:80]!r} is unknown")
     return found

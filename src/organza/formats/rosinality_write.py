@@ -13,6 +13,7 @@ from organza.core.errors import UserError
 from organza.core.files import atomic_write
 from organza.core.method import DataSpec
 from organza.formats.rosinality import discriminator_name, generator_name
+from organza.formats.weights import made
 from organza.methods.stylegan2 import StyleGAN2
 from organza.ops import setup_filter
 
@@ -20,7 +21,13 @@ RATE = 0.01
 """The mapping's factor on the learning rate, which his code has and no file states."""
 
 
-def write_rosinality(spec: DataSpec, config: StyleGAN2, nets: Mapping[str, Mapping[str, Tensor]], dest: Path) -> Path:
+def write_rosinality(
+    spec: DataSpec,
+    config: StyleGAN2,
+    nets: Mapping[str, Mapping[str, Tensor]],
+    dest: Path,
+    licence: str | None = None,
+) -> Path:
     """Write a file as his ``convert_weight.py`` does.
 
     A network with another mapping rate has it multiplied into the mapping's weights, which may change their last bit.
@@ -30,6 +37,7 @@ def write_rosinality(spec: DataSpec, config: StyleGAN2, nets: Mapping[str, Mappi
         spec, config: what the networks were built from.
         nets: ``"G_ema"``, and ``"G"`` and ``"D"`` where there are any: our tensor names and tensors.
         dest: a file ending in ``.pt``.
+        licence: a note that stays with the weights; None for the user's own.
 
     Raises:
         UserError: networks that his code can't build, another suffix, or the file can't be written.
@@ -41,8 +49,9 @@ def write_rosinality(spec: DataSpec, config: StyleGAN2, nets: Mapping[str, Mappi
     content: dict[str, object] = {"g_ema": _generator(config, nets["G_ema"])}
     if "G" in nets:
         content["g"] = _generator(config, nets["G"])
-    if "D" in nets and config.architecture_d == "resnet":
+    if "D" in nets and _critic_reason(config) is None:
         content["d"] = _discriminator(config, nets["D"])
+    content["organza"] = made(licence)
     content["latent_avg"] = nets["G_ema"]["w_avg"].detach().cpu().clone()
     for note in _lost(config, with_d="D" in nets):
         print(f"organza: {note}", file=sys.stderr)
@@ -60,8 +69,21 @@ def _reason(spec: DataSpec, config: StyleGAN2) -> str | None:
         return "labels"
     if config.architecture_g != "skip":
         return f"generator of the architecture {config.architecture_g}"
+    if {config.activation_g, config.activation_mapping} != {"lrelu"}:
+        return f"activations {config.activation_g} and {config.activation_mapping} instead of lrelu"
     if config.z_dim != config.w_dim or config.mapping_g is not None:
         return "mapping network whose layers have other widths than z"
+    return None
+
+
+def _critic_reason(config: StyleGAN2) -> str | None:
+    """What his discriminator can't be."""
+    if config.architecture_d != "resnet":
+        return f"its architecture is {config.architecture_d}, not resnet"
+    if config.activation_d != "lrelu":
+        return f"its activation is {config.activation_d}, not lrelu"
+    if config.mbstd_channels != 1:
+        return f"its standard deviations fill {config.mbstd_channels} feature maps, not 1"
     return None
 
 
@@ -70,8 +92,8 @@ def _lost(config: StyleGAN2, *, with_d: bool) -> list[str]:
     found = []
     if config.conv_clamp is not None:
         found.append(f"rosinality's networks don't limit activations; ours did, to {config.conv_clamp:g}")
-    if with_d and config.architecture_d != "resnet":
-        found.append(f"the discriminator is left out: its architecture is {config.architecture_d}, not resnet")
+    if with_d and (reason := _critic_reason(config)):
+        found.append(f"the discriminator is left out: {reason}")
     elif with_d and config.mbstd_group != 4:
         found.append(f"rosinality's discriminator takes groups of 4 pictures; ours took {config.mbstd_group}")
     return found
@@ -118,5 +140,5 @@ def _discriminator(config: StyleGAN2, tensors: Mapping[str, Tensor]) -> dict[str
     levels = len([name for name in found if name.endswith(".conv1.0.weight")])
     for level in range(levels):
         for layer in ("conv2", "skip"):
-            found[f"convs.{level + 1}.{layer}.0.kernel"] = _taps(config, 1.0)
+            found[f"convs.{level + 1}.{layer}.0.kernel"] = setup_filter(config.resample_taps_d or config.resample_taps)
     return found

@@ -20,7 +20,9 @@ from typing import Any
 from organza.formats.records import Array, DType, Fields, Global, Module, RefusedError, Stub, TensorRef
 
 MAX_LINE = 1 << 16
+SECONDS = 12.0
 MAX_DEPTH = 100
+MAX_KEY = 1 << 12
 
 
 @dataclass
@@ -30,7 +32,7 @@ class Limits:
     instructions: int = 1_000_000
     copied: int = 1 << 26
     depth: int = 4
-    deadline: float = field(default_factory=lambda: time.monotonic() + 60)
+    deadline: float = field(default_factory=lambda: time.monotonic() + SECONDS)
 
     def step(self) -> None:
         """Count an instruction."""
@@ -207,17 +209,22 @@ class _Machine:
         return found
 
 
-def _key(value: Any) -> Any:
-    """``value`` where it may be a key: hashing anything nested could take for ever."""
-    if isinstance(value, tuple) and len(value) <= 16:
-        for item in value:
-            if isinstance(item, tuple):
-                raise RefusedError("a key of nested tuples")
-            _key(item)
-        return value
+def key_of(value: Any) -> Any:
+    """``value`` where it may be a key. What is slow to hash or to compare, or made to collide, could take for ever.
+
+    Example:
+        >>> key_of("a"), key_of((64, 64))
+        ('a', '(64, 64)')
+    """
+    if isinstance(value, tuple) and len(value) <= 16:  # the hash of tuples is no secret, that of text is
+        if all(item is None or isinstance(item, (str, bytes, int, float)) for item in value):
+            return repr(tuple(key_of(item) for item in value))
+        raise RefusedError("a key of nested tuples")
     if isinstance(value, int) and value.bit_length() <= 64:
         return value
-    if value is None or isinstance(value, (str, float, bytes, Global, Stub, TensorRef)):
+    if isinstance(value, (str, bytes)) and len(value) <= MAX_KEY:
+        return value
+    if value is None or isinstance(value, (float, Global, Stub, TensorRef)):
         return value
     raise RefusedError(f"a key that can't be one ({type(value).__name__})")
 
@@ -227,7 +234,7 @@ def _set_pairs(target: Any, values: list[Any]) -> None:
         raise RefusedError("a broken pickle (a key without a value)")
     pairs = list(zip(values[::2], values[1::2], strict=True))
     if isinstance(target, dict):
-        target.update((_key(k), v) for k, v in pairs)
+        target.update((key_of(k), v) for k, v in pairs)
     elif isinstance(target, Stub):
         target.pairs += pairs
     else:
@@ -238,7 +245,7 @@ def _append(target: Any, values: list[Any]) -> None:
     if isinstance(target, list):
         target += values
     elif isinstance(target, set):
-        target.update(map(_key, values))
+        target.update(map(key_of, values))
     elif isinstance(target, Stub):
         target.items += values
     else:
@@ -345,7 +352,7 @@ _ACTIONS: dict[str, Callable[[_Machine, Any], None]] = {
     "TUPLE2": _tuple(2),
     "TUPLE3": _tuple(3),
     "DICT": _dict,
-    "FROZENSET": lambda m, _: m.stack.append(frozenset(map(_key, m.pop_mark()))),
+    "FROZENSET": lambda m, _: m.stack.append(frozenset(map(key_of, m.pop_mark()))),
     "APPEND": _append_one,
     "APPENDS": _append_all,
     "ADDITEMS": _append_all,

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
+import organza
 from organza.core.errors import UserError
 from organza.core.method import DataSpec, Method, MethodConfig
+from organza.formats.networks import near
 from organza.formats.records import Array, RefusedError, TensorRef, brief
 from organza.ops import setup_filter
 
@@ -22,6 +27,19 @@ NVIDIA_LICENCE = (
     "NVIDIA's weights, and what is trained from them, are for non-commercial use: see the licence of the repository "
     "that they come from (NVIDIA Source Code License, or CC BY-NC)"
 )
+
+
+def made(licence: str | None) -> dict[str, str | None]:
+    """What a file in somebody's layout says of its weights: it is not the layout that makes a licence."""
+    return {"version": organza.__version__, "licence": licence}
+
+
+def licence_of(value: object, usual: str) -> str | None:
+    """The licence note of a file: what `made` wrote into it, or the layout's usual one."""
+    said = near(value, "", "organza")
+    if not isinstance(said, dict) or "licence" not in said:
+        return usual
+    return said["licence"][:1000] if isinstance(said["licence"], str) else None
 
 
 @dataclass(frozen=True)
@@ -90,7 +108,7 @@ class Weights:
     foreign: tuple[str, ...] = ()
 
     def tensors(self, net: str) -> dict[str, Tensor]:
-        """The float32 tensors of a network, under our names.
+        """The tensors of a network under our names, float32 (whole numbers stay so).
 
         Raises:
             UserError: the file has no such network, or it can't be used or read.
@@ -101,12 +119,47 @@ class Weights:
         found = {}
         try:
             for name, item in self.nets[net].items():
-                found[name] = item.read().float()
+                value = item.read()
+                found[name] = value.float() if value.is_floating_point() else value
                 if tuple(found[name].shape) != item.shape:
                     raise RefusedError(f"the tensor {name!r} has another shape than it declares")
         except RefusedError as error:
             raise UserError(f"{net} can't be read: {error}", where=self.path) from None
         return found
+
+    def build(self, *, critic: bool) -> Method:
+        """The method with what generates, averaged if it can be had, and its critic if ``critic`` and there is one.
+
+        Networks are filled as they are made: nothing is initialised at random, and no memory is taken before names and
+        shapes agree. What is not filled stays shapes.
+
+        Raises:
+            UserError: no such networks can be built, or the file has others.
+        """
+        try:
+            method = skeleton(self.config, self.spec)
+        except RefusedError as error:
+            raise UserError(f"settings that can't be used: {error}", where=self.path) from None
+        main = method.latents.net
+        theirs = main if main in self.nets and f"{main}_ema" not in self.nets else f"{main}_ema"
+        self._fill(main, method.nets[main], theirs)
+        if not critic or method.critic is None or method.critic not in {*self.nets, *self.problems}:
+            return replace(method, critic=None)
+        self._fill(method.critic, method.nets[method.critic], method.critic)
+        return method
+
+    def _fill(self, name: str, net: nn.Module, theirs: str) -> None:
+        wanted = net.state_dict()
+        held = {key: item.shape for key, item in self.nets.get(theirs, {}).items()}
+        odd = sorted(set(wanted) ^ set(held)) if held else []
+        if odd:
+            what = f"tensor {f'{name}.{odd[0]}'[:80]!r} is {'missing' if odd[0] in wanted else 'unknown'}"
+            raise UserError(what, where=self.path)
+        for key, shape in held.items():
+            if shape != tuple(wanted[key].shape):
+                what = f"tensor {f'{name}.{key}'!r} is {list(shape)}, not {list(wanted[key].shape)}"
+                raise UserError(what, where=self.path)
+        net.load_state_dict({key: _as(value, wanted[key]) for key, value in self.tensors(theirs).items()}, assign=True)
 
     def announce(self) -> None:
         """Say on stderr, once for each file, what its user must know: the licence, and names of foreign code."""
@@ -123,17 +176,68 @@ class Weights:
 _ANNOUNCED: set[Path] = set()
 
 
+def _as(value: Tensor, like: Tensor) -> Tensor:
+    """A copy of its own, in the number format and the order in memory of ``like``."""
+    return torch.empty_strided(like.shape, like.stride(), dtype=like.dtype).copy_(value)
+
+
+_FILLING = frozenset(("normal_", "uniform_", "zero_", "fill_", "copy_"))
+_PLAIN = frozenset(("add", "sub", "mul", "div", "square", "sqrt", "exp", "pow"))
+
+
+class _Shapes(TorchFunctionMode):
+    """Makes tensors that are shapes alone, and ends what goes on for ever.
+
+    What fills tensors is left out, and what has no quick twin on PyTorch's device of shapes is answered here: its first
+    call there imports PyTorch's compiler, for over a second.
+    """
+
+    left = 200_000
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs, name = dict(kwargs or {}), getattr(func, "__name__", "")
+        self.left -= 1
+        if self.left < 0:
+            raise RefusedError("more layers than a network has")
+        if getattr(func, "__module__", None) == "torch.nn.init" or name in _FILLING:
+            return kwargs["tensor"] if "tensor" in kwargs else args[0]
+        if name in ("randn", "rand"):
+            kwargs.pop("generator", None)
+            return torch.empty(*args, **kwargs)
+        if name == "eye":
+            return torch.empty(args[0], args[0], **kwargs)
+        if name == "norm" and kwargs.get("keepdim"):
+            return args[0].narrow(kwargs["dim"], 0, 1)
+        if name in _PLAIN and args[0].is_meta and not kwargs:
+            shapes = [other.shape for other in args if isinstance(other, Tensor)]
+            return torch.empty(np.broadcast_shapes(*shapes), dtype=args[0].dtype)
+        return func(*args, **kwargs)
+
+
+MAX_NUMBER = 1 << 24
+
+
 def skeleton(config: MethodConfig, spec: DataSpec) -> Method:
     """The networks as shapes alone: takes no memory, whatever the sizes.
 
     Raises:
         RefusedError: nothing can be built of these sizes.
     """
+    for name, value in [*vars(config).items(), *vars(spec).items()]:
+        for number in value if isinstance(value, tuple) else (value,):
+            if isinstance(number, int) and not -MAX_NUMBER <= number <= MAX_NUMBER:
+                raise RefusedError(f"{name} is {brief(number)}")
+            if isinstance(number, float) and not math.isfinite(number):
+                raise RefusedError(f"{name} is {number}")
     try:
-        with torch.device("meta"):
+        with torch.device("meta"), _Shapes():
             return config.build(spec)
     except UserError as error:
         raise RefusedError(str(error)) from None
+    except RefusedError:
+        raise
+    except Exception as error:  # sizes from somebody's file break in a hundred ways
+        raise RefusedError(f"no network can be built of them ({type(error).__name__}: {str(error)[:100]})") from error
 
 
 def usable(
@@ -180,6 +284,8 @@ def collect(
     for name, value in skeleton(config, spec).nets[player].state_dict().items():
         wanted = tuple(value.shape)
         taps = getattr(config, "resample_taps", None)
+        if player == "D":
+            taps = getattr(config, "resample_taps_d", None) or taps
         if name.endswith("taps") and taps is not None:
             item = constant(setup_filter(taps))
         else:

@@ -30,9 +30,10 @@ from organza.nn.layers import EqualConv2d, EqualLinear, conv_weight, minibatch_s
 from organza.nn.levels import check_channels, level_widths
 from organza.nn.losses import ADVERSARIAL, AdversarialLoss
 from organza.nn.penalties import path_length_penalty, path_lengths, r1, r2
-from organza.ops import downsample2d, inferring, modulated_conv2d, setup_filter, upsample2d
+from organza.ops import ACTIVATIONS, downsample2d, inferring, modulated_conv2d, setup_filter, upsample2d
 
 Architecture = Literal["skip", "resnet", "orig"]
+Act = Literal["lrelu", "relu", "linear", "tanh", "sigmoid", "elu", "selu", "softplus", "swish"]
 Noise = Literal["random", "const", "none"]
 _HALF = 0.5**0.5  # the sum of two residual branches keeps unit variance
 
@@ -76,12 +77,24 @@ class StyleGAN2(Augmented):
     """How the discriminator's blocks are joined (figure 7)."""
     resample_taps: tuple[int, ...] = (1, 3, 3, 1)
     """Low-pass filter of every resampling, one axis."""
+    resample_taps_d: tuple[int, ...] | None = None
+    """The discriminator's, where it has another."""
+    activation_g: Act = "lrelu"
+    """Activation function of the synthesis network."""
+    activation_d: Act = "lrelu"
+    """Activation function of the discriminator."""
+    activation_mapping: Act = "lrelu"
+    """Activation function of the mapping networks."""
     noise: Noise = "random"
     """Noise inputs while training."""
     mbstd_group: int | None = None
     """Group size of the minibatch standard deviation. Automatic: the batch, at most 4."""
+    mbstd_channels: int = 1
+    """Feature maps that hold it; 0 leaves it out."""
     conv_clamp: float | None = None
     """Limit on activations; 256 in mixed precision of the official implementation. Default: no limit."""
+    conv_clamp_d: float | Literal["same"] | None = "same"
+    """The discriminator's, where it has another."""
     lr: float | None = None
     """Learning rate of both networks. Automatic: 0.002 from 1024 pixels up, 0.0025 below."""
     r1_gamma: float | None = None
@@ -151,7 +164,8 @@ class StyleGAN2(Augmented):
                 "channel_base",
                 "channel_max",
             ),
-            *("architecture_g", "architecture_d", "resample_taps", "conv_clamp"),
+            *("architecture_g", "architecture_d", "resample_taps", "resample_taps_d", "conv_clamp", "conv_clamp_d"),
+            *("activation_g", "activation_d", "activation_mapping", "mbstd_channels"),
         )
         levels = pyramid(spec.resolution)[1] + 1
 
@@ -263,6 +277,11 @@ def _channels(config: StyleGAN2, player: str, levels: int) -> list[int]:
     return level_widths(explicit, f"widths_{player.lower()}", config.channel_base, config.channel_max, levels)
 
 
+def critic_clamp(config: StyleGAN2) -> float | None:
+    """The limit on the discriminator's activations."""
+    return config.conv_clamp if config.conv_clamp_d == "same" else config.conv_clamp_d
+
+
 # --- generator -------------------------------------------------------------------------------------------------------
 
 
@@ -282,12 +301,14 @@ class Mapping(nn.Module):
     With ``z_dim == 0`` it maps labels alone, for the discriminator. ``widths``: see `StyleGAN2.mapping_g`.
     """
 
-    def __init__(self, z_dim: int, label_dim: int, widths: Sequence[int], lr_multiplier: float) -> None:
+    def __init__(
+        self, z_dim: int, label_dim: int, widths: Sequence[int], lr_multiplier: float, act: str = "lrelu"
+    ) -> None:
         super().__init__()
         self.embed = EqualLinear(label_dim, widths[0]) if label_dim else None
         widths = [z_dim + (widths[0] if label_dim else 0), *widths[1:]]
         self.layers = nn.ModuleList(
-            EqualLinear(a, b, act="lrelu", lr_multiplier=lr_multiplier) for a, b in pairwise(widths)
+            EqualLinear(a, b, act=act, lr_multiplier=lr_multiplier) for a, b in pairwise(widths)
         )
 
     def forward(self, z: Tensor | None, labels: Tensor) -> Tensor:
@@ -308,7 +329,7 @@ class SynthesisLayer(nn.Module):
 
     def __init__(self, config: StyleGAN2, inputs: int, outputs: int, size: tuple[int, int], up: int = 1) -> None:
         super().__init__()
-        self.up, self.clamp = up, config.conv_clamp
+        self.up, self.clamp, self.act = up, config.conv_clamp, config.activation_g
         self.affine = EqualLinear(config.w_dim, inputs, bias_init=1.0)
         self.weight = nn.Parameter(conv_weight(outputs, inputs, 3))
         self.bias = nn.Parameter(torch.zeros(outputs))
@@ -329,8 +350,8 @@ class SynthesisLayer(nn.Module):
             padding=1,
             resample_filter=taps,
             bias=self.bias,
-            act="lrelu",
-            gain=2**0.5 * gain,
+            act=self.act,
+            gain=ACTIVATIONS[self.act].gain * gain,
             clamp=clamp,
         )
 
@@ -456,7 +477,7 @@ class Generator(nn.Module):
         widths = config.mapping_g or (config.w_dim,) * (config.mapping_layers + 1)
         if widths[-1] != config.w_dim:
             raise UserError(f"mapping_g {list(widths)} doesn't end in w_dim {config.w_dim}")
-        self.mapping = Mapping(config.z_dim, spec.label_dim, widths, config.mapping_lr)
+        self.mapping = Mapping(config.z_dim, spec.label_dim, widths, config.mapping_lr, config.activation_mapping)
         self.synthesis = Synthesis(config, spec)
         self.num_ws = self.synthesis.num_ws
         self.register_buffer("w_avg", torch.zeros(config.w_dim))
@@ -475,12 +496,12 @@ class DiscriminatorBlock(nn.Module):
 
     def __init__(self, config: StyleGAN2, inputs: int, outputs: int, colours: int, *, first: bool) -> None:
         super().__init__()
-        clamp = config.conv_clamp
+        clamp, act = critic_clamp(config), config.activation_d
         self.kind = config.architecture_d
         reads = first or self.kind == "skip"
-        self.from_rgb = EqualConv2d(colours, inputs, 1, act="lrelu", clamp=clamp) if reads else None
-        self.conv0 = EqualConv2d(inputs, inputs, 3, act="lrelu", clamp=clamp)
-        self.conv1 = EqualConv2d(inputs, outputs, 3, act="lrelu", clamp=clamp, down=2)
+        self.from_rgb = EqualConv2d(colours, inputs, 1, act=act, clamp=clamp) if reads else None
+        self.conv0 = EqualConv2d(inputs, inputs, 3, act=act, clamp=clamp)
+        self.conv1 = EqualConv2d(inputs, outputs, 3, act=act, clamp=clamp, down=2)
         self.skip = EqualConv2d(inputs, outputs, 1, bias=False, down=2) if self.kind == "resnet" else None
 
     def forward(self, x: Tensor | None, image: Tensor, taps: Tensor) -> tuple[Tensor, Tensor]:
@@ -511,19 +532,20 @@ class Discriminator(nn.Module):
         (height, width), doublings = pyramid(spec.resolution)
         widths = _channels(config, "D", doublings)
         colours, inner = spec.channels, widths[0]
-        self.group = config.mbstd_group
-        self.register_buffer("taps", setup_filter(config.resample_taps))
+        self.group, self.stddevs, act = config.mbstd_group, config.mbstd_channels, config.activation_d
+        self.register_buffer("taps", setup_filter(config.resample_taps_d or config.resample_taps))
         self.blocks = nn.ModuleList(
             DiscriminatorBlock(config, widths[i], widths[i - 1], colours, first=i == doublings)
             for i in range(doublings, 0, -1)
         )
         reads = not self.blocks or config.architecture_d == "skip"
-        self.from_rgb = EqualConv2d(colours, inner, 1, act="lrelu") if reads else None
-        self.conv = EqualConv2d(inner + 1, inner, 3, act="lrelu", clamp=config.conv_clamp)
-        self.dense = EqualLinear(inner * height * width, inner, act="lrelu")
+        self.from_rgb = EqualConv2d(colours, inner, 1, act=act) if reads else None
+        self.conv = EqualConv2d(inner + self.stddevs, inner, 3, act=act, clamp=critic_clamp(config))
+        self.dense = EqualLinear(inner * height * width, inner, act=act)
         about = config.mapping_d or (inner,) * 9
         self.out = EqualLinear(inner, about[-1] if spec.label_dim else 1)
-        self.mapping = Mapping(0, spec.label_dim, about, config.mapping_lr) if spec.label_dim else None
+        rate, mapped = config.mapping_lr, config.activation_mapping
+        self.mapping = Mapping(0, spec.label_dim, about, rate, mapped) if spec.label_dim else None
 
     def forward(self, images: Tensor, labels: Tensor) -> Tensor:
         """Logits: positive for pictures that seem real."""
@@ -536,7 +558,7 @@ class Discriminator(nn.Module):
             colours = self.from_rgb(image)
             x = colours if x is None else x + colours
         assert x is not None
-        x = self.conv(minibatch_stddev(x, self.group))
+        x = self.conv(minibatch_stddev(x, self.group, channels=self.stddevs) if self.stddevs else x)
         logits: Tensor = self.out(self.dense(x.flatten(1)))
         if self.mapping is not None:
             about: Tensor = self.mapping(None, labels)

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from organza.core.device import compute_dtype
 from organza.core.errors import UserError
 from organza.core.method import Adam, Batch, DataSpec, Latents, Method, Nets, Phase, Player, Stats
-from organza.methods.stylegan2 import Architecture, Discriminator, Mapping, StyleGAN2, fit_widths, pyramid
+from organza.methods.stylegan2 import Act, Architecture, Discriminator, Mapping, StyleGAN2, fit_widths, pyramid
 from organza.nn.augmenter import Augmented, Augmenter
 from organza.nn.latent import style_center, style_mapping
 from organza.nn.layers import EqualLinear, conv_weight
@@ -117,6 +117,10 @@ class StyleGAN3(Augmented):
     """Limit on its activations."""
     mbstd_group: int | None = None
     """Group size of its minibatch standard deviation. Automatic: the batch, at most 4."""
+    mbstd_channels: int = 1
+    """Feature maps that hold it; 0 leaves it out."""
+    activation_d: Act = "lrelu"
+    """Its activation function."""
     lr: float = 0.0025
     """Learning rate of the generator."""
     lr_d: float = 0.002
@@ -163,6 +167,7 @@ class StyleGAN3(Augmented):
         names += ["critical", "margin", "kernel", "radial", "first_cutoff", "first_stopband", "last_stopband"]
         names += ["filter_size", "oversampling", "output_scale", "conv_clamp", "channel_base", "channel_max"]
         names += ["channel_base_d", "channel_max_d", "architecture_d", "resample_taps", "conv_clamp_d"]
+        names += ["mbstd_channels", "activation_d"]
         if other.cutoffs is None or 2 * other.cutoffs[-1] == max(spec.resolution):
             names += ["cutoffs", "stopbands"]
         widths_d = fit_widths(other.widths_d, pyramid(spec.resolution)[1] + 1)
@@ -187,6 +192,8 @@ class StyleGAN3(Augmented):
             resample_taps=self.resample_taps,
             conv_clamp=self.conv_clamp_d,
             mbstd_group=self.mbstd_group,
+            mbstd_channels=self.mbstd_channels,
+            activation_d=self.activation_d,
         )
 
     def build(self, spec: DataSpec) -> Method:

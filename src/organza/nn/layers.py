@@ -169,16 +169,17 @@ def _smear(w: Tensor) -> Tensor:
     return F.pad(w, (0, 0, 0, 1)) + F.pad(w, (0, 0, 1, 0))
 
 
-def minibatch_stddev(x: Tensor, group: int, eps: float = 1e-8) -> Tensor:
-    """Append a channel with the mean standard deviation over groups of samples (Karras et al. 2018, section 3).
+def minibatch_stddev(x: Tensor, group: int, eps: float = 1e-8, channels: int = 1) -> Tensor:
+    """Append channels with the mean standard deviation over groups of samples (Karras et al. 2018, section 3).
 
     Args:
         x: ``[N, C, H, W]``. Sample ``i`` is in a group with ``i + N / g``, ``i + 2 N / g`` ...
         group: largest group size ``g``; the greatest divisor of N up to it is used.
         eps: added to the variance.
+        channels: so many are appended, each the mean over its share of C; the paper has one.
 
     Returns:
-        ``[N, C + 1, H, W]``.
+        ``[N, C + channels, H, W]``.
 
     Example:
         >>> minibatch_stddev(torch.zeros(6, 2, 4, 4), group=4).shape
@@ -188,6 +189,6 @@ def minibatch_stddev(x: Tensor, group: int, eps: float = 1e-8) -> Tensor:
     size = next(g for g in range(min(group, n), 0, -1) if n % g == 0)
     y = x.reshape(size, n // size, *x.shape[1:])
     y = (y - y.mean(0)).square().mean(0)
-    y = (y + eps).sqrt().mean((1, 2, 3))
-    extra = y.repeat(size)[:, None, None, None].expand(n, 1, h, w)
+    y = (y + eps).sqrt().reshape(n // size, channels, -1).mean(2)
+    extra = y.repeat(size, 1)[:, :, None, None].expand(n, channels, h, w)
     return torch.cat([x, extra.to(memory_format=torch.channels_last)], 1)
