@@ -1,0 +1,122 @@
+"""What a name is: one notion for images, labels, captions, tables and the keys of WebDataset.
+
+Names come from file systems (which may keep bytes that are no UTF-8), from zips (cp437, or UTF-8 that does not say so),
+from macOS (decomposed accents), from Windows (backslashes, another case) and from tables (with or without folders and
+extensions). `clean` makes one form of them all; `find` says which row of a table means which image; `beside` finds the
+file of another kind that belongs to an image.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Callable, Iterable, Sequence
+
+from organza.data.source import PICTURES, suffix
+
+
+def decode_name(raw: bytes, *, utf8: bool = False) -> str:
+    """The name that an archive keeps as bytes: UTF-8 where it is valid, whether the archive says so or not; else cp437.
+
+    Args:
+        raw: as it stands in the archive.
+        utf8: the archive says that it is UTF-8; damaged bytes are then kept as surrogates.
+
+    Example:
+        >>> decode_name("été.png".encode()), decode_name("été.png".encode("cp437"))
+        ('été.png', 'été.png')
+    """
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return raw.decode("utf-8", "surrogateescape") if utf8 else raw.decode("cp437")
+
+
+def clean(name: str) -> str:
+    r"""The form in which names are compared: composed accents, ``/`` between folders, nothing superfluous.
+
+    Example:
+        >>> clean(".\\cats//e\u0301te\u0301.png") == clean("cats/\u00e9t\u00e9.png")
+        True
+    """
+    parts = unicodedata.normalize("NFC", name.strip()).replace("\\", "/").split("/")
+    return "/".join(part for part in parts if part not in ("", "."))
+
+
+def stem(name: str) -> str:
+    """``name`` without the extension of an image: dots before it belong to the name.
+
+    Example:
+        >>> stem("a/1.5mm_01.png"), stem("a/1.5mm_01")
+        ('a/1.5mm_01', 'a/1.5mm_01')
+    """
+    return name[: len(name) - len(suffix(name))] if suffix(name) in PICTURES else name
+
+
+def find(keys: Sequence[str], names: Sequence[str]) -> list[list[int]]:
+    """The places in ``keys`` (as tables write names) of each of ``names`` (of images).
+
+    The strictest way in which any image is found counts for all of them: the whole path, or as many of its last parts
+    as both have in common, down to the file's name; then the same without the image's extension (``0001`` means
+    ``0001.png``), then without either extension (``1.jpg`` means ``1.png``); last, all of it in any case.
+
+    Returns:
+        For each name the places of all keys that mean it: none, one, or several.
+
+    Example:
+        >>> find(["2.jpg", "1.jpg"], ["faces/1.jpg", "faces/2.jpg", "faces/3.jpg"])
+        [[1], [0], []]
+        >>> find(["0001", "cats/0001"], ["cats/0001.png"])
+        [[1]]
+    """
+    left, right = [clean(key) for key in keys], [clean(name) for name in names]
+    nothing: list[list[int]] = [[] for _ in names]
+    for fold in (str, str.casefold):
+        left, right = [fold(key) for key in left], [fold(name) for name in right]
+        for of_key, of_name in ((str, str), (str, stem), (stem, stem)):
+            ours, theirs = [of_key(key) for key in left], [of_name(name) for name in right]
+            if not {_last(key, 1) for key in ours} & {_last(name, 1) for name in theirs}:
+                continue  # not even by the last part
+            for depth in range(_depth(ours, theirs), 0, -1):
+                places: dict[str, list[int]] = {}
+                for place, key in enumerate(ours):
+                    places.setdefault(_last(key, depth), []).append(place)
+                found = [places.get(_last(name, depth), []) for name in theirs]
+                if any(found):
+                    return found
+    return nothing
+
+
+def _last(name: str, depth: int) -> str:
+    return "/".join(name.split("/")[-depth:])
+
+
+def _depth(*lists: Sequence[str]) -> int:
+    return max((name.count("/") for names in lists for name in names), default=0) + 1
+
+
+def beside(names: Sequence[str], others: Iterable[str], kind: str) -> list[str | None]:
+    """For each of ``names`` (of images) the one of ``others`` with the extension ``kind`` that belongs to it.
+
+    It has the same name up to the last dot. Where no name with further dots has such a file, names end at the first
+    dot, as WebDataset has it: ``1.left.png`` and ``1.right.png`` share ``1.cls``.
+
+    Example:
+        >>> beside(["1.5mm_1.png", "1.5mm_2.png"], ["1.5mm_1.cls", "1.5mm_2.cls"], ".cls")
+        ['1.5mm_1.cls', '1.5mm_2.cls']
+        >>> beside(["1.left.png", "1.right.png"], ["1.cls"], ".cls")
+        ['1.cls', '1.cls']
+    """
+    known = {clean(other)[: -len(kind)]: other for other in others if other.lower().endswith(kind)}
+    stems = [_to_last_dot(clean(name)) for name in names]
+    dotted = any(stem in known for stem in stems if "." in _last(stem, 1))
+    key: Callable[[str], str] = str if dotted else _to_first_dot
+    return [known.get(key(stem)) for stem in stems]
+
+
+def _to_last_dot(name: str) -> str:
+    return name[: len(name) - len(suffix(name))]
+
+
+def _to_first_dot(name: str) -> str:
+    folder, slash, last = name.rpartition("/")
+    return folder + slash + last.partition(".")[0]
