@@ -56,7 +56,7 @@ def test_vectors_beside_pictures(tmp_path):
     entries = pngs(2) | {"000.json": b'{"label": [0.5, 1]}', "001.json": b'{"label": [1, 2]}'}
     assert own(write_tar(tmp_path / "a.tar", entries)).fetch([0, 1])[1].tolist() == [[0.5, 1], [1, 2]]
     entries["001.json"] = b'{"label": [1]}'
-    with pytest.raises(UserError, match=r"labels should be classes 0, 1, 2 \.\.\. or vectors of one length"):
+    with pytest.raises(UserError, match=r"labels differ in shape: 000\.png has a vector of 2, 001\.png a vector of 1"):
         own(write_tar(tmp_path / "b.tar", entries))
     with pytest.raises(UserError, match="not a class: b'cat'"):
         own(write_tar(tmp_path / "c.tar", pngs(1) | {"000.cls": b"cat"}))

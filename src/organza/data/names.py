@@ -31,6 +31,21 @@ def decode_name(raw: bytes, *, utf8: bool = False) -> str:
         return raw.decode("utf-8", "surrogateescape") if utf8 else raw.decode("cp437")
 
 
+def text_of(raw: bytes) -> str:
+    """A text file in whatever encoding: UTF-8 or UTF-16 with or without their marks, else Windows' Western one.
+
+    Example:
+        >>> text_of("é".encode("utf-16")), text_of("é".encode()), text_of("é".encode("cp1252"))
+        ('é', 'é', 'é')
+    """
+    if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return raw.decode("utf-16", "replace")
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return raw.decode("cp1252", "replace")
+
+
 def clean(name: str) -> str:
     r"""The form in which names are compared: composed accents, ``/`` between folders, nothing superfluous.
 
@@ -84,6 +99,25 @@ def find(keys: Sequence[str], names: Sequence[str]) -> list[list[int]]:
                 if any(found):
                     return found
     return nothing
+
+
+class Known:
+    """Whether a cell of a table may be the name of one of some images: quick, and not strict.
+
+    Example:
+        >>> "Cats/0001.JPG" in Known(["a/0001.png"]), "cats" in Known(["a/0001.png"])
+        (True, False)
+    """
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._ends = {_end(name) for name in names}
+
+    def __contains__(self, key: str) -> bool:
+        return _end(key) in self._ends
+
+
+def _end(name: str) -> str:
+    return stem(_last(clean(name).casefold(), 1))
 
 
 def _last(name: str, depth: int) -> str:

@@ -15,6 +15,7 @@ import zlib
 from typing import TYPE_CHECKING, BinaryIO
 
 from organza.core.errors import UserError
+from organza.data.names import beside, text_of
 from organza.data.source import MAX_FILE, PICTURES, BadPicture, Entry, Source, find_side, may_be_picture, suffix
 
 if TYPE_CHECKING:
@@ -163,9 +164,9 @@ class ZipSource(Source):
 
     def texts(self, entries: Sequence[Entry]) -> list[str | None]:
         """The ``.txt`` entries beside the pictures."""
-        known = {entry.name: entry for entry in self._list() if entry.name.endswith(".txt")}
-        beside = [known.get(e.name[: len(e.name) - len(suffix(e.name))] + ".txt") for e in entries]
-        return [None if text is None else self._side(text).decode("utf-8", "replace").strip() for text in beside]
+        known = {entry.name: entry for entry in self._list()}
+        found = beside([e.name for e in entries], known, ".txt")
+        return [None if name is None else text_of(self._side(known[name])).strip() for name in found]
 
 
 def _zip64(extra: bytes, size: int, packed: int, offset: int) -> tuple[int, int, int]:

@@ -7,6 +7,7 @@ import os
 from typing import TYPE_CHECKING
 
 from organza.core.errors import UserError
+from organza.data.names import beside, text_of
 from organza.data.source import MAX_FILE, PICTURES, BadPicture, Entry, Source, find_side, may_be_picture, suffix
 
 if TYPE_CHECKING:
@@ -79,8 +80,5 @@ class FolderSource(Source):
 
     def texts(self, entries: Sequence[Entry]) -> list[str | None]:
         """The ``.txt`` files beside the pictures."""
-        known = {name for name, _, _ in self._files() if name.endswith(".txt")}
-        return [self._text(e.name[: len(e.name) - len(suffix(e.name))] + ".txt", known) for e in entries]
-
-    def _text(self, name: str, known: set[str]) -> str | None:
-        return (self.path / name).read_text("utf-8", "replace").strip() if name in known else None
+        found = beside([e.name for e in entries], (name for name, _, _ in self._files()), ".txt")
+        return [None if name is None else text_of((self.path / name).read_bytes()).strip() for name in found]

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import lzma
 import shutil
 import tarfile
 import zlib
 from dataclasses import replace
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from organza.core.errors import UserError
 from organza.core.files import atomic_write
+from organza.core.jsons import read_json
 from organza.data.cache import cache_root
-from organza.data.labels import Labels, as_classes
+from organza.data.labels import Labels, as_classes, from_values
+from organza.data.names import beside, text_of
 from organza.data.source import MAX_FILE, PICTURES, BadPicture, Entry, Source, find_side, may_be_picture, suffix
 
 if TYPE_CHECKING:
@@ -109,13 +109,13 @@ class TarSource(Source):
         return None if found is None else self._content(next(m for m in self._members() if m.name == found))
 
     def _beside(self, entries: Sequence[Entry], kind: str) -> list[bytes | None]:
-        known = {m.name: m for m in self._members() if m.name.endswith(kind)}
-        found = [known.get(_key(e.name) + kind) for e in entries]
-        return [None if m is None else self._content(m) for m in found]
+        members = {m.name: m for m in self._members() if m.name.lower().endswith(kind)}
+        found = beside([e.name for e in entries], members, kind)
+        return [None if name is None else self._content(members[name]) for name in found]
 
     def texts(self, entries: Sequence[Entry]) -> list[str | None]:
         """The ``.txt`` members beside the pictures."""
-        return [None if t is None else t.decode("utf-8", "replace").strip() for t in self._beside(entries, ".txt")]
+        return [None if t is None else text_of(t).strip() for t in self._beside(entries, ".txt")]
 
     def labels(self) -> Labels | None:
         """From ``.cls`` or ``.json`` members."""
@@ -123,32 +123,12 @@ class TarSource(Source):
         values = [_class(raw) for raw in self._beside(entries, ".cls")]
         if all(v is None for v in values):
             values = [_label(raw) for raw in self._beside(entries, ".json")]
-        known = [v for v in values if v is not None]
-        if not known:
+        if all(v is None for v in values):
             return None
-        missing = frozenset(i for i, v in enumerate(values) if v is None)
-        filled = [known[0] if v is None else v for v in values]
-        if all(isinstance(v, int) and v >= 0 for v in filled):
-            return Labels(np.array(filled, np.int64), missing=missing, where=str(self.path))
-        try:
-            vectors = np.array(filled, np.float32)
-        except (ValueError, TypeError):
-            vectors = np.zeros(0, np.float32)
-        if vectors.ndim != 2 or not np.isfinite(vectors).all():
-            raise UserError("labels should be classes 0, 1, 2 ... or vectors of one length", where=self.path)
-        return replace(as_classes(vectors), missing=missing, where=str(self.path))
-
-
-def _key(name: str) -> str:
-    """WebDataset: a sample's name ends at the first dot of the file name.
-
-    Example:
-        >>> _key("a.b/0001.left.png")
-        'a.b/0001'
-    """
-    path = PurePosixPath(name)
-    stem = path.name.split(".")[0]
-    return stem if str(path.parent) == "." else f"{path.parent}/{stem}"
+        labels = from_values(values, [e.name for e in entries], str(self.path))
+        if labels.values.ndim == 1:
+            return labels
+        return replace(as_classes(labels.values.astype(np.float32)), missing=labels.missing, where=str(self.path))
 
 
 def _class(raw: bytes | None) -> Any:
@@ -160,8 +140,8 @@ def _class(raw: bytes | None) -> Any:
 
 def _label(raw: bytes | None) -> Any:
     try:
-        content = None if raw is None else json.loads(raw)
-    except ValueError:
+        content = None if raw is None else read_json(raw, ".json")
+    except UserError:
         return None
     return content.get("label", content.get("cls")) if isinstance(content, dict) else None
 
