@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from organza.core.errors import UserError
 from organza.data.columns import words_of
-from organza.data.tables import read_table, split_wish
+from organza.data.tables import check_column, read_table, split_wish
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,10 +40,9 @@ def find_captions(source: Source, entries: Sequence[Entry], wish: str) -> list[s
 
 def _from_table(source: Source, entries: Sequence[Entry], name: str, column: str) -> list[str | None]:
     table = read_table(source, name, entries)
-    if column:
-        table.check(column)
     wanted = column or next((c for c in COLUMNS if c in table.columns), "")
-    cells = zip(*([table.columns[wanted]] if wanted else table.columns.values()), strict=True)
+    chosen = [check_column(table.columns, wanted, table.where)] if wanted else table.columns.values()
+    cells = zip(*chosen, strict=True)
     words = [", ".join(words_of(cell) for cell in row if cell not in (None, "")) for row in cells]
     # Several rows about one image are several captions.
     rows = table.rows_of(entries)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from organza.core.text import printable
 from organza.data.columns import MOST_CLASSES, Column, typed
 from organza.data.names import find
 from organza.data.source import suffix
-from organza.data.tables import KINDS, Table, read_table, split_wish
+from organza.data.tables import KINDS, Table, check_column, read_table, split_wish
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -94,6 +94,8 @@ def find_labels(source: Source, entries: Sequence[Entry], wish: str) -> Labels |
     """
     if wish == "none":
         return None
+    if wish.startswith("own:"):
+        return _from_own(source, entries, wish.removeprefix("own:"))
     if wish not in ("auto", "own", "folders", JSON):
         return _from_table(source, entries, wish)
     if wish in ("auto", "own", JSON):
@@ -135,31 +137,31 @@ def _from_table(source: Source, entries: Sequence[Entry], wish: str) -> Labels:
         hint = f"choose none, own, auto, folders, {JSON}, or FILE:COLUMN,COLUMN"
         raise UserError(f"{wish!r} is unknown", where="--labels", hint=hint)
     table = read_table(source, name, entries)
-    columns = _columns(table, [c.strip() for c in chosen.split(",")] if chosen else list(table.columns))
+    wishes = [wish.strip() for wish in chosen.split(",")] if chosen else list(table.columns)
+    columns = _columns(table.columns, wishes, table.where)
     rows = [_row(places, columns, entry, table) for places, entry in zip(table.rows_of(entries), entries, strict=True)]
-    missing = {i for i, row in enumerate(rows) if row is None or any(c.values[row] is None for c in columns)}
-    if len(missing) == len(entries):
-        raise UserError("no image has a value in each of its columns", where=table.where)
-    filler = next(row for i, row in enumerate(rows) if row is not None and i not in missing)
-    used = [filler if row is None or i in missing else row for i, row in enumerate(rows)]
-    labels = _assembled(columns, used, entries, table.where)
-    about = tuple(column.about for column in columns)
-    return Labels(labels.values, labels.names, frozenset(missing), _blank(table, columns, rows), labels.least, about)
+    return from_columns(columns, rows, entries, _place(table, columns, rows))
 
 
-def _columns(table: Table, wishes: Sequence[str]) -> list[Column]:
-    signs = any({str(cell).strip() for cell in cells} == {"1", "-1"} for cells in table.columns.values())
+def _from_own(source: Source, entries: Sequence[Entry], chosen: str) -> Labels:
+    """``own:COLUMN,COLUMN`` of a format that is a table itself."""
+    where = str(source.path)
+    titles = [wish.strip().partition("=")[0] for wish in chosen.split(",")]
+    found = {title: cells for title in titles if (cells := source.column(title)) is not None}
+    return from_columns(_columns(found, chosen.split(","), where), range(len(entries)), entries, where)
+
+
+def _columns(cells: Mapping[str, Sequence[Any]], wishes: Sequence[str], where: str) -> list[Column]:
+    signs = any({str(cell).strip() for cell in some} == {"1", "-1"} for some in cells.values())
     columns = []
-    for wish in wishes:
+    for wish in map(str.strip, wishes):
         title, kind = wish, ""
-        if wish not in table.columns and "=" in wish:
+        if wish not in cells and "=" in wish:
             title, _, kind = wish.rpartition("=")
             if kind not in ("classes", "numbers"):
-                raise UserError(
-                    f"a column can't be {kind!r}", where=f"--labels {wish}", hint="say =classes or =numbers"
-                )
-        table.check(title)
-        columns.append(typed(title, table.columns[title], kind, signs=signs, where=table.where))
+                hint = "say =classes or =numbers"
+                raise UserError(f"a column can't be {kind!r}", where=f"--labels {wish}", hint=hint)
+        columns.append(typed(title, check_column(cells, title, where), kind, signs=signs, where=where))
     return columns
 
 
@@ -171,13 +173,28 @@ def _row(places: Sequence[int], columns: Sequence[Column], entry: Entry, table: 
     return places[0] if places else None
 
 
-def _blank(table: Table, columns: Sequence[Column], rows: Sequence[int | None]) -> str:
+def _place(table: Table, columns: Sequence[Column], rows: Sequence[int | None]) -> str:
     """Where to look for what is missing: the first blank cell, where there is one."""
     for row in rows:
         for column in columns:
             if row is not None and column.values[row] is None:
                 return f"{table.where} ({column.title} is blank in {table.row} {table.numbers[row]})"
     return table.where
+
+
+def from_columns(columns: Sequence[Column], rows: Sequence[int | None], entries: Sequence[Entry], where: str) -> Labels:
+    """The labels that columns give, one row for each image or None.
+
+    Raises:
+        UserError: no image has any; a number that is not finite; more different words than classes could be.
+    """
+    missing = frozenset(i for i, row in enumerate(rows) if row is None or any(c.values[row] is None for c in columns))
+    filler = next((row for i, row in enumerate(rows) if row is not None and i not in missing), None)
+    if filler is None:
+        raise UserError("no image has a value in each of its columns", where=where)
+    used = [filler if row is None or i in missing else row for i, row in enumerate(rows)]
+    labels = _assembled(columns, used, entries, where)
+    return replace(labels, missing=missing, about=tuple(column.about for column in columns))
 
 
 def _assembled(columns: Sequence[Column], rows: Sequence[int], entries: Sequence[Entry], where: str) -> Labels:

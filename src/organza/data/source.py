@@ -89,6 +89,10 @@ class Source(ABC):
         """The content of the ``.txt`` file beside each entry, where there is one."""
         return [None] * len(entries)
 
+    def column(self, title: str) -> Sequence[Any] | None:
+        """Where the format itself is a table: the column of that name, in the order of all `entries`."""
+        return None
+
     def labels(self) -> Labels | None:
         """Where the format itself has labels: those of all `entries`, in their order."""
         return None

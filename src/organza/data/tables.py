@@ -63,16 +63,17 @@ class Table:
             raise UserError(f"it names none of the images{first}", where=self.where)
         return found
 
-    def check(self, column: str) -> None:
-        """Refuse the name of a column that is not there.
 
-        Raises:
-            UserError: it is not there.
-        """
-        if column not in self.columns:
-            raise UserError(
-                f"there is no column {column!r}", where=self.where, hint=f"it has: {', '.join(self.columns)}"
-            )
+def check_column(columns: Mapping[str, Sequence[Any]], title: str, where: str) -> Sequence[Any]:
+    """The cells of one column.
+
+    Raises:
+        UserError: it is not there.
+    """
+    if title not in columns:
+        known = f"it has: {', '.join(columns)}" if columns else None
+        raise UserError(f"there is no column {title!r}", where=where, hint=known)
+    return columns[title]
 
 
 def split_wish(wish: str) -> tuple[str, str]:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from organza.core.errors import UserError
-from organza.data.labels import Labels
+from organza.data.columns import typed
+from organza.data.labels import Labels, from_columns
 from organza.data.source import BadPicture, Entry, Source, suffix
 
 if TYPE_CHECKING:
@@ -92,11 +91,17 @@ class ParquetSource(Source):
         return values
 
     def labels(self) -> Labels | None:
-        """From an integer column."""
+        """From the column of that name."""
         values = self._all(_LABELS)
-        if values is None or not all(isinstance(v, int) and v >= 0 for v in values):
+        if values is None:
             return None
-        return Labels(np.array(values, np.int64))
+        return from_columns(
+            [typed("label", values, where=str(self.path))], range(len(values)), self.entries(), str(self.path)
+        )
+
+    def column(self, title: str) -> list[Any] | None:
+        """A column of all files."""
+        return self._all((title,))
 
     def texts(self, entries: Sequence[Entry]) -> list[str | None]:
         """From a column of words."""

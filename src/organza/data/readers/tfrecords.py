@@ -84,8 +84,9 @@ class TFRecordSource(Source):
         if file is None:
             return None
         try:
-            values = np.load(file, allow_pickle=False)
-        except (ValueError, OSError, EOFError) as error:
+            with open(file, "rb") as opened:
+                values = np.lib.format.read_array(opened, allow_pickle=False, max_header_size=10_000)
+        except (ValueError, OSError, EOFError, MemoryError) as error:
             raise UserError(f"not a labels file ({error})", where=file) from None
         if values.ndim != 2 or values.dtype.kind not in "fiu" or not np.isfinite(values).all():
             raise UserError("labels should be finite numbers, one row for each picture", where=file)
