@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from organza.core.errors import UserError
+from organza.core.pickle.machine import parts
 from organza.formats import locate, understand
 from organza.formats.opening import Opened, open_file
 from organza.formats.records import Array, Module, Stub, TensorRef, brief
-from organza.formats.unpickle import parts
 from organza.formats.weights import Weights
 from organza.generator import candidates
 from organza.training import checkpoint

@@ -8,10 +8,36 @@ file of another kind that belongs to an image.
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 
-from organza.data.source import PICTURES, suffix
+_IMAGES = """
+    png apng jpg jpeg jpe jfif webp bmp dib gif tif tiff ppm pgm pbm pnm avif avifs jp2 j2k j2c jpf jpx jpc
+    heic heif hif jxl psd exr hdr svg ico tga dds xcf
+"""
+_RAWS = """
+    dng nef nrw cr2 cr3 crw arw srf sr2 orf rw2 raf pef ptx srw x3f 3fr fff iiq erf mrw kdc dcr dcs mef mos rwl gpr
+    raw rwz
+"""
+RAWS = frozenset(f".{kind}" for kind in _RAWS.split())
+"""Names of cameras' raw files. Many are TIFFs with a small preview in front, which must not pass for the image."""
+
+PICTURES = frozenset(f".{kind}" for kind in _IMAGES.split()) | RAWS
+"""Names that promise an image: one that does not hold it is reported. Other names are looked into quietly."""
+
+_SIDE_FILES = """
+    json jsonl csv tsv txt md rst html htm xml yaml yml toml py ipynb log pdf sh bat mat npy npz pkl pt pth ckpt
+    safetensors zip tar gz tgz 7z rar mdb tfrecords labels db ini lnk mp4 mov wav mp3 parquet arrow
+"""
+NOT_PICTURES = frozenset(f".{kind}" for kind in _SIDE_FILES.split())
+"""Names that are never looked into: side files of a dataset."""
+
+
+def suffix(name: str) -> str:
+    """The lower-case extension with its dot, or ``""``."""
+    found = re.search(r"\.[^./\\]+$", name)
+    return found.group().lower() if found else ""
 
 
 def decode_name(raw: bytes, *, utf8: bool = False) -> str:

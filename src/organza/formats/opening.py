@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from organza.core.errors import UserError
+from organza.core.pickle.machine import Limits, Stream, unpickle
 from organza.formats.known import HARMLESS, KNOWN, MAGIC, legacy_torch, storage
 from organza.formats.records import RefusedError, Storage
-from organza.formats.unpickle import Limits, Stream, unpickle
 
 MAX_ENTRIES = 20_000
 _HINT = "give a network of Organza, NVIDIA (.pkl), rosinality or lucidrains (.pt)"
