@@ -337,7 +337,7 @@ def test_real_sets_open_with_sensible_defaults(shared):
 def test_a_cache_cut_while_in_use(tmp_path, cache):
     data = open_dataset(write_folder(tmp_path / "a", pngs(4)))
     os.truncate(next(cache.rglob("images.u8")), 100)
-    with pytest.raises(UserError, match=r"the cache was cut short while in use; start again"):
+    with pytest.raises(UserError, match=r"the file was cut short while in use; start again"):
         data.fetch([3])
 
 

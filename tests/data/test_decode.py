@@ -38,7 +38,7 @@ def test_valid_pictures_match_pillow(name):
     [
         ("zero.png", "empty file (0 bytes)"),
         ("text.png", "not a picture (its content is no known format)"),
-        ("truncated.png", "truncated (image file is truncated)"),
+        ("truncated.png", "truncated (image file is truncated"),
         ("truncated.jpg", "truncated (image file is truncated"),
     ],
 )
@@ -110,7 +110,7 @@ def test_wide_integers_and_floats():
     assert pixels(data, Target((1, 3), 1)).ravel().tolist() == [0, 128, 255]
     with pytest.raises(BadPicture, match=r"floating-point pixels outside \[0, 1\]"):
         pixels(encoded(Image.fromarray(np.array([[0.0, 7.0]], np.float32)), "TIFF"))
-    with pytest.raises(BadPicture, match="32-bit integer pixels beyond 16 bits"):
+    with pytest.raises(BadPicture, match=r"signed pixels \(negative values have no grey level\)"):
         pixels(encoded(Image.fromarray(np.array([[-1, 7]], np.int32)), "TIFF"))
 
 

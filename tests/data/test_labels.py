@@ -148,14 +148,14 @@ def test_celeba_attributes(tmp_path):
     [
         ("a.csv", b"file,x\n000.png,1\n001.png,2\n", "y", "a.csv: there is no column 'y'; it has: x"),
         ("a.csv", b"file,x\n000.png,1\n", "x", "a.csv: 1 of 2 pictures have no label (first: 001.png)"),
-        ("a.csv", b"file,x\nzzz.png,1\n", "x", "a.csv: it names none of the pictures"),
+        ("a.csv", b"file,x\nzzz.png,1\n", "x", "a.csv: it names none of the images (its first"),
         ("a.csv", b"file,x\n000.png,1,7\n", "x", "a.csv: line 2 has 3 values for 2 columns"),
-        ("a.csv", b"file,x\n000.png,nan\n001.png,2\n", "x", "a.csv: x of 000.png is not finite"),
-        ("a.csv", b"hello", "x", "a.csv: not a table: its first line should name at least two columns"),
-        ("a.txt", b"2\nx y\n000.png 1\n", "x", "a.txt: line 3 has 1 values for 2 attributes"),
+        ("a.csv", b"file,x\n000.png,inf\n001.png,2\n", "x", "a.csv: x of 000.png is not finite"),
+        ("a.csv", b"hello", "x", "a.csv: not a table: it should have at least two columns"),
+        ("a.txt", b"2\nx y\n000.png 1\n", "x", "a.txt: line 3 has 2 values for 3 columns"),
         ("a.json", b"{", "x", "a.json: not valid JSON"),
         ("a.json", b"[1]", "x", "a.json: not a table: give {name: value} or a list of objects"),
-        ("b.csv", b"", "x", "there is no a.csv in it; name a file in the data set or on disk"),
+        ("b.csv", b"", "x", "there is no a.csv in it; name a file in the dataset or on disk"),
     ],
 )
 def test_tables_that_can_not_be_used(tmp_path, name, table, wish, message):
@@ -193,7 +193,7 @@ def test_captions_that_are_not_there(tmp_path):
         "auto": "there are no captions; looked for .txt files, captions.csv",
         "txt": "no picture has a .txt file of its name beside it",
         "w.csv:y": "there is no column 'y'; it has: x",
-        "w.csv:x": "it names none of the pictures",
+        "w.csv:x": "it names none of the images (its first row is about 9.png; the first image is 000.png)",
     }.items():
         with pytest.raises(UserError) as caught:
             open_dataset(folder, DataOptions(captions=wish))

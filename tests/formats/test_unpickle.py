@@ -25,13 +25,13 @@ import organza
 from organza.apps.inspect import inspect
 from organza.core.errors import UserError
 from organza.core.method import DataSpec
+from organza.core.pickle.machine import Limits, Stream, unpickle
 from organza.formats import weights
 from organza.formats.known import KNOWN
 from organza.formats.mmgeneration import their_name
 from organza.formats.nvidia_write import write_nvidia
 from organza.formats.opening import open_file
 from organza.formats.records import RefusedError, Stub
-from organza.formats.unpickle import Limits, Stream, unpickle
 from organza.methods.stylegan2 import StyleGAN2
 from tests import golden
 from tests.formats.test_layouts import mmgeneration

@@ -36,6 +36,7 @@ class Info:
         kind: the format.
         count: usable pictures.
         skipped: (name, reason) of each that is not.
+        others: (name, what it is) of what is no image and does not claim to be one.
         formats, modes: how often which, as text.
         sizes: (height, width) of each usable picture ``[N, 2]``.
         labels: what labels there are, as text.
@@ -51,6 +52,7 @@ class Info:
     kind: str
     count: int
     skipped: list[tuple[str, str]]
+    others: list[tuple[str, str]]
     formats: str
     modes: str
     sizes: np.ndarray[tuple[int, ...], np.dtype[np.int64]]
@@ -81,6 +83,7 @@ class Info:
             f"  modes           {self.modes}",
             *(f"  labels          {text}" for text in self.labels or ["none"]),
             f"  captions        {self.captions or 'none'}",
+            f"  other files     {counted([what for _, what in self.others]) or 'none'}",
         ]
         for title, found in (
             ("equal files", [" = ".join(group) for group in self.twice]),
@@ -122,7 +125,9 @@ def info(
     entries = source.entries()
     about = inspect(source, workers=workers, progress=progress)
     skipped = [(e.name, one.reason) for e, one in zip(entries, about, strict=True) if one.reason]
+    others = [(e.name, "no image") for e, one in zip(entries, about, strict=True) if one.reason == ""]
     good = [one for one in about if one.reason is None]
+    assert len(good) + len(skipped) + len(others) == len(entries)
     if not good:
         from organza.data.prepare import listed
 
@@ -137,6 +142,7 @@ def info(
         kind=source.kind,
         count=len(good),
         skipped=skipped,
+        others=[*source.contents().others, *others],
         formats=counted([one.form for one in good]),
         modes=counted([one.mode for one in good]),
         sizes=np.array([one.size for one in good], np.int64),

@@ -22,7 +22,7 @@ from organza.data.cache import cache_root
 EXTRAS = {
     "video": ("av", "films as .mp4"),
     "tensorboard": ("tensorboard", "curves and pictures in TensorBoard"),
-    "data": ("lmdb", "LMDB data sets"),
+    "data": ("scipy", "aligned faces"),
     "parquet": ("pyarrow", "parquet data sets"),
     "remote": ("fsspec", "data sets that lie elsewhere"),
     "onnx": ("onnxruntime", "feature networks in ONNX files"),

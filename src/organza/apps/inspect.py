@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from organza.core.errors import UserError
+from organza.core.pickle.machine import parts
 from organza.formats import locate, understand
 from organza.formats.folder import read_folder
 from organza.formats.opening import Opened, open_file
 from organza.formats.records import RefusedError
-from organza.formats.unpickle import parts
 from organza.formats.weights import Weights
 from organza.generator import newest
 

@@ -45,9 +45,19 @@ def read_json(raw: bytes | str, where: object, *, max_depth: int = MAX_DEPTH, ma
     if (depth := _depth(data)) > max_depth:
         raise UserError(f"not valid JSON (lists and objects {depth} deep)", where=where)
     try:
-        return json.loads(data)
+        return json.loads(data, object_pairs_hook=_object)
     except (ValueError, RecursionError) as error:
         raise UserError(f"not valid JSON ({str(error)[:200]})", where=where) from None
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object whose names are unique: of two values for one name neither may win silently."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        for name, value in pairs:
+            if repr(found[name]) != repr(value):
+                raise ValueError(f"{name!r} stands twice in one object, with different values")
+    return found
 
 
 def _depth(data: bytes) -> int:

@@ -18,7 +18,7 @@ from PIL import Image
 
 from organza.core.errors import UserError
 from organza.data.decode import Target, decode, open_picture, render
-from organza.data.source import BadPicture, Entry, Source
+from organza.data.source import BadPicture, Contents, Entry, Source
 
 F = NDArray[np.float64]
 TRAINING = 60_000
@@ -149,7 +149,7 @@ class AlignedSource(Source):
         text = json.dumps([self.photos.fingerprint(), self.items, self.size])
         return hashlib.sha256(text.encode()).hexdigest()
 
-    def entries(self) -> list[Entry]:
+    def contents(self) -> Contents:
         """One for each face of the metadata, by number."""
         exact = {e.name: e for e in self.photos.entries()}
         known = {PurePosixPath(e.name).name: e for e in exact.values()}
@@ -158,7 +158,7 @@ class AlignedSource(Source):
             photo = exact.get(item["photo"]) or known.get(PurePosixPath(item["photo"]).name)
             at = (photo, item["quad"], item["md5"], item["photo"])
             found.append(Entry(f"{item['number']:05d}.png", 0 if photo is None else photo.size, at))
-        return found
+        return Contents(found, [])
 
     def read(self, entry: Entry) -> NDArray[np.uint8]:
         """Pixels ``[size, size, 3]``."""

@@ -1,11 +1,12 @@
-"""Captions: some words about each picture."""
+"""Captions: some words about each image."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from organza.core.errors import UserError
-from organza.data.tables import by_entry, read_table
+from organza.data.columns import words_of
+from organza.data.tables import check_column, read_table, split_wish
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,22 +35,15 @@ def find_captions(source: Source, entries: Sequence[Entry], wish: str) -> list[s
             if source.side(name) is not None:
                 return _from_table(source, entries, name, "")
         raise UserError("there are no captions", where=source.path, hint=f"looked for .txt files, {', '.join(FILES)}")
-    name, _, column = wish.partition(":")
-    return _from_table(source, entries, name, column)
+    return _from_table(source, entries, *split_wish(wish))
 
 
 def _from_table(source: Source, entries: Sequence[Entry], name: str, column: str) -> list[str | None]:
-    table = read_table(source, name)
-    if column and column not in table.columns:
-        known = ", ".join(table.columns)
-        raise UserError(f"there is no column {column!r}", where=table.where, hint=f"it has: {known}")
+    table = read_table(source, name, entries)
     wanted = column or next((c for c in COLUMNS if c in table.columns), "")
-    if wanted:
-        at = table.columns.index(wanted)
-        words = {key: row[at] for key, row in table.rows.items()}
-    else:
-        words = {key: ", ".join(filter(None, row)) for key, row in table.rows.items()}
-    found = by_entry(words, entries)
-    if all(text is None for text in found):
-        raise UserError("it names none of the pictures", where=table.where)
-    return found
+    chosen = [check_column(table.columns, wanted, table.where)] if wanted else table.columns.values()
+    cells = zip(*chosen, strict=True)
+    words = [", ".join(words_of(cell) for cell in row if cell not in (None, "")) for row in cells]
+    # Several rows about one image are several captions.
+    rows = table.rows_of(entries)
+    return ["\n".join(dict.fromkeys(words[place] for place in places)) if places else None for places in rows]

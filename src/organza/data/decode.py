@@ -1,26 +1,34 @@
 """Bytes -> pixels: every mode that Pillow opens becomes uint8 grey, RGB or RGBA at the wanted size.
 
-Colour profiles are not applied. Of animated pictures the first frame counts.
+Colour profiles are not applied. Of animated images the first frame counts.
+
+A damaged file is refused wherever its format can tell: every bit of a PNG is under a checksum, which is verified here.
+JPEG, WebP, GIF, TIFF, AVIF and JPEG 2000 have none: what their decoders notice is refused, a flipped bit that still
+decodes is not. BMP and PPM are plain pixels, of which only the length can be wrong.
 """
 
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+import struct
+import zlib
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from organza.data.source import BadPicture
+from organza.data.source import RAW, BadPicture
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 MAX_PIXELS = 1 << 26
 """More than 8192x8192 would take more than 256 MB once decoded: refused before decoding."""
+MAX_SIDE = 1 << 16
+"""Longer sides than a JPEG can have are refused: Pillow keeps a pointer for each row, whatever its width."""
 
 Fit = Literal["center-crop", "crop-wide", "pad", "stretch"]
 Filter = Literal["lanczos", "box"]
@@ -35,10 +43,29 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_ORIENTATION, _SUBFILE, _SAMPLE_FORMAT, _DNG_VERSION = 274, 254, 339, 50706
+_CONVERT = "which is not read: convert it to PNG or JPEG"
+_UNREAD: tuple[tuple[int, bytes, str], ...] = (
+    *((4, b"ftyp" + b, f"a HEIC image, {_CONVERT}") for b in (b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1")),
+    *((4, b"ftyp" + b, f"an AVIF image, {_CONVERT}, or update Pillow") for b in (b"avif", b"avis")),
+    (4, b"ftypcrx ", RAW),
+    *((0, magic, RAW) for magic in (b"FUJIFILMCCD-RAW", b"IIRO", b"IIRS", b"MMOR", b"IIU\0", b"FOVb", b"\0MRM")),
+    (6, b"HEAPCCDR", RAW),
+    (0, b"\xff\x0a", f"a JPEG XL image, {_CONVERT}"),
+    (0, b"\0\0\0\x0cJXL ", f"a JPEG XL image, {_CONVERT}"),
+    (0, b"\0\0\0\x0cjP  ", f"a JPEG 2000 image, {_CONVERT}, or update Pillow"),
+    (0, b"8BPS", f"a Photoshop file, {_CONVERT}"),
+    (0, b"\x76\x2f\x31\x01", f"an OpenEXR image, {_CONVERT}"),
+    (0, b"#?RADIANCE", f"a Radiance HDR image, {_CONVERT}"),
+    (0, b"DDS ", f"a DDS texture, {_CONVERT}"),
+    (0, b"\0\0\1\0", f"an icon (.ico), {_CONVERT}"),
+    (0, b"gimp xcf", f"a GIMP file, {_CONVERT}"),
+)
+"""(place, bytes, what it is): images that nothing here can decode, but that nobody wants to lose without a word."""
 
 
 class Target(NamedTuple):
-    """What every picture becomes: ``size`` is (height, width); None leaves each its own."""
+    """What every image becomes: ``size`` is (height, width); None leaves each its own."""
 
     size: tuple[int, int] | None
     channels: int
@@ -47,7 +74,16 @@ class Target(NamedTuple):
 
 
 class NotAPicture(BadPicture):
-    """The bytes are no picture format at all."""
+    """The bytes are no image format at all."""
+
+
+@lru_cache(1)
+def formats() -> tuple[str, ...]:
+    """Pillow's names of the formats that are read: those of our list that the installed Pillow has."""
+    Image.init()
+    return tuple(
+        name for name in ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "AVIF", "JPEG2000") if name in Image.OPEN
+    )
 
 
 def open_picture(data: bytes | NDArray[np.uint8], target: Target | None = None) -> Image.Image:
@@ -60,28 +96,79 @@ def open_picture(data: bytes | NDArray[np.uint8], target: Target | None = None) 
         BadPicture: why it can't be used.
     """
     if isinstance(data, np.ndarray):
+        _check_shape(data.shape[1], data.shape[0])
         return Image.fromarray(data)
     if not data:
         raise BadPicture("empty file (0 bytes)")
+    if data.startswith(b"\x89PNG\r\n\x1a\n"):
+        _check_png(data)
     try:
-        image = Image.open(io.BytesIO(data), formats=FORMATS)
+        image = Image.open(io.BytesIO(data), formats=formats())
     except UnidentifiedImageError:
-        raise NotAPicture("not a picture (its content is no known format)") from None
-    except Image.DecompressionBombError:
+        raise _unknown(data) from None
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise BadPicture(f"too many pixels (at most {MAX_PIXELS:,})") from None
+    except MemoryError:
+        raise
     except Exception as error:  # Pillow's parsers raise whatever a damaged header provokes
         raise BadPicture(f"damaged header ({error})") from None
+    if image.format == "TIFF":
+        _check_tiff(image, data)
     if image.format == "JPEG" and target is not None and target.size is not None:
         side = 4 * max(target.size)
         image.draft(None, (side, side))
-    width, height = image.size
-    if width * height > MAX_PIXELS:
-        raise BadPicture(f"{width}x{height} pixels are too many (at most {MAX_PIXELS:,})")
+    _check_shape(*image.size)
     return image
 
 
+def _check_shape(width: int, height: int) -> None:
+    if not width or not height:
+        raise BadPicture("an image without pixels")
+    if width * height > MAX_PIXELS:
+        raise BadPicture(f"{width}x{height} pixels are too many (at most {MAX_PIXELS:,})")
+    if max(width, height) > MAX_SIDE:
+        raise BadPicture(f"{width}x{height} pixels: no side may have more than {MAX_SIDE:,}")
+
+
+def _unknown(data: bytes) -> BadPicture:
+    found = next((what for at, magic, what in _UNREAD if data.startswith(magic, at)), None)
+    return NotAPicture("not a picture (its content is no known format)") if found is None else BadPicture(found)
+
+
+def _check_png(data: bytes) -> None:
+    """Compare the checksum of every chunk. Pillow leaves out those of pixels, and of what follows them."""
+    at = 8
+    view = memoryview(data)
+    while at < len(data):
+        if at + 12 > len(data):
+            raise BadPicture(f"truncated (image file is truncated in a chunk's head at byte {at:,})")
+        (length,) = struct.unpack_from(">I", data, at)
+        end = at + 8 + length
+        if end + 4 > len(data):
+            raise BadPicture(f"truncated (image file is truncated: {end + 4 - len(data):,} bytes are missing)")
+        if zlib.crc32(view[at + 4 : end]) != struct.unpack_from(">I", data, end)[0]:
+            raise BadPicture(f"damaged (wrong checksum of the chunk at byte {at:,})")
+        if data[at + 4 : at + 8] == b"IEND":
+            return  # what some programs append is not part of the image
+        at = end + 4
+
+
+def _check_tiff(image: Image.Image, data: bytes) -> None:
+    """Refuse what is a TIFF by its frame only: camera raw files, whose first image is a preview of the real one."""
+    with _decoding():
+        tags = image.tag_v2  # type: ignore[attr-defined]
+        subfile, signed = tags.get(_SUBFILE, 0), tags.get(_SAMPLE_FORMAT, (1,))
+        raw, preview = _DNG_VERSION in tags or data[8:10] == b"CR", isinstance(subfile, int) and subfile & 1
+    if raw:
+        raise BadPicture(RAW)
+    if preview:
+        raise BadPicture("its first image is a preview of another one, as in a camera's raw file: save that one alone")
+    if 2 in (signed if isinstance(signed, tuple) else (signed,)):
+        raise BadPicture("signed pixels (negative values have no grey level): save it as unsigned 8 or 16 bits")
+
+
 def is_grey(image: Image.Image) -> bool:
-    """Whether the file itself is grey, by its mode or palette; Pillow decodes pictures with a palette for that.
+    """Whether the file itself is grey, by its mode or palette; Pillow decodes images with a palette for that.
 
     Raises:
         BadPicture: it has a palette and is truncated or damaged.
@@ -93,20 +180,34 @@ def is_grey(image: Image.Image) -> bool:
     return image.mode in _GREY
 
 
-def decode(image: Image.Image) -> Image.Image:
-    """The picture as displayed, in mode L, LA, RGB or RGBA.
+def orientation(image: Image.Image) -> int:
+    """How the camera was held, from EXIF: 1 (upright) to 8; what is unknown or unreadable counts as 1.
+
+    Pixels are decoded first: Pillow turns a TIFF by itself then, and reads what a PNG says behind its pixels; asked
+    before, it would decode on the side and keep an error to itself.
 
     Raises:
         BadPicture: truncated or damaged.
     """
-    try:
-        turn = _TURNS.get(image.getexif().get(0x0112, 1))
-    except Exception:  # damaged EXIF must not cost a good picture
-        turn = None
     with _decoding():
         image.load()
-        image = _plain(image)
-    return image if turn is None else image.transpose(turn)
+    try:
+        found = image.getexif().get(_ORIENTATION, 1)
+    except Exception:  # the pixels are whole; damaged notes about them must not cost a good image
+        return 1
+    return found if isinstance(found, int) and found in _TURNS else 1
+
+
+def decode(image: Image.Image) -> Image.Image:
+    """The image as displayed, in mode L, LA, RGB or RGBA.
+
+    Raises:
+        BadPicture: truncated or damaged.
+    """
+    turn = _TURNS.get(orientation(image))
+    with _decoding():
+        plain = _plain(image)
+    return plain if turn is None else plain.transpose(turn)
 
 
 @contextmanager
@@ -125,17 +226,14 @@ def _plain(image: Image.Image) -> Image.Image:
     if mode in ("L", "LA", "RGB", "RGBA") and not transparent:
         return image
     if mode.startswith("I;16"):
-        return _scaled(np.asarray(image).astype(np.uint32), 65535)
+        return _banded(image, "L", lambda band: _scaled(np.asarray(band)))
     if mode == "I":
-        pixels = np.asarray(image)
-        if pixels.min() < 0 or pixels.max() > 65535:
-            raise BadPicture("32-bit integer pixels beyond 16 bits")
-        return _scaled(pixels.astype(np.uint32), 65535)
+        low, high = image.getextrema()
+        if low < 0 or high > 65535:  # type: ignore[operator]
+            raise BadPicture(f"32-bit integer pixels beyond 16 bits ({low} to {high}): save it as 8 or 16 bits")
+        return _banded(image, "L", lambda band: _scaled(np.asarray(band)))
     if mode == "F":
-        floats = np.asarray(image)
-        if not (np.isfinite(floats).all() and floats.min() >= 0 and floats.max() <= 1):
-            raise BadPicture("floating-point pixels outside [0, 1]")
-        return Image.fromarray(np.rint(floats * 255).astype(np.uint8))
+        return _banded(image, "L", _from_floats)
     if mode in ("1", "L"):
         return image.convert("LA" if transparent else "L")
     if mode == "La":
@@ -145,8 +243,28 @@ def _plain(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def _scaled(pixels: NDArray[np.uint32], top: int) -> Image.Image:
-    return Image.fromarray(((pixels * 255 + top // 2) // top).astype(np.uint8))
+def _banded(image: Image.Image, mode: str, change: Callable[[Image.Image], Image.Image]) -> Image.Image:
+    """``change`` applied to some rows at a time: what it needs in between does not grow with the image."""
+    width, height = image.size
+    rows = max(1, (1 << 22) // width)
+    if rows >= height:
+        return change(image)
+    out = Image.new(mode, image.size)
+    for top in range(0, height, rows):
+        out.paste(change(image.crop((0, top, width, min(height, top + rows)))), (0, top))
+    return out
+
+
+def _scaled(pixels: NDArray[np.generic]) -> Image.Image:
+    return Image.fromarray(((pixels.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8))
+
+
+def _from_floats(band: Image.Image) -> Image.Image:
+    floats = np.asarray(band)
+    if not (np.isfinite(floats).all() and floats.min() >= 0 and floats.max() <= 1):
+        found = f"{floats.min():g} to {floats.max():g}"
+        raise BadPicture(f"floating-point pixels outside [0, 1] ({found}): scale them, or save it as 8 bits")
+    return Image.fromarray(np.rint(floats * 255).astype(np.uint8))
 
 
 def render(image: Image.Image, target: Target) -> NDArray[np.uint8]:
@@ -162,13 +280,17 @@ def render(image: Image.Image, target: Target) -> NDArray[np.uint8]:
         image = image.convert("RGBA")
     else:
         if image.mode in ("LA", "RGBA"):
-            white = Image.new("RGBA", image.size, (255, 255, 255, 255))
-            white.alpha_composite(image.convert("RGBA"))
-            image = white.convert("RGB") if image.mode == "RGBA" else white.getchannel(0)
+            image = _banded(image, "RGB" if image.mode == "RGBA" else "L", _on_white)
         image = image.convert("L" if target.channels == 1 else "RGB")
     if target.size is not None and target.size != (image.height, image.width):
         image = _fitted(image, *target.size, target)
     return np.asarray(image).reshape(image.height, image.width, target.channels)
+
+
+def _on_white(band: Image.Image) -> Image.Image:
+    white = Image.new("RGBA", band.size, (255, 255, 255, 255))
+    white.alpha_composite(band.convert("RGBA"))
+    return white.convert("RGB") if band.mode == "RGBA" else white.getchannel(0)
 
 
 def _fitted(image: Image.Image, height: int, width: int, target: Target) -> Image.Image:

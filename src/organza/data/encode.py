@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from organza.data import tfrecord
-from organza.data.decode import NotAPicture, Target, decode, is_grey, open_picture, render
+from organza.data.decode import NotAPicture, Target, decode, is_grey, open_picture, orientation, render
 from organza.data.source import BadPicture, Entry, Source
 
 if TYPE_CHECKING:
@@ -65,10 +65,8 @@ class Encode:
             data = self.source.read(entry)
             image = open_picture(data, self.target)
             grey, own = is_grey(image), image.format
-            untouched = self.encoding == "keep" and isinstance(data, bytes) and _is_final(image, self.target)
             plain = decode(image)
-            if untouched:
-                assert isinstance(data, bytes)
+            if self.encoding == "keep" and isinstance(data, bytes) and _is_final(image, self.target):
                 return Made(slot, None, grey, (plain.height, plain.width), _SUFFIX[str(own).lower()], (data,))
             pixels = render(plain, self.target)
         except BadPicture as error:
@@ -122,9 +120,10 @@ def why(error: BadPicture, entry: Entry) -> str:
 
 
 def _is_final(image: Image.Image, target: Target) -> bool:
+    """Whether a file is already what is wanted; its pixels have been decoded."""
     if image.format not in ("PNG", "JPEG", "WEBP") or image.mode != _MODES[target.channels]:
         return False
-    turned = image.getexif().get(0x0112, 1) != 1
-    animated = getattr(image, "n_frames", 1) > 1
+    animated = getattr(image, "is_animated", False)
     hidden = "transparency" in image.info
-    return not (turned or animated or hidden) and target.size in (None, (image.height, image.width))
+    wanted = image.size if target.size is None else target.size[::-1]
+    return not (animated or hidden) and image.size == wanted and orientation(image) == 1

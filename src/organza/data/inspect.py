@@ -67,6 +67,7 @@ class Inspect:
             image = open_picture(data)
             form, mode, full = image.format or "pixels", image.mode, image.size
             image = open_picture(data, Target((16, 16), 3))
+            stored = image.size
             plain = decode(image)
             thumb = render(plain, Target((_THUMB, _THUMB), 3, "stretch", "box"))
             # dHash: is each of 8x9 cells brighter than its neighbour?
@@ -75,8 +76,7 @@ class Inspect:
             return About(why(error, entry))
         except MemoryError:
             return About("too large for the memory")
-        turned = image.getexif().get(0x0112, 1) >= 5
-        width, height = full[::-1] if turned else full
+        width, height = full if plain.size == stored else full[::-1]
         raw = data if isinstance(data, bytes) else data.tobytes()
         look = int.from_bytes(np.packbits(cells[:, 1:] > cells[:, :-1]).tobytes(), "big")
         return About(None, form, mode, (height, width), hashlib.sha1(raw).digest(), look, thumb.tobytes())

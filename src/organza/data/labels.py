@@ -1,44 +1,63 @@
-"""Labels: for each picture a class, or a vector of numbers."""
+"""Labels: for each image a class, or a vector of numbers."""
 
 from __future__ import annotations
 
-import json
-import math
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from organza.core.errors import UserError
+from organza.core.jsons import read_json
+from organza.core.text import printable
+from organza.data.columns import MOST_CLASSES, Column, typed
+from organza.data.names import find
+from organza.data.source import suffix
+from organza.data.tables import KINDS, Table, check_column, read_table, split_wish
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from numpy.typing import NDArray
 
     from organza.data.source import Entry, Source
-from organza.data.source import suffix
-from organza.data.tables import by_entry, read_table
 
 JSON = "dataset.json"
+_MOST_WORDS = 1000
+"""Different words of one column, at most, unless each occurs twice on average."""
+_MOST_BYTES = 1 << 30
+"""Of label vectors."""
 
 
 @dataclass(frozen=True)
 class Labels:
-    """Labels in the order of the entries.
+    """Labels in the order of the entries. Whatever they come from, they are checked here.
 
     Attributes:
-        values: classes int64 ``[N]``, or vectors float32 ``[N, D]``.
+        values: classes int64 ``[N]`` from 0 to `MOST_CLASSES`, or finite vectors float32 ``[N, D]``.
         names: of the classes or of the vector's places, where known.
+
+    Raises:
+        UserError: a class out of range, or a number that is not finite, of an image that has a label.
     """
 
     values: NDArray[np.int64] | NDArray[np.float32]
     names: tuple[str, ...] = ()
     missing: frozenset[int] = frozenset()
-    """Places whose picture has no label; an error only if that picture is used."""
+    """Places whose image has no label; an error only if that image is used."""
     where: str = ""
     least: int = 0
     """Class labels have at least this length as vectors (a part of a set keeps the classes of the whole)."""
+    about: tuple[str, ...] = ()
+    """What each column of a table was taken for."""
+
+    def __post_init__(self) -> None:
+        if self.values.ndim == 1:
+            odd = self.values[(self.values < 0) | (self.values >= MOST_CLASSES)]
+            if len(odd):
+                raise UserError(f"the class {odd[0]} is not from 0 to {MOST_CLASSES - 1:,}", where=self.where or None)
+        elif not np.isfinite(self.values).all():
+            row = int(np.flatnonzero(~np.isfinite(self.values).all(1))[0])
+            raise UserError(f"the label of image {row} is not finite", where=self.where or None)
 
     @property
     def dim(self) -> int:
@@ -54,7 +73,7 @@ class Labels:
 
 
 def take(labels: Labels, rows: Sequence[int], entries: Sequence[Entry]) -> Labels:
-    """The labels of the pictures that are used.
+    """The labels of the images that are used.
 
     Raises:
         UserError: one of them has none.
@@ -64,7 +83,7 @@ def take(labels: Labels, rows: Sequence[int], entries: Sequence[Entry]) -> Label
         what = f"{len(missing)} of {len(rows)} pictures have no label (first: {missing[0]})"
         what = f"{missing[0]} has no label" if len(rows) == 1 else what
         raise UserError(what, where=labels.where, hint="add them, or leave out --labels")
-    return Labels(labels.values[np.asarray(rows, np.int64)], labels.names, least=labels.dim)
+    return Labels(labels.values[np.asarray(rows, np.int64)], labels.names, least=labels.dim, about=labels.about)
 
 
 def find_labels(source: Source, entries: Sequence[Entry], wish: str) -> Labels | None:
@@ -75,6 +94,8 @@ def find_labels(source: Source, entries: Sequence[Entry], wish: str) -> Labels |
     """
     if wish == "none":
         return None
+    if wish.startswith("own:"):
+        return _from_own(source, entries, wish.removeprefix("own:"))
     if wish not in ("auto", "own", "folders", JSON):
         return _from_table(source, entries, wish)
     if wish in ("auto", "own", JSON):
@@ -106,59 +127,159 @@ def _from_folders(entries: Sequence[Entry], source: Source) -> Labels:
     return Labels(np.array([index[f[shared]] for f in folders], np.int64), tuple(names))
 
 
+# Tables
+
+
 def _from_table(source: Source, entries: Sequence[Entry], wish: str) -> Labels:
-    """``FILE:COLUMN,COLUMN``: numbers as they are, words as one-hot; a single column of words gives classes."""
-    name, _, chosen = wish.partition(":")
-    if suffix(name) not in (".csv", ".tsv", ".txt", ".json", ".jsonl"):
+    """``FILE:COLUMN,COLUMN``; a column may say what it holds: ``COLUMN=classes``, ``COLUMN=numbers``."""
+    name, chosen = split_wish(wish)
+    if suffix(name) not in KINDS:
         hint = f"choose none, own, auto, folders, {JSON}, or FILE:COLUMN,COLUMN"
         raise UserError(f"{wish!r} is unknown", where="--labels", hint=hint)
-    table = read_table(source, name)
-    columns = [c.strip() for c in chosen.split(",")] if chosen else list(table.columns)
-    for column in columns:
-        if column not in table.columns:
-            known = ", ".join(table.columns)
-            raise UserError(f"there is no column {column!r}", where=table.where, hint=f"it has: {known}")
-    found = by_entry(table.rows, entries)
-    missing = frozenset(i for i, row in enumerate(found) if row is None)
-    rows = [row for row in found if row is not None]
-    if not rows:
-        raise UserError("it names none of the pictures", where=table.where)
-    filled = [row or rows[0] for row in found]
+    table = read_table(source, name, entries)
+    wishes = [wish.strip() for wish in chosen.split(",")] if chosen else list(table.columns)
+    columns = _columns(table.columns, wishes, table.where)
+    rows = [_row(places, columns, entry, table) for places, entry in zip(table.rows_of(entries), entries, strict=True)]
+    return from_columns(columns, rows, entries, _place(table, columns, rows))
+
+
+def _from_own(source: Source, entries: Sequence[Entry], chosen: str) -> Labels:
+    """``own:COLUMN,COLUMN`` of a format that is a table itself."""
+    where = str(source.path)
+    titles = [wish.strip().partition("=")[0] for wish in chosen.split(",")]
+    found = {title: cells for title in titles if (cells := source.column(title)) is not None}
+    return from_columns(_columns(found, chosen.split(","), where), range(len(entries)), entries, where)
+
+
+def _columns(cells: Mapping[str, Sequence[Any]], wishes: Sequence[str], where: str) -> list[Column]:
+    signs = any({str(cell).strip() for cell in some} == {"1", "-1"} for some in cells.values())
+    columns = []
+    for wish in map(str.strip, wishes):
+        title, kind = wish, ""
+        if wish not in cells and "=" in wish:
+            title, _, kind = wish.rpartition("=")
+            if kind not in ("classes", "numbers"):
+                hint = "say =classes or =numbers"
+                raise UserError(f"a column can't be {kind!r}", where=f"--labels {wish}", hint=hint)
+        columns.append(typed(title, check_column(cells, title, where), kind, signs=signs, where=where))
+    return columns
+
+
+def _row(places: Sequence[int], columns: Sequence[Column], entry: Entry, table: Table) -> int | None:
+    """The row of an image."""
+    if len({tuple(repr(column.values[place]) for column in columns) for place in places}) > 1:
+        first, second = (f"{table.row} {table.numbers[place]} ({table.keys[place]})" for place in places[:2])
+        raise UserError(f"{first} and {second} say different things about {entry.name}", where=table.where)
+    return places[0] if places else None
+
+
+def _place(table: Table, columns: Sequence[Column], rows: Sequence[int | None]) -> str:
+    """Where to look for what is missing: the first blank cell, where there is one."""
+    for row in rows:
+        for column in columns:
+            if row is not None and column.values[row] is None:
+                return f"{table.where} ({column.title} is blank in {table.row} {table.numbers[row]})"
+    return table.where
+
+
+def from_columns(columns: Sequence[Column], rows: Sequence[int | None], entries: Sequence[Entry], where: str) -> Labels:
+    """The labels that columns give, one row for each image or None.
+
+    Raises:
+        UserError: no image has any; a number that is not finite; more different words than classes could be.
+    """
+    missing = frozenset(i for i, row in enumerate(rows) if row is None or any(c.values[row] is None for c in columns))
+    filler = next((row for i, row in enumerate(rows) if row is not None and i not in missing), None)
+    if filler is None:
+        raise UserError("no image has a value in each of its columns", where=where)
+    used = [filler if row is None or i in missing else row for i, row in enumerate(rows)]
+    labels = _assembled(columns, used, entries, where)
+    return replace(labels, missing=missing, about=tuple(column.about for column in columns))
+
+
+def _assembled(columns: Sequence[Column], rows: Sequence[int], entries: Sequence[Entry], where: str) -> Labels:
+    """One column of classes as it is; everything else as vectors side by side."""
     parts, names = [], []
     for column in columns:
-        at = table.columns.index(column)
-        words = [row[at] for row in filled]
-        numbers = _numbers(words)
-        if numbers is not None:
-            if not np.isfinite(numbers).all():
-                bad = entries[int(np.flatnonzero(~np.isfinite(numbers))[0])].name
-                raise UserError(f"{column} of {bad} is not finite", where=table.where)
-            parts.append(numbers[:, None])
-            names.append(column)
+        values = [column.values[row] for row in rows]
+        if column.kind == "words":
+            kinds, places = np.unique(values, return_inverse=True)
+            if len(kinds) > max(_MOST_WORDS, len(values) // 2):
+                raise UserError(f"column {column.title!r} has {len(kinds)} different values", where=where)
+            values, titles = places.tolist(), tuple(kinds.tolist())
+        elif column.kind == "classes":
+            titles = tuple(map(str, range(1 + max(value for value in column.values if value is not None))))
+        else:
+            part = np.array(values, np.float64).reshape(len(values), -1)
+            wide = part.shape[1] > 1
+            names += [f"{column.title}{place}" for place in range(part.shape[1])] if wide else [column.title]
+            with np.errstate(over="ignore"):
+                parts.append(part.astype(np.float32))
+            if not np.isfinite(parts[-1]).all():
+                bad = entries[int(np.flatnonzero(~np.isfinite(parts[-1]).all(1))[0])].name
+                raise UserError(f"{column.title} of {bad} is not finite", where=where)
             continue
-        kinds, classes = np.unique(words, return_inverse=True)
-        if len(kinds) > 10_000:
-            raise UserError(f"column {column!r} has {len(kinds)} different values", where=table.where)
         if len(columns) == 1:
-            return Labels(classes.astype(np.int64), tuple(kinds.tolist()), missing, table.where)
-        parts.append(np.eye(len(kinds), dtype=np.float32)[classes])
-        names += [f"{column}={kind}" for kind in kinds.tolist()]
-    return Labels(np.concatenate(parts, 1), tuple(names), missing, table.where)
+            words = titles if column.kind == "words" else ()
+            return Labels(np.array(values, np.int64), words, where=where, least=len(titles))
+        if column.kind == "classes" and len(titles) == 2:
+            parts.append(np.array(values, np.float32)[:, None])  # 0 and 1 beside other columns: an attribute
+            names.append(column.title)
+            continue
+        if 4 * len(values) * (len(titles) + len(names)) > _MOST_BYTES:
+            raise UserError(f"{column.title} would give each image {len(titles):,} numbers", where=where)
+        parts.append((np.array(values)[:, None] == np.arange(len(titles))).astype(np.float32))
+        names += [f"{column.title}={kind}" for kind in titles]
+    return Labels(np.concatenate(parts, 1), tuple(names), where=where)
 
 
-def _numbers(words: list[str]) -> NDArray[np.float32] | None:
-    try:
-        return np.array([float(word) for word in words], np.float32)
-    except ValueError:
-        return None
+# Values of other formats
+
+
+def from_values(values: Sequence[Any], names: Sequence[str], where: str) -> Labels:
+    """Labels from plain values, as formats have them beside their images: all classes, or all vectors of one length.
+
+    Args:
+        values: of each image: an int, a list of numbers, or None for no label.
+        names: of the images, for messages.
+        where: for messages.
+
+    Raises:
+        UserError: neither; or a number that is no class, or not finite.
+
+    Example:
+        >>> from_values([2, None, 0], ["a", "b", "c"], "x.json").values.tolist()
+        [2, 2, 0]
+    """
+    missing = frozenset(i for i, value in enumerate(values) if value is None)
+    known = [(name, value) for name, value in zip(names, values, strict=True) if value is not None]
+    if not known:
+        raise UserError("it labels none of the pictures", where=where, hint="names must be paths inside the data set")
+    first, example = known[0]
+    is_vector = isinstance(example, list)
+    for name, value in known:
+        if isinstance(value, list) != is_vector or (is_vector and len(value) != len(example)):
+            raise UserError(
+                f"labels differ in shape: {first} has {_shape(example)}, {name} {_shape(value)}", where=where
+            )
+        for number in value if isinstance(value, list) else [value]:
+            if isinstance(number, bool) or not isinstance(number, (int, float)):
+                raise UserError(f"the label of {name} is not a number: {printable(repr(number), 60)}", where=where)
+            if not abs(number) <= 3e38:  # an int may be beyond any float; NaN is not anything
+                shown = "too large" if isinstance(number, int) else number
+                raise UserError(f"the label of {name} is not finite: {shown}", where=where)
+        if not is_vector and (value != int(value) or value < 0):
+            raise UserError(f"the class of {name} is {value}", where=where, hint="classes are 0, 1, 2 ...")
+        if not is_vector and value >= MOST_CLASSES:
+            raise UserError(f"the class of {name} is {value:.0f}, beyond a million", where=where)
+    filled = [example if value is None else value for value in values]
+    array = np.array(filled, np.float32) if is_vector else np.array(filled, np.int64)
+    return Labels(array, missing=missing, where=where)
 
 
 def _from_json(raw: bytes, entries: Sequence[Entry], where: str) -> Labels | None:
     """NVIDIA's file: ``{"labels": [[name, class or vector], ...]}``, or null for none."""
-    try:
-        content: Any = json.loads(raw)
-    except ValueError as error:
-        raise UserError(f"not valid JSON ({error})", where=where) from None
+    content: Any = read_json(raw, where)
     pairs = content.get("labels") if isinstance(content, dict) else content
     if pairs is None:
         return None
@@ -168,36 +289,14 @@ def _from_json(raw: bytes, entries: Sequence[Entry], where: str) -> Labels | Non
         isinstance(p, (list, tuple)) and len(p) == 2 and isinstance(p[0], str) for p in pairs
     ):
         raise UserError('"labels" is not a list of [name, label]', where=where)
-    found = by_entry(dict(pairs), entries)
-    missing = frozenset(i for i, label in enumerate(found) if label is None)
-    if len(missing) == len(entries):
-        raise UserError("it labels none of the pictures", where=where, hint="names must be paths inside the data set")
-    filler = next(label for label in found if label is not None)
-    pairs = [(e.name, filler if label is None else label) for e, label in zip(entries, found, strict=True)]
-    values = _checked(pairs, where)
-    return Labels(values, missing=missing, where=where)
-
-
-def _checked(pairs: list[tuple[str, Any]], where: str) -> NDArray[np.int64] | NDArray[np.float32]:
-    """All classes, or all vectors of one length with finite numbers."""
-    is_vector = bool(pairs) and isinstance(pairs[0][1], list)
-    for name, label in pairs:
-        numbers = label if isinstance(label, list) else [label]
-        if isinstance(label, list) != is_vector or (is_vector and len(label) != len(pairs[0][1])):
-            raise UserError(
-                f"labels differ in shape: {pairs[0][0]} has {_shape(pairs[0][1])}, {name} {_shape(label)}", where=where
-            )
-        for number in numbers:
-            if isinstance(number, bool) or not isinstance(number, (int, float)):
-                raise UserError(f"the label of {name} is not a number: {number!r}", where=where)
-            if not math.isfinite(number):
-                raise UserError(f"the label of {name} is not finite: {number}", where=where)
-        if not is_vector and (label != int(label) or label < 0):
-            raise UserError(f"the class of {name} is {label}", where=where, hint="classes are 0, 1, 2 ...")
-        if not is_vector and label >= 1 << 20:
-            raise UserError(f"the class of {name} is {label}, beyond a million", where=where)
-    values = [label for _, label in pairs]
-    return np.array(values, np.float32) if is_vector else np.array(values, np.int64)
+    values = []
+    for entry, places in zip(entries, find([name for name, _ in pairs], [e.name for e in entries]), strict=True):
+        for other in places[1:]:
+            if repr(pairs[other][1]) != repr(pairs[places[0]][1]):
+                what = f"entries {places[0] + 1} and {other + 1} give {entry.name} different labels"
+                raise UserError(what, where=where)
+        values.append(pairs[places[0]][1] if places else None)
+    return from_values(values, [entry.name for entry in entries], where)
 
 
 def _shape(label: Any) -> str:

@@ -6,20 +6,25 @@ import re
 from pathlib import Path
 
 from organza.core.errors import UserError
+from organza.core.files import user_path
+from organza.core.sniff import HEAD, instead
 from organza.data.download import cached_download, kept_if_it_opens
 from organza.data.readers.archive import ZipSource
+from organza.data.readers.arrays import ArraySource
 from organza.data.readers.cifar import CifarSource
 from organza.data.readers.crops import CropSource
 from organza.data.readers.folder import FolderSource
 from organza.data.readers.idx import IdxSource
-from organza.data.readers.lsun import LmdbSource
+from organza.data.readers.lmdb import LmdbSource
 from organza.data.readers.parquet import ParquetSource
 from organza.data.readers.part import PartSource
 from organza.data.readers.tars import TarSource
 from organza.data.readers.tfrecords import TFRecordSource
 from organza.data.source import Source
 
-KNOWN = "a folder, a zip or a tar of pictures, TFRecords, LMDB, MNIST or CIFAR files, parquet, or one picture"
+KNOWN = (
+    "a folder, a zip or a tar of pictures, TFRecords, LMDB, NumPy arrays, MNIST or CIFAR files, parquet, or one picture"
+)
 
 
 def open_source(path: str | Path, crop: tuple[int, int] | None = None) -> Source:
@@ -34,7 +39,7 @@ def open_source(path: str | Path, crop: tuple[int, int] | None = None) -> Source
         UserError: there is nothing there, or nothing that Organza can read.
     """
     text = str(path)
-    if "{" in text and not Path(text).exists():
+    if "{" in text and not _exists(Path(text)):
         names = braces(text)
         if len(names) > 1:
             shards = tuple(_local(name) for name in names)
@@ -50,28 +55,45 @@ def open_source(path: str | Path, crop: tuple[int, int] | None = None) -> Source
     path = _local(text)
     if path.is_dir():
         return _open_folder(path)
-    if not path.exists():
+    if not _exists(path):
         return _open_inside(path)
     try:
-        with open(path, "rb") as file:
-            head = file.read(8)
+        return _open_file(path, crop)
     except OSError as error:
         raise UserError(f"can't be opened ({error.strerror})", where=path) from None
+
+
+def _open_file(path: Path, crop: tuple[int, int] | None) -> Source:
+    if not path.is_file():
+        raise UserError("neither a file nor a folder", where=path, hint=f"give {KNOWN}")
+    with open(path, "rb") as file:
+        head = file.read(HEAD)
     if not head:
         raise UserError("the file is empty (0 bytes)", where=path, hint="download it again")
+    if arrays := ArraySource.recognise(path):
+        return arrays
     if head[:2] == b"PK" or path.suffix.lower() == ".zip":
         return ZipSource(path)
-    for reader in (IdxSource, TFRecordSource, ParquetSource):
-        if found := reader.recognise(path):
-            return found
+    for reader in (IdxSource, TFRecordSource, ParquetSource, LmdbSource):
+        if source := reader.recognise(path):
+            return source
     if tar := TarSource.recognise(path):
         return CifarSource.recognise(tar) or tar
     if picture := CropSource.recognise(path, crop):
         return picture
+    if found := instead(head, path):
+        raise UserError(f"this is {found[0]}", where=path, hint=found[1] or f"give {KNOWN}")
     raise UserError("not a data set that Organza knows", where=path, hint=f"give {KNOWN}")
 
 
 def _open_folder(path: Path) -> Source:
+    try:
+        return _recognised(path)
+    except OSError as error:
+        raise UserError(f"can't list the folder ({error.strerror})", where=path) from None
+
+
+def _recognised(path: Path) -> Source:
     for reader in (IdxSource, TFRecordSource, LmdbSource, TarSource, ParquetSource):
         if found := reader.recognise(path):
             return found
@@ -82,7 +104,7 @@ def _open_folder(path: Path) -> Source:
 def _open_inside(path: Path) -> Source:
     """``archive.zip/folder``."""
     for whole in path.parents:
-        if whole.is_file():
+        if _exists(whole) and whole.is_file():
             part = PartSource(open_source(whole), path, path.relative_to(whole).as_posix() + "/")
             if part.entries():
                 return part
@@ -93,12 +115,19 @@ def _open_inside(path: Path) -> Source:
 def _address(text: str) -> str | None:
     """The address that ``text`` is, if it is one: a Path made of it has lost one of its slashes."""
     found = re.match(r"([a-zA-Z][a-zA-Z0-9+.-]+):/+(.+)", text)
-    return f"{found[1]}://{found[2]}" if found and not Path(text).exists() else None
+    return f"{found[1]}://{found[2]}" if found and not _exists(Path(text)) else None
 
 
 def _local(text: str) -> Path:
     address = _address(text)
-    return Path(text).expanduser() if address is None else cached_download(address)
+    return user_path(text) if address is None else cached_download(address)
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError as error:  # a name that is too long
+        raise UserError(f"can't be opened ({error.strerror})", where=path) from None
 
 
 def braces(text: str) -> list[str]:

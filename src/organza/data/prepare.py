@@ -29,7 +29,8 @@ from organza.core.errors import UserError
 from organza.core.files import fsync_dir, fsync_file
 from organza.data import parallel
 from organza.data.cache import cache_root
-from organza.data.decode import NotAPicture, Target, decode, is_grey, open_picture, render
+from organza.data.decode import Target, decode, is_grey, open_picture, render
+from organza.data.encode import why
 from organza.data.lock import locked
 from organza.data.plan import Coloured, Plan, make_plan, pixels_in
 from organza.data.source import BadPicture, Entry, Source
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from organza.data.labels import Labels
     from organza.data.options import DataOptions
 
-FORMAT = 2
+FORMAT = 3
 """Raise it when decoding or the layout changes: older caches are then built anew."""
 
 Progress = Callable[[int, int], None]
@@ -135,6 +136,7 @@ def _build(source: Source, options: DataOptions, folder: Path, progress: Progres
             plan = replace(plan, target=plan.target._replace(channels=3), guessed=False)
             outcome = _decode_all(plan, tmp, progress, workers)
         entries = plan.entries
+        assert len(outcome) == len(entries)
         skipped = tuple((entries[slot].name, reason) for slot, reason, _ in outcome if reason)
         slots = [slot for slot, reason, _ in outcome if reason is None]
         if not slots:
@@ -217,10 +219,8 @@ class DecodeInto:
                     image = open_picture(self.source.read(entry), self.target)
                     grey = is_grey(image)
                     pixels = render(decode(image), self.target)
-                except NotAPicture as error:
-                    done.append((slot, str(error) if entry.claimed else "", True))
                 except BadPicture as error:
-                    done.append((slot, str(error), True))
+                    done.append((slot, why(error, entry), True))
                 except MemoryError:
                     done.append((slot, "too large for the memory", True))
                 else:

@@ -1,11 +1,17 @@
-"""Where pictures come from: one small contract, one file per format in `organza.data.readers`."""
+"""Where images come from: one small contract, one file per format in `organza.data.readers`."""
 
 from __future__ import annotations
 
-import re
 from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+from organza.core.errors import UserError
+from organza.data.names import NOT_PICTURES as NOT_PICTURES
+from organza.data.names import PICTURES as PICTURES
+from organza.data.names import RAWS as RAWS
+from organza.data.names import beside, text_of
+from organza.data.names import suffix as suffix
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -15,18 +21,13 @@ if TYPE_CHECKING:
 
     from organza.data.labels import Labels
 
-PICTURES = frozenset(f".{kind}" for kind in "png jpg jpeg jpe jfif webp bmp dib gif tif tiff ppm pgm".split())  # noqa: SIM905
-"""Names that promise a picture: one that does not hold it is reported. Other names are looked into quietly."""
-
-_SIDE_FILES = """
-    json jsonl csv tsv txt md rst html htm xml yaml yml toml py ipynb log pdf sh bat mat npy npz pkl pt pth ckpt
-    safetensors zip tar gz tgz 7z rar mdb tfrecords labels db ini lnk mp4 mov wav mp3 parquet arrow
-"""
-NOT_PICTURES = frozenset(f".{kind}" for kind in _SIDE_FILES.split())
-"""Names that are never looked into: side files of a data set."""
-
 MAX_FILE = 1 << 28
-"""A single picture file larger than this many bytes is refused before it is read."""
+"""A single image file larger than this many bytes is refused before it is read."""
+
+MIN_STORED = 16
+"""Bytes that an image takes on disk at least: a file that declares more images than it has room for is refused."""
+
+RAW = "a camera's raw file, of which only the preview could be read: develop it to PNG or JPEG first"
 
 
 class BadPicture(Exception):
@@ -34,13 +35,13 @@ class BadPicture(Exception):
 
 
 class Entry(NamedTuple):
-    """One picture of a source.
+    """One file or record of a source.
 
     Attributes:
         name: its path inside the source, with ``/``.
         size: bytes, before any decoding.
         at: how the reader finds it again; its own business.
-        claimed: the name promises a picture, so anything else in there is an error worth reporting.
+        claimed: the name promises an image, so anything else in there is an error worth reporting.
     """
 
     name: str
@@ -49,8 +50,20 @@ class Entry(NamedTuple):
     claimed: bool = True
 
 
+class Contents(NamedTuple):
+    """All that a source holds, each thing in one of two places.
+
+    Attributes:
+        entries: what may be an image; each is used, or skipped with a reason.
+        others: (name, what it is) of what is left aside unread: side files, hidden files, a second set beside it.
+    """
+
+    entries: list[Entry]
+    others: list[tuple[str, str]]
+
+
 class Source(ABC):
-    """A place with pictures. Listing is lazy; instances can be pickled and sent to worker processes.
+    """A place with images. Listing is lazy; instances can be pickled and sent to worker processes.
 
     Attributes:
         kind: for people: "folder", "zip" ...
@@ -67,15 +80,23 @@ class Source(ABC):
 
     @abstractmethod
     def fingerprint(self) -> str:
-        """A string that changes whenever the content does; cheap even for 100,000 pictures."""
+        """A string that changes whenever the content does; cheap even for 100,000 images."""
 
     @abstractmethod
+    def contents(self) -> Contents:
+        """Everything in it, counted from what is there and not from what a header says.
+
+        Raises:
+            UserError: it is cut short, or contradicts itself.
+        """
+
     def entries(self) -> list[Entry]:
-        """All candidate pictures, sorted by name."""
+        """All candidate images, sorted by name."""
+        return self.contents().entries
 
     @abstractmethod
     def read(self, entry: Entry) -> bytes | NDArray[np.uint8]:
-        """The encoded picture, or its pixels ``[H, W]`` or ``[H, W, C]`` where the format stores those.
+        """The encoded image, or its pixels ``[H, W]`` or ``[H, W, C]`` where the format stores those.
 
         Raises:
             BadPicture: the entry can't be read.
@@ -89,32 +110,112 @@ class Source(ABC):
         """The content of the ``.txt`` file beside each entry, where there is one."""
         return [None] * len(entries)
 
+    def column(self, title: str) -> Sequence[Any] | None:
+        """Where the format itself is a table: the column of that name, in the order of all `entries`."""
+        return None
+
     def labels(self) -> Labels | None:
         """Where the format itself has labels: those of all `entries`, in their order."""
         return None
 
 
-def may_be_picture(name: str) -> bool:
-    """Whether an entry of this name is looked into.
+class FileSource(Source):
+    """A source made of named files: a folder, a zip, a tar."""
+
+    _contents: Contents | None = None
+
+    @abstractmethod
+    def files(self) -> list[Entry]:
+        """Every file in it, sorted by name.
+
+        Raises:
+            UserError: it is cut short, or contradicts itself.
+        """
+
+    @abstractmethod
+    def fetch(self, file: Entry) -> bytes:
+        """The bytes of a file of at most `MAX_FILE` bytes.
+
+        Raises:
+            BadPicture: they can't be read.
+        """
+
+    def contents(self) -> Contents:
+        """What may be an image, and what is known by its name not to be."""
+        if self._contents is None:
+            self._contents = sort_out(self.files())
+        return self._contents
+
+    def read(self, entry: Entry) -> bytes:
+        """The bytes of a file."""
+        if entry.size > MAX_FILE:
+            raise BadPicture(f"{entry.size / 2**20:.0f} MB is more than a picture file may have ({MAX_FILE >> 20} MB)")
+        return usable(entry.name, self.fetch(entry))
+
+    def side(self, name: str) -> bytes | None:
+        """A file by its name, in the highest folder that has one."""
+        found = find_side((file.name for file in self.files()), name)
+        return None if found is None else self._side(next(file for file in self.files() if file.name == found))
+
+    def _side(self, file: Entry) -> bytes:
+        try:
+            return self.read(file)
+        except BadPicture as error:
+            raise UserError(str(error), where=f"{self.path}/{file.name}") from None
+
+    def texts(self, entries: Sequence[Entry]) -> list[str | None]:
+        """The ``.txt`` files beside the images."""
+        return [None if raw is None else text_of(raw).strip() for raw in self.beside(entries, ".txt")]
+
+    def beside(self, entries: Sequence[Entry], kind: str) -> list[bytes | None]:
+        """The content of the file beside each entry that has its name but the extension ``kind``."""
+        known = {file.name: file for file in self.files()}
+        found = beside([entry.name for entry in entries], known, kind)
+        return [None if name is None else self._side(known[name]) for name in found]
+
+
+def sort_out(files: Sequence[Entry]) -> Contents:
+    """Files of a folder or an archive -> what may be an image, and what is known not to be."""
+    entries, others = [], []
+    for file in files:
+        if what := left_aside(file.name):
+            others.append((file.name, what))
+        else:
+            entries.append(file)
+    assert len(entries) + len(others) == len(files)
+    return Contents(entries, others)
+
+
+def left_aside(name: str) -> str:
+    """Why a file of this name is not looked into: what it is; "" if it may be an image.
 
     Example:
-        >>> [may_be_picture(n) for n in ("a/b.png", "noname", "captions.csv", "__MACOSX/a.png", "a/.DS_Store")]
-        [True, True, False, False, False]
+        >>> [left_aside(n) for n in ("a/b.png", "noname", "captions.csv", "__MACOSX/a.png", "a/.DS_Store")]
+        ['', '', '.csv', 'hidden', 'hidden']
     """
     parts = name.split("/")
-    if (
-        any(p.startswith(".") and p not in (".", "..") for p in parts)
-        or "__MACOSX" in parts
-        or parts[-1] == "Thumbs.db"
-    ):
-        return False
-    return suffix(name) not in NOT_PICTURES
+    if any(p.startswith(".") and p not in (".", "..") for p in parts) or "__MACOSX" in parts:
+        return "hidden"
+    if parts[-1].lower() in ("thumbs.db", "desktop.ini"):
+        return "hidden"
+    kind = suffix(name)
+    return kind if kind in NOT_PICTURES else ""
 
 
-def suffix(name: str) -> str:
-    """The lower-case extension with its dot, or ``""``."""
-    found = re.search(r"\.[^./\\]+$", name)
-    return found.group().lower() if found else ""
+def usable(name: str, data: bytes) -> bytes:
+    """``data`` of the file ``name``, unless the two together say that it is a camera's raw file: many are TIFFs.
+
+    Raises:
+        BadPicture: it is.
+    """
+    if suffix(name) in RAWS and data.startswith((b"II", b"MM")):
+        raise BadPicture(RAW)
+    return data
+
+
+def file_entry(name: str, size: int, at: Any) -> Entry:
+    """A file of a folder or an archive; its name says whether it claims to be an image."""
+    return Entry(name, size, at, suffix(name) in PICTURES)
 
 
 def dataset_name(path: Path) -> str:

@@ -10,20 +10,9 @@ from typing import Any
 
 import torch
 
-from organza.formats.records import (
-    Array,
-    DType,
-    Fields,
-    Global,
-    Module,
-    RefusedError,
-    Storage,
-    Stub,
-    TensorRef,
-    brief,
-    tensor_ref,
-)
-from organza.formats.unpickle import Known, Limits, Stream, key_of, unpickle
+from organza.core.pickle.arrays import ARRAYS
+from organza.core.pickle.machine import Known, Limits, Stream, key_of, unpickle
+from organza.formats.records import Fields, Global, Module, RefusedError, Storage, Stub, TensorRef, brief, tensor_ref
 
 MAGIC, PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
 """What every torch file of the time before zip begins with, each a pickle of its own."""
@@ -119,17 +108,6 @@ def _set(limits: Limits, items: Any = (), *_: Any) -> Any:
     return {key_of(item) for item in items}
 
 
-def _encode(limits: Limits, text: Any = "", encoding: Any = "", *_: Any) -> Any:
-    if not isinstance(text, str) or encoding not in ("latin1", "latin-1"):
-        raise RefusedError("a text in an odd encoding")
-    limits.copy(max(0, len(text) - 1024))
-    return text.encode("latin-1")
-
-
-def _bytes(limits: Limits, *args: Any) -> Any:
-    return b"" if not args else Stub(Global("builtins", "bytes"), args)
-
-
 def _parameter(limits: Limits, data: Any = None, *_: Any) -> Any:
     return data
 
@@ -151,23 +129,6 @@ def _size(limits: Limits, items: Any = (), *_: Any) -> Any:
     return tuple(items) if isinstance(items, (list, tuple)) and len(items) < 100 else ()
 
 
-def _dtype(limits: Limits, code: Any = "", *_: Any) -> Any:
-    return DType(code) if isinstance(code, str) else Stub(Global("numpy", "dtype"), ())
-
-
-def _scalar(limits: Limits, dtype: Any = None, raw: Any = b"", *_: Any) -> Any:
-    if not isinstance(dtype, DType):
-        return Stub(Global("numpy", "scalar"), ())
-    array = Array((), dtype, False, raw).numpy()
-    return array.item()
-
-
-def _from_buffer(limits: Limits, raw: Any = b"", dtype: Any = None, shape: Any = (), order: Any = "C", *_: Any) -> Any:
-    array = Array()
-    array.build((1, shape, dtype, order == "F", raw))
-    return array
-
-
 def _network(limits: Limits, meta: Any = None, *_: Any) -> Any:
     if not isinstance(meta, dict) or not isinstance(meta.get("state"), dict) or meta.get("type") != "class":
         raise RefusedError("a network without its state")
@@ -175,12 +136,10 @@ def _network(limits: Limits, meta: Any = None, *_: Any) -> Any:
 
 
 KNOWN: dict[tuple[str, str], Known] = {
+    **ARRAYS,
     ("collections", "OrderedDict"): _ordered_dict,
     ("builtins", "set"): _set,
     ("__builtin__", "set"): _set,
-    ("builtins", "bytes"): _bytes,
-    ("__builtin__", "bytes"): _bytes,
-    ("_codecs", "encode"): _encode,
     ("torch", "Size"): _size,
     ("torch._utils", "_rebuild_tensor"): _rebuild_tensor,
     ("torch._utils", "_rebuild_tensor_v2"): _rebuild_tensor,
@@ -191,17 +150,8 @@ KNOWN: dict[tuple[str, str], Known] = {
     ("torch_utils.persistence", "_reconstruct_persistent_obj"): _network,
     ("dnnlib.util", "EasyDict"): lambda limits, *_: Fields(),
     ("dnnlib", "EasyDict"): lambda limits, *_: Fields(),
-    ("numpy", "dtype"): _dtype,
-    ("numpy", "ndarray"): lambda limits, *_: Array(),
 }
 """The only calls that become something else than a note."""
-
-for _core in ("numpy.core", "numpy._core"):
-    KNOWN |= {
-        (f"{_core}.multiarray", "_reconstruct"): lambda limits, *_: Array(),
-        (f"{_core}.multiarray", "scalar"): _scalar,
-        (f"{_core}.numeric", "_frombuffer"): _from_buffer,
-    }
 
 HARMLESS = {
     *(f"torch.{name}" for name in STORAGES),

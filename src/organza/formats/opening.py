@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from organza.core.errors import UserError
+from organza.core.pickle.machine import Limits, Stream, unpickle
 from organza.data.download import kept_if_it_opens
 from organza.formats.known import HARMLESS, KNOWN, MAGIC, legacy_torch, storage
 from organza.formats.networks import Tensors, flatten
 from organza.formats.records import RefusedError, Storage, TensorRef
 from organza.formats.tensor_file import Place, looks_like, read_header
-from organza.formats.unpickle import Limits, Stream, unpickle
 
 MAX_ENTRIES, MAX_DIRECTORY = 20_000, 1 << 23
 _HINT = "give a network of Organza, NVIDIA (.pkl), rosinality or lucidrains (.pt)"

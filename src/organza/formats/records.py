@@ -1,82 +1,36 @@
-"""What a pickle may turn into: plain values and these records. None of them can do anything."""
+"""What a file of weights may turn into, beside the records of any pickle: networks and tensors."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from organza.core.pickle.records import Array, DType, Fields, Global, Record, RefusedError, Stub, brief, sizes
 
-class RefusedError(Exception):
-    """The file asks for something that no file of weights needs, or is broken. Turned into a `UserError` outside."""
-
-
-def brief(value: object) -> str:
-    """A value from a file in a few characters; what is nested may be without end, so it is only named.
-
-    Example:
-        >>> brief("ab" * 1000), brief([[1]]), brief(7)
-        ("'abababababababababababababababababababab'", 'a list', '7')
-    """
-    if isinstance(value, (str, bytes)):
-        return repr(value[:40])
-    if isinstance(value, int) and value.bit_length() > 64:
-        return "a huge number"
-    if value is None or isinstance(value, (int, float)):
-        return repr(value)
-    return str(value)[:80] if isinstance(value, Global) else f"a {type(value).__name__}"
-
-
-@dataclass(frozen=True, slots=True)
-class Global:
-    """The name of somebody's function or class. It is never looked up.
-
-    Example:
-        >>> str(Global("os", "system"))
-        'os.system'
-    """
-
-    module: str
-    name: str
-
-    def __str__(self) -> str:
-        return f"{self.module}.{self.name}"
+__all__ = [
+    "Array",
+    "DType",
+    "Fields",
+    "Global",
+    "Module",
+    "Record",
+    "RefusedError",
+    "Storage",
+    "Stub",
+    "TensorRef",
+    "brief",
+    "sizes",
+    "tensor_ref",
+]
 
 
 @dataclass(eq=False, slots=True)
-class Stub:
-    """An object of a class that we don't know, or what an unknown function would have returned: its description.
-
-    Attributes:
-        kind: what was called.
-        args: with what.
-        state: what the object was to be restored from.
-        items, pairs: what was to be appended to it or set in it.
-    """
-
-    kind: Any
-    args: tuple[Any, ...]
-    state: Any = None
-    items: list[Any] = field(default_factory=list)
-    pairs: list[tuple[Any, Any]] = field(default_factory=list)
-
-    def named(self, *names: str) -> bool:
-        """Whether it is an object of a class with one of these full names."""
-        return isinstance(self.kind, Global) and str(self.kind) in names
-
-
-class Fields(dict):  # type: ignore[type-arg]
-    """Stands for a dictionary whose keys are also attributes."""
-
-
-@dataclass(eq=False, slots=True)
-class Module:
+class Module(Record):
     """A network of NVIDIA's PyTorch code: its class name and attributes."""
 
     name: str
@@ -120,6 +74,10 @@ class Module:
             waiting += [(f"{prefix}{name}.", child, depth + 1) for name, child in module.children().items()]
         return found
 
+    def parts(self) -> list[Any]:
+        """Its attributes."""
+        return [self.state]
+
 
 @dataclass(eq=False, slots=True)
 class Storage:
@@ -137,7 +95,7 @@ class Storage:
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class TensorRef:
+class TensorRef(Record):
     """A tensor that is described but not yet read."""
 
     storage: Storage
@@ -177,7 +135,7 @@ def tensor_ref(storage: Any, offset: Any, shape: Any, strides: Any) -> TensorRef
         >>> tensor_ref(Storage(torch.float32, 6), 0, (1000000, 3), (0, 1))
         Traceback (most recent call last):
         ...
-        organza.formats.records.RefusedError: a tensor [1000000, 3] that doesn't fit its storage of 6 numbers
+        organza.core.pickle.records.RefusedError: a tensor [1000000, 3] that doesn't fit its storage of 6 numbers
     """
     if not isinstance(storage, Storage):
         raise RefusedError("a tensor without storage")
@@ -189,78 +147,3 @@ def tensor_ref(storage: Any, offset: Any, shape: Any, strides: Any) -> TensorRef
     if (last >= storage.count and count) or count > max(storage.count, 1):
         raise RefusedError(f"a tensor {list(shape)} that doesn't fit its storage of {storage.count} numbers")
     return TensorRef(storage, offset, shape, strides)
-
-
-def sizes(value: Any) -> tuple[int, ...]:
-    """A tuple of at most 16 sizes.
-
-    Raises:
-        RefusedError: anything else.
-    """
-    plain = isinstance(value, (tuple, list)) and len(value) <= 16
-    if not plain or not all(type(n) is int and 0 <= n < 2**48 for n in value):
-        raise RefusedError("sizes that are not sizes")
-    return tuple(value)
-
-
-@dataclass(eq=False, slots=True)
-class DType:
-    """A NumPy number format; only plain numbers are known."""
-
-    code: str
-    order: str = "|"
-
-    def build(self, state: Any) -> None:
-        """Take the byte order from a pickled state."""
-        if isinstance(state, tuple) and len(state) > 1 and state[1] in ("<", ">", "|", "="):
-            self.order = state[1]
-
-    def numpy(self) -> np.dtype[Any]:
-        """The format itself.
-
-        Raises:
-            RefusedError: not plain numbers.
-        """
-        if self.code not in ("f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "b1"):
-            raise RefusedError(f"an array of {self.code[:20]!r}")
-        return np.dtype(self.order + self.code)
-
-
-@dataclass(eq=False, slots=True)
-class Array:
-    """A NumPy array that is described but not yet read."""
-
-    shape: tuple[int, ...] = ()
-    dtype: Any = None
-    fortran: bool = False
-    raw: Any = None
-
-    def build(self, state: Any) -> None:
-        """Take shape, format and bytes from a pickled state.
-
-        Raises:
-            RefusedError: not an array's state.
-        """
-        if not isinstance(state, tuple) or len(state) != 5:
-            raise RefusedError("an array without its description")
-        _, shape, self.dtype, fortran, self.raw = state
-        self.shape, self.fortran = sizes(shape), bool(fortran)
-
-    def numpy(self) -> NDArray[Any]:
-        """The array itself, read-only.
-
-        Raises:
-            RefusedError: not plain numbers, or more or fewer bytes than declared.
-        """
-        if not isinstance(self.dtype, DType):
-            raise RefusedError("an array without a format")
-        dtype = self.dtype.numpy()
-        raw = self.raw.encode("latin-1") if isinstance(self.raw, str) else self.raw
-        if not isinstance(raw, (bytes, bytearray)) or len(raw) != math.prod(self.shape) * dtype.itemsize:
-            raise RefusedError(f"an array {list(self.shape)} with other bytes than it declares")
-        return np.frombuffer(raw, dtype).reshape(self.shape, order="F" if self.fortran else "C")
-
-    def tensor(self) -> Tensor:
-        """A copy as a tensor."""
-        array = self.numpy()
-        return torch.from_numpy(np.array(array, array.dtype.newbyteorder("="), order="C"))

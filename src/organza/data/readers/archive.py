@@ -1,7 +1,12 @@
-"""A zip of pictures, read in place.
+"""A zip of images, read in place.
 
 The central directory is parsed here rather than by `zipfile`: its raw bytes (names, sizes, CRCs) are the fingerprint,
 so that a cached set opens without parsing anything, and entries that know their place can be sent to other processes.
+
+The directory itself says how many entries there are. The counters behind it don't: they hold 16 bits, and several
+programs (macOS' Finder among them) let them wrap, as they do with offsets beyond 4 GB.
+
+Source: PKWARE, "APPNOTE.TXT - .ZIP File Format Specification", sections 4.3 to 4.6.
 """
 
 from __future__ import annotations
@@ -12,23 +17,31 @@ import lzma
 import os
 import struct
 import zlib
-from typing import TYPE_CHECKING, BinaryIO
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
 
 from organza.core.errors import UserError
-from organza.data.source import MAX_FILE, PICTURES, BadPicture, Entry, Source, find_side, may_be_picture, suffix
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
+from organza.data.names import decode_name
+from organza.data.source import BadPicture, Entry, FileSource, file_entry
 
 _END = struct.Struct("<4s4H2LH")
 _END64 = struct.Struct("<4sQ2H2L4Q")
 _CENTRAL = struct.Struct("<4s6H3L5H2L")
+_LOCAL = 30
+_WRAP = 1 << 32
 STORED, DEFLATED, BZIP2, LZMA = 0, 8, 12, 14
 
 
-class ZipSource(Source):
-    """Pictures in a zip, stored or compressed, never unpacked to disk: names can't lead anywhere."""
+class _Place(NamedTuple):
+    offset: int
+    packed: int
+    method: int
+    flags: int
+    crc: int
+
+
+class ZipSource(FileSource):
+    """Images in a zip, stored or compressed, never unpacked to disk: names can't lead anywhere."""
 
     kind = "zip"
 
@@ -56,127 +69,165 @@ class ZipSource(Source):
         return UserError(f"not a complete zip file ({what})", where=self.path, hint="copy or download it again")
 
     def _directory(self) -> tuple[bytes, int, int]:
-        """Raw central directory, how many entries it has, and by how much all offsets are shifted."""
+        """Raw central directory, where it begins, and by how much all offsets are shifted."""
         file = self._open()
         total = file.seek(0, os.SEEK_END)
         start = max(0, total - 65557)
         file.seek(start)
         tail = file.read()
-        at = tail.rfind(b"PK\5\6")
-        if at < 0 or len(tail) - at < _END.size:
+        at = _find_end(tail)
+        if at < 0:
             raise self._broken("its directory, at the end, is missing")
-        _, _, _, _, count, size, offset, _ = _END.unpack_from(tail, at)
+        *_, size, offset, _ = _END.unpack_from(tail, at)
         end = start + at
-        if 0xFFFF in (count,) or 0xFFFFFFFF in (size, offset):
-            locator = end - 20
-            file.seek(max(0, locator))
-            raw = file.read(20)
-            if raw[:4] == b"PK\6\7":
-                file.seek(max(0, end - 20 - _END64.size))
+        if end >= 20:
+            file.seek(end - 20)
+            locator = file.read(20)
+            if locator[:4] == b"PK\6\7":
+                end, size, offset = self._end64(end - 20, struct.unpack_from("<Q", locator, 8)[0])
+        begin = end - size
+        if begin < 0 or offset > begin:
+            raise self._broken("its directory does not fit the file")
+        file.seek(begin)
+        return file.read(size), begin, begin - offset
+
+    def _end64(self, locator: int, said: int) -> tuple[int, int, int]:
+        """Where the zip64 end record lies, and what it says: size and offset of the directory."""
+        file = self._open()
+        for at in (locator - _END64.size, said):  # right before its locator, unless it has been extended
+            if 0 <= at <= locator - _END64.size:
+                file.seek(at)
                 raw = file.read(_END64.size)
                 if raw[:4] == b"PK\6\6":
-                    *_, count, size, offset = _END64.unpack(raw)
-                    end -= 20 + _END64.size
-        shift = end - size - offset
-        if shift < 0:
-            raise self._broken("its directory does not fit the file")
-        file.seek(offset + shift)
-        return file.read(size), count, shift
+                    *_, size, offset = _END64.unpack(raw)
+                    return at, size, offset
+        raise self._broken("its zip64 record is missing")
 
     def fingerprint(self) -> str:
         """The directory's bytes: names, sizes, CRCs."""
         return hashlib.sha256(self._directory()[0]).hexdigest()
 
-    def _list(self) -> list[Entry]:
+    def files(self) -> list[Entry]:
+        """All entries of the directory but folders."""
         if self._all is None:
-            raw, count, shift = self._directory()
+            raw, begin, shift = self._directory()
             found = []
-            at = 0
-            unpack, length = _CENTRAL.unpack_from, _CENTRAL.size
-            try:
-                for _ in range(count):
-                    (magic, _, _, flags, method, _, _, crc, packed, size, n_name, n_extra, n_note, _, _, _, offset) = (
-                        unpack(raw, at)
+            places: list[tuple[int, int]] = []
+            at, before, wraps = 0, 0, 0
+            while raw[at : at + 4] == b"PK\1\2":
+                try:
+                    (_, _, _, flags, method, _, _, crc, packed, size, n_name, n_extra, n_note, _, _, _, offset) = (
+                        _CENTRAL.unpack_from(raw, at)
                     )
-                    if magic != b"PK\1\2":
-                        raise self._broken("its directory is damaged")
-                    name = raw[at + length : at + length + n_name].decode(
-                        "utf-8" if flags & 0x800 else "cp437", "replace"
-                    )
-                    if 0xFFFFFFFF in (packed, size, offset):
-                        extra = raw[at + length + n_name : at + length + n_name + n_extra]
-                        size, packed, offset = _zip64(extra, size, packed, offset)
-                    at += length + n_name + n_extra + n_note
-                    if name[-1:] != "/":
-                        name = name.replace("\\", "/")
-                        where = (offset + shift, packed, method, flags, crc)
-                        found.append(Entry(name, size, where, suffix(name) in PICTURES))
-            except struct.error:
-                raise self._broken("its directory is cut short") from None
+                except struct.error:
+                    raise self._broken("its directory is cut short") from None
+                name_at = at + _CENTRAL.size
+                at = name_at + n_name + n_extra + n_note
+                if at > len(raw):
+                    raise self._broken("its directory is cut short")
+                extra = raw[name_at + n_name : name_at + n_name + n_extra]
+                name = _name(raw[name_at : name_at + n_name], flags, extra)
+                if 0xFFFFFFFF in (packed, size, offset):
+                    size, packed, offset = _zip64(extra, size, packed, offset)
+                if shift and shift % _WRAP == 0:  # not something before the zip, but offsets that have wrapped
+                    wraps += offset < before
+                    before = offset
+                    offset += wraps * _WRAP
+                else:
+                    offset += shift
+                places.append((offset, offset + _LOCAL + n_name + packed))
+                if name[-1:] != "/":
+                    found.append(file_entry(name, size, _Place(offset, packed, method, flags, crc)))
+            if raw[at : at + 4] not in (b"", b"PK\5\5"):  # a signature may follow
+                raise self._broken("its directory is damaged")
+            if not places and begin:
+                raise self._broken("its directory is empty")
+            self._check(places, begin)
             self._all = sorted(found)
         return self._all
 
-    def entries(self) -> list[Entry]:
-        """Sorted by name."""
-        return [e for e in self._list() if may_be_picture(e.name)]
+    def _check(self, places: list[tuple[int, int]], begin: int) -> None:
+        """Refuse entries that share bytes (small files that unpack to huge ones) or lie outside of the file."""
+        places.sort()
+        last = 0
+        for start, end in places:
+            if start < last:
+                raise self._broken("entries share the same bytes")
+            last = end
+        if last > begin:
+            raise self._broken("entries lie outside of the file")
 
-    def read(self, entry: Entry) -> bytes:
+    def data_at(self, file: Entry) -> int:
+        """Where the bytes of an entry begin, behind its name.
+
+        Raises:
+            BadPicture: there is no such entry.
+        """
+        opened = self._open()
+        opened.seek(file.at.offset)
+        head = opened.read(_LOCAL)
+        if len(head) < _LOCAL or head[:4] != b"PK\3\4":
+            raise BadPicture("damaged in the zip (no entry where the directory says)")
+        return int(file.at.offset + _LOCAL + sum(struct.unpack_from("<2H", head, 26)))
+
+    def fetch(self, file: Entry) -> bytes:
         """The unpacked bytes, checked against their CRC."""
-        offset, packed, method, flags, crc = entry.at
+        _, packed, method, flags, crc = file.at
         if flags & 1:
             raise BadPicture("encrypted (pack the zip again without a password)")
-        if max(entry.size, packed) > MAX_FILE:
-            raise BadPicture(f"{entry.size / 2**20:.0f} MB is more than a picture file may have ({MAX_FILE >> 20} MB)")
-        file = self._open()
-        file.seek(offset)
-        head = file.read(30)
-        if len(head) < 30 or head[:4] != b"PK\3\4":
-            raise BadPicture("damaged in the zip (no entry where the directory says)")
-        n_name, n_extra = struct.unpack_from("<2H", head, 26)
-        file.seek(n_name + n_extra, os.SEEK_CUR)
-        data = file.read(packed)
+        opened = self._open()
+        opened.seek(self.data_at(file))
+        data = opened.read(packed)
         try:
             if method == DEFLATED:
-                data = zlib.decompressobj(-15).decompress(data, entry.size + 1)
+                data = zlib.decompressobj(-15).decompress(data, file.size + 1)
             elif method == BZIP2:
-                data = bz2.BZ2Decompressor().decompress(data, entry.size + 1)
+                data = bz2.BZ2Decompressor().decompress(data, file.size + 1)
             elif method == LZMA:
-                data = _unlzma(data, entry.size)
+                data = _unlzma(data, file.size)
             elif method != STORED:
                 raise BadPicture(f"packed by a method that Python can't read (number {method})")
-        except (zlib.error, OSError, EOFError, lzma.LZMAError, struct.error) as error:
+        except (zlib.error, OSError, EOFError, ValueError, lzma.LZMAError, struct.error) as error:
             raise BadPicture(f"damaged in the zip ({error})") from None
-        if len(data) != entry.size or zlib.crc32(data) != crc:
+        if len(data) != file.size or zlib.crc32(data) != crc:
             raise BadPicture("damaged in the zip (its checksum is wrong)")
         return data
 
-    def side(self, name: str) -> bytes | None:
-        """An entry of the zip."""
-        found = find_side((entry.name for entry in self._list()), name)
-        return None if found is None else self._side(next(e for e in self._list() if e.name == found))
 
-    def _side(self, entry: Entry) -> bytes:
-        try:
-            return self.read(entry)
-        except BadPicture as error:
-            raise UserError(str(error), where=f"{self.path}/{entry.name}") from None
+def _find_end(tail: bytes) -> int:
+    """Where the end record begins: the last one whose comment reaches to the end of the file, else the last one."""
+    last = at = tail.rfind(b"PK\5\6", 0, max(0, len(tail) - _END.size + 4))
+    while at >= 0:
+        if at + _END.size + struct.unpack_from("<H", tail, at + 20)[0] == len(tail):
+            return at
+        at = tail.rfind(b"PK\5\6", 0, at)
+    return last
 
-    def texts(self, entries: Sequence[Entry]) -> list[str | None]:
-        """The ``.txt`` entries beside the pictures."""
-        known = {entry.name: entry for entry in self._list() if entry.name.endswith(".txt")}
-        beside = [known.get(e.name[: len(e.name) - len(suffix(e.name))] + ".txt") for e in entries]
-        return [None if text is None else self._side(text).decode("utf-8", "replace").strip() for text in beside]
+
+def _name(raw: bytes, flags: int, extra: bytes) -> str:
+    """An entry's name: UTF-8 where it says so or can be read so, else the DOS code page."""
+    for kind, value in _extras(extra) if b"up" in extra else ():
+        # Info-ZIP's Unicode name counts while it belongs to the name that it stands for.
+        if kind == 0x7075 and len(value) > 5 and struct.unpack_from("<L", value, 1)[0] == zlib.crc32(raw):
+            raw, flags = value[5:], 0x800
+    return decode_name(raw, utf8=bool(flags & 0x800)).replace("\\", "/")
+
+
+def _extras(extra: bytes) -> list[tuple[int, bytes]]:
+    found, at = [], 0
+    while at + 4 <= len(extra):
+        kind, length = struct.unpack_from("<2H", extra, at)
+        found.append((kind, extra[at + 4 : at + 4 + length]))
+        at += 4 + length
+    return found
 
 
 def _zip64(extra: bytes, size: int, packed: int, offset: int) -> tuple[int, int, int]:
-    at = 0
-    while at + 4 <= len(extra):
-        kind, length = struct.unpack_from("<2H", extra, at)
+    for kind, value in _extras(extra):
         if kind == 1:
-            wide = list(struct.unpack_from(f"<{length // 8}Q", extra, at + 4))
+            wide = list(struct.unpack_from(f"<{len(value) // 8}Q", value))
             values = [wide.pop(0) if v == 0xFFFFFFFF and wide else v for v in (size, packed, offset)]
             return values[0], values[1], values[2]
-        at += 4 + length
     return size, packed, offset
 
 

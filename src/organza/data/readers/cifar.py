@@ -5,8 +5,6 @@ Source: A. Krizhevsky, "The CIFAR-10 dataset", section "Dataset layout".
 
 from __future__ import annotations
 
-import io
-import pickle
 import re
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -14,8 +12,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from organza.core.errors import UserError
+from organza.core.pickle.arrays import ARRAYS
+from organza.core.pickle.machine import Limits, Stream, unpickle
+from organza.core.pickle.records import Array, RefusedError
 from organza.data.labels import Labels
-from organza.data.source import BadPicture, Entry, Source
+from organza.data.source import BadPicture, Contents, Entry, Source
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,7 +27,7 @@ _PIXELS = 32 * 32 * 3
 
 
 class CifarSource(Source):
-    """The training pictures, 32x32 RGB, with their classes (the fine ones of CIFAR-100)."""
+    """The training images, 32x32 RGB, with their classes (the fine ones of CIFAR-100)."""
 
     kind = "CIFAR"
 
@@ -65,13 +66,15 @@ class CifarSource(Source):
             self._loaded = {number: _binary(raw, where) if entry.name.endswith(".bin") else _python(raw, where)}
         return self._loaded[number]
 
-    def entries(self) -> list[Entry]:
-        """In the order of the batches."""
+    def contents(self) -> Contents:
+        """In the order of the batches; the other files are left aside."""
         found = []
         for number, batch in enumerate(self.batches):
             stem = PurePosixPath(batch.name).stem
             found += [Entry(f"{stem}/{i:05d}", _PIXELS, (number, i)) for i in range(len(self._batch(number)[0]))]
-        return found
+        whole = self.inner.contents()
+        beside = [(e.name, "another file") for e in whole.entries if e not in self.batches]
+        return Contents(found, beside + whole.others)
 
     def read(self, entry: Entry) -> NDArray[np.uint8]:
         """Pixels ``[32, 32, 3]``."""
@@ -91,36 +94,23 @@ def _binary(raw: bytes, where: str) -> tuple[NDArray[np.uint8], NDArray[np.int64
     return rows[:, extra:], rows[:, extra - 1].astype(np.int64)
 
 
-class _Plain(pickle.Unpickler):
-    """Reads dicts, lists, bytes and NumPy arrays; a pickle that names anything else is refused."""
-
-    _ALLOWED = frozenset(
-        {
-            ("numpy.core.multiarray", "_reconstruct"),
-            ("numpy._core.multiarray", "_reconstruct"),
-            ("numpy", "ndarray"),
-            ("numpy", "dtype"),
-            ("_codecs", "encode"),
-        }
-    )
-
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in self._ALLOWED:
-            raise pickle.UnpicklingError(f"it names {module}.{name}, which no CIFAR batch does")
-        return super().find_class("numpy._core.multiarray" if name == "_reconstruct" and _NEW else module, name)
-
-
-_NEW = int(np.__version__.split(".")[0]) >= 2
-
-
 def _python(raw: bytes, where: str) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    names: set[str] = set()
     try:
-        content = _Plain(io.BytesIO(raw), encoding="bytes").load()
-        named = {k.decode() if isinstance(k, bytes) else k: v for k, v in content.items()}
-        pixels = np.asarray(named["data"])
-        labels = np.asarray(named.get("labels", named.get("fine_labels")), np.int64)
-    except Exception as error:  # a damaged pickle raises whatever its bytes spell
+        content = unpickle(Stream(raw), ARRAYS, Limits(copied=2 * len(raw) + (1 << 20)), names=names)
+        if names:
+            raise RefusedError(f"it names {min(names)}, which no CIFAR batch does")
+        if not isinstance(content, dict):
+            raise RefusedError("it is no dictionary")
+        named = {k.decode("utf-8", "replace") if isinstance(k, bytes) else k: v for k, v in content.items()}
+        data = named.get("data")
+        pixels: NDArray[Any] = data.numpy() if isinstance(data, Array) else np.zeros(0)
+        labels = named.get("labels", named.get("fine_labels"))
+    except RefusedError as error:
         raise UserError(f"not a CIFAR batch ({error})", where=where) from None
-    if pixels.dtype != np.uint8 or pixels.ndim != 2 or pixels.shape[1] != _PIXELS or labels.shape != pixels.shape[:1]:
+    shaped = pixels.dtype == np.uint8 and pixels.ndim == 2 and pixels.shape[1] == _PIXELS
+    if not shaped or not isinstance(labels, list) or len(labels) != len(pixels):
         raise UserError("not a CIFAR batch (its arrays have other shapes)", where=where)
-    return pixels, labels
+    if not all(type(label) is int and 0 <= label < 1 << 20 for label in labels):
+        raise UserError("not a CIFAR batch (its labels are no classes)", where=where)
+    return pixels, np.array(labels, np.int64)

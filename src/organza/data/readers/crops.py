@@ -6,16 +6,16 @@ import hashlib
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image
 
 from organza.core.errors import UserError
-from organza.data.decode import FORMATS, decode, open_picture
-from organza.data.source import BadPicture, Entry, Source
+from organza.data.decode import NotAPicture, decode, open_picture
+from organza.data.source import MAX_FILE, BadPicture, Contents, Entry, Source, usable
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
+    from PIL import Image
 
 COUNT = 1000
 
@@ -34,12 +34,20 @@ class CropSource(Source):
 
     @classmethod
     def recognise(cls, path: Path, size: tuple[int, int] | None = None) -> CropSource | None:
-        """A file that Pillow knows as a picture."""
-        try:
-            with Image.open(path, formats=FORMATS):
-                return cls(path, size)
-        except Exception:  # whatever a parser raises: it is no picture
+        """An image, even one that can't be used.
+
+        Raises:
+            UserError: why it can't.
+        """
+        if path.stat().st_size > MAX_FILE:
             return None
+        try:
+            open_picture(usable(path.name, path.read_bytes()))
+        except NotAPicture:
+            return None
+        except (BadPicture, OSError) as error:
+            raise UserError(str(error), where=path) from None
+        return cls(path, size)
 
     def fingerprint(self) -> str:
         """Of the file's bytes, the crop size and the count."""
@@ -55,7 +63,7 @@ class CropSource(Source):
                 raise UserError(str(error), where=self.path) from None
         return self._image
 
-    def entries(self) -> list[Entry]:
+    def contents(self) -> Contents:
         """At places that are the same each time."""
         image = self._open()
         side = max(4, 1 << (max(1, min(image.size) // 4).bit_length() - 1))
@@ -67,7 +75,8 @@ class CropSource(Source):
         tops = rng.randint(0, image.height - height + 1, self.count).tolist()
         lefts = rng.randint(0, image.width - width + 1, self.count).tolist()
         places = enumerate(zip(tops, lefts, strict=True))
-        return [Entry(f"{i:05d}", height * width * 3, (x, y, x + width, y + height)) for i, (y, x) in places]
+        found = [Entry(f"{i:05d}", height * width * 3, (x, y, x + width, y + height)) for i, (y, x) in places]
+        return Contents(found, [])
 
     def read(self, entry: Entry) -> NDArray[np.uint8]:
         """Pixels of one crop."""

@@ -1,4 +1,4 @@
-"""A folder of pictures, at any depth."""
+"""A folder of images, at any depth."""
 
 from __future__ import annotations
 
@@ -7,80 +7,78 @@ import os
 from typing import TYPE_CHECKING
 
 from organza.core.errors import UserError
-from organza.data.source import MAX_FILE, PICTURES, BadPicture, Entry, Source, find_side, may_be_picture, suffix
+from organza.data.source import BadPicture, Entry, FileSource, file_entry
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
 
-class FolderSource(Source):
-    """Pictures in a folder and its sub-folders; links to folders are followed once each."""
+class FolderSource(FileSource):
+    """Images in a folder and its sub-folders; links to folders are followed once each."""
 
     kind = "folder"
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._found: list[tuple[str, int, int]] | None = None
+        self._found: list[Entry] | None = None
 
     def __reduce__(self) -> tuple[type[FolderSource], tuple[Path]]:
         return FolderSource, (self.path,)
 
-    def _files(self) -> list[tuple[str, int, int]]:
-        """(name, size, time of last change in ns) of every file, sorted by name."""
+    def files(self) -> list[Entry]:
+        """Every file, with its size, and the time of its last change in ns (0 for a link that leads nowhere)."""
         if self._found is None:
-            found: list[tuple[str, int, int]] = []
+            found: list[Entry] = []
             seen: set[tuple[int, int]] = set()
-            todo = [(str(self.path), "")]
-            while todo:
-                folder, prefix = todo.pop()
-                about = os.stat(folder)
-                if (about.st_dev, about.st_ino) in seen and about.st_ino:
-                    continue  # a link that leads back up
-                seen.add((about.st_dev, about.st_ino))
+            todo, links = [(str(self.path), "")], list[tuple[str, str]]()
+            while todo or links:
+                # Links last: what they lead to is listed under its own name if it is in here as well.
+                folder, prefix = todo.pop() if todo else links.pop()
                 try:
-                    children = list(os.scandir(folder))
+                    about = os.stat(folder)
+                    if (about.st_dev, about.st_ino) in seen and about.st_ino:
+                        continue  # a link that leads back up
+                    seen.add((about.st_dev, about.st_ino))
+                    children = sorted(os.scandir(folder), key=lambda child: child.name)
                 except OSError as error:
                     raise UserError(f"can't list the folder ({error.strerror})", where=folder) from None
                 for child in children:
-                    name = prefix + child.name
-                    if child.is_dir():
-                        todo.append((child.path, name + "/"))
-                    elif child.is_file():
-                        stat = child.stat()
-                        found.append((name, stat.st_size, stat.st_mtime_ns))
+                    if _is_folder(child):
+                        (links if child.is_symlink() else todo).append((child.path, f"{prefix}{child.name}/"))
+                    else:
+                        found.append(file_entry(prefix + child.name, *_about(child)))
             self._found = sorted(found)
         return self._found
 
     def fingerprint(self) -> str:
         """Names, sizes and times of change: what a build tool looks at too."""
         digest = hashlib.sha256()
-        for name, size, changed in self._files():
-            digest.update(f"{name}\0{size}\0{changed}\n".encode("utf-8", "surrogateescape"))
+        for file in self.files():
+            digest.update(f"{file.name}\0{file.size}\0{file.at}\n".encode("utf-8", "surrogateescape"))
         return digest.hexdigest()
 
-    def entries(self) -> list[Entry]:
-        """Sorted by path."""
-        return [Entry(n, size, None, suffix(n) in PICTURES) for n, size, _ in self._files() if may_be_picture(n)]
-
-    def read(self, entry: Entry) -> bytes:
+    def fetch(self, file: Entry) -> bytes:
         """The file's bytes."""
-        if entry.size > MAX_FILE:
-            raise BadPicture(f"{entry.size / 2**20:.0f} MB is more than a picture file may have ({MAX_FILE >> 20} MB)")
+        if not file.at:
+            raise BadPicture("a link that leads nowhere, or no file")
         try:
-            return (self.path / entry.name).read_bytes()
+            return (self.path / file.name).read_bytes()
         except OSError as error:
             raise BadPicture(f"can't be read ({error.strerror})") from None
 
-    def side(self, name: str) -> bytes | None:
-        """A file in the folder."""
-        found = find_side((n for n, _, _ in self._files()), name)
-        return None if found is None else (self.path / found).read_bytes()
 
-    def texts(self, entries: Sequence[Entry]) -> list[str | None]:
-        """The ``.txt`` files beside the pictures."""
-        known = {name for name, _, _ in self._files() if name.endswith(".txt")}
-        return [self._text(e.name[: len(e.name) - len(suffix(e.name))] + ".txt", known) for e in entries]
+def _is_folder(child: os.DirEntry[str]) -> bool:
+    try:
+        return child.is_dir()
+    except OSError:  # links in a circle
+        return False
 
-    def _text(self, name: str, known: set[str]) -> str | None:
-        return (self.path / name).read_text("utf-8", "replace").strip() if name in known else None
+
+def _about(child: os.DirEntry[str]) -> tuple[int, int]:
+    try:
+        if child.is_file():  # a pipe or a device may have no end
+            stat = child.stat()
+            return stat.st_size, max(1, stat.st_mtime_ns)
+    except OSError:
+        pass
+    return 0, 0

@@ -5,17 +5,19 @@ Source: Y. LeCun, C. Cortes, C. Burges, "The MNIST database", the page's section
 
 from __future__ import annotations
 
-import gzip
 import hashlib
+import math
 import re
-import zlib
+import struct
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from organza.core.errors import UserError
 from organza.data.labels import Labels
-from organza.data.source import Entry, Source
+from organza.data.pixels import Pixels
+from organza.data.readers.packed import BROKEN, opener, unpacked
+from organza.data.source import MIN_STORED, Contents, Entry, Source
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,20 +28,20 @@ IMAGES, LABELS = 0x803, 0x801
 
 
 class IdxSource(Source):
-    """Grey pictures of one idx file. 28x28 ones get a black border to 32x32, a power of two, as NVIDIA's tool does."""
+    """Grey images of one idx file. 28x28 ones get a black border to 32x32, a power of two, as NVIDIA's tool does."""
 
     kind = "MNIST idx"
 
     def __init__(self, path: Path, images: Path) -> None:
         self.path, self.images = path, images
-        self._pixels: NDArray[np.uint8] | None = None
+        self._pixels: Pixels | None = None
 
     def __reduce__(self) -> tuple[type[IdxSource], tuple[Path, Path]]:
         return IdxSource, (self.path, self.images)
 
     @classmethod
     def recognise(cls, path: Path) -> IdxSource | None:
-        """The idx pictures at ``path``: a file, or a folder with one set (of several, the training set)."""
+        """The idx images at ``path``: a file, or a folder with one set (of several, the training set)."""
         if path.is_file():
             return cls(path, path) if _magic(path) == IMAGES else None
         files = sorted(f for f in path.iterdir() if f.is_file() and re.search(r"idx3|-images", f.name))
@@ -48,28 +50,33 @@ class IdxSource(Source):
         return cls(path, found[0]) if found else None
 
     def fingerprint(self) -> str:
-        """Size and time of change of the pictures and of their labels."""
+        """Size and time of change of the images and of their labels."""
         files = [self.images, *filter(None, [self._labels_file()])]
         about = [(f.name, f.stat().st_size, f.stat().st_mtime_ns) for f in files]
         return hashlib.sha256(repr(about).encode()).hexdigest()
 
-    def _load(self) -> NDArray[np.uint8]:
+    def _load(self) -> Pixels:
         if self._pixels is None:
-            pixels = _parse(self.images, 3)
-            if pixels.shape[1:] == (28, 28):
-                pixels = np.pad(pixels, [(0, 0), (2, 2), (2, 2)])
-            self._pixels = pixels
+            plain, (count, height, width), head = _parse(self.images, 3)
+            if count * MIN_STORED > self.images.stat().st_size:
+                raise UserError(f"{count:,} pictures in {self.images.stat().st_size:,} bytes", where=self.images)
+            self._pixels = Pixels(plain, (count, height, width, 1), head)
         return self._pixels
 
-    def entries(self) -> list[Entry]:
-        """In the order of the file, named by number."""
-        pixels = self._load()
-        return [Entry(f"{i:05d}", pixels[0].size, i) for i in range(len(pixels))]
+    def contents(self) -> Contents:
+        """In the order of the file, named by number; of a folder, the other files are left aside."""
+        count, height, width, _ = self._load().shape
+        entries = [Entry(f"{i:05d}", height * width, i) for i in range(count)]
+        if self.path == self.images:
+            return Contents(entries, [])
+        known = {self.images: "", self._labels_file(): "labels"}
+        beside = [(f.name, known.get(f, "another set")) for f in sorted(self.path.iterdir()) if f.is_file()]
+        return Contents(entries, [(name, what) for name, what in beside if what])
 
     def read(self, entry: Entry) -> NDArray[np.uint8]:
         """Pixels ``[H, W]``."""
-        pixels: NDArray[np.uint8] = self._load()[entry.at]
-        return pixels
+        image = self._load().take(np.array([entry.at]))[0, :, :, 0]
+        return np.pad(image, 2) if image.shape == (28, 28) else image
 
     def _labels_file(self) -> Path | None:
         name = re.sub("images", "labels", self.images.name).replace("idx3", "idx1")
@@ -80,41 +87,37 @@ class IdxSource(Source):
         return None
 
     def labels(self) -> Labels | None:
-        """From the labels file beside the pictures."""
+        """From the labels file beside the images."""
         file = self._labels_file()
         if file is None:
             return None
-        labels = _parse(file, 1).astype(np.int64)
-        if len(labels) != len(self._load()):
-            raise UserError(f"{len(labels)} labels for {len(self._load())} pictures", where=file)
-        return Labels(labels)
-
-
-def _read(path: Path, limit: int = -1) -> bytes:
-    with open(path, "rb") as file:
-        packed = file.read(2) == b"\x1f\x8b"
-    opener = gzip.open if packed else open
-    with opener(path, "rb") as file:
-        data: bytes = file.read(limit)
-    return data
+        plain, (count,), head = _parse(file, 1)
+        if count != self._load().shape[0]:
+            raise UserError(f"{count} labels for {self._load().shape[0]} pictures", where=file)
+        return Labels(np.fromfile(plain, np.uint8, count, offset=head).astype(np.int64))
 
 
 def _magic(path: Path) -> int:
     try:
-        return int.from_bytes(_read(path, 4), "big")
-    except (OSError, EOFError, zlib.error):
+        how = opener(path)
+        with open(path, "rb") as file:
+            return int.from_bytes((file if how is None else how(file)).read(4), "big")
+    except BROKEN:
         return -1
 
 
-def _parse(path: Path, dims: int) -> NDArray[np.uint8]:
-    try:
-        data = _read(path)
-    except (OSError, EOFError, zlib.error) as error:
-        raise UserError(f"can't be unpacked ({error})", where=path, hint="download it again") from None
+def _parse(path: Path, dims: int) -> tuple[Path, tuple[int, ...], int]:
+    """Where the plain file lies, the shape of its array, and where that begins: the header agrees with the size."""
+    plain = unpacked(path, ".idx")
     head = 4 + 4 * dims
-    if len(data) < head or int.from_bytes(data[:4], "big") != 0x800 + dims:
+    with open(plain, "rb") as file:
+        raw = file.read(head)
+    if len(raw) < head or int.from_bytes(raw[:4], "big") != 0x800 + dims:
         raise UserError("not an idx file of bytes", where=path)
-    shape = tuple(int(n) for n in np.frombuffer(data[4:head], ">u4"))
-    if len(data) - head != int(np.prod(shape, dtype=object)):
-        raise UserError(f"cut short: {len(data)} bytes do not hold {shape}", where=path, hint="download it again")
-    return np.frombuffer(data, np.uint8, offset=head).reshape(shape)
+    shape = struct.unpack_from(f">{dims}I", raw, 4)
+    size = plain.stat().st_size
+    if not all(shape):
+        raise UserError(f"it holds no pictures: {shape}", where=path)
+    if size - head != math.prod(shape):
+        raise UserError(f"cut short: {size} bytes do not hold {shape}", where=path, hint="download it again")
+    return plain, shape, head

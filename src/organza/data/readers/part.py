@@ -10,7 +10,7 @@ import numpy as np
 
 from organza.data.decode import decode, open_picture
 from organza.data.labels import Labels
-from organza.data.source import BadPicture, Entry, Source
+from organza.data.source import BadPicture, Contents, Entry, Source
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,9 +41,13 @@ class PartSource(Source):
         """That of the whole, and which part."""
         return hashlib.sha256(f"{self.inner.fingerprint()} {self.prefix} {self.half}".encode()).hexdigest()
 
-    def entries(self) -> list[Entry]:
-        """Those in the folder, with their whole names."""
-        return [e for e in self.inner.entries() if e.name.startswith(self.prefix)]
+    def contents(self) -> Contents:
+        """What lies in the folder, with its whole names."""
+        entries, others = self.inner.contents()
+        return Contents(
+            [e for e in entries if e.name.startswith(self.prefix)],
+            [(name, what) for name, what in others if name.startswith(self.prefix)],
+        )
 
     def read(self, entry: Entry) -> bytes | NDArray[np.uint8]:
         """As it is, or half of its pixels."""

@@ -3,40 +3,35 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import lzma
-import shutil
+import posixpath
 import tarfile
-import zlib
 from dataclasses import replace
-from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 import numpy as np
 
 from organza.core.errors import UserError
-from organza.core.files import atomic_write
-from organza.data.cache import cache_root
-from organza.data.labels import Labels, as_classes
-from organza.data.source import MAX_FILE, PICTURES, BadPicture, Entry, Source, find_side, may_be_picture, suffix
+from organza.core.jsons import read_json
+from organza.data.labels import Labels, as_classes, from_values
+from organza.data.readers.packed import BROKEN, opener, unpacked
+from organza.data.source import PICTURES, BadPicture, Contents, Entry, FileSource, file_entry, sort_out, suffix
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator
     from pathlib import Path
 
-# What tarfile and the decompressors raise on damage.
-_BROKEN = (tarfile.TarError, OSError, EOFError, ValueError, OverflowError, zlib.error, lzma.LZMAError)
+_BROKEN = (tarfile.TarError, *BROKEN)
+_BLOCK = tarfile.BLOCKSIZE
 
 
-class _Member(NamedTuple):
-    name: str
-    size: int
+class _Place(NamedTuple):
     shard: int
     offset: int
+    trouble: str
 
 
-class TarSource(Source):
-    """Pictures in one tar or in many shards.
+class TarSource(FileSource):
+    """Images in one tar or in many shards.
 
     In WebDataset's way, files of one name belong together: ``0001.jpg``, ``0001.cls`` (class), ``0001.json`` (with
     ``"label"``), ``0001.txt`` (caption).
@@ -44,163 +39,170 @@ class TarSource(Source):
 
     kind = "tar"
 
-    def __init__(self, path: Path, shards: tuple[Path, ...]) -> None:
-        self.path, self.shards = path, shards
-        self._all: list[_Member] | None = None
+    def __init__(self, path: Path, shards: tuple[Path, ...], beside: tuple[str, ...] = ()) -> None:
+        self.path, self.shards, self._left = path, shards, beside
+        self._all: list[Entry] | None = None
 
-    def __reduce__(self) -> tuple[type[TarSource], tuple[Path, tuple[Path, ...]]]:
-        return TarSource, (self.path, self.shards)
+    def __reduce__(self) -> tuple[type[TarSource], tuple[Path, tuple[Path, ...], tuple[str, ...]]]:
+        return TarSource, (self.path, self.shards, self._left)
 
     @classmethod
     def recognise(cls, path: Path) -> TarSource | None:
-        """A tar, packed or not; or a folder that holds tars and no pictures beside them."""
+        """A tar, packed or not; or a folder that holds tars and no images beside them."""
         if path.is_file():
-            return cls(path, (_plain(path),)) if _is_tar(path) else None
-        shards = sorted(f for f in path.iterdir() if f.is_file() and suffix(f.name) == ".tar")
-        return (
-            cls(path, tuple(shards)) if shards and not any(suffix(f.name) in PICTURES for f in path.iterdir()) else None
-        )
+            return cls(path, (unpacked(path, ".tar"),)) if _is_tar(path) else None
+        files = sorted(f for f in path.iterdir() if f.is_file())
+        shards = [f for f in files if suffix(f.name) == ".tar"]
+        if not shards or any(suffix(f.name) in PICTURES for f in files):
+            return None
+        return cls(path, tuple(shards), tuple(f.name for f in files if f not in shards))
 
     def fingerprint(self) -> str:
         """Sizes and times of change of all shards."""
         about = [(f.name, f.stat().st_size, f.stat().st_mtime_ns) for f in self.shards]
         return hashlib.sha256(repr(about).encode()).hexdigest()
 
-    def _members(self) -> list[_Member]:
+    def files(self) -> list[Entry]:
+        """All members but folders, with the shard's name in front if there are several."""
         if self._all is None:
-            found: list[_Member] = []
+            found: list[Entry] = []
             for number, shard in enumerate(self.shards):
                 prefix = f"{shard.stem}/" if len(self.shards) > 1 else ""
                 try:
-                    with tarfile.open(shard, "r:") as tar:
-                        for member in tar:
-                            if member.isfile():
-                                found.append(_Member(prefix + member.name, member.size, number, member.offset_data))
+                    found += _listed(shard, number, prefix)
                 except _BROKEN as error:
-                    raise UserError(
-                        f"not a whole tar ({error})", where=shard, hint="copy or download it again"
-                    ) from None
+                    hint = "copy or download it again"
+                    raise UserError(f"not a whole tar ({error})", where=shard, hint=hint) from None
             self._all = sorted(found)
         return self._all
 
-    def entries(self) -> list[Entry]:
-        """Sorted by name, with the shard's name in front if there are several."""
-        found = [m for m in self._members() if may_be_picture(m.name) and suffix(m.name) != ".cls"]
-        return [Entry(m.name, m.size, (m.shard, m.offset), suffix(m.name) in PICTURES) for m in found]
+    def contents(self) -> Contents:
+        """Members by their names; ``.cls`` holds a class, and files beside shards are of another kind."""
+        if self._contents is None:
+            found = sort_out([file for file in self.files() if suffix(file.name) != ".cls"])
+            classes = [(file.name, ".cls") for file in self.files() if suffix(file.name) == ".cls"]
+            beside = [(name, suffix(name) or "a file beside the shards") for name in self._left]
+            self._contents = Contents(found.entries, found.others + classes + beside)
+        return self._contents
 
-    def read(self, entry: Entry) -> bytes:
+    def fetch(self, file: Entry) -> bytes:
         """The bytes of one member."""
-        if entry.size > MAX_FILE:
-            raise BadPicture(f"{entry.size / 2**20:.0f} MB is more than a picture file may have ({MAX_FILE >> 20} MB)")
-        shard, offset = entry.at
-        with open(self.shards[shard], "rb") as file:
-            file.seek(offset)
-            data = file.read(entry.size)
-        if len(data) < entry.size:
+        place: _Place = file.at
+        if place.trouble:
+            raise BadPicture(place.trouble)
+        with open(self.shards[place.shard], "rb") as opened:
+            opened.seek(place.offset)
+            data = opened.read(file.size)
+        if len(data) < file.size:
             raise BadPicture("cut short (the tar ends before it does)")
         return data
-
-    def _content(self, member: _Member) -> bytes:
-        return self.read(Entry(member.name, member.size, (member.shard, member.offset)))
-
-    def side(self, name: str) -> bytes | None:
-        """A member by its name."""
-        found = find_side((m.name for m in self._members()), name)
-        return None if found is None else self._content(next(m for m in self._members() if m.name == found))
-
-    def _beside(self, entries: Sequence[Entry], kind: str) -> list[bytes | None]:
-        known = {m.name: m for m in self._members() if m.name.endswith(kind)}
-        found = [known.get(_key(e.name) + kind) for e in entries]
-        return [None if m is None else self._content(m) for m in found]
-
-    def texts(self, entries: Sequence[Entry]) -> list[str | None]:
-        """The ``.txt`` members beside the pictures."""
-        return [None if t is None else t.decode("utf-8", "replace").strip() for t in self._beside(entries, ".txt")]
 
     def labels(self) -> Labels | None:
         """From ``.cls`` or ``.json`` members."""
         entries = self.entries()
-        values = [_class(raw) for raw in self._beside(entries, ".cls")]
+        values = [_class(raw) for raw in self.beside(entries, ".cls")]
         if all(v is None for v in values):
-            values = [_label(raw) for raw in self._beside(entries, ".json")]
-        known = [v for v in values if v is not None]
-        if not known:
+            values = [_label(raw, e.name) for raw, e in zip(self.beside(entries, ".json"), entries, strict=True)]
+        if all(v is None for v in values):
             return None
-        missing = frozenset(i for i, v in enumerate(values) if v is None)
-        filled = [known[0] if v is None else v for v in values]
-        if all(isinstance(v, int) and v >= 0 for v in filled):
-            return Labels(np.array(filled, np.int64), missing=missing, where=str(self.path))
-        try:
-            vectors = np.array(filled, np.float32)
-        except (ValueError, TypeError):
-            vectors = np.zeros(0, np.float32)
-        if vectors.ndim != 2 or not np.isfinite(vectors).all():
-            raise UserError("labels should be classes 0, 1, 2 ... or vectors of one length", where=self.path)
-        return replace(as_classes(vectors), missing=missing, where=str(self.path))
+        labels = from_values(values, [e.name for e in entries], str(self.path))
+        if labels.values.ndim == 1:
+            return labels
+        return replace(as_classes(labels.values.astype(np.float32)), missing=labels.missing, where=str(self.path))
 
 
-def _key(name: str) -> str:
-    """WebDataset: a sample's name ends at the first dot of the file name.
+def _listed(shard: Path, number: int, prefix: str) -> list[Entry]:
+    """The members of one tar: files, and links to files that are in it too."""
+    found: list[Entry] = []
+    links: list[tuple[str, str]] = []
+    with open(shard, "rb") as file:
+        for member in _members(file):
+            name = prefix + member.name
+            if member.issym() or member.islnk():
+                folder = posixpath.dirname(member.name) if member.issym() else ""
+                links.append((name, prefix + posixpath.normpath(posixpath.join(folder, member.linkname))))
+            elif not member.isdir():
+                trouble = "" if member.type in _PLAIN else "not a plain file (sparse, a device or a pipe)"
+                found.append(file_entry(name, member.size, _Place(number, member.offset_data, trouble)))
+    known = {prefix + posixpath.normpath(file.name[len(prefix) :]): file for file in found}
+    onward = {prefix + posixpath.normpath(name[len(prefix) :]): target for name, target in links}
+    for name, target in links:
+        for _ in range(40):  # as many as systems follow
+            target = onward.get(target, target) if target not in known else target
+        there = known.get(target)
+        lost = _Place(number, 0, "a link that leads to no file in the tar")
+        found.append(file_entry(name, 0, lost) if there is None else file_entry(name, there.size, there.at))
+    return found
 
-    Example:
-        >>> _key("a.b/0001.left.png")
-        'a.b/0001'
+
+def _members(file: BinaryIO) -> Iterator[tarfile.TarInfo]:
+    """All members of a tar, and of others that were put behind it.
+
+    Python's `tarfile` stops without a word where a header is damaged or the file was cut between two members; what
+    comes after the last member is looked at here, therefore.
+
+    Raises:
+        tarfile.ReadError: it does not end in an end marker, or there is something else behind that.
     """
-    path = PurePosixPath(name)
-    stem = path.name.split(".")[0]
-    return stem if str(path.parent) == "." else f"{path.parent}/{stem}"
+    start: int | None = 0
+    while start is not None:
+        file.seek(start)
+        with tarfile.open(fileobj=file, mode="r:") as tar:
+            count = 0
+            for count, member in enumerate(tar, 1):  # noqa: B007
+                if member.size < 0 or member.offset < start:
+                    raise tarfile.ReadError(f"damaged at byte {member.offset:,}")
+                start = member.offset + 1
+                yield member
+            end = tar.offset
+        file.seek(end)
+        block = file.read(_BLOCK)
+        if not block:
+            raise tarfile.ReadError(f"cut short: there is no end marker after {count:,} members")
+        if block.strip(b"\0"):
+            raise tarfile.ReadError(f"damaged at byte {end:,}, after {count:,} members")
+        start = _next_used(file, end)
+
+
+def _next_used(file: BinaryIO, end: int) -> int | None:
+    """The first block after ``end`` that holds anything."""
+    at = file.seek(end)
+    while chunk := file.read(1 << 20):
+        if left := chunk.lstrip(b"\0"):
+            return at + (len(chunk) - len(left)) // _BLOCK * _BLOCK
+        at += len(chunk)
+    return None
+
+
+_PLAIN = (tarfile.REGTYPE, tarfile.AREGTYPE, tarfile.CONTTYPE)
 
 
 def _class(raw: bytes | None) -> Any:
     try:
-        return None if raw is None else int(raw)
+        return None if raw is None else int(raw[:100])
     except ValueError:
         raise UserError(f"not a class: {raw[:20]!r}", where=".cls") from None  # type: ignore[index]
 
 
-def _label(raw: bytes | None) -> Any:
+def _label(raw: bytes | None, name: str) -> Any:
+    if raw is None:
+        return None
     try:
-        content = None if raw is None else json.loads(raw)
-    except ValueError:
+        content = read_json(raw, name, max_memory=1 << 28)
+    except UserError:
         return None
     return content.get("label", content.get("cls")) if isinstance(content, dict) else None
 
 
 def _is_tar(path: Path) -> bool:
+    """By the first block alone: the rest may unpack to anything."""
     try:
-        return tarfile.is_tarfile(path)
+        how = opener(path)
+        with open(path, "rb") as file:
+            head = (file if how is None else how(file)).read(_BLOCK)
+        if head == bytes(_BLOCK):  # a tar of nothing
+            return suffix(path.name.removesuffix(".gz")) == ".tar"
+        tarfile.TarInfo.frombuf(head, "utf-8", "surrogateescape")
     except _BROKEN:
         return False
-
-
-def _plain(path: Path) -> Path:
-    """``path``, or if it is packed, the tar in it: a packed tar has no random access."""
-    try:
-        with tarfile.open(path, "r:"):
-            return path
-    except _BROKEN:
-        pass
-    about = path.stat()
-    key = hashlib.sha256(f"{path.resolve()}\0{about.st_size}\0{about.st_mtime_ns}".encode()).hexdigest()[:16]
-    plain = cache_root() / "unpacked" / f"{path.name.split('.')[0]}-{key}.tar"
-    if not plain.exists():
-        opener = _opener(path)
-        with atomic_write(plain) as temporary, opener(path, "rb") as packed, open(temporary, "wb") as out:
-            try:
-                shutil.copyfileobj(packed, out, 1 << 20)
-            except _BROKEN as error:
-                if isinstance(error, OSError) and error.errno:
-                    raise  # the disk, not the archive
-                raise UserError(f"can't be unpacked ({error})", where=path, hint="download it again") from None
-    return plain
-
-
-def _opener(path: Path) -> Any:
-    import bz2
-    import gzip
-
-    with open(path, "rb") as file:
-        head = file.read(6)
-    if head[:2] == b"\x1f\x8b":
-        return gzip.open
-    return bz2.open if head[:3] == b"BZh" else lzma.open
+    return True

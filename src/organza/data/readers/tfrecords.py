@@ -12,7 +12,7 @@ import numpy as np
 from organza.core.errors import UserError
 from organza.data import tfrecord
 from organza.data.labels import Labels, as_classes
-from organza.data.source import MAX_FILE, BadPicture, Entry, Source
+from organza.data.source import MAX_FILE, BadPicture, Contents, Entry, Source
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,7 +27,7 @@ class TFRecordSource(Source):
 
     def __init__(self, path: Path, file: Path) -> None:
         self.path, self.file = path, file
-        self._entries: list[Entry] | None = None
+        self._contents: Contents | None = None
 
     def __reduce__(self) -> tuple[type[TFRecordSource], tuple[Path, Path]]:
         return TFRecordSource, (self.path, self.file)
@@ -37,7 +37,7 @@ class TFRecordSource(Source):
         """A file that begins with a frame, or a folder with ``*.tfrecords`` files."""
         if path.is_file():
             return cls(path, path) if _is_frame(path) else None
-        files = [f for f in path.iterdir() if re.search(r"\.tfrecords?$", f.name) and f.is_file()]
+        files = [f for f in path.iterdir() if _is_records(f) and f.is_file()]
         return cls(path, max(files, key=_rank)) if files else None
 
     def fingerprint(self) -> str:
@@ -46,15 +46,23 @@ class TFRecordSource(Source):
         about = [(f.name, f.stat().st_size, f.stat().st_mtime_ns) for f in files]
         return hashlib.sha256(repr(about).encode()).hexdigest()
 
-    def entries(self) -> list[Entry]:
-        """In the order of the file, named by number."""
-        if self._entries is None:
+    def contents(self) -> Contents:
+        """In the order of the file, named by number; of a folder, the other files are left aside."""
+        if self._contents is None:
             try:
                 found = tfrecord.index(self.file)
             except (ValueError, OSError) as error:
                 raise UserError(f"not a whole TFRecords file ({error})", where=self.file) from None
-            self._entries = [Entry(f"{i:08d}", length, (offset, length)) for i, (offset, length) in enumerate(found)]
-        return self._entries
+            entries = [Entry(f"{i:08d}", length, (offset, length)) for i, (offset, length) in enumerate(found)]
+            self._contents = Contents(entries, self._others())
+        return self._contents
+
+    def _others(self) -> list[tuple[str, str]]:
+        if self.path == self.file:
+            return []
+        known = {self.file: "", self._labels_file(): "labels"}
+        beside = [(f, known.get(f, "the same at another size")) for f in sorted(self.path.iterdir()) if f.is_file()]
+        return [(f.name, what if _is_records(f) or f in known else "another file") for f, what in beside if what]
 
     def read(self, entry: Entry) -> bytes | NDArray[np.uint8]:
         """Pixels ``[H, W, C]``, or the encoded picture of other tools' records."""
@@ -84,14 +92,19 @@ class TFRecordSource(Source):
         if file is None:
             return None
         try:
-            values = np.load(file, allow_pickle=False)
-        except (ValueError, OSError, EOFError) as error:
+            with open(file, "rb") as opened:
+                values = np.lib.format.read_array(opened, allow_pickle=False, max_header_size=10_000)
+        except (ValueError, OSError, EOFError, MemoryError) as error:
             raise UserError(f"not a labels file ({error})", where=file) from None
         if values.ndim != 2 or values.dtype.kind not in "fiu" or not np.isfinite(values).all():
             raise UserError("labels should be finite numbers, one row for each picture", where=file)
         if len(values) < len(self.entries()):
             raise UserError(f"{len(values)} labels for {len(self.entries())} pictures", where=file)
         return as_classes(values[: len(self.entries())].astype(np.float32)) if values.shape[1] else None
+
+
+def _is_records(file: Path) -> bool:
+    return re.search(r"\.tfrecords?$", file.name) is not None
 
 
 def _is_frame(path: Path) -> bool:

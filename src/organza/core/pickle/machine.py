@@ -2,9 +2,11 @@
 
 A pickle is a small program for a stack machine. Python's own machine looks up names and calls what it finds, which
 is why opening a pickle may run anything. This one has its own stack, and no way to look up a name: a name becomes a
-`Global`, a call becomes a `Stub` that notes what was to be called with what, and the few calls that describe
-tensors, arrays and dictionaries (`organza.formats.known`) become records. Python's `pickle` is not used at all;
+`Global`, a call becomes a `Stub` that notes what was to be called with what, and the few calls that a reader knows
+(`organza.core.pickle.arrays`, `organza.formats.known`) become records. Python's `pickle` is not used at all;
 `pickletools` splits the bytes into instructions.
+
+Every pickle of somebody else's goes through here: networks, and CIFAR's batches.
 
 Everything is bounded: instructions, seconds, copies, nesting, and declared sizes (never more than the file holds).
 """
@@ -17,7 +19,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from organza.formats.records import Array, DType, Fields, Global, Module, RefusedError, Stub, TensorRef
+from organza.core.pickle.records import Fields, Global, Record, RefusedError, Stub
 
 MAX_LINE = 1 << 16
 SECONDS = 12.0
@@ -224,7 +226,7 @@ def key_of(value: Any) -> Any:
         return value
     if isinstance(value, (str, bytes)) and len(value) <= MAX_KEY:
         return value
-    if value is None or isinstance(value, (float, Global, Stub, TensorRef)):
+    if value is None or isinstance(value, (float, Global, Record)):
         return value
     raise RefusedError(f"a key that can't be one ({type(value).__name__})")
 
@@ -254,15 +256,13 @@ def _append(target: Any, values: list[Any]) -> None:
 
 def _build(m: _Machine, _: Any) -> None:
     state, target = m.pop(), m.top()
-    if isinstance(target, (Array, DType)):
+    if isinstance(target, Record):
         target.build(state)
     elif isinstance(target, Fields):
         if isinstance(state, dict):
             m.limits.copy(len(state))
             target.update(state)
-    elif isinstance(target, Stub):
-        target.state = state
-    elif not isinstance(target, (dict, list, set, TensorRef, Module)):  # their attributes don't matter
+    elif not isinstance(target, (dict, list, set)):  # their attributes don't matter
         raise RefusedError(f"attributes for a {type(target).__name__}")
 
 
@@ -377,9 +377,7 @@ def parts(value: Any) -> list[Any]:
         return list(value.values())
     if isinstance(value, (tuple, list, set, frozenset)):
         return list(value)
-    if isinstance(value, Stub):
-        return [value.kind, value.args, value.state, value.items, *(v for _, v in value.pairs)]
-    return [value.state] if isinstance(value, Module) else []
+    return value.parts() if isinstance(value, Record) else []
 
 
 def check_nesting(value: Any) -> None:
@@ -391,7 +389,7 @@ def check_nesting(value: Any) -> None:
         >>> check_nesting(deep)
         Traceback (most recent call last):
         ...
-        organza.formats.records.RefusedError: it is nested more than 100 deep
+        organza.core.pickle.records.RefusedError: it is nested more than 100 deep
     """
     seen, layer, depth = {id(value)}, [value], 0
     while layer:
@@ -401,7 +399,7 @@ def check_nesting(value: Any) -> None:
         inner: list[Any] = []
         for holder in layer:
             for item in parts(holder):
-                if id(item) not in seen and isinstance(item, (dict, tuple, list, set, frozenset, Stub, Module)):
+                if id(item) not in seen and isinstance(item, (dict, tuple, list, set, frozenset, Record)):
                     seen.add(id(item))
                     inner.append(item)
         layer = inner
