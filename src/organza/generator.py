@@ -27,10 +27,6 @@ from organza.training import checkpoint
 Noise = Literal["const", "random", "none"]
 
 
-BEAR_BF16 = frozenset({"stylegan2", "dcgan", "wgan-gp", "vae"})
-"""Methods whose pictures change by less than a level of 255 in the mean in bf16; ``"auto"`` is float32 for others."""
-
-
 def load(
     path: str | Path,
     networks: Literal["ema", "all"] = "ema",
@@ -46,7 +42,7 @@ def load(
         networks: ``"ema"``, the averaged generator alone, or ``"all"``, with the discriminator.
         device: ``"cpu"``, ``"cuda"``, ...; None takes the GPU where there is one.
         precision: format of activations: ``"float32"``, ``"bf16"``, or ``"auto"``: bf16 where the processor
-            multiplies it natively and the method bears it (docs/performance.md says how far off that is).
+            multiplies it natively and the method allows it (docs/performance.md says how far off that is).
 
     Raises:
         UserError: nothing there that Organza can read, or it is broken.
@@ -96,9 +92,11 @@ def _load(folder: Path, networks: str, device: torch.device, precision: Precisio
     critic = method.critic if networks == "all" else None
     tensors = checkpoint.read_nets(folder, "ema")
     checkpoint.unflatten({n: method.nets[n] for n in method.ema}, tensors, folder / "ema.safetensors")
-    if critic is not None:
-        raw = {k: v for k, v in checkpoint.read_nets(folder, "nets").items() if k.startswith(f"{critic}.")}
-        checkpoint.unflatten({critic: method.nets[critic]}, raw, folder / "nets.safetensors")
+    # What the model needs and nobody averages is as it trained.
+    if raw := {method.latents.net, *([critic] if critic else [])} - set(method.ema):
+        every = checkpoint.read_nets(folder, "nets")
+        tensors = {name: tensor for name, tensor in every.items() if name.split(".")[0] in raw}
+        checkpoint.unflatten({name: method.nets[name] for name in raw}, tensors, folder / "nets.safetensors")
     return _frozen(kind, spec, method, critic, device, precision, folder)
 
 
@@ -134,7 +132,7 @@ def _frozen(
         net=method.nets[method.latents.net].to(device),
         critic=method.nets[critic].to(device) if critic is not None else None,
         device=device,
-        dtype=choose_dtype("float32" if precision == "auto" and kind not in BEAR_BF16 else precision, device),
+        dtype=choose_dtype(precision, device, auto_bf16="sampling" in method.bf16),
         source=source,
     )
 
