@@ -43,7 +43,7 @@ def main() -> None:
     states = {name: State.fresh(c.resolve(spec, n).build(spec), cpu) for name, c in variants.items()}
     images = (torch.rand(n, size, size, 3) * 2 - 1).permute(0, 3, 1, 2)
     least: dict[tuple[str, str], float] = {}
-    with device.computing(device.choose_dtype("auto", cpu)):
+    with device.computing(device.choose_dtype("auto", cpu, auto_bf16=True)):
         for turn in range(arguments.turns + 1):
             batch = Batch(images, torch.zeros(n, 0), seen=turn * n)
             for name, state in states.items():

@@ -29,10 +29,6 @@ Noise = Literal["const", "random", "none"]
 T = TypeVar("T")
 
 
-BEAR_BF16 = frozenset({"stylegan2", "dcgan", "wgan-gp", "vae"})
-"""Methods whose pictures change by less than a level of 255 in the mean in bf16; ``"auto"`` is float32 for others."""
-
-
 def load(
     path: str | Path,
     networks: Literal["ema", "all"] = "ema",
@@ -48,7 +44,7 @@ def load(
         networks: ``"ema"``, the averaged generator alone, or ``"all"``, with the discriminator.
         device: ``"cpu"``, ``"cuda"``, ...; None takes the GPU where there is one.
         precision: format of activations: ``"float32"``, ``"bf16"``, or ``"auto"``: bf16 where the processor
-            multiplies it natively and the method bears it (docs/performance.md says how far off that is).
+            multiplies it natively and the method allows it (docs/performance.md says how far off that is).
 
     Raises:
         UserError: nothing there that Organza can read, or it is broken.
@@ -114,7 +110,7 @@ def _load(weights: Weights, networks: str, device: torch.device, precision: Prec
         net=method.nets[method.latents.net].to(device),
         critic=method.nets[critic].to(device) if critic is not None else None,
         device=device,
-        dtype=choose_dtype("float32" if precision == "auto" and kind not in BEAR_BF16 else precision, device),
+        dtype=choose_dtype(precision, device, auto_bf16="sampling" in method.bf16),
         source=weights.path,
     )
 

@@ -170,7 +170,7 @@ def train(
     sliced: dict[str, Any] = {"rank": distributed.rank(), "world": distributed.world()}
     where: dict[str, Any] = {"seed": run.training.seed, "device": place, **sliced}
     loader = Loader(dataset, **where) if shards is None else ShardLoader(shards, **where)
-    dtype = choose_dtype(run.training.precision, place)
+    dtype = choose_dtype(run.training.precision, place, auto_bf16="training" in state.method.bf16)
     monitor = Monitor(folder, run.training, reals, labels, state.position)
     watch = None
     if evaluate is None and metrics and distributed.rank() == 0:
@@ -245,7 +245,8 @@ def dry_run(
         lines.append(f"{net_name}: {sum(p.numel() for p in net.parameters()):,} parameters")
     size = min(4, run.training.micro_batch or 4)
     loader = Loader(dataset, seed=run.training.seed, device=place)
-    needs = estimate(state, loader.batch(0, size), run.training, choose_dtype(run.training.precision, place))
+    dtype = choose_dtype(run.training.precision, place, auto_bf16="training" in state.method.bf16)
+    needs = estimate(state, loader.batch(0, size), run.training, dtype)
     loader.close()
     free = free_memory(place)
     lines.append(f"memory: about {needs.memory / 1e9:.1f} GB" + (f" of {free / 1e9:.1f} GB free" if free else ""))
@@ -309,7 +310,10 @@ def method_name(run: Run) -> str:
 
 def _named(what: str | Run, changes: Mapping[str, Any]) -> tuple[str, Run]:
     name, run = (what, preset(what).run) if isinstance(what, str) else (method_name(what), what)
-    return name, override(run, changes)
+    run = override(run, changes)
+    if run.data.labels != "none" and not run.method.takes_labels:
+        raise UserError(f"{method_name(run)} takes no labels", hint="leave out --labels")
+    return name, run
 
 
 def _open_everywhere(data: str | Path, run: Run, progress: Progress | None) -> Dataset | Shards:

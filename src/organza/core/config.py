@@ -37,6 +37,9 @@ def to_plain(config: Any) -> Any:
 def from_plain(cls: type[T], plain: Any, *, where: object = "config") -> T:
     """The inverse of `to_plain`; a field that the file lacks takes its default.
 
+    A setting whose default is not what older versions did says so: ``field(default=..., metadata={"absent": ...})`` is
+    what its absence in a file means.
+
     Raises:
         UserError: an unknown field, a missing one without default, or a value of the wrong type.
 
@@ -103,6 +106,8 @@ def _decode_dataclass(cls: type, plain: Any, where: str) -> Any:
         )
     hints = typing.get_type_hints(cls)
     values = {name: _decode(hints[name], plain[name], f"{where}.{name}") for name in fields if name in plain}
+    absent = {f.name: f.metadata["absent"] for f in fields.values() if "absent" in f.metadata}
+    values = absent | values
     missing = [
         f.name
         for f in fields.values()

@@ -48,9 +48,15 @@ def computing(dtype: torch.dtype) -> Iterator[None]:
         _compute.reset(token)
 
 
-def to_compute(x: Tensor) -> Tensor:
-    """``x`` ``[N, C, H, W]`` in the current format, channels last: what fast convolutions want."""
-    return x.to(dtype=compute_dtype(), memory_format=torch.channels_last)
+def to_compute(x: Tensor, least: int = 1) -> Tensor:
+    """``x`` ``[N, C, H, W]`` in the current format, channels last: what fast convolutions want.
+
+    Args:
+        x: features or images.
+        least: with a shorter side than this they come in float32.
+    """
+    dtype = compute_dtype() if min(x.shape[2:]) >= least else torch.float32
+    return x.to(dtype=dtype, memory_format=torch.channels_last)
 
 
 def choose_device(name: str | None = None) -> torch.device:
@@ -77,14 +83,23 @@ def choose_device(name: str | None = None) -> torch.device:
     return device
 
 
-def choose_dtype(precision: Precision, device: torch.device) -> torch.dtype:
-    """The activations' format: ``auto`` is bf16 where the processor multiplies it natively, else float32.
+def choose_dtype(precision: Precision, device: torch.device, *, auto_bf16: bool) -> torch.dtype:
+    """The activations' format.
+
+    Args:
+        precision: ``auto`` is bf16 where the method allows it and the processor multiplies it natively, else float32.
+        device: where the networks are.
+        auto_bf16: whether the method allows it: `organza.core.method.Method.bf16`.
 
     Example:
-        >>> choose_dtype("bf16", torch.device("cpu"))
+        >>> choose_dtype("bf16", torch.device("cpu"), auto_bf16=False)
         torch.bfloat16
+        >>> choose_dtype("auto", torch.device("cpu"), auto_bf16=False)
+        torch.float32
     """
     if precision == "auto":
+        if not auto_bf16:
+            return torch.float32
         native = torch.cuda.is_bf16_supported() if device.type == "cuda" else bool(cpu_features() & BF16)
         return torch.bfloat16 if native else torch.float32
     return torch.bfloat16 if precision == "bf16" else torch.float32

@@ -68,13 +68,6 @@ def average(tensors: Sequence[Tensor]) -> None:
         tensor.copy_(part.view_as(tensor))
 
 
-def broadcast(tensors: Sequence[Tensor]) -> None:
-    """Give every process the tensors of rank 0."""
-    if _active():
-        for tensor in tensors:
-            dist.broadcast(tensor, src=0)
-
-
 def gather(value: T) -> list[T]:
     """Every process's value, in order of rank, on all of them. Values travel pickled: among our own processes only."""
     if not _active():

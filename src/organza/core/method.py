@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import ClassVar, Literal, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -83,8 +83,8 @@ class Player:
 Loss = Callable[[Nets, Batch, torch.Generator], tuple[Tensor, Stats]]
 """``(nets, batch, rng) -> (scalar to minimise, statistics)``.
 
-The scalar is a mean over the batch. Statistics are detached tensors of any shape; the loop averages each over
-micro-batches and processes and logs the scalars."""
+The scalar is a mean over the batch. Statistics are detached means, too: scalars, or tensors of a shape that
+`Phase.shapes` states. The loop averages each over micro-batches and processes, and logs the scalars."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +98,8 @@ class Phase:
         every: run on each ``every``-th step.
         gain: factor on the loss (a lazy regulariser has ``gain == every``).
         after: called once after the optimizer step with the averaged statistics: weight clipping, running means.
+        shapes: of the statistics that are not scalars. The loop refuses any other: it averages over parts of the batch,
+            and must not take a number for each image for a mean.
     """
 
     name: str
@@ -106,6 +108,7 @@ class Phase:
     every: int = 1
     gain: float = 1.0
     after: Callable[[Nets, Stats], None] | None = None
+    shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -155,6 +158,9 @@ def constant(seen: int) -> Schedule:
     return Schedule()
 
 
+Use = Literal["training", "sampling"]
+
+
 @dataclass(frozen=True)
 class Method:
     """A published method, built for some data: what the loop trains and what `organza.load` gives back.
@@ -169,6 +175,9 @@ class Method:
         augment: ``(images [N, C, H, W], rng)`` -> what the critic is shown in their place; None: the pictures.
         state: tensors, changed in place by `Phase.after`, that a checkpoint must hold beside the networks.
         schedule: images seen -> `Schedule`.
+        bf16: what ``--precision auto`` does in bf16, where the processor multiplies it natively: training only where
+            the gradients of every phase stay those of float32, sampling only where images do, both by
+            ``tests/methods/test_precision.py``.
     """
 
     nets: dict[str, nn.Module]
@@ -180,13 +189,19 @@ class Method:
     augment: Callable[[Tensor, torch.Generator], Tensor] | None = None
     state: dict[str, Tensor] = field(default_factory=dict)
     schedule: Callable[[int], Schedule] = constant
+    bf16: tuple[Use, ...] = ()
 
 
 class MethodConfig(Protocol):
     """What every method file defines: a frozen dataclass of settings that builds the method.
 
     Settings that are None mean "what the authors would take for this data"; `resolve` fills them in.
+
+    Attributes:
+        takes_labels: whether the networks use labels; `organza train` refuses ``--labels`` of those that don't.
     """
+
+    takes_labels: ClassVar[bool]
 
     def resolve(self, spec: DataSpec, batch: int) -> MethodConfig:
         """The same settings with nothing left open, for pictures of ``spec`` and ``batch`` images a step."""

@@ -195,10 +195,6 @@ def collect_network(net: Network, player: str, config: ProGAN, spec: DataSpec) -
                 return constant(torch.zeros(shape))
             raise RefusedError(f"the variable {theirs!r} is missing")
         item = _turned(entry(net.variables[theirs]), theirs, net, styled)
-        if theirs == "4x4/Dense/bias" and item.shape != shape and item.shape and shape[0] % item.shape[0] == 0:
-            # One for each feature map; ours has one for each of its pixels.
-            pixels = shape[0] // item.shape[0]
-            return item.change(shape, lambda x: x.repeat_interleave(pixels))
         return item.scale(rate) if name.startswith("mapping.layers") else item
 
     found = collect(config, spec, player, source)

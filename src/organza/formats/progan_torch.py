@@ -148,6 +148,7 @@ class _Fair(_Dialect):
         spec = DataSpec((side, side), self.shape("G_ema", "toRGBLayers.0.weight", 4)[0], labels)
         widths = [self.shape("G_ema", f"toRGBLayers.{index}.weight", 4)[1] for index in range(end + 1)]
         found: dict[str, Any] = {"z_dim": self.shape("G_ema", "formatLayer.weight", 2)[1] - labels}
+        found["dense_bias"] = "pixel"
         if found["z_dim"] < 1:
             raise RefusedError("a generator whose code is all label")
         widths_d = None
@@ -251,7 +252,7 @@ class _Akanimax(_Dialect):
         net = "G_ema" if player == "G" else "D"
         equal = self.conf[net].get("use_eql", True) is not False
         if layer == "dense" and player == "G":
-            return theirs, (lambda item: _first(item, equal)) if kind == "weight" else _for_pixels
+            return theirs, lambda item: _first(item, equal) if kind == "weight" else item
         linear = layer.endswith("to_rgb") or layer == "out"
 
         def change(item: Entry) -> Entry:
@@ -285,8 +286,3 @@ def _first(item: Entry, equal: bool) -> Entry:
     return item.change(
         (outputs * SMALL, inputs), lambda x: x.permute(1, 2, 3, 0).reshape(outputs * SMALL, inputs).contiguous()
     ).scale(factor)
-
-
-def _for_pixels(item: Entry) -> Entry:
-    """A bias for each feature map as one for each of its pixels."""
-    return item.change((math.prod(item.shape) * SMALL,), lambda x: x.repeat_interleave(SMALL))

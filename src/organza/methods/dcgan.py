@@ -11,14 +11,15 @@ the non-saturating generator loss of its section 3.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
 from organza.core.method import Adam, Batch, DataSpec, Latents, Method, Nets, Phase, Player, Stats
 from organza.nn.augmenter import Augmented, Augmenter
-from organza.nn.latent import identity_mapping, origin, plain_synthesis
+from organza.nn.latent import identity_mapping, origin, plain_synthesis, uniform_mapping
 from organza.nn.losses import logistic_d, logistic_g
 from organza.nn.pyramid import Decoder, Encoder, Norm
 
@@ -27,8 +28,12 @@ from organza.nn.pyramid import Decoder, Encoder, Norm
 class DCGAN(Augmented):
     """Settings of DCGAN; the defaults are the paper's."""
 
+    takes_labels: ClassVar[bool] = False
     z_dim: int = 100
     """Length of the latent vector."""
+    latent: Literal["uniform", "normal"] = field(default="uniform", metadata={"absent": "normal"})
+    """Its numbers are uniform between -1 and 1 (section 4), or standard normal. Seeds are always standard normal: their
+    place in that distribution is their place in the uniform one."""
     width: int = 64
     """Feature maps at the outermost level (128 in the paper's figure 1, 64 in its code); doubled at each halving."""
     lr: float = 0.0002
@@ -42,7 +47,7 @@ class DCGAN(Augmented):
 
     def like(self, other: DCGAN, spec: DataSpec) -> DCGAN:
         """These settings with the architecture of ``other``."""
-        return replace(self, z_dim=other.z_dim, width=other.width)
+        return replace(self, z_dim=other.z_dim, latent=other.latent, width=other.width)
 
     def toy(self) -> DCGAN:
         """Tiny networks, for tests."""
@@ -53,10 +58,15 @@ class DCGAN(Augmented):
         generator = Decoder(self.z_dim, spec.resolution, spec.channels, self.width, nn.BatchNorm2d)
         discriminator = Critic(spec, self.width)
         augmenter = Augmenter(self)
+        mapping = uniform_mapping if self.latent == "uniform" else identity_mapping
+
+        def generated(net: nn.Module, batch: Batch, rng: torch.Generator) -> Tensor:
+            images: Tensor = net(mapping(net, standard_normal(batch, self.z_dim, rng), batch.labels)[:, 0])
+            return images
 
         def d_loss(nets: Nets, batch: Batch, rng: torch.Generator) -> tuple[Tensor, Stats]:
             with torch.no_grad():
-                fakes = nets["G"](standard_normal(batch, self.z_dim, rng))
+                fakes = generated(nets["G"], batch, rng)
             real, fake = nets["D"](augmenter(batch.images, rng)), nets["D"](augmenter(fakes, rng))
             loss = logistic_d(real, fake).mean()
             stats = {"loss/D": loss, "scores/real": real.mean(), "scores/fake": fake.mean()}
@@ -64,7 +74,7 @@ class DCGAN(Augmented):
             return loss, {name: value.detach() for name, value in stats.items()}
 
         def g_loss(nets: Nets, batch: Batch, rng: torch.Generator) -> tuple[Tensor, Stats]:
-            fakes = nets["G"](standard_normal(batch, self.z_dim, rng))
+            fakes = generated(nets["G"], batch, rng)
             loss = logistic_g(nets["D"](augmenter(fakes, rng))).mean()
             return loss, {"loss/G": loss.detach()}
 
@@ -72,12 +82,16 @@ class DCGAN(Augmented):
         return Method(
             nets={"G": generator, "D": discriminator},
             players={"D": Player(("D",), adam), "G": Player(("G",), adam)},
-            phases=(Phase("D", "D", d_loss, after=lambda nets, stats: augmenter.adapt(stats)), Phase("G", "G", g_loss)),
-            latents=Latents("G", self.z_dim, self.z_dim, 1, 0, identity_mapping, plain_synthesis, origin(self.z_dim)),
+            phases=(
+                Phase("D", "D", d_loss, after=lambda _, stats: augmenter.adapt(stats), shapes=augmenter.shapes),
+                Phase("G", "G", g_loss),
+            ),
+            latents=Latents("G", self.z_dim, self.z_dim, 1, 0, mapping, plain_synthesis, origin(self.z_dim)),
             ema=("G",),
             critic="D",
             augment=augmenter if self.augment != "none" else None,
             state=augmenter.state,
+            bf16=("training", "sampling"),
         )
 
 

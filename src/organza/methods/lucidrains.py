@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -35,6 +36,7 @@ class LucidStyleGAN2:
         torch.Size([2, 4, 16, 16])
     """
 
+    takes_labels: ClassVar[bool] = False
     z_dim: int = 512
     """Length of a latent code, z and w alike."""
     mapping_layers: int = 8
@@ -81,7 +83,7 @@ class LucidStyleGAN2:
         if height != width or height & (height - 1) or height < 8:
             raise UserError(f"lucidrains' StyleGAN2 can't draw {width}x{height} pixels", hint="use 64x64, 128x128 ...")
         if spec.label_dim or spec.channels not in (3, 4):
-            raise UserError("lucidrains' StyleGAN2 has no labels and no grey pictures", hint="use 3 or 4 channels")
+            raise UserError("lucidrains' StyleGAN2 takes no labels and no grey images", hint="use 3 or 4 channels")
         generator, discriminator = Generator(self, spec), Discriminator(self, spec)
         loss = _Losses(self)
         rates = Adam(self.lr, (0.5, 0.9)), Adam(self.lr * 2, (0.5, 0.9))
@@ -91,7 +93,7 @@ class LucidStyleGAN2:
             phases=(
                 Phase("D", "D", loss.d_main),
                 Phase("Dreg", "D", loss.d_reg, every=self.gp_every),
-                Phase("G", "G", loss.g_main, after=loss.track_w),
+                Phase("G", "G", loss.g_main, after=loss.track_w, shapes={"w_mean": (self.z_dim,)}),
             ),
             latents=Latents("G", self.z_dim, self.z_dim, generator.num_ws, 0, _mapping, _synthesis, _center),
             ema=("G",),
@@ -146,8 +148,9 @@ class ChannelNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """``[N, C, H, W] -> [N, C, H, W]``."""
-        spread = x.var(1, unbiased=False, keepdim=True)
-        return (x - x.mean(1, keepdim=True)) / (spread + 1e-5).sqrt() * self.gain + self.bias
+        spread, mean = torch.var_mean(x.float(), 1, unbiased=False, keepdim=True)
+        normal = (x - mean) / (spread + 1e-5).sqrt()
+        return (normal * self.gain + self.bias).to(x.dtype)
 
 
 class Attention(nn.Module):

@@ -13,8 +13,8 @@ non-saturating loss and a penalty on real pictures. Learning rate and settings a
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import dataclass, field, replace
+from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -24,12 +24,13 @@ from organza.core.device import to_compute
 from organza.core.errors import UserError
 from organza.core.method import Adam, Batch, DataSpec, Latents, Method, Nets, Phase, Player, Stats
 from organza.methods import progan, stylegan
-from organza.methods.progan import channels
+from organza.methods.progan import NARROW_FROM, channels
 from organza.methods.stylegan import StyleGAN
 from organza.methods.stylegan2 import pyramid
 from organza.nn.growing import shrink
 from organza.nn.layers import EqualConv2d, EqualLinear, minibatch_stddev
 from organza.nn.losses import logistic_d, logistic_g, wasserstein_d, wasserstein_g
+from organza.nn.penalties import root
 
 Pictures = list[Tensor]
 """One ``[N, C, H, W]`` for each level, the smallest first."""
@@ -46,6 +47,7 @@ class MSGGAN:
         [(4, 4), (8, 8), (16, 16)]
     """
 
+    takes_labels: ClassVar[bool] = False
     base: Literal["progan", "stylegan"] = "progan"
     """Whose generator: MSG-ProGAN's or MSG-StyleGAN's."""
     combine: Literal["simple", "lin_cat", "cat_lin"] = "simple"
@@ -62,6 +64,8 @@ class MSGGAN:
     """Feature maps at size s: channel_base / s."""
     channel_max: int = 512
     """Most feature maps in a layer."""
+    dense_bias: Literal["map", "pixel"] = field(default="map", metadata={"absent": "pixel"})
+    """The bias of MSG-ProGAN's first layer; see `ProGAN.dense_bias`."""
     mbstd_group: int = 4
     """Group size of the minibatch standard deviation, which every level of the discriminator has."""
     gp_weight: float = 10.0
@@ -80,7 +84,7 @@ class MSGGAN:
     def like(self, other: MSGGAN, spec: DataSpec) -> MSGGAN:
         """These settings with the architecture of ``other``."""
         sizes = ("z_dim", "w_dim", "mapping_layers", "channel_base", "channel_max")
-        names = ("base", "combine", *sizes, "mbstd_group")
+        names = ("base", "combine", *sizes, "dense_bias", "mbstd_group")
         return replace(self, **{name: getattr(other, name) for name in names})
 
     def toy(self) -> MSGGAN:
@@ -94,17 +98,21 @@ class MSGGAN:
             UserError: pictures of a size or with channels that can't be built, or with labels.
         """
         if spec.label_dim or spec.channels not in (1, 3, 4):
-            raise UserError("MSG-GAN has no labels, and draws 1, 3 or 4 channels")
+            raise UserError("MSG-GAN takes no labels, and makes images of 1, 3 or 4 channels")
         generator = Generator(self, spec)
         loss, adam = _Losses(self), Adam(self.lr, (0.0, 0.99))
         w_dim, num_ws = (self.z_dim, 1) if self.base == "progan" else (self.w_dim, generator.num_ws)
         return Method(
             nets={"G": generator, "D": Discriminator(self, spec)},
             players={"D": Player(("D",), adam), "G": Player(("G",), adam)},
-            phases=(Phase("D", "D", loss.d_loss, after=loss.after), Phase("G", "G", loss.g_loss, after=loss.after)),
+            phases=(
+                Phase("D", "D", loss.d_loss, after=loss.after, shapes={"w_mean": (w_dim,)}),
+                Phase("G", "G", loss.g_loss, after=loss.after, shapes={"w_mean": (w_dim,)}),
+            ),
             latents=Latents("G", self.z_dim, w_dim, num_ws, 0, _mapping, _synthesis, _center),
             ema=("G",),
             critic="D",
+            bf16=("training", "sampling"),
         )
 
 
@@ -143,6 +151,7 @@ class Generator(nn.Module):
             channel_base=config.channel_base,
             channel_max=config.channel_max,
             blur=style,
+            dense_bias=config.dense_bias,
             fade_kimg=0,
             stable_kimg=0,
         )
@@ -210,8 +219,9 @@ class Discriminator(nn.Module):
         x: Tensor = self.from_rgb(to_compute(pictures[-1]))
         for index, image in enumerate(reversed(pictures)):
             if index:
-                x = shrink(self.conv1[index - 1](x), 1)
-                x = self._joined(x, to_compute(image), self.joins[index - 1])
+                # The deviation over the batch is as fine as rounding while images are alike.
+                x = to_compute(shrink(self.conv1[index - 1](x), 1), NARROW_FROM)
+                x = self._joined(x, to_compute(image, NARROW_FROM), self.joins[index - 1])
             x = minibatch_stddev(x, self.group) if self.group else x
             x = self.conv0[index](x)
         scores: Tensor = self.out(self.dense(x.float().flatten(1)))
@@ -275,7 +285,7 @@ class _Losses:
             # One share serves all sizes, so that what lies between is one picture at every size.
             share = torch.rand(len(batch), 1, 1, 1, generator=rng, device=batch.images.device)
             between = [b.lerp(a, share) for a, b in zip(reals, fakes, strict=True)]
-            penalty = averaged_penalty(critic.judge, between, lambda squares: (squares.sqrt() - 1).square()).mean()
+            penalty = averaged_penalty(critic.judge, between, lambda squares: (root(squares) - 1).square()).mean()
             loss = (wasserstein_d(real, fake) + config.drift * real.square()).mean() + config.gp_weight * penalty
             stats["penalty/gradient"] = penalty.detach()
         else:

@@ -14,9 +14,9 @@ network also keeps the number in a buffer, so that a checkpoint from the middle 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -29,10 +29,13 @@ from organza.nn.growing import Growing, Growth, at_size, enlarge, faded, level_a
 from organza.nn.layers import EqualConv2d, EqualLinear, conv_down, conv_up, minibatch_stddev
 from organza.nn.levels import check_channels, level_widths
 from organza.nn.losses import logistic_d, logistic_g, wasserstein_d, wasserstein_g
-from organza.nn.penalties import Function, interpolate, r1, wgan_gp
+from organza.nn.penalties import Function, interpolate, r1, root, wgan_gp
 from organza.ops import bias_act, filter2d, setup_filter
 
 Table = tuple[tuple[int, float], ...]
+NARROW_FROM = 16
+"""Generators that normalise after each layer compute smaller features in float32: normalisation passes rounding on in
+full, and few pixels don't average it out. It costs next to nothing."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,7 @@ class ProGAN:
         torch.Size([2, 3, 16, 16])
     """
 
+    takes_labels: ClassVar[bool] = True
     z_dim: int = 512
     """Length of the latent code."""
     channel_base: int = 16384
@@ -62,6 +66,8 @@ class ProGAN:
     """Smooth with [1, 2, 1] after enlarging and before shrinking (StyleGAN's config B); else pixels are repeated."""
     pool_first: bool = False
     """Shrink before the bias and the activation, as NVIDIA's weights were trained; the paper's table 2 has it after."""
+    dense_bias: Literal["map", "pixel"] = field(default="map", metadata={"absent": "pixel"})
+    """The generator's first layer has a bias for each feature map; or for each of its pixels, as FAIR has it."""
     norm_first: bool = True
     """Normalise pixels after the first layer too; akanimax's weights were trained without."""
     mbstd_group: int = 4
@@ -118,7 +124,7 @@ class ProGAN:
     def architecture(self) -> tuple[str, ...]:
         """The settings that trained weights depend on."""
         sizes = ("z_dim", "channel_base", "channel_max", "dense_d")
-        return (*sizes, "blur", "pool_first", "norm_first", "mbstd_group", "mbstd", "label_g", "label_d")
+        return (*sizes, "blur", "pool_first", "dense_bias", "norm_first", "mbstd_group", "mbstd", "label_g", "label_d")
 
     def toy(self) -> ProGAN:
         """Tiny networks that are fully grown after a few batches, for tests."""
@@ -183,7 +189,10 @@ def growing_method(
     """
     check_channels(spec)
     adam = Adam(config.lr, (0.0, 0.99))
-    phases = [Phase("D", "D", loss.d_loss, after=loss.after), Phase("G", "G", loss.g_loss, after=loss.after)]
+    phases = [
+        Phase("D", "D", loss.d_loss, after=loss.after, shapes=loss.shapes),
+        Phase("G", "G", loss.g_loss, after=loss.after, shapes=loss.shapes),
+    ]
     if loss.lazy:
         phases.insert(1, Phase("Dreg", "D", loss.d_reg, every=config.r1_every, gain=config.r1_every))
     return Method(
@@ -194,6 +203,7 @@ def growing_method(
         ema=("G",),
         critic="D",
         schedule=lambda seen: schedule(config, spec, seen),
+        bf16=("training", "sampling"),
     )
 
 
@@ -245,7 +255,7 @@ class GeneratorBlock(nn.Module):
     def forward(self, x: Tensor, taps: Tensor | None) -> Tensor:
         """``[N, inputs, H, W] -> [N, outputs, 2 H, 2 W]``, or the same size at the smallest."""
         if self.conv0 is not None:
-            x = pixel_norm(up(self.conv0, x, taps))
+            x = to_compute(pixel_norm(up(self.conv0, x, taps)), NARROW_FROM)
         x = self.conv1(x)
         return pixel_norm(x)
 
@@ -253,11 +263,14 @@ class GeneratorBlock(nn.Module):
 def pixel_norm(x: Tensor, eps: float = 1e-8) -> Tensor:
     """Scale the feature vector of each pixel to unit mean square (section 4.2): ``[N, C, H, W]``, in its own format.
 
+    It is computed in float32.
+
     Example:
         >>> pixel_norm(torch.full((1, 4, 2, 2), 3.0)).unique()
         tensor([1.])
     """
-    return x * (x.float().square().mean(1, keepdim=True) + eps).rsqrt().to(x.dtype)
+    y = x.float()
+    return (y * (y.square().mean(1, keepdim=True) + eps).rsqrt()).to(x.dtype)
 
 
 def up(conv: EqualConv2d, x: Tensor, taps: Tensor | None) -> Tensor:
@@ -286,7 +299,8 @@ class Generator(Growing):
         self.norm_first = config.norm_first
         area = self.small[0] * self.small[1]
         self.register_buffer("taps", setup_filter([1, 2, 1]) if config.blur else None)
-        self.dense = EqualLinear(self.w_dim, widths[0] * area, act="lrelu", gain_first=True)
+        shared = area if config.dense_bias == "map" else 1
+        self.dense = EqualLinear(self.w_dim, widths[0] * area, act="lrelu", gain_first=True, share_bias=shared)
         self.dense.weight_gain /= area**0.5  # the paper's convolution on a picture of one pixel
         self.blocks = nn.ModuleList(GeneratorBlock(a, b, spec.channels) for a, b in pairwise([0, *widths]))
 
@@ -308,7 +322,7 @@ class Generator(Growing):
     def draw_levels(self, w: Tensor, last: int | None = None, first: int = 0) -> list[Tensor]:
         """``w [N, w_dim]`` to the pictures of each level from ``first`` to ``last`` (None: the largest), float32."""
         x: Tensor = self.dense(normalize(w.float()))
-        x = to_compute(x.reshape(len(w), -1, *self.small))
+        x = to_compute(x.reshape(len(w), -1, *self.small), NARROW_FROM)
         x = pixel_norm(x) if self.norm_first else x
         images: list[Tensor] = []
         for index, block in enumerate(self.blocks[: (self.end if last is None else last) + 1]):
@@ -405,7 +419,7 @@ class Discriminator(Growing):
         if self.embed is None:
             return (out * labels).sum(1, keepdim=True), None
         # As akanimax has it: rows of at most unit length, and an activation on the plain score.
-        rows = self.embed / self.embed.norm(dim=1, keepdim=True).clamp(min=1)
+        rows = self.embed / root(self.embed.square().sum(1, keepdim=True)).clamp(min=1)
         return F.leaky_relu(out, 0.2) + (features * (labels @ rows)).sum(1, keepdim=True), None
 
 
@@ -425,9 +439,9 @@ def fair_stddev(x: Tensor, group: int) -> Tensor:
     """
     n = len(x)
     group = min(group, n) if n % min(group, n) == 0 else n
-    groups = x.reshape(-1, group, *x.shape[1:])
+    groups = x.float().reshape(-1, group, *x.shape[1:])
     means = groups.var(1, unbiased=group > 1).add(1e-8).sqrt().flatten(1).mean(1).repeat_interleave(group)
-    return torch.cat([x, means[:, None, None, None].expand(n, 1, *x.shape[2:])], 1)
+    return torch.cat([x, means[:, None, None, None].expand(n, 1, *x.shape[2:]).to(x.dtype)], 1)
 
 
 # --- training --------------------------------------------------------------------------------------------------------
@@ -439,6 +453,7 @@ class PlayLoss:
     def __init__(self, config: ProGAN, spec: DataSpec) -> None:
         self.config, self.growth = config, growth(config, spec)
         self.lazy = config.loss == "logistic" and config.r1_every > 1
+        self.shapes: dict[str, tuple[int, ...]] = {}
 
     def draw(self, net: nn.Module, batch: Batch, progress: float, rng: torch.Generator) -> tuple[Tensor, Stats]:
         """Pictures of the present level, one for each label of ``batch``."""

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from organza.core.device import to_compute
 from organza.core.method import Batch, DataSpec, Latents, Method, Nets, Phase, Stats
-from organza.methods.progan import Discriminator, PlayLoss, ProGAN, Table, channels, growing_method, growth
+from organza.methods.progan import NARROW_FROM, Discriminator, PlayLoss, ProGAN, Table, channels, growing_method, growth
 from organza.methods.stylegan2 import StyleGAN2, SynthesisLayer, ToRGB, normalize, pyramid
 from organza.nn.growing import Growing, enlarge, level_and_alpha, shrink
 from organza.nn.latent import style_center, style_mapping, style_synthesis
@@ -115,7 +115,10 @@ class StyleGAN(ProGAN):
         method = growing_method(self, spec, generator, Discriminator(self, spec), latents, loss)
         if not self.pl_weight:
             return method
-        paths = Phase("Greg", "G", loss.g_reg, every=self.pl_every, gain=self.pl_every, after=loss.after_paths)
+        often = self.pl_every
+        paths = Phase(
+            "Greg", "G", loss.g_reg, every=often, gain=often, after=loss.after_paths, shapes={"w_mean": (self.w_dim,)}
+        )
         return replace(method, phases=(*method.phases, paths), state={"pl_mean": loss.pl_mean})
 
 
@@ -171,10 +174,12 @@ class StyleLayer(nn.Module):
             weight = self.weight * self.weight_gain
             x = conv_up(x, weight) if self.enlarges else conv2d(x, weight, padding=1)
             x = filter2d(x, taps) if self.enlarges and taps is not None else x
-        x = self._add_noise(x, noise, rng)
+        # What normalisation enlarges must not be rounding: maps that hardly vary, such as the learned constant's, keep
+        # float32 until they are normalised.
+        x = self._add_noise(x.float(), noise, rng)
         x = bias_act(x, self.bias, "lrelu", gain=1.0)
         scale, shift = self.affine(w).chunk(2, 1)
-        return adain(x, scale + 1, shift)
+        return to_compute(adain(x, scale + 1, shift), NARROW_FROM)
 
     def _add_noise(self, x: Tensor, kind: str, rng: torch.Generator | None) -> Tensor:
         if kind not in ("const", "random", "none"):
@@ -184,7 +189,7 @@ class StyleLayer(nn.Module):
         plane = self.noise_const
         if kind == "random":
             plane = torch.randn(len(x), 1, *plane.shape, generator=rng, device=plane.device)
-        return x + (plane * self.noise_strength[:, None, None]).to(x.dtype)
+        return x + plane * self.noise_strength[:, None, None]
 
 
 def adain(x: Tensor, scale: Tensor, shift: Tensor, eps: float = 1e-8) -> Tensor:
@@ -223,9 +228,9 @@ class SynthesisBlock(nn.Module):
     ) -> Tensor:
         """Features so far (None at first) to those at twice the size. ``ws``: this level's ``[N, w_dim]``."""
         if self.const is not None:
-            x = to_compute(self.const.expand(len(ws[0]), *self.const.shape))
+            x = self.const.expand(len(ws[0]), *self.const.shape)
         elif self.dense is not None:
-            x = to_compute((ws[0] @ (self.dense * self.dense_gain).t()).reshape(len(ws[0]), -1, *self.size))
+            x = (ws[0] @ (self.dense * self.dense_gain).t()).reshape(len(ws[0]), -1, *self.size)
         assert x is not None
         x = self.conv0(x, ws[0], taps, noise, rng)
         x = self.conv1(x, ws[1], taps, noise, rng)
@@ -343,6 +348,7 @@ class StyleLoss(PlayLoss):
     def __init__(self, config: StyleGAN, spec: DataSpec) -> None:
         super().__init__(config, spec)
         self.pl_mean = torch.zeros(())
+        self.shapes = {"w_mean": (config.w_dim,)}
 
     def draw(self, net: nn.Module, batch: Batch, progress: float, rng: torch.Generator) -> tuple[Tensor, Stats]:
         """Pictures of the present level, one for each label of ``batch``, and the mean of w."""

@@ -16,7 +16,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -51,6 +51,7 @@ class StyleGAN2(Augmented):
         torch.Size([2, 3, 16, 24])
     """
 
+    takes_labels: ClassVar[bool] = True
     z_dim: int = 512
     """Length of the latent code z."""
     w_dim: int = 512
@@ -196,10 +197,12 @@ class StyleGAN2(Augmented):
         pl_mean = torch.zeros(())
         augmenter = Augmenter(self)
         loss = _Losses(self, pl_mean, augmenter)
-        phases = [Phase("Gmain", "G", loss.g_main, after=loss.track_w)]
+        shapes = {"w_mean": (self.w_dim,)}
+        phases = [Phase("Gmain", "G", loss.g_main, after=loss.track_w, shapes=shapes)]
         if self.pl_weight:
-            phases.append(Phase("Greg", "G", loss.g_reg, every=self.pl_every, gain=self.pl_every, after=loss.track_pl))
-        phases.append(Phase("Dmain", "D", loss.d_main, after=loss.after_d))
+            often = self.pl_every
+            phases.append(Phase("Greg", "G", loss.g_reg, every=often, gain=often, after=loss.track_pl, shapes=shapes))
+        phases.append(Phase("Dmain", "D", loss.d_main, after=loss.after_d, shapes=shapes | augmenter.shapes))
         if self.r1_gamma or self.r2_gamma:
             phases.append(Phase("Dreg", "D", loss.d_reg, every=self.r1_every, gain=self.r1_every))
         adam = Adam(lr=self.lr, betas=(0.0, 0.99))
@@ -221,6 +224,7 @@ class StyleGAN2(Augmented):
             critic="D",
             augment=augmenter if self.augment != "none" else None,
             state={"pl_mean": pl_mean, **augmenter.state},
+            bf16=("training", "sampling"),
         )
 
 

@@ -17,6 +17,7 @@ import copy
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -51,6 +52,7 @@ class StyleGAN3(Augmented):
         torch.Size([2, 3, 16, 16])
     """
 
+    takes_labels: ClassVar[bool] = True
     z_dim: int = 512
     """Length of the latent code z."""
     w_dim: int = 512
@@ -130,7 +132,7 @@ class StyleGAN3(Augmented):
     r1_every: int = 16
     """Steps between R1 penalties."""
     blur: float = 0.0
-    """The discriminator sees pictures blurred by a Gaussian of this many pixels at first; 10 in config R."""
+    """The discriminator sees images blurred by a Gaussian of this half-width in pixels at first; 10 in config R."""
     blur_kimg: float = 200.0
     """The blur has gone after so many thousand images."""
 
@@ -210,7 +212,8 @@ class StyleGAN3(Augmented):
         generator, discriminator = Generator(self, spec), Discriminator(self.critic, spec)
         augmenter = Augmenter(self)
         loss = _Losses(self, augmenter)
-        phases = [Phase("Gmain", "G", loss.g_main), Phase("Dmain", "D", loss.d_main, after=loss.track)]
+        shapes = {"w_mean": (self.w_dim,), "magnitudes": (len(generator.synthesis.layers),), **augmenter.shapes}
+        phases = [Phase("Gmain", "G", loss.g_main), Phase("Dmain", "D", loss.d_main, after=loss.track, shapes=shapes)]
         if self.r1_gamma:
             phases.append(Phase("Dreg", "D", loss.d_reg, every=self.r1_every, gain=self.r1_every))
         betas = (0.0, 0.99)
@@ -233,6 +236,7 @@ class StyleGAN3(Augmented):
             critic="D",
             augment=augmenter if self.augment != "none" else None,
             state=augmenter.state,
+            bf16=("training",),  # images of a trained network change by two levels of 255
         )
 
 
@@ -375,7 +379,7 @@ class Waves(nn.Module):
         """``w [N, w_dim] -> [N, maps, H, W]``."""
         # w gives a direction (cosine, sine, of any length) and a place (x, y): appendix F, "Fourier features".
         given: Tensor = self.affine(w)
-        given = given / given[:, :2].norm(dim=1, keepdim=True)
+        given = given / (given[:, :2].square().sum(1, keepdim=True) + 1e-16).sqrt()
         cosine, sine, right, down = given.unbind(1)
         one, zero = torch.ones_like(cosine), torch.zeros_like(cosine)
         rotation = torch.stack([cosine, -sine, zero, sine, cosine, zero, zero, zero, one], 1).reshape(-1, 3, 3)
@@ -451,8 +455,8 @@ class Layer(nn.Module):
         else:
             # Demodulation (StyleGAN2's eq. 3) makes any factor on weights and styles vanish; taken out first, they
             # don't leave the range of narrow formats.
-            weight = weight * weight.square().mean((1, 2, 3), keepdim=True).rsqrt()
-            styles = styles * styles.square().mean(1, keepdim=True).rsqrt()
+            weight = weight * (weight.square().mean((1, 2, 3), keepdim=True) + 1e-8).rsqrt()
+            styles = styles * (styles.square().mean(1, keepdim=True) + 1e-8).rsqrt()
             norms = styles.square() @ weight.square().sum((2, 3)).t()
             scale = (norms + 1e-8).rsqrt() * self.magnitude.rsqrt()
         x = x * styles.to(x.dtype)[:, :, None, None]
@@ -530,7 +534,9 @@ class Generator(nn.Module):
 
 
 def blurred(images: Tensor, sigma: float) -> Tensor:
-    """Pictures ``[N, C, H, W]`` under a Gaussian of ``sigma`` pixels; black is beyond the edge.
+    """Images ``[N, C, H, W]`` under a Gaussian that falls to a half at ``sigma`` pixels; black is beyond the edge.
+
+    Its standard deviation is 0.85 sigma: the official implementation has ``2^-(x / sigma)^2`` for the weights.
 
     Example:
         >>> round(blurred(torch.ones(1, 1, 9, 9), 1.0)[0, 0, 4, 4].item(), 4)
@@ -539,7 +545,7 @@ def blurred(images: Tensor, sigma: float) -> Tensor:
     reach = int(sigma * 3)
     if reach < 1:
         return images
-    taps = torch.exp(-0.5 * (torch.arange(-reach, reach + 1, device=images.device) / sigma) ** 2)
+    taps = torch.exp2(-((torch.arange(-reach, reach + 1, device=images.device) / sigma) ** 2))
     taps = taps / taps.sum()
     images = upfirdn2d(images, taps[None, :], padding=(reach, reach, 0, 0))
     return upfirdn2d(images, taps[:, None], padding=(0, 0, reach, reach))

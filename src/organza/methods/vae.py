@@ -10,6 +10,7 @@ player learns both networks. Organza's networks are DCGAN's pyramids, and p(x|z)
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +24,7 @@ from organza.nn.pyramid import Decoder, Encoder
 class VAE:
     """Settings of the variational autoencoder."""
 
+    takes_labels: ClassVar[bool] = False
     z_dim: int = 64
     """Length of the code."""
     width: int = 32
@@ -67,6 +69,7 @@ class VAE:
                 "decoder", self.z_dim, self.z_dim, 1, 0, identity_mapping, plain_synthesis, origin(self.z_dim)
             ),
             ema=("decoder",),
+            bf16=("training", "sampling"),
         )
 
 

@@ -12,6 +12,7 @@ normalisation takes its place. The networks are DCGAN's otherwise.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -29,6 +30,7 @@ from organza.nn.pyramid import Decoder, layer_norm
 class WGANGP(Augmented):
     """Settings of WGAN-GP; the defaults are algorithm 1's."""
 
+    takes_labels: ClassVar[bool] = False
     z_dim: int = 128
     """Length of the latent vector."""
     width: int = 64
@@ -86,7 +88,7 @@ class WGANGP(Augmented):
             nets={"G": generator, "D": critic},
             players={"D": Player(("D",), adam), "G": Player(("G",), adam)},
             phases=(
-                Phase("D", "D", d_loss, after=lambda nets, stats: augmenter.adapt(stats)),
+                Phase("D", "D", d_loss, after=lambda _, stats: augmenter.adapt(stats), shapes=augmenter.shapes),
                 Phase("G", "G", g_loss, every=self.critic_steps),
             ),
             latents=Latents("G", self.z_dim, self.z_dim, 1, 0, identity_mapping, plain_synthesis, origin(self.z_dim)),
@@ -94,4 +96,5 @@ class WGANGP(Augmented):
             critic="D",
             augment=augmenter if self.augment != "none" else None,
             state=augmenter.state,
+            bf16=("training", "sampling"),
         )

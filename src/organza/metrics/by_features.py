@@ -138,9 +138,11 @@ def _separability(
     if classifier is None:
         vectors, labels = _labelled(job, features)
         model = linear.logistic_regression(vectors, labels)
+        exclusive = labels.shape[1] > 1 and bool((labels.sum(1) == 1).all())
 
         def classifier(images: Tensor) -> Tensor:
-            return model(features(images).features.cpu()).sigmoid()
+            logits = model(features(images).features.cpu())
+            return logits.softmax(1) if exclusive else logits.sigmoid()
 
     judge = classifier
 
@@ -150,10 +152,17 @@ def _separability(
         return codes.cpu(), judge(drawn.fetch(indices)).cpu()
 
     parts = job.team.spread(metric.count, job.batch, work, job.on("classified pictures"))
-    try:
-        value = linear.separability(torch.cat([c for c, _ in parts]), torch.cat([p for _, p in parts]))
-    except ValueError as error:
-        raise UserError(f"{name}: {error}") from error
+    entropies = linear.entropies(torch.cat([c for c, _ in parts]), torch.cat([p for _, p in parts]))
+    kept = [entropy for entropy in entropies if entropy is not None]
+    if not kept:
+        raise UserError(f"{name}: the classifier gives the same answer about every picture")
+    if len(kept) < len(entropies):
+        skipped = ", ".join(str(index) for index, entropy in enumerate(entropies) if entropy is None)
+        job.notes.append(
+            f"{name}: of {len(entropies)} labels, {len(kept)} count; the others (columns {skipped}) are nearly always "
+            "the same among the images about which the classifier is surest"
+        )
+    value = float(np.exp(np.sum(kept)))
     network = None if job.classifier else features.name
     return {name: Figure(value, None, metric.count, 0 if job.classifier else job.reals().limit, network)}
 

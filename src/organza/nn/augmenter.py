@@ -46,6 +46,7 @@ class Augmenter:
 
     Attributes:
         state: for `Method.state`: ADA's p and what it has measured since it was last changed; else empty.
+        shapes: for `Phase.shapes` of the phase that measures.
 
     Raises:
         UserError: settings that mean nothing.
@@ -76,6 +77,8 @@ class Augmenter:
             if settings.augment == "ada"
             else {}
         )
+
+        self.shapes = {"ada": (2,)} if settings.augment == "ada" else {}
 
     def __call__(self, images: Tensor, rng: torch.Generator) -> Tensor:
         """Pictures ``[N, C, H, W]`` as the discriminator sees them."""

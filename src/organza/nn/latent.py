@@ -39,6 +39,16 @@ def identity_mapping(net: nn.Module, z: Tensor, labels: Tensor) -> Tensor:
     return z.unsqueeze(1)
 
 
+def uniform_mapping(net: nn.Module, z: Tensor, labels: Tensor) -> Tensor:
+    """Standard normal ``[N, z_dim]`` -> ``[N, 1, z_dim]``, each number where it stands in its distribution, in [-1, 1].
+
+    Example:
+        >>> uniform_mapping(nn.Identity(), torch.tensor([[0.0, 0.6745, -9.0]]), torch.zeros(1, 0)).round(decimals=3)
+        tensor([[[ 0.0000,  0.5000, -1.0000]]])
+    """
+    return torch.erf(z / 2**0.5).unsqueeze(1)
+
+
 def plain_synthesis(net: nn.Module, ws: Tensor, noise: str, rng: torch.Generator | None) -> Tensor:
     """``[N, 1, z_dim]`` -> ``[N, C, H, W]``; the network has no noise inputs."""
     images: Tensor = net(ws[:, 0])

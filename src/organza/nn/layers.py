@@ -24,6 +24,7 @@ class EqualLinear(nn.Module):
         lr_multiplier: factor on the effective learning rate.
         gain_first: give the activation's gain to the weight (ProGAN, StyleGAN) instead of to the activation
             (StyleGAN2): then it does not reach the bias.
+        share_bias: so many neighbouring features have one bias.
 
     Example:
         >>> EqualLinear(4, 2)(torch.zeros(3, 4)).shape
@@ -38,11 +39,12 @@ class EqualLinear(nn.Module):
         bias_init: float = 0.0,
         lr_multiplier: float = 1.0,
         gain_first: bool = False,
+        share_bias: int = 1,
     ) -> None:
         super().__init__()
-        self.act = act
+        self.act, self.share_bias = act, share_bias
         self.weight = nn.Parameter(torch.randn(outputs, inputs) / lr_multiplier)
-        self.bias = nn.Parameter(torch.full((outputs,), bias_init / lr_multiplier))
+        self.bias = nn.Parameter(torch.full((outputs // share_bias,), bias_init / lr_multiplier))
         early, self.gain = _share(act, gain_first)
         self.weight_gain = early * lr_multiplier / inputs**0.5
         self.bias_gain = lr_multiplier
@@ -50,6 +52,7 @@ class EqualLinear(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """``[N, inputs] -> [N, outputs]``."""
         bias = self.bias * self.bias_gain if self.bias_gain != 1 else self.bias
+        bias = bias.repeat_interleave(self.share_bias) if self.share_bias > 1 else bias
         if inferring():  # no scaled copy of the weight
             product = torch.addmm(bias, x, self.weight.t(), alpha=self.weight_gain)
             return bias_act(product, None, self.act, gain=self.gain)
@@ -187,8 +190,8 @@ def minibatch_stddev(x: Tensor, group: int, eps: float = 1e-8, channels: int = 1
     """
     n, _, h, w = x.shape
     size = next(g for g in range(min(group, n), 0, -1) if n % g == 0)
-    y = x.reshape(size, n // size, *x.shape[1:])
+    y = x.float().reshape(size, n // size, *x.shape[1:])
     y = (y - y.mean(0)).square().mean(0)
     y = (y + eps).sqrt().reshape(n // size, channels, -1).mean(2)
     extra = y.repeat(size, 1)[:, :, None, None].expand(n, channels, h, w)
-    return torch.cat([x, extra.to(memory_format=torch.channels_last)], 1)
+    return torch.cat([x, extra.to(x.dtype, memory_format=torch.channels_last)], 1)

@@ -24,6 +24,18 @@ def _gradient(function: Function, x: Tensor) -> Tensor:
     return gradient
 
 
+def root(squares: Tensor) -> Tensor:
+    """Square roots of sums of squares, with finite derivatives at 0: a length below 1e-12 counts as 0 and as constant.
+
+    Example:
+        >>> x = torch.tensor([4.0, 0.0], requires_grad=True)
+        >>> torch.autograd.grad(root(x).sum(), x)
+        (tensor([0.2500, 0.0000]),)
+    """
+    some = squares > 1e-24  # below, second derivatives leave float32
+    return torch.where(some, squares, 1).sqrt() * some
+
+
 def r1(function: Function, real: Tensor) -> Tensor:
     """Squared gradient norm at real data: Mescheder et al. 2018 (arXiv 1801.04406), eq. 9, without ``gamma / 2``.
 
@@ -67,7 +79,7 @@ def wgan_gp(function: Function, between: Tensor, one_sided: bool = False) -> Ten
         >>> wgan_gp(lambda x: 3 * x, torch.zeros(2, 1)).tolist()
         [4.0, 4.0]
     """
-    excess = _gradient(function, between).flatten(1).square().sum(1).sqrt() - 1
+    excess = root(_gradient(function, between).flatten(1).square().sum(1)) - 1
     return (excess.relu() if one_sided else excess).square()
 
 
@@ -91,7 +103,7 @@ def path_lengths(function: Function, ws: Tensor, direction: Tensor) -> Tensor:
             ws = ws.detach().requires_grad_()
         along = function(ws) * direction / (direction.shape[2] * direction.shape[3]) ** 0.5
         gradient = input_gradient(along.sum(), ws)
-        return gradient.square().sum(2).mean(1).sqrt()
+        return root(gradient.square().sum(2).mean(1))
 
 
 def path_length_penalty(lengths: Tensor, mean: Tensor, decay: float = 0.01) -> tuple[Tensor, Tensor]:

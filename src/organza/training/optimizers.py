@@ -45,22 +45,24 @@ class Learner:
 
 
 def lazy_ratio(phases: tuple[Phase, ...], player: str) -> float:
-    """By how much to slow Adam of a player whose regulariser takes steps of its own (StyleGAN2, appendix B).
+    """By how much to slow Adam of a player whose regularisers take steps of their own (StyleGAN2, appendix B).
 
-    With a main phase at every step and a regulariser at every k-th, ``c = k / (k + 1)``: the rate is multiplied by c
-    and both betas are raised to c. A phase is lazy when its gain makes up for its rarity.
+    Adam takes ``n`` steps where a loss with the regularisers in it would take one: the main phase's, and for each lazy
+    one that runs at every k-th of them, 1 / k. So the rate is multiplied by ``1 / n`` and both betas are raised to it:
+    by k / (k + 1) for one regulariser, 1/2 where it runs each time. The main phase is the player's first; a phase is
+    lazy when its gain makes up for its rarity.
 
     Example:
         >>> def loss(nets, batch, rng): ...
         >>> lazy_ratio((Phase("D", "D", loss), Phase("R1", "D", loss, every=16, gain=16)), "D") == 16 / 17
         True
+        >>> lazy_ratio((Phase("D", "D", loss), Phase("R1", "D", loss, every=1, gain=1)), "D")
+        0.5
         >>> lazy_ratio((Phase("G", "G", loss, every=5),), "G")
         1.0
     """
-    mine = [p for p in phases if p.player == player]
-    often = min(p.every for p in mine)
-    extra = sum(often / p.every for p in mine if p.every > often and p.gain == p.every)
-    return 1 / (1 + extra)
+    main, *others = (p for p in phases if p.player == player)
+    return 1 / (1 + sum(main.every / p.every for p in others if p.gain == p.every))
 
 
 def build(method: Method) -> Mapping[str, Learner]:

@@ -26,7 +26,7 @@ class Training:
     seed: int = 0
     """Seed of everything random."""
     precision: Precision = "auto"
-    """Activations: float32, bf16, or auto (bf16 where the processor multiplies it natively)."""
+    """Activations: float32, bf16, or auto: bf16 where the processor multiplies it natively and the method allows it."""
     tick_kimg: float = 1.0
     """Statistics are logged this often."""
     snapshot_kimg: float = 10.0

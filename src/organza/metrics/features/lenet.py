@@ -14,8 +14,8 @@ from organza.metrics.features.base import Output
 from organza.metrics.features.resize import bicubic, to_grey
 
 DIM, CLASSES = 84, 10
-RESIZE = "grey, antialiased bicubic to 28x28, 2 black pixels around"
-VERSION = 1
+RESIZE = "grey; 28x28 with 2 black pixels around, other sizes by antialiased bicubic to 32x32"
+VERSION = 2
 """Of the preparation of pictures: part of the digest."""
 SHA256 = "7b3591ba5a63752a7e728d7f7e511266556a2ec66844810da9f475e07019b85e"
 """Of the file whose features go by the name ``lenet`` alone."""
@@ -50,7 +50,10 @@ def load(path: Path, device: torch.device) -> Callable[[Tensor], Output]:
     net = net.to(device).eval().requires_grad_(False)
 
     def run(images: Tensor) -> Output:
-        found: Output = net(F.pad(bicubic(to_grey(images), 28, 28), (2, 2, 2, 2)) / 255)
+        grey = to_grey(images)
+        # MNIST's own size is padded, as in training. Others have their margin already: digits padded to 32x32, or any
+        # size of them.
+        found: Output = net((F.pad(grey, (2, 2, 2, 2)) if grey.shape[2:] == (28, 28) else bicubic(grey, 32, 32)) / 255)
         return found
 
     return run
