@@ -17,7 +17,7 @@ from organza.core.errors import UserError
 class Options:
     """Show runs in one table, and draw their quality against images shown and against time."""
 
-    runs: tyro.conf.Positional[tuple[Path, ...]]
+    runs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN ...")]
     """Folders of runs."""
     metric: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
     """Compare by this one; otherwise by the one that most of them have."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import tyro
 
@@ -17,7 +17,7 @@ class Options:
 
     Nothing of theirs is run."""
 
-    file: tyro.conf.Positional[str]
+    file: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="FILE")]
     """A file, a run's folder, an address, or the name of a published network."""
     dest: Path
     """The new folder; with --to nvidia the new .pkl file, with --to rosinality the new .pt file."""

@@ -24,7 +24,7 @@ Text = Annotated[str | None, tyro.conf.arg(metavar="TEXT")]
 class InfoOptions:
     """Format, count, sizes, labels, duplicates, and what would be skipped and why; with a contact sheet."""
 
-    path: Annotated[str, tyro.conf.Positional]
+    path: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="DATASET")]
     """Folder, archive, shards, address ... whatever `train --data` takes."""
     sheet: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """Where the contact sheet goes; out/NAME-contact.png if not said."""
@@ -105,7 +105,7 @@ class AlignOptions:
 class FetchOptions:
     """Download a public data set into the cache; without a name, list them."""
 
-    names: Annotated[tuple[str, ...], tyro.conf.Positional] = field(default_factory=tuple)
+    names: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="NAME ...")] = field(default_factory=tuple)
     """mnist, cifar10, horse2zebra ..."""
     dest: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None
     """Where to, instead of the cache."""

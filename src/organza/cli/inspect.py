@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import tyro
 
@@ -13,7 +14,7 @@ from organza.cli.parse import parse
 class Options:
     """Say what a file of weights is: whose, which networks, their sizes and settings. Nothing in it is run."""
 
-    file: tyro.conf.Positional[str]
+    file: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="FILE")]
     """A file, a run's folder, an address, or the name of a published network."""
 
 

@@ -21,7 +21,7 @@ class Options:
     goes on where it was stopped; rungs that are finished stay.
     """
 
-    names: Annotated[tuple[str, ...], tyro.conf.Positional]
+    names: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="NAME ...")]
     """Ladders and presets: stylegan2, or stylegan-d stylegan-e dcgan."""
     data: Path
     """Folder or archive of pictures."""

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class Options:
     """List the presets, or show every setting of one."""
 
-    name: Annotated[str | None, tyro.conf.Positional] = None
+    name: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="NAME")] = None
     """A preset; leave it out for the list."""
 
 

@@ -21,7 +21,7 @@ from organza.core.errors import UserError
 class Options:
     """Make a picture or film again from the JSON beside it, and say whether it came out the same, byte for byte."""
 
-    record: Annotated[Path, tyro.conf.Positional]
+    record: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RECORD")]
     """The JSON: out/grid.png.json."""
     output: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """Put it here instead of where it was (for verbs that fill a folder: the folder)."""
