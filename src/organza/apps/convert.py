@@ -9,6 +9,7 @@ from torch import Tensor
 
 from organza.core.config import from_plain
 from organza.core.errors import UserError
+from organza.core.files import user_path
 from organza.core.method import DataSpec, MethodConfig
 from organza.formats import locate, read_weights
 from organza.formats.folder import write_folder
@@ -45,7 +46,7 @@ def convert(where: str | Path, dest: str | Path, to: Layout = "organza", *, offl
         >>> bool((load(copy).generate([0]) == load(tiny_run).generate([0])).all())
         True
     """
-    path, dest = locate(where, offline=offline), Path(dest)
+    path, dest = locate(where, offline=offline), user_path(dest)
     if path.is_file():
         weights = read_weights(path)
         weights.announce()

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import tyro
 
 from organza.cli.parse import parse
+from organza.core.text import say
 
 
 @dataclass(frozen=True)
@@ -31,5 +32,5 @@ def main(argv: list[str]) -> int:
     # After parsing: PyTorch takes seconds to import.
     from organza.apps.convert import convert
 
-    print(convert(options.file, options.dest, options.to))
+    say(convert(options.file, options.dest, options.to))
     return 0

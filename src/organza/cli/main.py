@@ -86,7 +86,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _open_streams() -> None:
-    """Make every text printable anywhere: what an encoding lacks as an escape, and into nothing where a stream is closed.
+    """What an encoding lacks is written as an escape, and a closed stream leads nowhere.
 
     Only for the command: a host program's streams are its own.
     """

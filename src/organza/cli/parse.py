@@ -9,10 +9,11 @@ import inspect
 import io
 import os
 import re
+import types
 import typing
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
 import tyro
 from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
@@ -56,28 +57,72 @@ def parse(kind: type[T], argv: Sequence[str], prog: str, *, pairs: bool = False)
     """
     hint = f"`{prog} --help` explains the options"
     _check_names(argv, names_of(kind), hint, pairs)
+    asks_help = not {"-h", "--help"}.isdisjoint(argv)
     about = f"{inspect.cleandoc(kind.__doc__ or '')}\n\nWith --offline it never uses the network."
     config = () if pairs else (tyro.conf.FlagCreatePairsOff,)
     said = io.StringIO()
     try:
         # Tyro draws a box of several lines; what it says is kept and told as one.
-        with contextlib.redirect_stderr(said), _unbroken(argv):
-            options: T = tyro.cli(
-                kind, args=list(argv), prog=prog, description=about, config=config, registry=_registry
-            )
-            return options
+        with contextlib.redirect_stderr(said), contextlib.nullcontext() if asks_help else _unbroken():
+            shape = kind if asks_help else _bare(kind)
+            read = tyro.cli(shape, args=list(argv), prog=prog, description=about, config=config, registry=_registry)
+        return read if asks_help else kind(**{f.name: getattr(read, f.name) for f in dataclasses.fields(read)})
     except SystemExit as stop:
         if not stop.code:
             raise
     raise UserError(_one_line(said.getvalue(), argv), hint=hint)
 
 
+def _bare(kind: type[Any]) -> type[Any]:
+    """The options of ``kind`` without their help and with unions of the old form: tyro takes a fifth of the time."""
+    hints = typing.get_type_hints(kind, include_extras=True)
+    if any(dataclasses.is_dataclass(hint) for hint in hints.values()):
+        return kind
+    parts = [
+        (f.name, _old_form(hints[f.name]), dataclasses.field(default=f.default, default_factory=f.default_factory))
+        for f in dataclasses.fields(kind)
+    ]
+    return dataclasses.make_dataclass(kind.__name__, parts, kw_only=True, frozen=True)
+
+
+def _old_form(hint: Any) -> Any:
+    if isinstance(hint, types.UnionType):
+        return typing.Union[typing.get_args(hint)]  # noqa: UP007
+    if metadata := getattr(hint, "__metadata__", ()):
+        return typing.Annotated[(_old_form(hint.__origin__), *metadata)]
+    return hint
+
+
+def words_of(options: Any) -> list[str]:
+    """The words that `parse` reads as ``options``, a dataclass without others in it: what differs from its defaults.
+
+    Example:
+        >>> from organza.cli.mix import Options
+        >>> words_of(Options(network=Path("run"), rows="1-2", scale=2))
+        ['--network=run', '--scale=2', '--rows=1-2']
+    """
+    words: list[str] = []
+    hints = typing.get_type_hints(type(options), include_extras=True)
+    for field, name in zip(dataclasses.fields(options), names_of(type(options)), strict=True):
+        value = getattr(options, field.name)
+        if value is None or value == field.default:
+            continue
+        if tyro.conf.Positional in getattr(hints[field.name], "__metadata__", ()):
+            words = [*map(str, value if isinstance(value, tuple) else [value]), *words]
+        elif isinstance(value, bool):
+            words.append(f"--{name}" if value else f"--no-{name}")
+        elif isinstance(value, tuple):
+            words += [f"--{name}", *map(str, value)]
+        else:
+            words.append(f"--{name}={value}")
+    return words
+
+
 @contextlib.contextmanager
-def _unbroken(argv: Sequence[str]) -> Iterator[None]:
-    """Let tyro think that the terminal is wide, so that it does not break what it says; but for help."""
+def _unbroken() -> Iterator[None]:
+    """Let tyro think that the terminal is wide, so that it does not break what it says."""
     before = os.environ.get("COLUMNS")
-    if {"-h", "--help"}.isdisjoint(argv):
-        os.environ["COLUMNS"] = "100000"
+    os.environ["COLUMNS"] = "100000"
     try:
         yield
     finally:

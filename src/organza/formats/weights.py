@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +12,7 @@ from torch import Tensor
 
 from organza.core.errors import UserError
 from organza.core.method import DataSpec, Method, MethodConfig
+from organza.core.text import say
 from organza.formats.records import Array, RefusedError, TensorRef, brief
 from organza.ops import setup_filter
 
@@ -114,10 +114,10 @@ class Weights:
             return
         _ANNOUNCED.add(self.path)
         if self.licence is not None:
-            print(f"{self.path.name}: {self.licence}", file=sys.stderr)
+            say(f"{self.path.name}: {self.licence}", error=True)
         if self.foreign:
             names = ", ".join(self.foreign[:5])
-            print(f"{self.path.name}: names foreign code, which was not run: {names}", file=sys.stderr)
+            say(f"{self.path.name}: names foreign code, which was not run: {names}", error=True)
 
 
 _ANNOUNCED: set[Path] = set()
