@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,6 +18,7 @@ from organza.core.device import Precision, choose_device, choose_dtype, computin
 from organza.core.errors import UserError
 from organza.core.method import DataSpec, Latents
 from organza.core.pictures import Pixels, to_pixels
+from organza.core.text import say
 from organza.formats import locate, read_weights
 from organza.formats.folder import read_folder
 from organza.formats.weights import Weights
@@ -77,7 +77,7 @@ def newest(path: Path, read: Callable[[Path], T]) -> T:
             broken.append(error)
         else:
             for reason in broken:
-                print(f"warning: {reason}; passed over for {folder.name}", file=sys.stderr)
+                say(f"warning: {reason}; passed over for {folder.name}", error=True)
             return found
     raise broken[0]
 

@@ -11,6 +11,9 @@ from organza.apps.mix import mix, mixed, parse_layers
 from organza.apps.noise import deviation, fine_from, noise, noise_sizes, with_noise
 from organza.apps.truncation import psis, sweep, truncation
 from organza.core.errors import UserError
+from organza.core.method import DataSpec
+from organza.generator import Generator
+from organza.methods.stylegan2 import StyleGAN2
 
 
 def read(path):
@@ -122,6 +125,44 @@ def test_wrong_layers(G, tmp_path, styles, message):
     with pytest.raises(UserError) as caught:
         mix(G, [1], [2], tmp_path / "m.png", styles=styles)
     assert message in str(caught.value)
+
+
+STYLES = {"coarse": {0, 1, 2, 3}, "middle": {4, 5, 6, 7}, "0": {0}, "0-1": {0, 1}, "0-3": {0, 1, 2, 3}, "1,3": {1, 3}}
+
+
+@pytest.mark.parametrize("size", [8, 16, 32])
+@pytest.mark.parametrize("channels", [1, 3, 4])
+@pytest.mark.parametrize("styles", [*STYLES, "0-5", "0-6"])
+def test_a_mixture_is_neither_of_its_sources(tmp_path, size, channels, styles):
+    """Or it is refused: of networks so small that a group is all of them, or that have no such layers."""
+    G = small(DataSpec((size, size), channels, 0))
+    layers = STYLES.get(styles, set(range(6 if styles == "0-5" else 7)))
+    there = layers & set(range(G.num_ws))
+    if len(there) in (0, G.num_ws) or (styles[0].isdigit() and there != layers):
+        with pytest.raises(UserError, match=r"this network has no|there is no layer|that is all"):
+            mix(G, [1], [2], tmp_path / "m.png", styles=styles)
+        return
+    picture = read(mix(G, [1], [2], tmp_path / "m.png", styles=styles))
+    picture = picture if picture.ndim == 3 else picture[..., None]
+    row, column, inside = (cell(picture, y, x, (size, size)).astype(int) for y, x in ((1, 0), (0, 1), (1, 1)))
+    assert np.abs(inside - row).mean() > 0.3 and np.abs(inside - column).mean() > 0.3
+
+
+def small(spec):
+    torch.manual_seed(0)
+    method = StyleGAN2(z_dim=8, w_dim=8, channel_base=256, channel_max=8).resolve(spec, 4).build(spec)
+    net = method.nets[method.latents.net].eval().requires_grad_(False)
+    with torch.no_grad():
+        for name, value in net.named_parameters():
+            if "bias" not in name and "noise" not in name:
+                value.mul_(3 if "mapping" in name else 2)
+    return Generator("stylegan2", spec, method.latents, net, None, torch.device("cpu"), torch.float32)
+
+
+def test_all_layers_where_that_is_said(G, tmp_path):
+    with pytest.raises(UserError, match=r"--styles 0-5: that is all 6 layers.*; give some of 0-5, or say all"):
+        mix(G, [1], [2], tmp_path / "m.png", styles="0-5")
+    assert mix(G, [1], [2], tmp_path / "m.png", styles="all").exists()
 
 
 def test_nothing_to_mix(G_plain, tmp_path):

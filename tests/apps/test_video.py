@@ -114,6 +114,32 @@ def test_webp(tmp_path, channels):
         assert (got[:5, :, 3] == (0 if channels == 4 else 255)).all()
 
 
+@pytest.mark.parametrize("suffix", [".gif", ".webp", ".mp4"])
+@pytest.mark.parametrize("fps", [0.5, 1, 7, 10, 15, 23.976, 24, 25, 29, 29.97, 30, 40, 48, 50, 60, 75, 90, 100, 120])
+def test_every_rate_is_kept(tmp_path, suffix, fps):
+    frames = film(13, (8, 8))
+    if fps > {".gif": 50, ".webp": 90, ".mp4": 240}[suffix]:
+        with pytest.raises(UserError, match=f"at most {50 if suffix == '.gif' else 90}"):
+            write_video(tmp_path / f"a{suffix}", frames, 13, fps=fps)
+        return
+    path = write_video(tmp_path / f"a{suffix}", frames, 13, fps=fps)
+    if suffix == ".mp4":
+        with av.open(str(path)) as container:
+            times = [float(frame.time) for frame in container.decode(video=0)]
+        assert np.allclose(times, np.arange(13) / fps, atol=0.0015)
+        return
+    durations = []
+    with Image.open(path) as image:
+        assert image.info["loop"] == 0
+        for index in range(image.n_frames):
+            image.seek(index)
+            image.load()
+            durations.append(image.info["duration"])
+    # Frames may be merged by a reader, never lost; none is so short that browsers would slow it down.
+    assert sum(durations) == pytest.approx(13000 / fps, abs=5.1 if suffix == ".gif" else 0.51)
+    assert min(durations) >= (20 if suffix == ".gif" else 11)
+
+
 def test_progress_and_count(tmp_path):
     seen = []
     write_video(tmp_path / "a.webp", film(5), 5, progress=lambda *a: seen.append(a))
@@ -169,6 +195,9 @@ def test_missing_encoder(tmp_path, monkeypatch):
         ("a.gif", 2, 100, "100 frames a second; .gif takes more than 0 and at most 50"),
         ("a.mp4", 2, float("nan"), "nan frames a second; .mp4 takes more than 0 and at most 240"),
         ("a.gif", 0, 30, "a film without frames; make it longer"),
+        ("a.webp", 2, 100, "100 frames a second; .webp takes more than 0 and at most 90"),
+        ("a.gif", 2, 0.001, "0.001 frames a second; .gif takes 0.1 or more and at most 50"),
+        ("a.mp4", 2, 1e-9, "1e-09 frames a second; .mp4 takes 0.1 or more and at most 240"),
     ],
 )
 def test_wrong_requests(tmp_path, name, count, fps, message):

@@ -92,11 +92,23 @@ def test_unexpected_errors_ask_for_a_report(capsys, monkeypatch):
     )
 
 
-@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: 4 GB")])
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        MemoryError("Unable to allocate 7 TiB for an array"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: 4 GB"),
+        RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 4000 bytes."),
+        RuntimeError("CUDA out of memory. Tried to allocate 2 GiB"),
+    ],
+)
 def test_too_little_memory(capsys, monkeypatch, error):
     fails_with(monkeypatch, error)
     assert main(["faces"]) == 1
-    assert "not enough memory; use a smaller batch, smaller pictures or a smaller preset" in capsys.readouterr().err
+    said = f" ({error})" if str(error) else ""
+    assert capsys.readouterr().err == (
+        f"organza: not enough memory; take fewer or smaller images at a time, or a smaller network{said}\n"
+    )
 
 
 def test_interrupted(capsys, monkeypatch):

@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -217,3 +218,184 @@ def test_changes_override(tmp_path):
     record("generate", ["--seeds", "1,2", "--class=3,4", "--flat"], Path("a.png"), changes=["--seeds", "1"])
     words = ("generate", "--class=3,4", "--flat", "--seeds", "1", "--output", "a.png")
     assert read_record(Path("a.png.json")).command == words
+
+
+def foreign(changes=(), command=None, **fields):
+    """A record as somebody else might write it: of a picture that was really made, then changed."""
+    note = json.loads(Path("a.png.json").read_text())
+    note["command"] = [*(note["command"] if command is None else command), *changes]
+    Path("set").mkdir(exist_ok=True)
+    Path("set/a.png.json").write_text(json.dumps(note | fields))
+    return "set/a.png.json"
+
+
+@pytest.fixture
+def made(own_run, capsys):
+    assert run("generate --network run --seeds 3 --output a.png") == 0
+    Path("mine").mkdir()
+    Path("mine/letter.png").write_bytes(b"mine")
+    capsys.readouterr()
+
+
+def everything():
+    return {path: path.read_bytes() for path in Path().rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["dataset", "build", "--source", "run", "--dest", "mine", "--overwrite"],
+        ["train", "stylegan2-demo", "--data", "run", "--outdir", "mine"],
+        ["demo", "--outdir", "mine"],
+        ["faces", "--dest", "mine/letter.zip"],
+        ["convert", "run", "--dest", "mine/new"],
+        ["encoder", "--network", "run", "--output", "mine/letter.safetensors"],
+        ["evaluate", "--network", "run", "--json", "mine/letter.json"],
+        ["compare", "run", "--output", "mine/letter.png"],
+        ["ladder", "stylegan2", "--data", "run"],
+        ["redo", "a.png.json", "--output", "mine/letter.png"],
+        ["inspect", "https://example.org/a.pkl"],
+        ["nonsense"],
+        ["../redo"],
+        [],
+    ],
+)
+def test_only_verbs_that_make_images(made, capsys, command):
+    path, before = foreign(command=command), everything()
+    for more in ([], ["--output", "b.png"]):
+        assert main(["redo", path, *more]) == 2
+        out, err = capsys.readouterr()
+        assert out == "" and err.count("\n") == 1
+        assert "redo makes images and videos again" in err
+    assert everything() | {Path(path): b""} == before | {Path(path): b""}
+
+
+@pytest.mark.parametrize(
+    ("changes", "fields"),
+    [
+        (["--output", "mine/letter.png"], {}),
+        (["--output", "../mine/letter.png"], {"output": "../mine/letter.png"}),
+        (["--output", "{cwd}/mine/letter.png"], {"output": "{cwd}/mine/letter.png", "option": "--save-w"}),
+        (["--outdir", "mine"], {"option": "--outdir", "output": "mine"}),
+        (["--outdir=mine", "--format", "npy"], {}),
+        (["--save-w", "mine/new.npz"], {"option": "--save-w", "output": "mine/new.npz"}),
+        (["--save-w=mine/letter.npz", "--save_w", "~/w.npz"], {}),
+        (["--offline", "--debug"], {"folder": "/nowhere/at/all"}),
+        ([], {"folder": "mine", "sha256": None}),
+    ],
+)
+def test_nothing_is_written_elsewhere(made, capsys, changes, fields):
+    here = str(Path.cwd())
+    changes = [word.replace("{cwd}", here) for word in changes]
+    fields = {key: value and value.replace("{cwd}", here) for key, value in fields.items()}
+    note = json.loads(Path("a.png.json").read_text())
+    note["command"] = [
+        w if w != note["inputs"]["--network"]["path"] else str(Path(w).absolute()) for w in note["command"]
+    ]
+    path, before = foreign(changes, note["command"], **fields), everything()
+    assert main(["redo", path]) == 0
+    after = everything()
+    assert {path for path in after if before.get(path) != after[path]} == {Path("set/a.png")}
+    assert after[Path("set/a.png")] == before[Path("a.png")]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        ["--network", "https://example.org/a.pkl"],
+        ["--network", "ffhq256"],
+        ["--network", "//example.org/share/a.pkl"],
+        ["--network", "\\\\example.org\\share\\a.pkl"],
+        ["--network", "/dev/zero"],
+        ["--network", "mine"],
+        ["--w", "/dev/zero"],
+        ["--w", "http://example.org/w.npz"],
+        ["--help"],
+        ["--tyro-write-completion", "bash", "mine/letter.png"],
+        ["--nothing"],
+        ["--seeds", "x"],
+    ],
+)
+def test_nothing_is_fetched_or_run(made, capsys, changes):
+    path, before = foreign(changes), everything()
+    err = fails(capsys, path)
+    assert err.startswith("organza: ") and err.count("\n") == 1
+    assert everything() == before
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        ("interpolate --network run --audio http:/example.org/a.wav --output a.gif", "is gone"),
+        ("interpolate --network run --audio /dev/zero --output a.gif", "is gone"),
+        ("directions --network run --method classifier --classifier a.pt --names x", "redo does not take --classifier"),
+        ("project --network run a.png --distance vgg16.pt", "redo does not take --distance vgg16.pt"),
+        ("project --network run a.png --align mtcnn:/x", "redo does not take --align"),
+        ("project --network run /dev --steps 1", "holds no pictures"),
+    ],
+)
+def test_nothing_but_files_is_read(made, capsys, command, message):
+    verb = command.split()[0]
+    path = foreign(command=command.split(), inputs={})
+    before = everything()
+    assert main(["redo", path, *(["--output", "new"] if verb == "project" else [])]) == 2
+    assert message in capsys.readouterr().err
+    assert everything() == before
+
+
+def test_what_lies_there_stays(made, capsys):
+    path = foreign()
+    Path("set/a.png").write_bytes(b"a photograph")
+    assert "set/a.png: is another file than the record makes; give --output FILE" in fails(capsys, path)
+    assert Path("set/a.png").read_bytes() == b"a photograph"
+    Path("set/a.png").unlink()
+    Path("set/a.png").symlink_to("../mine/letter.png")
+    assert "is another file" in fails(capsys, path)
+    Path("set/a.png").unlink()
+    Path("set/a.png").symlink_to("../mine/new.png")
+    assert "is another file" in fails(capsys, path)
+    assert [file.name for file in Path("mine").iterdir()] == ["letter.png"]
+    shutil.copy("a.png", "set/b.png")
+    shutil.copy(path, "set/note")
+    assert "give --output FILE" in fails(capsys, "set/note")
+    assert not list(Path("set").glob(".redo*"))
+
+
+def test_folders_are_new_ones(made, capsys):
+    assert run("project --network run a.png --steps 1 --outdir p --film none") == 0
+    assert "say which new one: --output FOLDER" in fails(capsys, "p/organza.json")
+    capsys.readouterr()
+    assert main(["redo", "p/organza.json", "--output", "mine"]) == 2
+    assert "mine: exists already" in capsys.readouterr().err
+    Path("empty").mkdir()
+    assert main(["redo", "p/organza.json", "--output", "empty"]) == 0
+    assert Path("empty/projected.npz").read_bytes() == Path("p/projected.npz").read_bytes()
+    assert main(["redo", "empty/organza.json", "--output", "again"]) == 0
+
+
+def test_offline_unless_the_user_says(made, monkeypatch, capsys):
+    from organza.cli import generate as verb
+
+    seen = []
+
+    def look(argv):
+        seen.append(os.environ.get("ORGANZA_OFFLINE"))
+        raise UserError("enough")
+
+    monkeypatch.setattr(verb, "main", look)
+    assert main(["redo", "a.png.json"]) == 2 == main(["redo", "a.png.json", "--fetch"])
+    assert seen == ["1", None] and "ORGANZA_OFFLINE" not in os.environ
+
+
+def test_every_option_of_the_verbs_is_known_to_redo():
+    """A new option that is a path or a text must be put among those that redo reads, writes or refuses."""
+    import dataclasses
+    import importlib
+
+    from organza.cli import redo
+
+    refused = {"classifier", "align", "distance"}
+    for verb in (*redo.FILES, *redo.FOLDERS):
+        for field in dataclasses.fields(importlib.import_module(f"organza.cli.{verb}").Options):
+            if not field.type.startswith("Literal[") and re.search(r"\b(Path|str)\b", field.type):
+                assert field.name in redo._READ | redo._WRITTEN | redo._TEXT | refused, (verb, field.name)

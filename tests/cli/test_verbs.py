@@ -50,6 +50,39 @@ def test_generate_grid(capsys, network):
     assert size("one.webp") == (16, 16)
 
 
+@pytest.mark.parametrize(
+    ("words", "wanted"),
+    [
+        ("--grid 4x2", (64, 32)),
+        ("--grid 8x8", (128, 128)),
+        ("--grid 1x1", (16, 16)),
+        ("--grid 5x4 --output a.png", (80, 64)),
+        ("--output a.png", (64, 64)),
+        ("--seeds 1-8 --grid 4x2", (64, 32)),
+        ("--seeds 1-3 --output a.png", (32, 32)),
+    ],
+)
+def test_seeds_follow_the_grid(capsys, network, words, wanted):
+    code, out, _ = run(capsys, f"generate --network a {words}")
+    assert code == 0
+    assert size(out.strip()) == wanted
+    with Image.open(out.strip()) as image:
+        cells = [
+            image.crop((x, y, x + 16, y + 16)).tobytes()
+            for y in range(0, wanted[1], 16)
+            for x in range(0, wanted[0], 16)
+        ]
+    blank = bytes([255]) * len(cells[0])
+    assert cells.count(blank) == (1 if "1-3" in words else 0)
+
+
+def test_walks_follow_the_grid(capsys, network):
+    line = "walk --network a --grid 3x2 --seconds 0.2 --fps 10 --output a.gif"
+    assert run(capsys, line)[:2] == (0, "a.gif\n")
+    assert size("a.gif") == (48, 32)
+    assert "2 seeds for a grid of 3x2" in run(capsys, f"{line} --seeds 1,2")[2]
+
+
 def test_interpolate(capsys, network):
     line = "interpolate --network a --seeds 1,5,9,13 --grid 3x2 --seconds 0.4 --fps 10 --trunc 0.7 --output"
     code, out, err = run(capsys, f"{line} loop.gif")

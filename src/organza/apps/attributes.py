@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
@@ -13,6 +12,7 @@ from torch import Tensor
 
 from organza.apps.codes import codes, raw
 from organza.core.errors import UserError
+from organza.core.files import user_path
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -33,7 +33,7 @@ def read_labels(path: str | os.PathLike[str]) -> tuple[list[int], dict[str, list
     """
     hint = "the head is seed,NAME,NAME ...; each row is a seed and an answer from 0 to 1 for each name"
     try:
-        rows = [row for row in csv.reader(Path(path).read_text(encoding="utf-8-sig").splitlines()) if row]
+        rows = [row for row in csv.reader(user_path(path).read_text(encoding="utf-8-sig").splitlines()) if row]
     except (OSError, UnicodeDecodeError) as error:
         raise UserError("can't be read", where=path, hint=hint) from error
     if len(rows) < 2 or len(rows[0]) < 2:

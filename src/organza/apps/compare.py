@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from organza.core.errors import UserError
-from organza.core.files import atomic_write
+from organza.core.files import atomic_write, user_path
 from organza.training.checkpoint import newest_first
 from organza.training.monitor import read_log
 
@@ -98,7 +98,7 @@ def read_run(folder: str | Path) -> RunLog:
     Raises:
         UserError: not the folder of a run.
     """
-    folder = Path(folder)
+    folder = user_path(folder)
     try:
         config = json.loads((folder / "config.json").read_text())
     except (OSError, ValueError) as error:

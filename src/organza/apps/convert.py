@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from organza.core.errors import UserError
+from organza.core.files import user_path
 from organza.formats import locate, read_weights
 from organza.formats.folder import read_folder, write_folder
 from organza.formats.nvidia_write import write_nvidia
@@ -40,7 +41,7 @@ def convert(where: str | Path, dest: str | Path, to: Layout = "organza", *, offl
         >>> bool((load(copy).generate([0]) == load(tiny_run).generate([0])).all())
         True
     """
-    path, dest = locate(where, offline=offline), Path(dest)
+    path, dest = locate(where, offline=offline), user_path(dest)
     if path.is_file():
         weights = read_weights(path)
         weights.announce()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from organza.core.errors import UserError
+from organza.core.files import user_path
 from organza.core.pictures import save_picture
 from organza.data.align import AlignedSource, Crop, five_point_quad, read_metadata, upright
 from organza.data.build import Form, Report, build
@@ -152,7 +153,7 @@ def info(
         near=[(names[a], names[b]) for a, b in near],
         leaked=leaks(names, [*twice, *near]),
         same_name=repeated,
-        sheet=None if sheet is None else Path(sheet),
+        sheet=None if sheet is None else user_path(sheet),
     )
 
 
@@ -216,7 +217,7 @@ def align(
     Raises:
         UserError: not FFHQ's metadata; none of the photographs; or ``dest`` can't be written.
     """
-    items = read_metadata(Path(metadata), split)[:max_images]
+    items = read_metadata(user_path(metadata), split)[:max_images]
     # As the official crops were made: 1024 from a larger square; smaller ones from 1024.
     faces = AlignedSource(open_source(source), items, Path(metadata), max(size, 1024))
     options = DataOptions(resolution=str(size), channels="3", filter="lanczos")
@@ -313,7 +314,7 @@ def fetch(
         UserError: no such set, not reachable, or not what it should be.
     """
     about = public(name)
-    folder = (cache_root() / "public" / name) if dest is None else Path(dest)
+    folder = (cache_root() / "public" / name) if dest is None else user_path(dest)
     for file in about.files:
         download(file.url, folder / file.file_name, sha256=file.sha256, offline=offline, progress=progress)
     return (folder / about.files[0].file_name if len(about.files) == 1 else folder), about

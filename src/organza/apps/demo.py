@@ -11,6 +11,7 @@ import numpy as np
 from organza.apps.generate import generate
 from organza.apps.interpolate import interpolate
 from organza.apps.train import override, train
+from organza.core.files import user_path
 from organza.core.pictures import enlarge, make_grid, save_picture
 from organza.data import open_dataset
 from organza.data.faces import write_faces
@@ -62,7 +63,7 @@ def demo(
     Raises:
         UserError: the folder can't be written.
     """
-    outdir = Path(outdir)
+    outdir = user_path(outdir)
     data = outdir / "faces.zip"
     if not data.exists():
         write_faces(data, faces, resolution, progress=progress)

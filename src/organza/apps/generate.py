@@ -15,6 +15,7 @@ from torch import Tensor
 from organza.apps.codes import Noise, batch_size, check_classes, check_request, codes, raw
 from organza.apps.exact import save_npy, save_png16
 from organza.core.errors import UserError
+from organza.core.files import user_path
 from organza.core.pictures import PICTURE_SUFFIXES, Pixels, check_suffix, enlarge, make_grid, save_picture, to_pixels
 
 if TYPE_CHECKING:
@@ -185,7 +186,8 @@ def generate(
         cells = grid[0] * grid[1]
         hint = f"give at most {cells} seeds or a larger grid"
         raise UserError(f"{len(job)} seeds don't fit a grid of {grid[0]}x{grid[1]}", hint=hint)
-    named = Path(output) if output is not None else Path(outdir, f"grid{suffix}")
+    outdir = user_path(outdir)
+    named = user_path(output) if output is not None else outdir / f"grid{suffix}"
     # Asked before the work rather than after it.
     check_suffix(named, (".png",) if deep else (*PICTURE_SUFFIXES, ".npy"))
     exact = deep or named.suffix.lower() == ".npy"

@@ -19,7 +19,7 @@ from organza.apps.ladder_table import Rung, picture, text_table
 from organza.apps.train import Outcome, method_name, override, train
 from organza.core.config import differences, to_plain
 from organza.core.errors import UserError
-from organza.core.files import atomic_write, make_folder
+from organza.core.files import atomic_write, make_folder, user_path
 from organza.core.method import DataSpec
 from organza.core.pictures import Pixels, save_picture
 from organza.data import Dataset, open_dataset
@@ -190,7 +190,7 @@ def climb(
     Raises:
         UserError: unusable data or settings, or a training that diverged.
     """
-    outdir, budget = Path(outdir), budget or Budget()
+    outdir, budget = user_path(outdir), budget or Budget()
     plan = [(name, preset(name).run) for name in rungs(names)]
     _check_overrides(overrides or {}, plan)
     if metric is not None:

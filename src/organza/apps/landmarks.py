@@ -12,7 +12,6 @@ import pickle
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -21,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from organza.core.errors import UserError
+from organza.core.files import user_path
 from organza.core.pictures import Pixels
 
 STEP = 0.709
@@ -113,7 +113,7 @@ class Detector:
         """
         nets = _nets()
         for net, name in zip(nets, FILES, strict=True):
-            path = Path(folder, name)
+            path = user_path(folder) / name
             if not path.is_file():
                 hint = f"give a folder with MTCNN's {', '.join(FILES)}, as facenet-pytorch has them"
                 raise UserError("does not exist", where=path, hint=hint)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from organza.core.errors import UserError
-from organza.core.files import atomic_write
+from organza.core.files import atomic_write, user_path
 
 RATE = 8000
 """Samples a second at which loudness is measured: enough for what is heard as loud."""
@@ -43,7 +43,7 @@ class Sound:
         Raises:
             UserError: no such file, no sound in it, or PyAV is missing.
         """
-        path = Path(path)
+        path = user_path(path)
         if not path.is_file():
             raise UserError("does not exist", where=path, hint="give a file with sound")
         av = _av(path)

@@ -112,8 +112,8 @@ def mix(
         The path written.
 
     Raises:
-        UserError: a network without styles, unknown layers, see `organza.apps.codes.codes`, an unknown format, a file
-            that can't be written.
+        UserError: a network without styles, unknown layers or unsaid all of them, see `organza.apps.codes.codes`, an
+            unknown format, a file that can't be written.
 
     Example:
         >>> mix(G, [1, 2], [3, 4, 5], folder / "mix.png", styles="coarse").name
@@ -123,6 +123,9 @@ def mix(
     if G.num_ws < 2:
         raise UserError(f"{G.kind} draws each picture from one code: it has no styles to mix", hint="try StyleGAN2")
     layers = parse_layers(styles, G.num_ws)
+    if len(layers) == G.num_ws and "all" not in styles.split(","):
+        what = f"that is all {G.num_ws} layers, so nothing of the rows would be left"
+        raise UserError(what, where=f"--styles {styles}", hint=f"give some of 0-{G.num_ws - 1}, or say all")
     side = codes(G, rows, labels=labels, psi=psi, cutoff=cutoff)
     top = codes(G, columns, labels=labels, psi=psi, cutoff=cutoff)
     inside = draw(G, mixed(side, top, layers).flatten(0, 1), noise)

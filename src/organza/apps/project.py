@@ -20,6 +20,7 @@ from organza.apps.perceptual import open_perceptual
 from organza.apps.save import averaged, check_new, own_checkpoint, save_network
 from organza.apps.video import Progress, check_video, write_video
 from organza.core.errors import UserError
+from organza.core.files import user_path
 from organza.core.pictures import PICTURE_SUFFIXES, Pixels, check_suffix, enlarge, save_picture, to_image, to_pixels
 from organza.data.align import Crop, align_face, five_point_quad
 from organza.data.decode import Fit, Target, decode, open_picture, render
@@ -73,7 +74,7 @@ def read_targets(
         UserError: none, one that can't be read, one without a face where ``align`` looks for it, or two of one name.
     """
     files: list[Path] = []
-    for path in map(Path, paths):
+    for path in map(user_path, paths):
         inside = sorted(p for p in path.iterdir() if p.suffix.lower() in PICTURE_SUFFIXES) if path.is_dir() else [path]
         if not inside:
             raise UserError("holds no pictures", where=path, hint="give pictures or a folder of them")
@@ -187,8 +188,8 @@ def project(
         raise UserError("a search without steps", hint="give at least one, such as 1000")
     if tuning is not None:
         own_checkpoint(G)
-        check_new(Path(outdir, "tuned"))
-    outdir = Path(outdir)
+        check_new(user_path(outdir) / "tuned")
+    outdir = user_path(outdir)
     check_suffix(f"comparison{suffix}", PICTURE_SUFFIXES)
     moving = None if film == "none" else check_video(outdir / f"film.{film}", FPS)
     guess = None if encoder is None else load_encoder(encoder, G)

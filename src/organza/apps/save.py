@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from organza.core.errors import UserError
-from organza.core.files import fsync_file, make_folder, write_error
+from organza.core.files import fsync_file, make_folder, user_path, write_error
 from organza.training import checkpoint
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def check_new(folder: str | os.PathLike[str]) -> Path:
     Raises:
         UserError: something is.
     """
-    path = Path(folder)
+    path = user_path(folder)
     if path.exists():
         raise UserError("exists already", where=path, hint="choose another name")
     return path

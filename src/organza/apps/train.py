@@ -22,8 +22,9 @@ from organza.core import distributed
 from organza.core.config import differences, from_plain, to_plain
 from organza.core.device import choose_device, choose_dtype, free_memory
 from organza.core.errors import UserError
-from organza.core.files import atomic_write, make_folder
+from organza.core.files import atomic_write, make_folder, user_path
 from organza.core.method import Method
+from organza.core.text import say
 from organza.data import Dataset, Loader, open_dataset
 from organza.data.held_out import split
 from organza.data.prepare import Progress
@@ -143,7 +144,7 @@ def train(
     if evaluate is None and run.training.metrics != "auto":
         check(metrics, dataset, run.data.mirror)
     config = describe(run, name, dataset, held_out) | ({} if origin is None else {"source": origin.about})
-    folder = _choose_folder(Path(outdir), name, dataset, config, resume=resume is True, new=new)
+    folder = _choose_folder(user_path(outdir), name, dataset, config, resume=resume is True, new=new)
     state = _state(run, dataset, place)
     if held_out is not None and state.method.critic is None:
         raise UserError(f"{method_name(run)} has no discriminator, so there is nothing to measure with --held-out")
@@ -446,4 +447,4 @@ def _same_command() -> str:
 
 def _say(text: str) -> None:
     if distributed.rank() == 0:
-        print(text, file=sys.stderr)
+        say(text, error=True)

@@ -10,6 +10,7 @@ import tyro
 
 from organza.cli.parse import parse, parse_seeds
 from organza.cli.record import record
+from organza.core.text import say
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,6 @@ def main(argv: list[str]) -> int:
         scale=options.scale,
     )
     record("blend", argv, path, option="--outdir", inputs={"--network": first.source, "--second": second.source})
-    print(picture)
-    print(path)
+    say(picture)
+    say(path)
     return 0

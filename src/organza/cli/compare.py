@@ -11,13 +11,14 @@ import tyro
 from organza.cli.parse import parse
 from organza.cli.record import record
 from organza.core.errors import UserError
+from organza.core.text import say
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
     """Show runs in one table, and draw their quality against images shown and against time."""
 
-    runs: tyro.conf.Positional[tuple[Path, ...]]
+    runs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN ...")]
     """Folders of runs."""
     metric: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
     """Compare by this one; otherwise by the one that most of them have."""
@@ -41,11 +42,11 @@ def main(argv: list[str]) -> int:
     if options.metrics is not None and options.data is None:
         raise UserError("--metrics needs the real pictures", hint="give them with --data")
     # After parsing: PyTorch takes seconds to import.
-    from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
     from organza.apps.compare import common_metric, complete, plot, read_runs, table
+    from organza.cli.console import terminal
     from organza.cli.evaluate import bars
     from organza.core.pictures import check_suffix
 
@@ -70,12 +71,11 @@ def main(argv: list[str]) -> int:
     shown = Table(*heads, box=None)
     for row in rows:
         shown.add_row(*(escape(cell) for cell in row))
-    console = Console(highlight=False)
-    Console(highlight=False, width=console.width if console.is_terminal else 200).print(shown)
+    terminal(width=200).print(shown)
     if metric is None:
-        print("no run has a metric: --metrics fd_organza64_2k --data PICTURES computes one for every checkpoint")
+        say("no run has a metric: --metrics fd_organza64_2k --data PICTURES computes one for every checkpoint")
         return 0
     path = plot(runs, metric, options.output)
     record("compare", argv, path)
-    print(path)
+    say(path)
     return 0

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import tyro
 
 from organza.cli.parse import parse
+from organza.core.text import say
 
 
 @dataclass(frozen=True)
@@ -17,7 +18,7 @@ class Options:
 
     Nothing of theirs is run."""
 
-    file: tyro.conf.Positional[str]
+    file: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="FILE")]
     """A file, a run's folder, an address, or the name of a published network."""
     dest: Path
     """The new folder; with --to nvidia the new .pkl file, with --to rosinality the new .pt file."""
@@ -31,5 +32,5 @@ def main(argv: list[str]) -> int:
     # After parsing: PyTorch takes seconds to import.
     from organza.apps.convert import convert
 
-    print(convert(options.file, options.dest, options.to))
+    say(convert(options.file, options.dest, options.to))
     return 0

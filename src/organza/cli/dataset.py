@@ -12,6 +12,7 @@ import tyro
 from organza.cli.parse import parse
 from organza.cli.progress import progress_bar
 from organza.core.errors import UserError
+from organza.core.text import say
 
 if TYPE_CHECKING:
     from organza.data.build import Report
@@ -24,7 +25,7 @@ Text = Annotated[str | None, tyro.conf.arg(metavar="TEXT")]
 class InfoOptions:
     """Format, count, sizes, labels, duplicates, and what would be skipped and why; with a contact sheet."""
 
-    path: Annotated[str, tyro.conf.Positional]
+    path: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="DATASET")]
     """Folder, archive, shards, address ... whatever `train --data` takes."""
     sheet: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """Where the contact sheet goes; out/NAME-contact.png if not said."""
@@ -105,7 +106,9 @@ class AlignOptions:
 class FetchOptions:
     """Download a public data set into the cache; without a name, list them."""
 
-    names: Annotated[tuple[str, ...], tyro.conf.Positional] = field(default_factory=tuple)
+    names: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="NAME ...")] = field(
+        default_factory=tuple
+    )
     """mnist, cifar10, horse2zebra ..."""
     dest: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None
     """Where to, instead of the cache."""
@@ -114,10 +117,10 @@ class FetchOptions:
 def main(argv: list[str]) -> int:
     """Parse ``VERB [options]`` and do it."""
     if not argv or argv[0] in ("-h", "--help"):
-        print("usage: organza dataset VERB [options]\n")
+        say("usage: organza dataset VERB [options]", "")
         for verb, (kind, _) in _VERBS.items():
-            print(f"  {verb:8} {kind.__doc__}")
-        print("\n`organza dataset VERB --help` lists the options.")
+            say(f"  {verb:8} {kind.__doc__}")
+        say("", "`organza dataset VERB --help` lists the options.")
         return 0 if argv else 2
     if argv[0] not in _VERBS:
         raise UserError(f"organza dataset can't {argv[0]!r}", hint=f"it can {', '.join(_VERBS)}")
@@ -132,7 +135,7 @@ def _info(options: InfoOptions) -> int:
     sheet = options.sheet or Path("out") / f"{open_source(options.path).name}-contact.png"
     with progress_bar("looking", "pictures") as progress:
         found = info(options.path, sheet=sheet, workers=options.workers, progress=progress)
-    print("\n".join(found.lines(10**9 if options.all else 10)))
+    say(*found.lines(10**9 if options.all else 10))
     return 0
 
 
@@ -201,16 +204,16 @@ def _align(options: AlignOptions) -> int:
 
 def _report(report: Report, dest: Path) -> int:
     for name, reason in report.skipped[:10]:
-        print(f"skipped {name}: {reason}")
+        say(f"skipped {name}: {reason}")
     if len(report.skipped) > 10:
-        print(f"skipped {len(report.skipped) - 10:,} more")
+        say(f"skipped {len(report.skipped) - 10:,} more")
     if len(report.sizes) == 1:
         (height, width), _ = next(iter(report.sizes.items()))
         size = f"{height}x{width}"
     else:
         size = f"{len(report.sizes)} different sizes"
     extras = [text for text, there in (("labels", report.labelled), ("captions", report.captioned)) if there]
-    print(f"{dest}: {report.count:,} pictures, {size}{''.join(f', {text}' for text in extras)}")
+    say(f"{dest}: {report.count:,} pictures, {size}{''.join(f', {text}' for text in extras)}")
     return 0
 
 
@@ -221,13 +224,13 @@ def _fetch(options: FetchOptions) -> int:
     if not options.names:
         for name, about in PUBLIC.items():
             known = "" if all(file.sha256 for file in about.files) else " (checksum unknown)"
-            print(f"{name:24} {about.about}{known}")
+            say(f"{name:24} {about.about}{known}")
         return 0
     for name in options.names:
         with progress_bar(f"fetching {name}", "bytes") as progress:
             path, about = fetch(name, dest=options.dest, progress=progress)
         unknown = [file.file_name for file in about.files if file.sha256 is None]
-        print(f"{path}" + (f" (nobody publishes a checksum of {', '.join(unknown)}: not verified)" if unknown else ""))
+        say(f"{path}" + (f" (nobody publishes a checksum of {', '.join(unknown)}: not verified)" if unknown else ""))
     return 0
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from organza.cli.parse import parse
+from organza.core.text import say
 
 
 @dataclass(frozen=True)
@@ -26,15 +26,15 @@ def main(argv: list[str]) -> int:
     from organza.core.device import keep_freed_memory
 
     keep_freed_memory()
-    print(
+    say(
         "drawing faces, then training on them for a few minutes; Ctrl-C stops and keeps what is there",
-        file=sys.stderr,
+        error=True,
     )
     made = demo(options.outdir, kimg=options.kimg)
-    print(f"\nreal pictures       {made.reals}")
-    print(f"samples over time   {made.samples[0]} to {made.samples[-1].name}")
-    print(f"losses and speed    {made.run / 'plot.png'}")
-    print(f"final grid          {made.grid}")
-    print(f"interpolation       {made.film}")
-    print(f"\nmore: organza generate --network {made.run} --seeds 0-15 --trunc 0.7 --grid 4x4")
+    say("", f"real pictures       {made.reals}")
+    say(f"samples over time   {made.samples[0]} to {made.samples[-1].name}")
+    say(f"losses and speed    {made.run / 'plot.png'}")
+    say(f"final grid          {made.grid}")
+    say(f"interpolation       {made.film}")
+    say("", f"more: organza generate --network {made.run} --seeds 0-15 --trunc 0.7 --grid 4x4")
     return 0

@@ -12,6 +12,7 @@ from organza.cli.parse import parse
 from organza.cli.record import record
 from organza.cli.shared import Trained
 from organza.core.errors import UserError
+from organza.core.text import say
 
 if TYPE_CHECKING:
     from organza.apps.directions import Direction
@@ -75,9 +76,9 @@ def main(argv: list[str]) -> int:
     inputs = {"--network": G.source, "--labels": options.labels, "--classifier": options.classifier}
     record("directions", argv, path, inputs=inputs)
     for direction in found:
-        print(f"{direction.name}: {direction.about}")
-    print(strips)
-    print(path)
+        say(f"{direction.name}: {direction.about}")
+    say(strips)
+    say(path)
     return 0
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 
 from organza.cli.parse import parse
@@ -19,12 +18,12 @@ class Options:
 def main(argv: list[str]) -> int:
     """Print each finding as it is made, with advice where something could be better."""
     options = parse(Options, argv, "organza doctor")
-    from rich.console import Console
     from rich.text import Text
 
     from organza.apps.doctor import examine
+    from organza.cli.console import terminal
 
-    console = Console(width=None if sys.stdout.isatty() else 200, highlight=False)
+    console = terminal(width=200)
     for finding in examine(speed=not options.no_speed):
         mark = Text("ok   ", "green") if finding.ok else Text("warn ", "yellow")
         line = Text.assemble(mark, f"{finding.name:18}", finding.value)

@@ -12,6 +12,7 @@ from organza.cli.parse import parse, parse_seeds
 from organza.cli.progress import progress_bar
 from organza.cli.record import record
 from organza.cli.shared import Drawing
+from organza.core.text import say
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +34,7 @@ class Options(Drawing):
     seconds: float = 4.0
     """Length of a film."""
     fps: float = 30.0
-    """Its frames a second; at most 50 in a .gif."""
+    """Its frames a second; at most 50 in a .gif, 90 in a .webp."""
     output: Path = Path("out/edit.png")
     """The strip: .png, .jpg or .webp; or the film: .mp4, .gif, or .webp with --film."""
 
@@ -70,5 +71,5 @@ def main(argv: list[str]) -> int:
         )
     inputs = {"--network": G.source, "--directions": options.directions, "--w": options.w}
     record("edit", argv, path, inputs=inputs, changes=["--precision", G.precision])
-    print(path)
+    say(path)
     return 0

@@ -8,6 +8,7 @@ from pathlib import Path
 from organza.cli.parse import parse
 from organza.cli.progress import progress_bar
 from organza.cli.shared import Trained
+from organza.core.text import say
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +37,6 @@ def main(argv: list[str]) -> int:
     G = load(options.network, device=options.device)
     with progress_bar("teaching", "pictures") as progress:
         encoder, left = teach(G, Teaching(options.pictures, options.batch), seed=options.seed, progress=progress)
-    print(f"explains {100 * (1 - left):.0f}% of the variance of w in new pictures")
-    print(save_encoder(options.output, encoder, G))
+    say(f"explains {100 * (1 - left):.0f}% of the variance of w in new pictures")
+    say(save_encoder(options.output, encoder, G))
     return 0

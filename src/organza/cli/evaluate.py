@@ -12,6 +12,7 @@ import tyro
 
 from organza.cli.parse import parse
 from organza.core.errors import UserError
+from organza.core.text import say
 
 if TYPE_CHECKING:
     from organza.metrics.report import Figure, Report
@@ -94,7 +95,7 @@ def main(argv: list[str]) -> int:
     if main_process:
         show(report)
         for path in _outputs(options):
-            print(report.write(path))
+            say(report.write(path))
     return 0
 
 
@@ -152,43 +153,41 @@ def _outputs(options: Options) -> list[Path]:
 
 
 def _list() -> int:
-    from rich.console import Console
     from rich.table import Table
 
+    from organza.cli.console import terminal
     from organza.metrics.names import EXAMPLES
 
     table = Table("name", "", box=None)
     for name, meaning in EXAMPLES.items():
         table.add_row(name, meaning)
-    console = Console(highlight=False)
-    console.print(table)
-    console.print("Any count goes: fid5k, fid1000. _full: against every real picture. docs/metrics.md says more.")
+    terminal().print(table)
+    say("Any count goes: fid5k, fid1000. _full: against every real picture. docs/metrics.md says more.")
     return 0
 
 
 def show(report: Report) -> None:
     """Print a report as a table, and its warnings on standard error."""
-    import sys
-
-    from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
+
+    from organza.cli.console import terminal
 
     table = Table("metric", "value", "95% interval", "better", "pictures", box=None)
     for name, figure in report.figures.items():
         against = f" against {figure.real}" if figure.real else ""
         interval = "" if figure.interval is None else " to ".join(number(value) for value in figure.interval)
         table.add_row(escape(name), number(figure.value), interval, figure.better, f"{figure.generated}{against}")
-    Console(highlight=False, width=None if sys.stdout.isatty() else 120).print(table)
+    terminal(width=120).print(table)
     if report.real is not None:
         of, part = report.real, {"training": ", those trained on", "held-out": ", those held out"}
         mirrored = ", each mirrored as well" if report.settings.get("mirror") else ""
         size = "x".join(map(str, of["resolution"]))
-        print(f"real: {of['pictures']} pictures of {of['data']}{part.get(of['part'], '')}, {size}{mirrored}")
+        say(f"real: {of['pictures']} pictures of {of['data']}{part.get(of['part'], '')}, {size}{mirrored}")
     for name, network in report.networks.items():
-        print(f"{name}: pictures resized by {network['resize']}; weights and preparation {network['digest'][:12]}")
+        say(f"{name}: pictures resized by {network['resize']}; weights and preparation {network['digest'][:12]}")
     for note in report.notes:
-        print(f"warning: {note}", file=sys.stderr)
+        say(f"warning: {note}", error=True)
 
 
 def number(value: float) -> str:

@@ -8,6 +8,7 @@ from typing import Literal
 
 from organza.cli.parse import parse
 from organza.cli.progress import progress_bar
+from organza.core.text import say
 
 
 @dataclass(frozen=True)
@@ -44,5 +45,5 @@ def main(argv: list[str]) -> int:
             style=options.style,
             progress=progress,
         )
-    print(path)
+    say(path)
     return 0

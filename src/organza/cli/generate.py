@@ -8,23 +8,24 @@ from typing import Annotated, Literal
 
 import tyro
 
-from organza.cli.parse import parse, parse_grid, parse_pair, parse_seeds
+from organza.cli.parse import parse, parse_grid, parse_pair
 from organza.cli.progress import progress_bar
 from organza.cli.record import record
-from organza.cli.shared import Drawing
+from organza.cli.shared import Drawing, seeds_of
 from organza.core.errors import UserError
+from organza.core.text import say
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options(Drawing):
     """Make pictures from seeds or saved w's: one file each, or all in one with --grid or --output."""
 
-    seeds: str = "0-15"
-    """Seeds and ranges: 0,1,4-6."""
+    seeds: Annotated[str | None, tyro.conf.arg(metavar="0,1,4-6")] = None
+    """Seeds and ranges. Unless said: one for each cell of --grid, or 0-15."""
     w: Annotated[Path | None, tyro.conf.arg(metavar="FILE.npz")] = None
     """Draw the w's in this file instead of seeds."""
     grid: Annotated[str | None, tyro.conf.arg(metavar="4x4")] = None
-    """Lay the pictures out in columns x rows: 4x4."""
+    """Lay the images out in columns x rows: 4x4. Cells for which there are too few --seeds stay empty."""
     output: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """Put everything into this one file."""
     outdir: Path = Path("out")
@@ -44,8 +45,8 @@ class Options(Drawing):
 def main(argv: list[str]) -> int:
     """Parse, load, draw, and say where the pictures are."""
     options = parse(Options, argv, "organza generate")
-    seeds, labels = parse_seeds(options.seeds), options.labels
-    grid = None if options.grid is None else parse_grid(options.grid)
+    grid, labels = None if options.grid is None else parse_grid(options.grid), options.labels
+    seeds = seeds_of(options.seeds, grid, "0-15")
     translate = None if options.translate is None else parse_pair(options.translate)
     if options.w is not None and labels is not None:
         raise UserError("a saved w has its class in it already", hint="leave --class or --w out")
@@ -86,6 +87,6 @@ def main(argv: list[str]) -> int:
         only = [] if single else ["--only", str(index)]
         record("generate", argv, path, inputs=inputs, changes=[*only, *pinned])
     if options.save_w is not None:
-        print(save_codes(options.save_w, all_codes(G, job)))
-    print(paths[0] if len(paths) == 1 else f"{paths[0]} to {paths[-1].name}: {len(paths)} pictures")
+        say(save_codes(options.save_w, all_codes(G, job)))
+    say(paths[0] if len(paths) == 1 else f"{paths[0]} to {paths[-1].name}: {len(paths)} pictures")
     return 0

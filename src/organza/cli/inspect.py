@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import tyro
 
@@ -13,7 +14,7 @@ from organza.cli.parse import parse
 class Options:
     """Say what a file of weights is: whose, which networks, their sizes and settings. Nothing in it is run."""
 
-    file: tyro.conf.Positional[str]
+    file: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="FILE")]
     """A file, a run's folder, an address, or the name of a published network."""
 
 
@@ -21,19 +22,20 @@ def main(argv: list[str]) -> int:
     """Parse, look, print a table."""
     options = parse(Options, argv, "organza inspect")
     # After parsing: PyTorch takes seconds to import.
-    from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
     from organza.apps.inspect import inspect
+    from organza.cli.console import terminal
 
     report = inspect(options.file)
-    console = Console(highlight=False)
+    console = terminal()
     console.print(f"[bold]{escape(str(report.path))}[/bold]: {escape(report.kind)}", soft_wrap=True)
     if report.networks:
         table = Table("network", "tensors", "numbers", "", box=None)
         for network in report.networks:
-            table.add_row(network.name, f"{network.tensors:,}", f"{network.numbers:,}", escape(network.problem or ""))
+            counts = f"{network.tensors:,}", f"{network.numbers:,}"
+            table.add_row(escape(network.name), *counts, escape(network.problem or ""))
         console.print(table)
     for name, value in report.settings.items():
         console.print(escape(f"{name}: {value}"), soft_wrap=True)

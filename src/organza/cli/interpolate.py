@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from organza.cli.parse import parse, parse_grid, parse_seeds
 from organza.cli.progress import progress_bar
 from organza.cli.record import record
 from organza.cli.shared import Drawing
+from organza.core.text import say
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -33,7 +33,7 @@ class Options(Drawing):
     seconds: Annotated[float | None, tyro.conf.arg(metavar="SECONDS")] = None
     """Length of the loop: without it 8, or as long as --audio."""
     fps: float = 30.0
-    """Frames a second; at most 50 in a .gif."""
+    """Frames a second; at most 50 in a .gif, 90 in a .webp."""
     space: Literal["w", "z"] = "w"
     """w: through the keyframes' w. z: great circles between their z."""
     curve: Literal["cubic", "linear"] = "cubic"
@@ -59,7 +59,7 @@ def main(argv: list[str]) -> int:
 
     check_video(options.output, options.fps)
     if options.w is None and (note := plan(parse_seeds(options.seeds), grid[0] * grid[1]).note):
-        print(f"organza: {note}", file=sys.stderr)
+        say(f"organza: {note}", error=True)
     G = load(options.network, device=options.device, precision=options.precision)
     if options.w is not None:
         seeds = load_codes(options.w, G)
@@ -84,5 +84,5 @@ def main(argv: list[str]) -> int:
         )
     inputs = {"--network": G.source, "--w": options.w, "--audio": options.audio}
     record("interpolate", argv, path, inputs=inputs, changes=["--precision", G.precision])
-    print(path)
+    say(path)
     return 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -11,6 +10,7 @@ import tyro
 
 from organza.cli.parse import parse, parse_seeds
 from organza.core.errors import UserError
+from organza.core.text import say
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,7 +21,7 @@ class Options:
     goes on where it was stopped; rungs that are finished stay.
     """
 
-    names: Annotated[tuple[str, ...], tyro.conf.Positional]
+    names: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="NAME ...")]
     """Ladders and presets: stylegan2, or stylegan-d stylegan-e dcgan."""
     data: Path
     """Folder or archive of pictures."""
@@ -70,13 +70,13 @@ def main(argv: list[str]) -> int:
         seeds=parse_seeds(options.seeds),
         overrides=overrides,
         device=options.device,
-        say=lambda line: print(line, file=sys.stderr),
+        say=lambda line: say(line, error=True),
     )
     if made.rungs:
-        print(made.text.read_text())
-        print(made.picture)
+        say(*made.text.read_text(encoding="utf-8").splitlines())
+        say(made.picture)
     if not made.finished:
-        print("organza: stopped; the same command goes on", file=sys.stderr)
+        say("organza: stopped; the same command goes on", error=True)
         return 130
     return 0
 

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 from organza import __version__
 from organza.core.errors import UserError
+from organza.core.text import say
 
 VERBS: dict[str, str] = {
     "demo": "the whole way in a few minutes: draw pictures, train on them, make a film",
@@ -46,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line and return the exit code: 0 well, 1 our mistake, 2 the user's, 130 interrupted.
 
     Args:
-        argv: the words after ``organza``; None takes this process's.
+        argv: the words after ``organza``; None takes this process's, and its streams.
 
     Example:
         >>> main(["--version"])
@@ -54,37 +55,71 @@ def main(argv: Sequence[str] | None = None) -> int:
         0
     """
     words = list(sys.argv[1:] if argv is None else argv)
-    debug = "--debug" in words
-    words = [word for word in words if word != "--debug"]
-    offline = os.environ.get("ORGANZA_OFFLINE")
+    if argv is None:
+        _open_streams()
+    debug, offline = ("--debug" in words), ("--offline" in words)
+    words = [word for word in words if word not in ("--debug", "--offline")]
+    before = os.environ.get("ORGANZA_OFFLINE")
+    if offline:
+        os.environ["ORGANZA_OFFLINE"] = "1"
     try:
-        code = _run(words)
-        # Here rather than at exit, where a closed pipe can no longer be met quietly.
-        sys.stdout.flush()
-        return code
+        try:
+            return _run(words)
+        finally:
+            _flush()
     except UserError as error:
         return _fail(f"{error}", 2, error if debug else None)
     except KeyboardInterrupt as error:
         return _fail("stopped", 130, error if debug else None)
-    except BrokenPipeError:
-        # Whoever read the output (head, less) has enough. Python's last flush must not complain either.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # whoever read the output (head, less) has enough
+        _drop_output()
         return 0
+    except OSError as error:
+        return _fail(_of_the_system(error), 2, error if debug else None)
     except Exception as error:
         return _fail(_unexpected(error), 1, error if debug else None)
-    finally:  # a verb's --offline is for that verb
-        if offline is None:
+    finally:  # --offline is for this one command
+        if before is None:
             os.environ.pop("ORGANZA_OFFLINE", None)
         else:
-            os.environ["ORGANZA_OFFLINE"] = offline
+            os.environ["ORGANZA_OFFLINE"] = before
+
+
+def _open_streams() -> None:
+    """What an encoding lacks is written as an escape, and a closed stream leads nowhere.
+
+    Only for the command: a host program's streams are its own.
+    """
+    for name in ("stdin", "stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "r" if name == "stdin" else "w", encoding="utf-8"))  # noqa: SIM115
+        elif name != "stdin" and hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _flush() -> None:
+    """Write out what was printed: here rather than at exit, where a closed pipe can no longer be met quietly."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        _drop_output()
+        raise
+
+
+def _drop_output() -> None:
+    """Lead standard output nowhere: Python writes to it once more at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _run(words: list[str]) -> int:
-    if not words or words[0] in ("-h", "--help", "help"):
-        print(usage())
+    if words[:1] == ["help"]:
+        words = [*words[1:], "--help"]
+    if not words or words[0] in ("-h", "--help"):
+        say(*usage().splitlines())
         return 0
     if words[0] in ("-V", "--version"):
-        print(f"organza {__version__}")
+        say(f"organza {__version__}")
         return 0
     verb, rest = words[0], words[1:]
     if verb not in VERBS:
@@ -111,23 +146,32 @@ def usage() -> str:
             "",
             *lines,
             "",
-            "`organza VERB --help` explains a verb. `--version` says which Organza this is;",
-            "`--debug`, anywhere, shows where an error came from; `--offline` never uses the network.",
+            "`organza VERB --help` or `organza help VERB` explains a verb. `--version` says which Organza",
+            "this is. Anywhere: `--debug` shows where an error came from, `--offline` never uses the network.",
         ]
     )
 
 
+def _of_the_system(error: OSError) -> str:
+    """What the system refused, as it says it: a full disk, a missing permission, a name that is too long."""
+    what = error.strerror or str(error) or type(error).__name__
+    return what if error.filename is None else f"{os.fsdecode(error.filename)}: {what[:1].lower()}{what[1:]}"
+
+
 def _unexpected(error: Exception) -> str:
-    text = " ".join(f"{type(error).__name__}: {error}".split())
-    if isinstance(error, MemoryError) or "out of memory" in text.lower() or "can't allocate memory" in text.lower():
-        return f"not enough memory; use a smaller batch, smaller pictures or a smaller preset ({text[:200]})"
-    return f"{text[:400]}; this should not happen: run it again with --debug and report what it prints"
+    text = " ".join(f"{error}".split())[:400]
+    known = f"{type(error).__name__}: {text}" if text else type(error).__name__
+    signs = ("out of memory", "not enough memory", "allocate memory", "unable to allocate")
+    if isinstance(error, MemoryError) or any(sign in text.lower() for sign in signs):
+        said = f" ({text[:200]})" if text else ""
+        return f"not enough memory; take fewer or smaller images at a time, or a smaller network{said}"
+    return f"{known}; this should not happen: run it again with --debug and report what it prints"
 
 
 def _fail(message: str, code: int, error: BaseException | None) -> int:
     if error is not None:
         import traceback
 
-        traceback.print_exception(error)
-    print(f"organza: {message}", file=sys.stderr)
+        say(*"".join(traceback.format_exception(error)).splitlines(), error=True)
+    say(f"organza: {message}", error=True)
     return code

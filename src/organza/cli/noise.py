@@ -11,6 +11,7 @@ import tyro
 from organza.cli.parse import parse
 from organza.cli.record import record
 from organza.cli.shared import Trained
+from organza.core.text import say
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +50,6 @@ def main(argv: list[str]) -> int:
     )
     record("noise", argv, found.path, inputs={"--network": G.source})
     spread = found.deviation
-    print(f"deviation over {options.samples} draws: mean {spread.mean():.2f}, most {spread.max():.2f} levels of 255")
-    print(found.path)
+    say(f"deviation over {options.samples} draws: mean {spread.mean():.2f}, most {spread.max():.2f} levels of 255")
+    say(found.path)
     return 0

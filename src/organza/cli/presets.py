@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import inspect
-import sys
 from dataclasses import dataclass, fields, is_dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
-from rich.console import Console
-from rich.table import Table
 
 from organza.cli.parse import parse
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from organza.presets import Preset
 
 
@@ -21,17 +20,19 @@ if TYPE_CHECKING:
 class Options:
     """List the presets, or show every setting of one."""
 
-    name: Annotated[str | None, tyro.conf.Positional] = None
+    name: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="NAME")] = None
     """A preset; leave it out for the list."""
 
 
 def main(argv: list[str]) -> int:
     """Print the list, or one preset."""
     options = parse(Options, argv, "organza presets")
+    from rich.table import Table
+
+    from organza.cli.console import terminal
     from organza.presets import PRESETS, preset
 
-    # Wide enough for whole lines where nobody watches: in files and pipes.
-    console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
+    console = terminal(width=120)
     if options.name is None:
         table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
         for name, entry in PRESETS.items():
@@ -45,6 +46,8 @@ def main(argv: list[str]) -> int:
 
 def show(console: Console, name: str, entry: Preset) -> None:
     """Print what a preset is for, its method's description, and all its settings, by part."""
+    from rich.table import Table
+
     console.print(f"[bold]{name}[/]: {entry.summary}\n")
     # The module of a method opens with its paper.
     module = inspect.getmodule(type(entry.run.method))

@@ -2,29 +2,50 @@
 
 from __future__ import annotations
 
+import sys
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+
+PATIENCE = 0.5
+"""Seconds without a bar."""
 
 
 @contextmanager
 def progress_bar(title: str, unit: str) -> Iterator[Callable[[int, int], None]]:
-    """Give a callback for the number done and the number wanted; it draws on standard error, if that is a terminal.
+    """Give a callback for the number done and the number wanted: it shows a bar on standard error, if a terminal.
+
+    Only for work that takes a while: the bar comes after `PATIENCE`, and so does what it needs.
 
     Example:
         >>> with progress_bar("drawing", "pictures") as progress:
         ...     progress(5, 10)
     """
-    from rich.console import Console
+    started, bars = time.monotonic(), list[Callable[[int, int], None]]()
+    with ExitStack() as stack:
+
+        def show(done: int, total: int) -> None:
+            if not bars and sys.stderr.isatty() and time.monotonic() - started > PATIENCE:
+                bars.append(stack.enter_context(_bar(title, unit)))
+            for bar in bars:
+                bar(done, total)
+
+        yield show
+
+
+@contextmanager
+def _bar(title: str, unit: str) -> Iterator[Callable[[int, int], None]]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
     from rich.text import Text
+
+    from organza.cli.console import terminal
 
     class Speed(ProgressColumn):
         def render(self, task: object) -> Text:
             speed = getattr(task, "speed", None)
             return Text("" if speed is None else f"{speed:.1f} {unit}/s", style="progress.data.speed")
 
-    console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Speed(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+    with Progress(*columns, console=terminal(error=True), transient=True) as bar:
         task = bar.add_task(title, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -13,6 +13,7 @@ from organza.cli.progress import progress_bar
 from organza.cli.record import record
 from organza.cli.shared import Trained
 from organza.core.errors import UserError
+from organza.core.text import say
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,11 +88,11 @@ def main(argv: list[str]) -> int:
         )
     inputs = {"--network": G.source, "--encoder": options.encoder}
     record("project", argv, options.outdir, option="--outdir", inputs=inputs)
-    print(f"distance: {found.perceptual}")
+    say(f"distance: {found.perceptual}")
     for index, name in enumerate(found.names):
         tuned = "" if found.tuned_error is None else f", tuned {found.tuned_error[index]:.1f}"
         pixels = f"pixels {found.error[index]:.1f} levels of 255 off"
-        print(f"{name}: distance {found.distance[index]:.4f}, {pixels}{tuned}")
+        say(f"{name}: distance {found.distance[index]:.4f}, {pixels}{tuned}")
     for path in found.files:
-        print(path)
+        say(path)
     return 0

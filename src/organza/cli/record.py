@@ -1,4 +1,4 @@
-"""A small JSON beside each picture, which lets `organza redo` make it again.
+"""A small JSON beside each image, which lets `organza redo` make it again.
 
 One mechanism for all verbs: the record is the command line itself, with what it read pinned to content hashes, the
 output named, and the versions that made it.
@@ -17,6 +17,7 @@ from typing import Any
 
 from organza.core.errors import UserError
 from organza.core.files import atomic_write
+from organza.core.jsons import read_json
 
 FORMAT = 1
 
@@ -116,10 +117,18 @@ def record(
         inputs={name: {"path": os.fspath(source), "sha256": hash_of(source)} for name, source in pinned.items()},
         versions=versions(),
     )
-    beside = path / "organza.json" if path.is_dir() else path.with_name(f"{path.name}.json")
-    with atomic_write(beside) as temporary:
+    return write_record(made, path / "organza.json" if path.is_dir() else path.with_name(f"{path.name}.json"))
+
+
+def write_record(made: Record, path: Path) -> Path:
+    """Write ``made`` to ``path``.
+
+    Raises:
+        UserError: it can't be written.
+    """
+    with atomic_write(path) as temporary:
         temporary.write_text(json.dumps({"format": FORMAT, **asdict(made)}, indent=2) + "\n", encoding="utf-8")
-    return beside
+    return path
 
 
 def _without(words: Sequence[str], names: set[str]) -> list[str]:
@@ -140,17 +149,17 @@ def _without(words: Sequence[str], names: set[str]) -> list[str]:
 
 
 def read_record(path: Path) -> Record:
-    """The record in ``path``.
+    """The record in ``path``, which may be somebody else's: nothing in it is to be believed.
 
     Raises:
         UserError: there is none.
     """
     hint = "give the .json beside a picture that Organza made"
     try:
-        found: Any = json.loads(path.read_text(encoding="utf-8"))
+        found: Any = read_json(path.read_bytes(), path)
     except FileNotFoundError as error:
         raise UserError("does not exist", where=path, hint=hint) from error
-    except (OSError, ValueError) as error:
+    except (OSError, UserError) as error:
         raise UserError("is no record of a command", where=path, hint=hint) from error
     if not isinstance(found, dict) or "command" not in found:
         raise UserError("is no record of a command", where=path, hint=hint)

@@ -57,6 +57,18 @@ class Drawing(Trained):
         return classes[0] if len(classes) == 1 else classes
 
 
+def seeds_of(text: str | None, grid: tuple[int, int] | None, otherwise: str) -> list[int]:
+    """The seeds as typed; where none are, 0, 1 ... for each cell of the grid, or ``otherwise``.
+
+    Example:
+        >>> seeds_of(None, (4, 2), "0-15"), seeds_of("5,9", (4, 2), "0-15"), seeds_of(None, None, "0-2")
+        ([0, 1, 2, 3, 4, 5, 6, 7], [5, 9], [0, 1, 2])
+    """
+    if text is None and grid is not None:
+        text = f"0-{grid[0] * grid[1] - 1}"
+    return parse_seeds(otherwise if text is None else text)
+
+
 def parse_label(text: str, class_: str | None = None) -> NDArray[np.float32]:
     """A label vector: numbers joined by commas.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field, fields, make_dataclass
@@ -16,6 +15,7 @@ from organza.cli.parse import parse
 from organza.cli.progress import progress_bar
 from organza.core import distributed
 from organza.core.device import keep_freed_memory
+from organza.core.text import say
 from organza.presets import PRESETS, Run, preset
 
 
@@ -43,10 +43,10 @@ class Job:
 def main(argv: list[str]) -> int:
     """Parse ``PRESET [options]`` and train."""
     if not argv or argv[0].startswith("-"):
-        print("usage: organza train PRESET --data PICTURES [options]\n\npresets:")
+        say("usage: organza train PRESET --data PICTURES [options]", "", "presets:")
         for name, entry in PRESETS.items():
-            print(f"  {name:16} {entry.summary}")
-        print("\n`organza train PRESET --help` lists the options of a preset.")
+            say(f"  {name:16} {entry.summary}")
+        say("", "`organza train PRESET --help` lists the options of a preset.")
         return 0 if argv[:1] in (["-h"], ["--help"]) else 2
     run = preset(argv[0]).run
     options = parse(
@@ -59,7 +59,8 @@ def main(argv: list[str]) -> int:
         changes |= {f.name: getattr(new, f.name) for f in fields(old) if getattr(new, f.name) != getattr(old, f.name)}
     keep_freed_memory()
     if job.dry_run:
-        print(dry_run(argv[0], job.data, resume=job.resume or False, device=job.device, **changes))
+        told = dry_run(argv[0], job.data, resume=job.resume or False, device=job.device, **changes)
+        say(*told.splitlines())
         return 0
     with ExitStack() as stack:
         bars: list[Callable[[int, int], None]] = []
@@ -84,9 +85,9 @@ def main(argv: list[str]) -> int:
             **changes,
         )
     if outcome.finished and distributed.rank() == 0:
-        print(
+        say(
             f"{outcome.folder}: {outcome.seen / 1000:g} kimg; next: organza generate --network {outcome.folder}",
-            file=sys.stderr,
+            error=True,
         )
     return 0
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from organza.cli.parse import parse, parse_seeds
 from organza.cli.record import record
 from organza.cli.shared import Drawing
+from organza.core.text import say
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,5 +45,5 @@ def main(argv: list[str]) -> int:
         scale=options.scale,
     )
     record("truncation", argv, path, inputs={"--network": G.source}, changes=["--precision", G.precision])
-    print(path)
+    say(path)
     return 0

@@ -8,24 +8,25 @@ from typing import Annotated
 
 import tyro
 
-from organza.cli.parse import parse, parse_grid, parse_seeds
+from organza.cli.parse import parse, parse_grid
 from organza.cli.progress import progress_bar
 from organza.cli.record import record
-from organza.cli.shared import Drawing
+from organza.cli.shared import Drawing, seeds_of
+from organza.core.text import say
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options(Drawing):
     """Make a film of random walks through latent space, one for each seed; it is a seamless loop."""
 
-    seeds: str = "0"
-    """Which walks, as seeds and ranges: 0-5."""
+    seeds: Annotated[str | None, tyro.conf.arg(metavar="0-5")] = None
+    """Which walks, as seeds and ranges. Unless said: one for each cell of --grid, or 0."""
     grid: Annotated[str | None, tyro.conf.arg(metavar="3x2")] = None
     """Walks side by side, columns x rows: 3x2."""
     seconds: float = 8.0
     """Length of the loop."""
     fps: float = 30.0
-    """Frames a second; at most 50 in a .gif."""
+    """Frames a second; at most 50 in a .gif, 90 in a .webp."""
     smooth: float | None = None
     """Seconds within which pictures stay alike: more walks slower. Unless said: 1, or a fifth of --seconds if less."""
     output: Path = Path("out/walk.mp4")
@@ -37,8 +38,8 @@ class Options(Drawing):
 def main(argv: list[str]) -> int:
     """Parse, load, draw, and say where the film is."""
     options = parse(Options, argv, "organza walk")
-    seeds, labels = parse_seeds(options.seeds), options.labels
-    grid = None if options.grid is None else parse_grid(options.grid)
+    grid, labels = None if options.grid is None else parse_grid(options.grid), options.labels
+    seeds = seeds_of(options.seeds, grid, "0")
     from organza.apps.video import check_video
     from organza.apps.walk import walk
     from organza.generator import load
@@ -63,5 +64,5 @@ def main(argv: list[str]) -> int:
             progress=progress,
         )
     record("walk", argv, path, inputs={"--network": G.source}, changes=["--precision", G.precision])
-    print(path)
+    say(path)
     return 0

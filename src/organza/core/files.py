@@ -25,6 +25,9 @@ _HINTS = {
     errno.ENOTDIR: "a part of this path is a file, not a folder; choose another name",
     errno.EEXIST: "a part of this path is a file, not a folder; choose another name",
     errno.EISDIR: "this is a folder; give the name of a file",
+    errno.ENOENT: "no file can be made here; write somewhere else",
+    errno.ELOOP: "a link here leads to itself; choose another name",
+    errno.EINVAL: "this disk takes no such name; choose another one",
     errno.ENAMETOOLONG: "the name is too long; choose a shorter one",
 }
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from organza.core.errors import UserError
-from organza.core.files import atomic_write
+from organza.core.files import atomic_write, user_path
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -30,7 +30,7 @@ PICTURE_SUFFIXES = tuple(_OPTIONS)
 
 
 def check_suffix(path: str | os.PathLike[str], suffixes: tuple[str, ...]) -> Path:
-    """``path``, if its name ends in one of ``suffixes`` (in either case).
+    """``path`` as a person writes it, if its name ends in one of ``suffixes`` (in either case).
 
     Raises:
         UserError: it doesn't.
@@ -39,7 +39,7 @@ def check_suffix(path: str | os.PathLike[str], suffixes: tuple[str, ...]) -> Pat
         >>> check_suffix("grid.png", PICTURE_SUFFIXES).name
         'grid.png'
     """
-    path = Path(path)
+    path = user_path(path)
     if path.suffix.lower() not in suffixes:
         known = " or ".join([", ".join(suffixes[:-1]), suffixes[-1]]) if len(suffixes) > 1 else suffixes[0]
         what = f"no format is known for {path.suffix!r}" if path.suffix else "the name has no suffix"

@@ -1,7 +1,8 @@
-"""Text from outside, made fit to be shown."""
+"""Text, made fit to be shown wherever it came from."""
 
 from __future__ import annotations
 
+import sys
 import unicodedata
 
 _HIDDEN = frozenset(("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"))
@@ -29,6 +30,17 @@ def printable(text: object, limit: int | None = None) -> str:
     if plain.isascii() and plain.isprintable():
         return plain
     return "".join(_shown(character) for character in plain)
+
+
+def say(*lines: object, error: bool = False) -> None:
+    r"""Print ``lines``, each made `printable`; to standard error where ``error``. Whatever is printed goes this way.
+
+    Example:
+        >>> say("a\x1b[2Jb", "two")
+        a\x1b[2Jb
+        two
+    """
+    print("\n".join(map(printable, lines)), file=sys.stderr if error else sys.stdout)
 
 
 def _shown(character: str) -> str:

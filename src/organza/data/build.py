@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from organza.core.errors import UserError
+from organza.core.files import user_path
 from organza.data import parallel
 from organza.data.encode import Encode, Encoding, Made, Records
 from organza.data.opening import open_source
@@ -73,7 +74,7 @@ def build(
     Raises:
         UserError: nothing usable, wrong labels, bad files under ``strict``, ``dest`` exists or can't be written.
     """
-    dest = Path(dest)
+    dest = user_path(dest)
     size = None if options.resolution is None else parse_resolution(options.resolution)
     opened = source if isinstance(source, Source) else open_source(source, crop=size)
     form = form or ("zip" if dest.suffix.lower() == ".zip" else "folder")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from torch import Tensor
 from organza.core.errors import UserError
 from organza.core.files import atomic_write
 from organza.core.method import DataSpec
+from organza.core.text import say
 from organza.formats.rosinality import discriminator_name, generator_name
 from organza.formats.weights import made
 from organza.methods.stylegan2 import StyleGAN2
@@ -54,7 +54,7 @@ def write_rosinality(
     content["organza"] = made(licence)
     content["latent_avg"] = nets["G_ema"]["w_avg"].detach().cpu().clone()
     for note in _lost(config, with_d="D" in nets):
-        print(f"organza: {note}", file=sys.stderr)
+        say(f"organza: {note}", error=True)
     with atomic_write(dest) as temporary, open(temporary, "wb") as file:
         torch.save(content, file)
     return dest

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from organza.core.errors import UserError
+from organza.core.files import user_path
 from organza.data.download import cache_path, download
 from organza.data.prepare import Progress
 
@@ -95,16 +96,17 @@ def locate(where: str | Path, *, offline: bool | None = None, progress: Progress
     text = str(where)
     if match := re.match(r"(https?):/+(?=[^/])", text):  # a path that once was an address has lost a slash
         return _fetch(Published(f"{match[1]}://{text[match.end() :]}"), offline, progress)
-    if text in PUBLISHED and not Path(where).exists():
+    where = user_path(where)
+    if text in PUBLISHED and not where.exists():
         return _fetch(PUBLISHED[text], offline, progress)
-    if text in WITHOUT_ADDRESS and not Path(where).exists():
+    if text in WITHOUT_ADDRESS and not where.exists():
         hint = "give the file or its address; NVIDIA's, rosinality's and lucidrains' formats are read"
         raise UserError(f"no network is kept under this name: {WITHOUT_ADDRESS[text]}", where=text, hint=hint)
-    if not Path(where).exists() and re.fullmatch(r"[a-z0-9-]+", text):
+    if not where.exists() and re.fullmatch(r"[a-z0-9-]+", text):
         near = difflib.get_close_matches(text, PUBLISHED, n=1, cutoff=0.7)
         if near:
             raise UserError("does not exist", where=text, hint=f"did you mean the published network {near[0]}?")
-    return Path(where)
+    return where
 
 
 def _fetch(network: Published, offline: bool | None, progress: Progress | None) -> Path:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,6 +16,7 @@ from torch.overrides import TorchFunctionMode
 import organza
 from organza.core.errors import UserError
 from organza.core.method import DataSpec, Method, MethodConfig
+from organza.core.text import say
 from organza.formats.networks import near
 from organza.formats.records import Array, RefusedError, TensorRef, brief
 from organza.ops import setup_filter
@@ -167,10 +167,10 @@ class Weights:
             return
         _ANNOUNCED.add(self.path)
         if self.licence is not None:
-            print(f"{self.path.name}: {self.licence}", file=sys.stderr)
+            say(f"{self.path.name}: {self.licence}", error=True)
         if self.foreign:
             names = ", ".join(self.foreign[:5])
-            print(f"{self.path.name}: names foreign code, which was not run: {names}", file=sys.stderr)
+            say(f"{self.path.name}: names foreign code, which was not run: {names}", error=True)
 
 
 _ANNOUNCED: set[Path] = set()

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from organza.core.errors import UserError
+from organza.core.text import say
 from organza.data.cache import cache_root
 from organza.data.download import download, offline_wished
 
@@ -85,7 +85,7 @@ def fetch(name: str) -> Path:
     """
     file, path = PUBLISHED[name], place(name)
     if not path.is_file() and file.size > 1 and not offline_wished():
-        print(f"{file.name} ({file.size:.0f} MB) is fetched once: {file.url}", file=sys.stderr)
+        say(f"{file.name} ({file.size:.0f} MB) is fetched once: {file.url}", error=True)
     try:
         return download(file.url, path, sha256=file.sha256)
     except UserError as error:

@@ -9,13 +9,14 @@ format in memory; float64 and layouts with gaps stay with plain PyTorch. Derivat
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable
 from functools import cache, lru_cache, wraps
 from typing import Any, no_type_check
 
 import torch
 from torch import Tensor
+
+from organza.core.text import say
 
 triton: Any = None
 tl: Any = None
@@ -58,7 +59,7 @@ def _guarded(compute: Callable[..., Tensor | None]) -> Callable[..., Tensor | No
         except Exception as error:  # of many kinds: no Triton, no C compiler, a GPU too old ...
             _problem = error
             reason = f"{type(error).__name__}: {error}".splitlines()[0][:200]
-            print(f"organza: plain PyTorch instead of Triton's kernels: {reason}", file=sys.stderr)
+            say(f"organza: plain PyTorch instead of Triton's kernels: {reason}", error=True)
             return None
 
     return call

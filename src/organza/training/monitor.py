@@ -20,6 +20,7 @@ from organza.core import distributed
 from organza.core.files import atomic_write
 from organza.core.method import Latents
 from organza.core.pictures import Pixels, make_grid, save_picture, to_pixels
+from organza.core.text import printable
 from organza.training import checkpoint
 from organza.training.checkpoint import Position
 from organza.training.plots import plot_log
@@ -73,7 +74,7 @@ class Monitor:
     def say(self, text: str) -> None:
         """Tell the person at the terminal something, beside the progress line."""
         if self._main:
-            self._console.print(text, markup=False, highlight=False)
+            self._console.print(printable(text), markup=False, highlight=False)
 
     def step(self, position: Position) -> None:
         """Called after every iteration."""

@@ -1,0 +1,192 @@
+"""What is typed wrongly, over every verb and all of its options: one line, exit code 2, nothing of the machinery."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import re
+import typing
+from pathlib import Path
+
+import pytest
+
+from organza.cli.elsewhere import hint_of
+from organza.cli.main import VERBS, main
+from organza.cli.parse import names_of, parse
+from organza.core.errors import UserError
+
+MACHINERY = re.compile(r"\b(STR|INT|FLOAT|PATH|BOOL|None|instantiate\w*|ValueError)\b|[│╭╰─|{}]|should not happen")
+
+
+def kinds():
+    """(command, dataclass) of every verb."""
+    for verb in VERBS:
+        module = importlib.import_module(f"organza.cli.{verb}")
+        if verb == "dataset":
+            yield from ((f"dataset {name}", kind) for name, (kind, _) in module._VERBS.items())
+        elif verb != "train":
+            yield verb, module.Options
+
+
+KINDS = dict(kinds())
+
+
+def options(kind):
+    """(name, whether it is positional, type) of each option."""
+    hints = typing.get_type_hints(kind, include_extras=True)
+    for field, name in zip(dataclasses.fields(kind), names_of(kind), strict=True):
+        positional = any("Positional" in repr(item) for item in getattr(hints[field.name], "__metadata__", ()))
+        yield name, positional, typing.get_type_hints(kind)[field.name]
+
+
+def needed(kind, path="x"):
+    """Words for all that a verb asks."""
+    words: list[str] = []
+    for field, (name, positional, option) in zip(dataclasses.fields(kind), options(kind), strict=True):
+        if field.default is field.default_factory:
+            value = path if Path in [option, *typing.get_args(option)] else "x"
+            words.insert(0, value) if positional else words.append(f"--{name}={value}")
+    return words
+
+
+def refused(capsys, words):
+    assert main(words) == 2, words
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("organza: ") and err.count("\n") == 1, err
+    assert not MACHINERY.search(err), err
+    return err
+
+
+@pytest.mark.parametrize("command", KINDS)
+def test_an_unknown_option(capsys, command):
+    assert refused(capsys, [*command.split(), "--qqq", "1"]).startswith("organza: unknown option --qqq; ")
+
+
+@pytest.mark.parametrize("command", KINDS)
+def test_missing_arguments_are_named_and_nothing_else(capsys, command):
+    required = {field.name for field in dataclasses.fields(KINDS[command]) if field.default is field.default_factory}
+    wanted = []
+    for field, (name, positional, kind) in zip(
+        dataclasses.fields(KINDS[command]), options(KINDS[command]), strict=True
+    ):
+        if field.name in required and typing.get_origin(kind) is not tuple:
+            wanted.append(name.upper() if positional else f"--{name}")
+    if not wanted:
+        pytest.skip("nothing is needed")
+    said = refused(capsys, command.split()).split(";")[0]
+    words = said.removeprefix("organza: ").removesuffix(" is missing").removesuffix(" are missing").split(" and ")
+    assert {word.lower() for word in words} <= {*wanted, *(word.lower() for word in wanted), "dataset"}
+    assert len(words) == len(wanted)
+
+
+@pytest.mark.parametrize("command", KINDS)
+def test_wrong_values(capsys, command):
+    for name, positional, kind in options(KINDS[command]):
+        plain = [kind, *typing.get_args(kind)]
+        if positional or kind is bool or str in plain or Path in plain:
+            continue
+        if typing.get_origin(kind) is typing.Literal or int in plain or float in plain:
+            for value in ("x", "a/long path/" * 20, ""):
+                err = refused(capsys, [*command.split(), *needed(KINDS[command]), f"--{name}={value}"])
+                assert f"--{name}" in err
+                assert repr(value) in err
+
+
+@pytest.mark.parametrize("command", KINDS)
+def test_values_without_a_value(capsys, command):
+    for name, positional, kind in options(KINDS[command]):
+        flag = bool in [kind, *typing.get_args(kind)]
+        if not (positional or flag or typing.get_origin(kind) is tuple):
+            assert refused(capsys, [*command.split(), f"--{name}"]).startswith(f"organza: --{name} needs a value")
+
+
+@pytest.mark.parametrize("command", KINDS)
+def test_every_path_is_a_persons(command, monkeypatch, tmp_path):
+    """`~` is the home folder in every option that is a path, whichever way it is written."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    kind = KINDS[command]
+    for field, (name, positional, option) in zip(dataclasses.fields(kind), options(kind), strict=True):
+        if Path not in [option, *typing.get_args(option)]:
+            continue
+        for words in [[]] if positional else [[f"--{name}", "~/x"], [f"--{name}=~/x"]]:
+            found = getattr(parse(kind, [*needed(kind, "~/x"), *words], "organza x"), field.name)
+            for path in found if isinstance(found, tuple) else [found]:
+                assert path == tmp_path / "x"
+
+
+@pytest.mark.parametrize("words", [["generate", "--network", "a\0b"], ["inspect", "a\0b"], ["generate", "--network="]])
+def test_what_is_no_path(capsys, words):
+    refused(capsys, words)
+
+
+@pytest.mark.parametrize("words", [["--tyro-write-completion", "bash", "X"], ["--tyro_write_completion", "bash", "X"]])
+def test_no_option_but_our_own(capsys, words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    refused(capsys, ["generate", *words])
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("line", "hint"),
+    [
+        ("generate --noise-mode const", "unknown option --noise-mode; here it is --noise"),
+        ("generate --noise_mode=const", "unknown option --noise-mode; here it is --noise"),
+        ("generate --truncation-psi 1", "here it is --trunc"),
+        ("generate --projected-w a.npz", "here it is --w"),
+        ("mix --cols 1,2", "here it is --columns"),
+        ("mix --outdir a", "here it is --output"),
+        ("project --outdir a --num-steps 5 b", "here it is --steps"),
+        ("project --target a.png", "name the images without an option"),
+        ("train stylegan2 --cfg auto", "the configurations are presets"),
+        ("train stylegan2 --snap 5", "here it is --snapshot-kimg"),
+        ("train stylegan2 --gamma 5", "here it is --r1-gamma"),
+        ("train stylegan2 --gpus 5", "torchrun"),
+        ("generate --seed 5", "unknown option --seed (did you mean --seeds?)"),
+    ],
+)
+def test_names_of_other_tools(capsys, line, hint):
+    assert hint in refused(capsys, [*line.split(), "--data=a" if "train" in line else "--network=a"])
+
+
+def test_only_options_that_the_verb_has_are_named():
+    assert hint_of("noise-mode", ["network"]) is None
+    assert hint_of("nothing", ["network"]) is None
+
+
+@pytest.mark.parametrize("words", [["--debug"], ["--offline"], ["--offline", "--debug"]])
+@pytest.mark.parametrize("before", [True, False])
+def test_anywhere(capsys, words, before):
+    line = [*words, "faces"] if before else ["faces", *words]
+    assert main(line) == 2
+    assert capsys.readouterr().err.endswith("organza: --dest is missing; `organza faces --help` explains the options\n")
+
+
+@pytest.mark.parametrize("command", [*KINDS, "train stylegan2"])
+def test_help_both_ways(capsys, command):
+    said = []
+    for words in ([*command.split(), "--help"], ["help", *command.split()]):
+        with pytest.raises(SystemExit) as stop:
+            main(words)
+        assert stop.value.code == 0
+        said.append(capsys.readouterr().out)
+    assert said[0] == said[1] and f"usage: organza {command}" in said[0]
+
+
+def test_help_of_a_verb_that_is_not_there(capsys):
+    assert main(["help", "genrate"]) == 2
+    assert "did you mean `organza generate`?" in capsys.readouterr().err
+
+
+def test_a_wrong_path_is_told_by_parse(tmp_path):
+    @dataclasses.dataclass(frozen=True)
+    class Options:
+        """Do it."""
+
+        many: tuple[Path, ...] = ()
+        """Files."""
+
+    Options.__module__ = __name__
+    assert parse(Options, ["--many", "a", "b"], "organza x").many == (Path("a"), Path("b"))
+    with pytest.raises(UserError, match="'' is not a path"):
+        parse(Options, ["--many", ""], "organza x")
