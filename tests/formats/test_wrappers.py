@@ -87,6 +87,8 @@ WRAPPERS = {
     "odd prefix": lambda g, d: prefixed("stylegan/G_", g),
     "a module": lambda g, d: Shell(g),
     "a module inside": lambda g, d: {"net": nn.DataParallel(Shell(g)), "step": 3},
+    "pairs": lambda g, d: {"model": list(g.items())},
+    "AveragedModel": lambda g, d: prefixed("module.", g) | {"n_averaged": torch.tensor(7)},
     "half": lambda g, d: {name: value.half() for name, value in g.items()},
 }
 
