@@ -116,7 +116,7 @@ def test_arguments_that_we_have_not(tmp_path):
     path = write_nvidia(spec, config, nets, tmp_path / "a.pkl")
     module = open_file(path).value["G_ema"]
     conv = module.child("synthesis").child("b8").child("conv1")
-    for attribute, value, said in [("activation", "mish", "the activation mish"), ("conv_clamp", 3.0, "clamps")]:
+    for attribute, value, said in [("activation", "mish", "activations"), ("conv_clamp", 3.0, "clamps")]:
         kept = conv.state[attribute]
         conv.state[attribute] = value
         with pytest.raises(UserError, match=said):
