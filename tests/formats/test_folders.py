@@ -86,7 +86,7 @@ def try_all(source, work, count):
 
 
 def test_odd_configs(source, tmp_path):
-    try_all(source, tmp_path / "net", 120)
+    try_all(source, tmp_path / "net", 80)
 
 
 @pytest.mark.slow

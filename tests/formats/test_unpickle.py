@@ -184,7 +184,7 @@ def others() -> list[bytes]:
     named = mmgeneration(tensors, levels=1, layers=2)
     torch.save({"state_dict": {f"generator_ema.{name}": value for name, value in named.items()}}, modern)
     arrays = {their_name(name): value.numpy() for name, value in named.items()}
-    alone = save({name: torch.from_numpy(value) for name, value in arrays.items()})
+    alone = save({name: torch.from_numpy(value).contiguous() for name, value in arrays.items()})
     return [*(path.read_bytes() for path in found), modern.getvalue(), pickle.dumps({"gen_ema": arrays}, 2), alone]
 
 

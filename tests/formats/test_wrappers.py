@@ -270,7 +270,7 @@ def test_names_of_our_own_networks_as_nvidia_has_them(tmp_path):
 
 # --- what can't be used ---
 
-SKIPPED = ("evil", "bad_datasets", "losses", "losses_more")
+SKIPPED = ("evil", "bad_datasets")
 FIXTURES = [
     path
     for path in sorted(golden.SHARED.rglob("*"))

@@ -251,7 +251,8 @@ def _discriminator_settings(net: Module, spec: DataSpec, mapping: str) -> dict[s
         **_common(net, "conv1"),
     }
     head = _activation(layer for name, layer in last.children().items() if name in ("conv", "fromrgb", "fc"))
-    found["activation_d"] = found.pop("activation") if blocks else head
+    inner = found.pop("activation")
+    found["activation_d"] = inner if blocks else head
     if head != found["activation_d"]:
         found["activation_head"] = head
     about = net.child("mapping")
