@@ -39,6 +39,7 @@ VARIANTS = [
     ),
     (replace(TOY, mapping_layers=0, z_dim=12, mapping_lr=0.1, mbstd_group=8), DataSpec((4, 4), 3)),
     (replace(TOY, activation_g="relu", activation_d="swish", activation_mapping="linear"), DataSpec((16, 16), 3, 2)),
+    (replace(TOY, activation_d="relu", activation_head="elu", activation_mapping_d="relu"), DataSpec((16, 16), 3, 2)),
     (replace(TOY, mbstd_channels=2, resample_taps=(1, 2, 1), resample_taps_d=(1, 1)), DataSpec((16, 16))),
     (replace(TOY, mbstd_channels=0, conv_clamp=64.0, conv_clamp_d=None), DataSpec((16, 16))),
 ]
@@ -64,6 +65,7 @@ def test_nvidia_layout_keeps_every_bit(config, spec, tmp_path):
     assert weights.spec == spec
     assert not weights.problems
     names = ("activation_g", "activation_d", "activation_mapping", "mbstd_channels", "resample_taps", "conv_clamp")
+    names += ("activation_head", "activation_mapping_d")
     assert all(getattr(weights.config, name) == getattr(config, name) for name in names)
     assert critic_clamp(weights.config) == critic_clamp(config)
     for name, tensors in nets.items():
@@ -116,7 +118,7 @@ def test_arguments_that_we_have_not(tmp_path):
     path = write_nvidia(spec, config, nets, tmp_path / "a.pkl")
     module = open_file(path).value["G_ema"]
     conv = module.child("synthesis").child("b8").child("conv1")
-    for attribute, value, said in [("activation", "mish", "the activation mish"), ("conv_clamp", 3.0, "clamps")]:
+    for attribute, value, said in [("activation", "mish", "activations"), ("conv_clamp", 3.0, "clamps")]:
         kept = conv.state[attribute]
         conv.state[attribute] = value
         with pytest.raises(UserError, match=said):

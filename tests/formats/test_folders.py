@@ -81,12 +81,12 @@ def try_all(source, work, count):
                 said.append(str(error))
             except Exception as error:
                 raise AssertionError(f"{path} = {str(odd)[:50]}: {type(error).__name__}: {error}") from error
-    assert len(said) > count
-    assert not [text for text in said if "\n" in text or "\x1b" in text or len(text) > 1000]
+    assert len(said) > min(count, len(every))
+    assert not [text for text in said if "\n" in text or "\x1b" in text]
 
 
 def test_odd_configs(source, tmp_path):
-    try_all(source, tmp_path / "net", 120)
+    try_all(source, tmp_path / "net", 80)
 
 
 @pytest.mark.slow

@@ -150,6 +150,14 @@ def test_a_storage_is_never_larger_than_its_entry(tmp_path):
         open_file(tmp_path / "b.pt")
 
 
+def test_a_zip_whose_directory_is_huge(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.pt", "w") as archive:
+        for index in range(150):
+            archive.writestr(f"{index:03d}" + "x" * 60_000, b"")
+    with pytest.raises(UserError, match="longer directory"):
+        open_file(tmp_path / "a.pt")
+
+
 @pytest.mark.parametrize(
     "data", [b"", b"hello", b"\x89PNG", b"PK\x03\x04", b"\x80\x02}", b"<!DOCTYPE html>", b"\0" * 64]
 )
@@ -184,7 +192,7 @@ def others() -> list[bytes]:
     named = mmgeneration(tensors, levels=1, layers=2)
     torch.save({"state_dict": {f"generator_ema.{name}": value for name, value in named.items()}}, modern)
     arrays = {their_name(name): value.numpy() for name, value in named.items()}
-    alone = save({name: torch.from_numpy(value) for name, value in arrays.items()})
+    alone = save({name: torch.from_numpy(value).contiguous() for name, value in arrays.items()})
     return [*(path.read_bytes() for path in found), modern.getvalue(), pickle.dumps({"gen_ema": arrays}, 2), alone]
 
 

@@ -90,6 +90,9 @@ KINDS: tuple[tuple[str, tuple[str, ...]], ...] = (
         (r"\bmodel\.0\.(?:conv\.)?weight \d+x\d+x4x4$|^net\.0\.weight \d+x\d+x1x1$",),
     ),
     # --- generators from codes that we don't build ---
+    ("rosinality's first StyleGAN (style-based-gan-pytorch)", (r"\bprogression\.0\.conv",)),
+    ("a generator of GenForce or InterFaceGAN", (r"\bsynthesis\.layer0\.",)),
+    ("EG3D (NVIDIA)", (r"^backbone\.synthesis\.",)),
     ("FastGAN", (r"^init\.init\.\d|\bfeat_8\.",)),
     ("BigGAN", (r"^shared\.weight ", r"^blocks\.0\.0\.")),
     ("DCGAN (PyTorch's example and its like)", (r"^(?:main|network|layers)\.0\.weight 100x\d+x4x4$",)),

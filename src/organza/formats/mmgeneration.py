@@ -29,10 +29,7 @@ def read(opened: Opened) -> Weights:
     """
     tensors = _renamed(opened)
     nets = cast(find(tensors, *rosinality.GENERATOR), find(tensors, *rosinality.CRITIC))
-    parts = {
-        name: {key: entry(value) for key, value in net.tensors.items() if key != "steps"}  # how often it was averaged
-        for name, net in nets.items()
-    }
+    parts = {name: {key: entry(value) for key, value in net.tensors.items()} for name, net in nets.items()}
     weights = rosinality.assemble(opened, parts, "mmgeneration StyleGAN2 (PyTorch)", "a file of mmgeneration")
     note = "mmgeneration trains with blue, green, red unless told otherwise; nothing is swapped here"
     return replace(weights, facts={**weights.facts, "channel order": note})

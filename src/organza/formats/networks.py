@@ -9,7 +9,7 @@ prefix. The prefix then says which network it is.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -26,12 +26,13 @@ TRANSPARENT = frozenset(
 )
 """Parts of a name that wrappers add, at any place, and that say nothing."""
 
-AVERAGED = frozenset(("ema", "avg", "average", "averaged", "shadow", "smoothed", "swa", "gs"))
+AVERAGED = frozenset(("ema", "gema", "avg", "average", "averaged", "shadow", "smoothed", "swa", "gs"))
 """Words in a prefix that mean the averaged generator."""
 
-MAX_ITEMS = 1_000_000
-MAX_TENSORS = 50_000
+MAX_ITEMS = 500_000
+MAX_NAME = 300
 MAX_DEPTH = 40
+MAX_NETWORKS = 20
 
 
 @dataclass(frozen=True)
@@ -67,46 +68,50 @@ def flatten(value: Any) -> Tensors:
         ['g_ema.conv.weight']
     """
     found: Tensors = {}
-    waiting: list[tuple[str, Any, int]] = [("", value, 0)]
-    items = 0
-    while waiting:
-        prefix, holder, depth = waiting.pop()
-        if depth > MAX_DEPTH:
-            raise RefusedError(f"it is nested more than {MAX_DEPTH} deep")
-        inner: list[tuple[str, Any, int]] = []
-        for key, item in _inside(holder):
-            items += 1
-            if items > MAX_ITEMS or len(found) > MAX_TENSORS:
-                raise RefusedError("more in it than a file of weights has")
-            name = f"{prefix}{key}"
-            tensor = leaf(item)
-            if tensor is not None:
-                found.setdefault(_plain(name) if _plain(name) not in found else name, tensor)
-            elif _holds(item) and len(name) < 1000:
-                inner.append((f"{name}.", item, depth + 1))
-        waiting += reversed(inner)
+
+    def enter(path: str, item: Any) -> bool:
+        tensor = leaf(item)
+        if tensor is None:
+            return True
+        name = ".".join(part for part in path.split(".") if part not in TRANSPARENT)
+        found.setdefault(path if name in found else name, tensor)
+        return False
+
+    _walk(value, enter)
     return found
 
 
 def objects(value: Any, kind: type[T]) -> dict[str, T]:
-    """The topmost objects of a class in a value, by path; see `flatten`."""
+    """The topmost objects of a class in a value, by path ("" or ending in a dot); see `flatten`."""
     found: dict[str, T] = {}
-    waiting: list[tuple[str, Any, int]] = [("", value, 0)]
-    items = 0
-    while waiting:
-        path, item, depth = waiting.pop(0)
-        items += 1
-        if items > MAX_TENSORS or depth > MAX_DEPTH:
-            raise RefusedError("more in it than a file of weights has")
+
+    def enter(path: str, item: Any) -> bool:
         if isinstance(item, kind):
-            found[path] = item
-        elif isinstance(item, (dict, list, tuple, Stub)):
-            waiting += [(f"{path}{key}.", part, depth + 1) for key, part in _inside(item) if _holds(part)]
+            found[f"{path}." if path else ""] = item
+        return not isinstance(item, kind)
+
+    _walk(value, enter)
     return found
 
 
-def _holds(value: Any) -> bool:
-    return isinstance(value, (dict, list, tuple, Stub, Module))
+def _walk(value: Any, enter: Callable[[str, Any], bool]) -> None:
+    """Call ``enter(path, item)`` for all that may hold or be a tensor; where it says so, go on inside."""
+    waiting: list[tuple[str, Any, int]] = [("", value, 0)]
+    items = 0
+    while waiting:
+        path, item, depth = waiting.pop()
+        if depth > MAX_DEPTH:
+            raise RefusedError(f"it is nested more than {MAX_DEPTH} deep")
+        if len(path) > MAX_NAME or not enter(path, item):
+            continue
+        inner = []
+        for key, part in _inside(item):
+            items += 1
+            if items > MAX_ITEMS:
+                raise RefusedError("more in it than a file of weights has")
+            if isinstance(part, (dict, list, tuple, Stub, Module, TensorRef, Array)):
+                inner.append((f"{path}.{key}" if path else key, part, depth + 1))
+        waiting += reversed(inner)
 
 
 def _inside(holder: Any) -> Iterator[tuple[str, Any]]:
@@ -117,15 +122,13 @@ def _inside(holder: Any) -> Iterator[tuple[str, Any]]:
     if isinstance(holder, dict):
         yield from ((str(key), item) for key, item in holder.items() if _names(key))
     elif isinstance(holder, (list, tuple)):
-        yield from ((str(index), item) for index, item in enumerate(holder))
+        for index, item in enumerate(holder):
+            named = isinstance(item, tuple) and len(item) == 2 and isinstance(item[0], str)
+            yield item if named else (str(index), item)
 
 
 def _names(key: Any) -> bool:
     return isinstance(key, str) or (isinstance(key, int) and key.bit_length() <= 64)
-
-
-def _plain(name: str) -> str:
-    return ".".join(part for part in name.split(".") if part not in TRANSPARENT)
 
 
 def leaf(value: Any) -> TensorRef | Array | None:
@@ -153,12 +156,19 @@ def find(tensors: Mapping[str, TensorRef | Array], *marks: str) -> dict[str, Net
     """
     ends = [name[: -len(marks[0])] for name in tensors if name.endswith(marks[0])]
     paths = [path for path in ends if all(f"{path}{mark}" in tensors for mark in marks)]
+    if len(paths) > MAX_NETWORKS:
+        raise RefusedError(f"more than {MAX_NETWORKS} networks of one kind")
     found = {}
     for path in paths:
-        within = [other for other in paths if len(other) > len(path) and other.startswith(path)]
-        own = {k[len(path) :]: v for k, v in tensors.items() if k.startswith(path) and not k.startswith(tuple(within))}
-        found[path] = Network(path, own)
+        within = tuple(other for other in paths if len(other) > len(path) and other.startswith(path))
+        own = {k[len(path) :]: v for k, v in tensors.items() if k.startswith(path) and not k.startswith(within)}
+        found[path] = Network(path, {name: tensor for name, tensor in own.items() if not _counter(name, tensor)})
     return found
+
+
+def _counter(name: str, tensor: TensorRef | Array) -> bool:
+    """Whether a tensor beside a network's only counts, as averages count their updates."""
+    return "." not in name and tensor.shape in ((), (1,))
 
 
 def cast(generators: Mapping[str, Network], critics: Mapping[str, Network]) -> dict[str, Network]:

@@ -100,14 +100,16 @@ def _common(net: Module, resampling: str) -> dict[str, Any]:
         for name, tensor in net.tensors().items()
         if re.fullmatch(rf"(?:.+\.)?(?:b\d+|skip|{resampling})\.resample_filter", name)
     }
-    convolutions = [m for name, m in modules if name in ("conv", "conv0", "conv1", "fromrgb", "fc")]
+    last = net.child("b4") if resampling == "conv1" else None  # a discriminator's
+    head = [] if last is None else list(last.children().values())
+    layers = [m for name, m in modules if name in ("conv0", "conv1", "fromrgb") and m not in head]
     for name, tensor in net.tensors().items():
         if re.search(r"\bconv[01]?\.weight$", name) and tensor.shape[2:] != (3, 3):
             raise RefusedError(f"convolutions of {'x'.join(map(str, tensor.shape[2:]))} pixels instead of 3x3")
     return {
         "conv_clamp": clamp_of(even("clamps", clamps, None)),
         "resample_taps": even("filters", filters, (1, 3, 3, 1)),
-        "activation": _activation(convolutions),
+        "activation": _activation(layers),
     }
 
 
@@ -216,7 +218,7 @@ def discriminator_settings(
     Args:
         net: the network; None gives none.
         spec: the pictures that the generator draws.
-        mapping: the activation of mapping networks that we can build.
+        mapping: the activation of the generator's mapping network.
         problems: takes the reason if it can't be used; then there are no settings.
     """
     try:
@@ -248,11 +250,15 @@ def _discriminator_settings(net: Module, spec: DataSpec, mapping: str) -> dict[s
         "mbstd_channels": 0 if mbstd is None else whole(mbstd, "num_channels", 1 << 16),
         **_common(net, "conv1"),
     }
-    found["activation_d"] = found.pop("activation")
+    head = _activation(layer for name, layer in last.children().items() if name in ("conv", "fromrgb", "fc"))
+    inner = found.pop("activation")
+    found["activation_d"] = inner if blocks else head
+    if head != found["activation_d"]:
+        found["activation_head"] = head
     about = net.child("mapping")
     if about is not None and spec.label_dim:
-        if mapping_activation(about) != mapping:
-            raise RefusedError("a discriminator whose mapping network has another activation than the generator's")
+        if (mapped := mapping_activation(about)) != mapping:
+            found["activation_mapping_d"] = mapped
         inner = _mapping_widths(about)
         if inner != (widths[0],) * 9:
             found["mapping_d"] = inner

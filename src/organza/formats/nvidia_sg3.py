@@ -76,6 +76,9 @@ def _critic(net: Module | None, spec: DataSpec, problems: dict[str, str]) -> dic
     found = discriminator_settings(net, spec, "lrelu", problems)
     if not found:
         return {}
+    if {"activation_head", "activation_mapping_d"} & found.keys():
+        problems["D"] = "a discriminator with several activation functions"
+        return {}
     widths_d, found["conv_clamp_d"] = found.pop("widths"), found.pop("conv_clamp")
     simple = pyramid_settings(widths_d)
     if simple is None:

@@ -74,6 +74,8 @@ class _Writer:
         self.taps = (of_d and config.resample_taps_d) or config.resample_taps
         self.clamp = critic_clamp(config) if of_d else config.conv_clamp
         self.act = config.activation_d if of_d else config.activation_g
+        self.head = config.activation_head or config.activation_d
+        self.mapped = (of_d and config.activation_mapping_d) or config.activation_mapping
         rename = generator_name if player == "G" else discriminator_name
         self.tensors = {rename(k, self.size): v for k, v in tensors.items() if not k.endswith("taps")}
 
@@ -125,7 +127,7 @@ class _Writer:
         if name == "affine" or name in ("embed", "fc", "out") or re.fullmatch(r"fc\d+", name):
             mapped = bool(re.fullmatch(r"fc\d+", name))
             rate = config.mapping_lr if mapped else 1.0
-            act = config.activation_mapping if mapped else config.activation_d if name == "fc" else "linear"
+            act = self.mapped if mapped else self.head if name == "fc" else "linear"
             gain = rate / held["weight"].shape[1] ** 0.5
             return "FullyConnectedLayer", {"activation": act, "weight_gain": gain, "bias_gain": rate}
         if name == "torgb":
@@ -179,16 +181,18 @@ class _Writer:
 
     def convolution(self, path: str, name: str, held: dict[str, Tensor]) -> tuple[str, dict[str, Any]]:
         """Class and attributes of a convolution."""
-        weight, clamp, gain = held["weight"], self.clamp, ACTIVATIONS[self.act].gain
+        weight, clamp = held["weight"], self.clamp
+        act = self.head if self.player == "D" and path.startswith("b4.") else self.act
+        gain = ACTIVATIONS[act].gain
         kernel = weight.shape[2]
         up = 2 if self.player == "G" and name in ("conv0", "skip") else 1
         down = 2 if self.player == "D" and name in ("conv1", "skip") else 1
         if self.player == "G" and name != "skip":
             size = int(path.split(".")[1][1:])
-            about = {"resolution": size, "up": up, "use_noise": True, "activation": self.act, "conv_clamp": clamp}
+            about = {"resolution": size, "up": up, "use_noise": True, "activation": act, "conv_clamp": clamp}
             return "SynthesisLayer", about | {"padding": kernel // 2, "act_gain": gain}
         plain = name == "skip" or path == "b4.fromrgb."
-        about = {"activation": "linear" if name == "skip" else self.act, "up": up, "down": down}
+        about = {"activation": "linear" if name == "skip" else act, "up": up, "down": down}
         gains = {"weight_gain": (weight.shape[1] * kernel**2) ** -0.5, "act_gain": 1.0 if name == "skip" else gain}
         nothing = {"bias": None} if name == "skip" else {}
         more = {"conv_clamp": None if plain else clamp, "padding": kernel // 2}

@@ -24,6 +24,10 @@ FORMATS: dict[Callable[[Opened], bool], Callable[[Opened], Weights]] = {
 """How to tell a format, and how to read it."""
 
 
+PARTS = ("ema.safetensors", "nets.safetensors", "resume.safetensors")
+"""Files of a checkpoint of ours, which lie beside its ``config.json``."""
+
+
 def read_weights(path: str | Path) -> Weights:
     """Understand a file of weights. Nothing in it is run; tensors are read when they are asked for.
 
@@ -39,7 +43,7 @@ def understand(opened: Opened) -> Weights:
     Raises:
         UserError: unknown, or not to be used.
     """
-    if opened.container == "safetensors" and (opened.path.parent / "config.json").exists():
+    if opened.path.name in PARTS and (opened.path.parent / "config.json").exists():
         raise UserError("a part of a checkpoint", where=opened.path, hint="give its folder")
     for recognise, read in FORMATS.items():
         try:

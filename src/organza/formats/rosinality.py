@@ -35,7 +35,7 @@ from organza.methods.stylegan2 import Mapping, StyleGAN2
 
 GENERATOR = ("input.input", "conv1.conv.weight", "to_rgb1.conv.weight")
 CRITIC = ("final_conv.0.weight", "final_linear.1.weight", "convs.0.0.weight")
-MEAN = "latent_avg"
+MEANS = ("latent_avg", "mean_latent", "w_avg")
 LICENCE = "if these weights were converted from NVIDIA's, NVIDIA's non-commercial licence holds for them"
 
 
@@ -102,7 +102,7 @@ def assemble(opened: Opened, parts: dict[str, dict[str, Entry]], label: str, wha
 
 def _stored_mean(opened: Opened, w_dim: int) -> Entry | None:
     """The file's mean w; pSp's files repeat it for each layer."""
-    found = beside(opened.tensors, MEAN)
+    found = beside(opened.tensors, *MEANS)
     if found is None or not found.shape or found.shape[-1] != w_dim or len(found.shape) > 2 or not found.shape[0]:
         return None
     return entry(found).change((w_dim,), lambda x: x.reshape(-1, w_dim)[0])
@@ -179,7 +179,7 @@ def _collect(
         return item.reshape(*shape) if same else item
 
     found = collect(config, spec, player, source)
-    rest = sorted(name for name in tensors if name not in used and not name.endswith((".kernel", MEAN)))
+    rest = sorted(name for name in tensors if name not in used and not name.endswith((".kernel", *MEANS)))
     if rest:
         raise RefusedError(f"the tensor {rest[0][:80]!r} is unknown")
     return found

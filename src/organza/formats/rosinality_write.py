@@ -80,8 +80,8 @@ def _critic_reason(config: StyleGAN2) -> str | None:
     """What his discriminator can't be."""
     if config.architecture_d != "resnet":
         return f"its architecture is {config.architecture_d}, not resnet"
-    if config.activation_d != "lrelu":
-        return f"its activation is {config.activation_d}, not lrelu"
+    if odd := {config.activation_d, config.activation_head or "lrelu"} - {"lrelu"}:
+        return f"its activation is {odd.pop()}, not lrelu"
     if config.mbstd_channels != 1:
         return f"its standard deviations fill {config.mbstd_channels} feature maps, not 1"
     return None

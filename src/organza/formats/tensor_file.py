@@ -14,7 +14,7 @@ from organza.core.errors import UserError
 from organza.core.jsons import read_json
 from organza.formats.records import RefusedError, brief, sizes
 
-MAX_HEADER = 1 << 24
+MAX_HEADER = 1 << 23
 DTYPES = {
     "F64": torch.float64,
     "F32": torch.float32,

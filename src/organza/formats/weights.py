@@ -149,16 +149,18 @@ class Weights:
         return method
 
     def _fill(self, name: str, net: nn.Module, theirs: str) -> None:
-        wanted = net.state_dict()
+        wanted, where = net.state_dict(), self.path
+        if where.is_dir():
+            where = where / f"{'ema' if theirs.endswith('_ema') else 'nets'}.safetensors"
         held = {key: item.shape for key, item in self.nets.get(theirs, {}).items()}
         odd = sorted(set(wanted) ^ set(held)) if held else []
         if odd:
             what = f"tensor {f'{name}.{odd[0]}'[:80]!r} is {'missing' if odd[0] in wanted else 'unknown'}"
-            raise UserError(what, where=self.path)
+            raise UserError(what, where=where)
         for key, shape in held.items():
             if shape != tuple(wanted[key].shape):
                 what = f"tensor {f'{name}.{key}'!r} is {list(shape)}, not {list(wanted[key].shape)}"
-                raise UserError(what, where=self.path)
+                raise UserError(what, where=where)
         net.load_state_dict({key: _as(value, wanted[key]) for key, value in self.tensors(theirs).items()}, assign=True)
 
     def announce(self) -> None:
@@ -192,7 +194,7 @@ class _Shapes(TorchFunctionMode):
     call there imports PyTorch's compiler, for over a second.
     """
 
-    left = 200_000
+    left = 50_000
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs, name = dict(kwargs or {}), getattr(func, "__name__", "")
@@ -208,9 +210,9 @@ class _Shapes(TorchFunctionMode):
             return torch.empty(args[0], args[0], **kwargs)
         if name == "norm" and kwargs.get("keepdim"):
             return args[0].narrow(kwargs["dim"], 0, 1)
-        if name in _PLAIN and args[0].is_meta and not kwargs:
-            shapes = [other.shape for other in args if isinstance(other, Tensor)]
-            return torch.empty(np.broadcast_shapes(*shapes), dtype=args[0].dtype)
+        tensors = [part for part in args if isinstance(part, Tensor)]
+        if name in _PLAIN and tensors and all(tensor.is_meta for tensor in tensors) and not kwargs:
+            return torch.empty(np.broadcast_shapes(*(tensor.shape for tensor in tensors)), dtype=tensors[0].dtype)
         return func(*args, **kwargs)
 
 

@@ -84,8 +84,12 @@ class StyleGAN2(Augmented):
     """Activation function of the synthesis network."""
     activation_d: Act = "lrelu"
     """Activation function of the discriminator."""
+    activation_head: Act | None = None
+    """The discriminator's at the smallest size, where it is another."""
     activation_mapping: Act = "lrelu"
     """Activation function of the mapping networks."""
+    activation_mapping_d: Act | None = None
+    """The discriminator's mapping network's, where it is another."""
     noise: Noise = "random"
     """Noise inputs while training."""
     mbstd_group: int | None = None
@@ -166,7 +170,8 @@ class StyleGAN2(Augmented):
                 "channel_max",
             ),
             *("architecture_g", "architecture_d", "resample_taps", "resample_taps_d", "conv_clamp", "conv_clamp_d"),
-            *("activation_g", "activation_d", "activation_mapping", "mbstd_channels"),
+            *("activation_g", "activation_d", "activation_head", "activation_mapping"),
+            *("activation_mapping_d", "mbstd_channels"),
         )
         levels = pyramid(spec.resolution)[1] + 1
 
@@ -536,7 +541,8 @@ class Discriminator(nn.Module):
         (height, width), doublings = pyramid(spec.resolution)
         widths = _channels(config, "D", doublings)
         colours, inner = spec.channels, widths[0]
-        self.group, self.stddevs, act = config.mbstd_group, config.mbstd_channels, config.activation_d
+        self.group, self.stddevs = config.mbstd_group, config.mbstd_channels
+        act = config.activation_head or config.activation_d
         self.register_buffer("taps", setup_filter(config.resample_taps_d or config.resample_taps))
         self.blocks = nn.ModuleList(
             DiscriminatorBlock(config, widths[i], widths[i - 1], colours, first=i == doublings)
@@ -548,7 +554,7 @@ class Discriminator(nn.Module):
         self.dense = EqualLinear(inner * height * width, inner, act=act)
         about = config.mapping_d or (inner,) * 9
         self.out = EqualLinear(inner, about[-1] if spec.label_dim else 1)
-        rate, mapped = config.mapping_lr, config.activation_mapping
+        rate, mapped = config.mapping_lr, config.activation_mapping_d or config.activation_mapping
         self.mapping = Mapping(0, spec.label_dim, about, rate, mapped) if spec.label_dim else None
 
     def forward(self, images: Tensor, labels: Tensor) -> Tensor:

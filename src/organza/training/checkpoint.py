@@ -29,6 +29,7 @@ from torch import Tensor, nn
 
 from organza.core.errors import UserError
 from organza.core.files import atomic_write, fsync_dir
+from organza.core.jsons import read_json
 
 FORMAT = 1
 
@@ -125,9 +126,9 @@ def read_config(checkpoint: Path) -> dict[str, Any]:
     """
     path = checkpoint / "config.json"
     try:
-        config: dict[str, Any] = json.loads(path.read_text())
+        config: dict[str, Any] = read_json(path.read_bytes(), path)
         found = config.pop("format")
-    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
+    except (OSError, KeyError, AttributeError, TypeError) as error:
         raise UserError(f"not a readable checkpoint ({error})", where=path) from error
     if found != FORMAT:
         raise UserError(f"checkpoint format {found} is not {FORMAT}", where=path, hint="update Organza")
