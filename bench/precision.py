@@ -7,8 +7,8 @@ For each phase, the gradient of the player's weights in bf16 against the one in 
     cosine   between the two, over all of the player's weights
     norm     length of the first, as a share of the second's
 
-and for images, the mean of what bf16 changes, in levels of 255. Networks are small, because every preset is measured: at
-most `--most` feature maps, images of `--size` pixels, at initialisation and after `--steps` steps in float32.
+and for images, the mean of what bf16 changes, in levels of 255. Networks are small, because every preset is measured:
+at most `--most` feature maps, images of `--size` pixels, at initialisation and after `--steps` steps in float32.
 `bench/gradients.py` looks at a trained run.
 """
 

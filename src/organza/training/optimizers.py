@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.graph import increment_version
 
 from organza.core.method import Method, Phase
 
@@ -31,6 +32,8 @@ class Learner:
         for group in self.adam.param_groups:
             group["lr"] = self.rate * rate
         self.adam.step()
+        for parameter in self.parameters:  # PyTorch's fused step does not say that it changes them
+            increment_version(parameter)
 
     def restart(self) -> None:
         """Forget the running means: the next step is as the first one."""
