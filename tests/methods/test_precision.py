@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
+import organza.apps.train
 import organza.core.device
-from organza import PRESETS
+from organza import PRESETS, train
 from organza.core.device import choose_dtype, computing, to_compute
 
 BENCH = Path(__file__).parents[2] / "bench" / "precision.py"
@@ -53,3 +55,20 @@ def test_small_features_may_stay_in_float32():
     with computing(torch.bfloat16):
         assert to_compute(torch.zeros(1, 2, 8, 16), 16).dtype == torch.float32
         assert to_compute(torch.zeros(1, 2, 16, 16), 16).dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize(("name", "dtype"), [("stylegan-f", torch.bfloat16), ("lucidrains", torch.float32)])
+def test_training_asks_the_method(name, dtype, faces, tmp_path, monkeypatch):
+    found, run_loop = [], organza.apps.train.run_loop
+
+    def loop(state, loader, settings, dtype, *rest):
+        found.append(dtype)
+        return run_loop(state, loader, settings, dtype, *rest)
+
+    monkeypatch.setattr(organza.core.device, "cpu_features", lambda: frozenset({"avx512_bf16"}))
+    monkeypatch.setattr(organza.apps.train, "run_loop", loop)
+    run = PRESETS[name].run
+    for precision in ("auto", "float32", "bf16"):
+        options = {"outdir": tmp_path / precision, "kimg": 0.004, "batch": 4, "grid": "2x2", "precision": precision}
+        train(replace(run, method=run.method.toy()), faces, device="cpu", **options)
+    assert found == [dtype, torch.float32, torch.bfloat16]
