@@ -7,8 +7,8 @@ For each phase, the gradient of the player's weights in bf16 against the one in 
     cosine   between the two, over all of the player's weights
     norm     length of the first, as a share of the second's
 
-and for images, the mean of what bf16 changes, in levels of 255. Networks are small, because every preset is measured: at
-most `--most` feature maps, images of `--size` pixels, at initialisation and after `--steps` steps in float32.
+and for images, the mean of what bf16 changes, in levels of 255. Networks are small, because every preset is measured:
+at most `--most` feature maps, images of `--size` pixels, at initialisation and after `--steps` steps in float32.
 `bench/gradients.py` looks at a trained run.
 """
 
@@ -119,8 +119,8 @@ def main() -> None:
     parser.add_argument("presets", nargs="*", default=list(PRESETS))
     parser.add_argument("--size", type=int, default=32)
     parser.add_argument("--most", type=int, default=64)
-    parser.add_argument("--batch", type=int, default=8)
-    parser.add_argument("--steps", type=int, default=64)
+    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--steps", type=int, default=32)
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     given = parser.parse_args()
     torch.set_num_threads(given.threads)

@@ -10,11 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 import organza
 import organza.core.device
-import organza.generator
 from organza import PRESETS, Generator, UserError, load, train
+from organza.methods.stylegan2 import StyleGAN2
+from organza.training import checkpoint
 
 
 @pytest.fixture(scope="module")
@@ -148,13 +150,35 @@ def test_public_names_have_docstrings_with_examples() -> None:
             assert ">>>" in (getattr(organza, name).__doc__ or ""), name
 
 
-def test_auto_precision_is_bf16_where_processor_and_method_bear_it(tiny_run, monkeypatch):
+def test_auto_precision_is_bf16_where_processor_and_method_allow_it(tiny_run, monkeypatch):
     monkeypatch.setattr(organza.core.device, "cpu_features", lambda: frozenset({"avx512_bf16"}))
     assert load(tiny_run, precision="auto", device="cpu").precision == "bf16"
     assert load(tiny_run, device="cpu").precision == "float32"
-    monkeypatch.setattr(organza.generator, "BEAR_BF16", frozenset())
-    assert load(tiny_run, precision="auto", device="cpu").precision == "float32"
-    assert load(tiny_run, precision="bf16", device="cpu").precision == "bf16"
-    monkeypatch.undo()
+    build = StyleGAN2.build
+    with monkeypatch.context() as patch:
+        patch.setattr(StyleGAN2, "build", lambda self, spec: replace(build(self, spec), bf16=("training",)))
+        assert load(tiny_run, precision="auto", device="cpu").precision == "float32"
+        assert load(tiny_run, precision="bf16", device="cpu").precision == "bf16"
     monkeypatch.setattr(organza.core.device, "cpu_features", frozenset)
     assert load(tiny_run, precision="auto", device="cpu").precision == "float32"
+
+
+@pytest.mark.parametrize("averaged", [(), ("G",)])
+def test_networks_that_nobody_averages_are_loaded_as_they_trained(averaged, faces, tmp_path, monkeypatch):
+    build = StyleGAN2.build
+    monkeypatch.setattr(StyleGAN2, "build", lambda self, spec: replace(build(self, spec), ema=averaged))
+    run = PRESETS["stylegan2"].run
+    folder = train(
+        replace(run, method=run.method.toy()), faces, outdir=tmp_path, kimg=0.012, batch=4, grid="4x2"
+    ).folder
+    newest = next(checkpoint.newest_first(folder / "checkpoints"))
+    saved = checkpoint.read_nets(newest, "ema" if averaged else "nets")
+    for name, tensor in load(folder).net.state_dict().items():
+        assert torch.equal(tensor, saved[f"G.{name}"]), name
+    every = load(folder, "all")
+    assert every.critic is not None
+    file = newest / ("ema" if averaged else "nets")
+    left = {name: tensor for name, tensor in saved.items() if name != "G.w_avg"}
+    save_file(left, f"{file}.safetensors")
+    with pytest.raises(UserError, match=r"tensor 'G.w_avg' is missing"):
+        load(newest)

@@ -9,7 +9,10 @@ import torch
 
 from organza import PRESETS, Run, UserError, load, ops, train
 from organza.apps.train import _check_shares
+from organza.core.config import from_plain, to_plain
 from organza.core.method import Batch, DataSpec
+from organza.methods.dcgan import DCGAN
+from organza.methods.msg_gan import MSGGAN
 from organza.methods.progan import ProGAN, schedule
 from organza.methods.stylegan import StyleGAN
 from organza.nn.growing import Growth, enlarge, faded, shrink
@@ -177,3 +180,36 @@ def test_the_run_keeps_its_batch_where_the_schedule_says_nothing():
     config = replace(StyleGAN(), fade_kimg=1.0, stable_kimg=1.0)
     found = [schedule(config, DataSpec((128, 128)), n).batch for n in (0, 3500, 5500, 7500)]
     assert found == [256, 64, None, None]
+
+
+def test_the_first_bias_is_one_for_each_map():
+    for config in (ProGAN(), MSGGAN()):
+        for kind, size in (("map", 8), ("pixel", 8 * 16)):
+            net = replace(config.toy(), dense_bias=kind).build(DataSpec((16, 16))).nets["G"]
+            dense = getattr(net, "base", net).dense
+            assert dense.bias.shape == (size,)
+            dense.bias.data.copy_(torch.arange(size))
+            maps = dense(torch.zeros(1, dense.weight.shape[1])).reshape(8, 16)
+            assert torch.equal(maps, torch.arange(size).float().reshape(8, -1).expand(8, 16))
+
+
+@pytest.mark.parametrize(
+    ("config", "name", "before"),
+    [(ProGAN(), "dense_bias", "pixel"), (MSGGAN(), "dense_bias", "pixel"), (DCGAN(), "latent", "normal")],
+    ids=str,
+)
+def test_old_files_mean_what_they_meant(config, name, before):
+    plain = to_plain(config)
+    assert from_plain(type(config), plain) == config
+    del plain[name]
+    assert from_plain(type(config), plain) == replace(config, **{name: before})
+
+
+def test_dcgan_draws_uniform_codes():
+    method = DCGAN().toy().build(DataSpec((16, 16)))
+    z = torch.randn(4000, 8, generator=torch.Generator().manual_seed(0))
+    ws = method.latents.mapping(method.nets["G"], z, torch.zeros(4000, 0))
+    shares = torch.histc(ws, 10, -1, 1) / ws.numel()
+    assert shares.sum() == pytest.approx(1) and (shares - 0.1).abs().max() < 0.01
+    old = replace(DCGAN().toy(), latent="normal").build(DataSpec((16, 16)))
+    assert torch.equal(old.latents.mapping(old.nets["G"], z, torch.zeros(4000, 0))[:, 0], z)

@@ -120,3 +120,12 @@ def test_the_blur_fades():
     assert reals[0].std() < reals[1].std()
     assert torch.equal(reals[1], reals[2]) and torch.equal(reals[2], images)
     torch.testing.assert_close(blurred(torch.ones(1, 1, 41, 41), 3.0)[0, 0, 20, 20], torch.tensor(1.0))
+
+
+def test_the_blur_halves_at_sigma():
+    """As the official implementation weights pixels: 2^-(x / sigma)^2."""
+    point = torch.zeros(1, 1, 41, 41)
+    point[0, 0, 20, 20] = 1
+    for sigma in (1.0, 2.0, 5.0):
+        line = blurred(point, sigma)[0, 0, 20]
+        assert line[20 + int(sigma)] / line[20] == pytest.approx(0.5, rel=1e-5)

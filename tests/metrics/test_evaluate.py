@@ -129,6 +129,11 @@ def test_separability(G, faces):
     def bright(images):
         return torch.sigmoid((images.float().mean((1, 2, 3)) - 128) / 10)[:, None]
 
+    def two(images):
+        return torch.cat([bright(images), torch.zeros(len(images), 1)], 1)
+
+    report = evaluate(G, None, "sep60", classifier=two)
+    assert any("of 2 labels, 1 count; the others (columns 1)" in note for note in report.notes)
     with pytest.raises(UserError, match="the same answer about every picture"):
         evaluate(G, None, "sep60", classifier=lambda images: torch.ones(len(images), 1))
     assert list(evaluate(G, None, "sep60", classifier=bright).figures) == ["sep_organza64_60_w"]

@@ -152,6 +152,9 @@ def test_lenet_reads_digits() -> None:
     labels = torch.from_numpy(np.frombuffer(raw[1], np.uint8, offset=8).astype(np.int64))
     said = torch.cat([features(part).logits for part in images.split(2500)]).argmax(1)  # type: ignore[misc]
     assert 0.985 <= (said == labels).float().mean() < 0.987
+    padded = torch.nn.functional.pad(images, (0, 0, 2, 2, 2, 2))
+    again = torch.cat([features(part).logits for part in padded.split(2500)]).argmax(1)  # type: ignore[misc]
+    assert torch.equal(again, said)
     colour = torch.nn.functional.interpolate(images[:200].permute(0, 3, 1, 2).float(), scale_factor=2, mode="bilinear")
     large = colour.byte().permute(0, 2, 3, 1).expand(-1, -1, -1, 3)
     assert (features(large).logits.argmax(1) == labels[:200]).float().mean() > 0.95  # type: ignore[union-attr]

@@ -20,6 +20,7 @@ from organza.metrics import (
     precision_recall,
     separability,
 )
+from organza.metrics import linear as planes
 from organza.metrics.frechet import distance_of, influence
 from organza.metrics.linear import logistic_regression
 from organza.metrics.manifold import manifold
@@ -303,3 +304,24 @@ def test_logistic_regression_finds_probabilities() -> None:
 def test_unusable_features(call, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         call(gaussian(10, 4, 0))
+
+
+def test_separability_of_classes() -> None:
+    """Classes are one attribute with several values: none of them is a rare one that nobody misses."""
+    rng = torch.Generator().manual_seed(0)
+    codes = torch.randn(4000, 10, generator=rng).double()
+    near = torch.eye(10).double()[codes.argmax(1)]
+    assert separability(codes, near) < 1.6
+    strange = torch.eye(10).double()[torch.randint(10, (4000,), generator=rng)]
+    assert separability(codes, strange) == pytest.approx(10, rel=0.05)
+    assert separability(codes, strange * 0.6 + 0.04) == pytest.approx(10, rel=0.05)  # as sure of each
+
+
+def test_separability_says_which_attributes_it_skips() -> None:
+    codes = torch.randn(600, 4, generator=torch.Generator().manual_seed(0)).double()
+    rare, never = torch.full((600,), 0.01), torch.zeros(600)
+    rare[0] = 1.0
+    found = planes.entropies(codes, torch.stack([rare, codes[:, 0].sigmoid(), never], 1))
+    assert [entropy is None for entropy in found] == [True, False, True]
+    with pytest.raises(ValueError, match="the same answer"):
+        separability(codes, torch.stack([rare, never], 1))

@@ -13,6 +13,7 @@ from organza.core.method import DataSpec
 from organza.generator import Generator, at_once
 from organza.methods.stylegan2 import StyleGAN2
 from organza.ops import folded, winograd
+from organza.training.optimizers import Learner
 
 
 def generator(spec: DataSpec, dtype: torch.dtype = torch.float32, **settings) -> Generator:
@@ -129,3 +130,20 @@ def test_large_pictures_are_drawn_one_by_one():
     assert at_once(G.resolution) == 1
     ws = G.mapping(G.z([0, 1, 2]))
     torch.testing.assert_close(G.synthesis(ws)[1:2], G.synthesis(ws[1:2]), rtol=0, atol=0)
+
+
+def test_a_training_step_is_a_change_of_the_weights():
+    """PyTorch's fused optimizers don't say so themselves."""
+    G = generator(DataSpec((16, 16)))
+    ws = G.mapping(G.z([0]))
+    before = G.synthesis(ws)
+    G.net.requires_grad_(True)
+    parameters = list(G.net.parameters())
+    flat = torch.ones(sum(p.numel() for p in parameters))
+    learner = Learner(parameters, flat, torch.optim.Adam(parameters, fused=True), 0.1)
+    learner.zero()
+    flat.fill_(1.0)
+    learner.step(1.0)
+    after = G.synthesis(ws)
+    assert not torch.equal(before, after)
+    close(after, plain(G, ws))

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 import subprocess
 import sys
 from dataclasses import replace
+from functools import partial
 from itertools import product
 from pathlib import Path
 
@@ -16,7 +18,8 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from organza import PRESETS, Run, UserError, train
-from organza.core.method import Batch, DataSpec
+from organza.apps.train import dry_run
+from organza.core.method import Adam, Batch, DataSpec, Method, Nets, Phase, Player, Stats
 from organza.training import ema, optimizers, settings
 from organza.training.checkpoint import newest_first
 from organza.training.loop import advance
@@ -71,9 +74,11 @@ def test_the_seed_decides(name: str, faces: Path, tmp_path: Path) -> None:
     assert not all(torch.equal(first[k], other[k]) for k in first)
 
 
-@pytest.mark.parametrize("name", ["stylegan2", "stylegan2-d"])
+@pytest.mark.parametrize("name", ["stylegan2", "stylegan2-d", "dcgan"])
 def test_two_processes_match_one_with_two_micro_batches(name: str, faces: Path, tmp_path: Path) -> None:
-    """Every phase of StyleGAN2, with labels, penalties and running means; and the same while networks grow."""
+    """Every phase of StyleGAN2, with labels, penalties and running means; the same while networks grow; and the
+    running statistics of batch normalisation."""
+    options = {"mbstd_group": 2} if hasattr(toy(name).method, "mbstd_group") else {}
     script = tmp_path / "job.py"
     script.write_text(
         "import sys\n"
@@ -81,9 +86,9 @@ def test_two_processes_match_one_with_two_micro_batches(name: str, faces: Path, 
         "from organza import PRESETS, train\n"
         "if __name__ == '__main__':\n"
         f"    run = PRESETS['{name}'].run\n"
-        "    run = replace(run, method=replace(run.method.toy(), mbstd_group=2))\n"
+        f"    run = replace(run, method=replace(run.method.toy(), **{options}))\n"
         "    train(run, sys.argv[1], outdir=sys.argv[2], kimg=0.032, batch=8, micro_batch=4, precision='float32',\n"
-        "          labels='auto', grid='4x2')\n"
+        f"          labels='{'auto' if toy(name).method.takes_labels else 'none'}', grid='4x2')\n"
     )
     alone = [sys.executable, str(script)]
     pair = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script)]
@@ -99,6 +104,83 @@ def test_two_processes_match_one_with_two_micro_batches(name: str, faces: Path, 
     assert one.keys() == two.keys()
     for key, tensor in one.items():
         torch.testing.assert_close(tensor, two[key], rtol=1e-5, atol=2e-6, msg=lambda m, key=key: f"{key}: {m}")
+
+
+@pytest.mark.parametrize("micro", [2, 4])
+@pytest.mark.parametrize("name", ["dcgan", "vae"])
+def test_normalisation_counts_a_step_once_however_it_is_cut(name: str, micro: int) -> None:
+    """Each part of a batch moves the running statistics from where they were; what stays is the mean."""
+    spec, batch = DataSpec((16, 16)), Batch(torch.rand(8, 3, 16, 16) * 2 - 1, torch.zeros(8, 0))
+    found = []
+    for size in (micro, 8):
+        torch.manual_seed(0)
+        state = State.fresh(toy(name).method.build(spec), torch.device("cpu"))
+        advance(state, state.method.phases[0], batch, Training(micro_batch=size))
+        found.append({f"{n}.{k}": b for n, net in state.method.nets.items() for k, b in net.named_buffers()})
+    counts = [{k: int(b) for k, b in buffers.items() if k.endswith("num_batches_tracked")} for buffers in found]
+    assert counts[0] == counts[1] and set(counts[0].values()) <= {1, 2}
+    torch.manual_seed(0)
+    state = State.fresh(toy(name).method.build(spec), torch.device("cpu"))
+    start = {f"{n}.{k}": b.clone() for n, net in state.method.nets.items() for k, b in net.named_buffers()}
+    moved = [k for k, b in found[0].items() if not torch.equal(b, start[k])]
+    assert any(k.endswith("running_mean") for k in moved)
+
+
+def test_parts_of_a_batch_leave_the_mean_of_what_they_find() -> None:
+    def loss(nets: Nets, batch: Batch, rng: torch.Generator) -> tuple[torch.Tensor, Stats]:
+        return nets["N"](batch.images).square().mean(), {}
+
+    method = Method(
+        nets={"N": torch.nn.BatchNorm2d(3)},
+        players={"N": Player(("N",), Adam(lr=0.0))},
+        phases=(Phase("N", "N", loss),),
+        latents=toy("dcgan").method.build(DataSpec((16, 16))).latents,
+        ema=(),
+    )
+    state, images = State.fresh(method, torch.device("cpu")), torch.randn(6, 3, 4, 4)
+    advance(state, method.phases[0], Batch(images, torch.zeros(6, 0)), Training(micro_batch=2))
+    norm = method.nets["N"]
+    torch.testing.assert_close(norm.running_mean, 0.1 * images.mean((0, 2, 3)))
+    spread = torch.stack([part.transpose(0, 1).flatten(1).var(1) for part in images.split(2)]).mean(0)
+    torch.testing.assert_close(norm.running_var, 0.9 + 0.1 * spread)
+    assert norm.num_batches_tracked == 1
+
+
+@pytest.mark.parametrize("shape", [(4,), (1,), (4, 1), (2,)])
+def test_statistics_of_each_image_are_refused(shape: tuple[int, ...]) -> None:
+    """A number for each image is no mean, and averaging it over parts of the batch would hide that."""
+    state = State.fresh(toy("vae").method.build(DataSpec((16, 16))), torch.device("cpu"))
+    (phase,) = state.method.phases
+
+    def loss(nets: Nets, batch: Batch, rng: torch.Generator) -> tuple[torch.Tensor, Stats]:
+        found, stats = phase.loss(nets, batch, rng)
+        return found, {**stats, "penalty": torch.zeros(shape)}
+
+    batch = Batch(torch.rand(4, 3, 16, 16), torch.zeros(4, 0))
+    with pytest.raises(UserError, match=r"phase 'VAE' reports 'penalty' of shape \[.*\], not \[\]; .* Phase.shapes"):
+        advance(state, replace(phase, loss=loss), batch, Training())
+    stats = advance(state, replace(phase, loss=loss, shapes={"penalty": shape}), batch, Training())
+    assert stats["penalty"].shape == shape
+
+
+@pytest.mark.parametrize("name", [name for name in PRESETS if not PRESETS[name].run.method.takes_labels])
+def test_labels_are_refused_where_they_would_be_ignored(name: str, faces: Path, tmp_path: Path) -> None:
+    for start in (dry_run, partial(train, outdir=tmp_path)):
+        for labels in ("auto", "folders", "dataset.json"):
+            with pytest.raises(UserError, match=r"takes no labels; leave out --labels"):
+                start(toy(name), faces, labels=labels)
+    assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", [name for name in PRESETS if PRESETS[name].run.method.takes_labels])
+def test_labels_reach_the_networks_that_take_them(name: str) -> None:
+    spec = DataSpec((16, 16), 3, 4)
+    nets = toy(name).method.resolve(spec, 4).build(spec)
+    assert nets.latents.label_dim == 4
+    assert nets.critic is not None
+    one, other = (nets.nets[nets.critic](torch.ones(2, 3, 16, 16), torch.eye(4)[[k, k]]) for k in (0, 1))
+    guesses = getattr(toy(name).method, "label_d", "") == "auxiliary"
+    assert guesses or not torch.equal(one, other)
 
 
 def test_divergence_stops_with_a_report(faces: Path, tmp_path: Path) -> None:
@@ -138,6 +220,26 @@ def test_learning_rates_are_corrected_for_lazy_regularisation() -> None:
     assert adam["D"]["betas"][1] == pytest.approx(0.99 ** (16 / 17))
     assert adam["G"]["lr"] == pytest.approx(0.0025 * 4 / 5)
     assert adam["G"]["betas"][1] == pytest.approx(0.99 ** (4 / 5))
+
+
+LAZY = {"G": "pl_every", "D": "r1_every"}
+
+
+@pytest.mark.parametrize("every", [1, 2, 3, 16])
+@pytest.mark.parametrize("name", PRESETS)
+def test_adam_is_slowed_by_its_steps_in_an_iteration(name: str, every: int) -> None:
+    """Counted, over as many iterations as it takes each phase to come round, for every lazy phase that there is."""
+    spec, method = DataSpec((16, 16)), toy(name).method
+    lazy = {field: every for field in LAZY.values() if hasattr(method, field)}
+    built = replace(method, **lazy).resolve(spec, 4).build(spec)
+    rounds = math.lcm(*(phase.every for phase in built.phases))
+    for player in built.players:
+        mine = [phase for phase in built.phases if phase.player == player]
+        steps = {phase.name: sum(n % phase.every == 0 for n in range(rounds)) for phase in mine}
+        counted = steps[mine[0].name] + sum(steps[p.name] for p in mine[1:] if p.gain == p.every)
+        assert optimizers.lazy_ratio(built.phases, player) == pytest.approx(steps[mine[0].name] / counted)
+        if len(mine) == 2 and mine[1].gain == mine[1].every:
+            assert optimizers.lazy_ratio(built.phases, player) == pytest.approx(every / (every + 1))
 
 
 def test_averages_follow_the_half_life() -> None:

@@ -116,9 +116,7 @@ class StyleGAN(ProGAN):
         if not self.pl_weight:
             return method
         often = self.pl_every
-        paths = Phase(
-            "Greg", "G", loss.g_reg, every=often, gain=often, after=loss.after_paths, shapes={"w_mean": (self.w_dim,)}
-        )
+        paths = Phase("Greg", "G", loss.g_reg, often, often, loss.after_paths, loss.shapes)
         return replace(method, phases=(*method.phases, paths), state={"pl_mean": loss.pl_mean})
 
 

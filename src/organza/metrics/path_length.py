@@ -29,14 +29,19 @@ def slerp(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
         >>> slerp(torch.tensor([[2.0, 0.0]]), torch.tensor([[0.0, 2.0]]), torch.tensor([[0.5]]))
         tensor([[1.4142, 1.4142]])
     """
-    length_a, length_b = a.norm(dim=1, keepdim=True), b.norm(dim=1, keepdim=True)
+    length_a, length_b = _length(a), _length(b)
     a, b = a / length_a, b / length_b
     cosine = (a * b).sum(1, keepdim=True)
     across = b - cosine * a
-    across = across / across.norm(dim=1, keepdim=True).clamp(min=1e-12)
+    across = across / _length(across)
     angle = t * cosine.clamp(-1, 1).arccos()
     found: Tensor = (a * angle.cos() + across * angle.sin()) * (length_a + t * (length_b - length_a))
     return found
+
+
+def _length(x: Tensor) -> Tensor:
+    """Of vectors ``[N, D]``, never 0: ``[N, 1]``."""
+    return x.square().sum(1, keepdim=True).clamp(min=1e-24).sqrt()
 
 
 def path_distances(

@@ -11,7 +11,7 @@ import hashlib
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
@@ -26,6 +26,7 @@ from organza.core.method import Batch, Phase, Stats
 from organza.training import ema
 from organza.training.checkpoint import Position
 from organza.training.monitor import Monitor
+from organza.training.parts import Parts
 from organza.training.settings import Training
 from organza.training.state import State
 
@@ -130,62 +131,22 @@ def advance(state: State, phase: Phase, batch: Batch, settings: Training, rate: 
     most = min(settings.micro_batch or len(batch), len(batch))
     micro = next(m for m in range(most, 0, -1) if len(batch) % m == 0)  # schedules change the batch
     parts = [batch.part(i, i + micro) for i in range(0, len(batch), micro)]
-    totals: Stats = {}
-    buffers = Buffers(method.nets.values(), parts=len(parts) * distributed.world())
+    found = Parts(phase, method.nets.values(), len(parts))
     for index, part in enumerate(parts):
-        buffers.rewind()
+        found.begin()
         rng = generator(
             batch.images.device, settings.seed, batch.seen, phase.name, distributed.rank() * len(parts) + index
         )
         loss, stats = phase.loss(method.nets, part, rng)
         (loss * (phase.gain / len(parts))).backward()  # type: ignore[no-untyped-call]
-        buffers.collect(share=1 / len(parts))
-        for name, value in stats.items():
-            if tuple(value.shape) != (shape := phase.shapes.get(name, ())):
-                raise UserError(
-                    f"phase {phase.name!r} reports {name!r} of shape {list(value.shape)}, not {list(shape)}",
-                    hint="statistics are means over the batch; state a shape that is not a scalar's in Phase.shapes",
-                )
-            value = value.detach().float() / len(parts)
-            totals[name] = totals[name] + value if name in totals else value
-    distributed.average([learner.flat, *totals.values(), *buffers.moved])
-    buffers.finish()
+        found.add(stats)
+    distributed.average([learner.flat, *found.tensors])
+    found.finish()
     learner.step(rate)
     if phase.after is not None:
         with torch.no_grad():
-            phase.after(method.nets, totals)
-    return totals
-
-
-class Buffers:
-    """What forward passes leave in the networks, such as the running means of batch normalisation, as statistics.
-
-    Each part of a batch finds the buffers as they were before the phase, and they move by the mean over all parts.
-
-    Args:
-        nets: the networks.
-        parts: of the batch, over all processes; a single one changes the buffers itself.
-    """
-
-    def __init__(self, nets: Iterable[torch.nn.Module], parts: int) -> None:
-        self.buffers = [buffer for net in nets for buffer in net.buffers()] if parts > 1 else []
-        self.before = [buffer.clone() for buffer in self.buffers]
-        self.moved = [torch.zeros_like(buffer, dtype=torch.float32) for buffer in self.buffers]
-
-    def rewind(self) -> None:
-        """Before a part."""
-        for buffer, before in zip(self.buffers, self.before, strict=True):
-            buffer.copy_(before)
-
-    def collect(self, share: float) -> None:
-        """After a part, which is this share of the process's."""
-        for moved, buffer, before in zip(self.moved, self.buffers, self.before, strict=True):
-            moved += (buffer - before) * share
-
-    def finish(self) -> None:
-        """Once `moved` is the mean over all processes."""
-        for moved, buffer, before in zip(self.moved, self.buffers, self.before, strict=True):
-            buffer.copy_(before + (moved if buffer.is_floating_point() else moved.round()))
+            phase.after(method.nets, found.stats)
+    return found.stats
 
 
 def generator(device: torch.device, seed: int, seen: int, phase: str, part: int) -> torch.Generator:

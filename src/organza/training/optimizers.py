@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.graph import increment_version
 
 from organza.core.method import Method, Phase
 
@@ -31,6 +32,8 @@ class Learner:
         for group in self.adam.param_groups:
             group["lr"] = self.rate * rate
         self.adam.step()
+        for parameter in self.parameters:  # PyTorch's fused step does not say that it changes them
+            increment_version(parameter)
 
     def restart(self) -> None:
         """Forget the running means: the next step is as the first one."""
@@ -49,8 +52,8 @@ def lazy_ratio(phases: tuple[Phase, ...], player: str) -> float:
 
     Adam takes ``n`` steps where a loss with the regularisers in it would take one: the main phase's, and for each lazy
     one that runs at every k-th of them, 1 / k. So the rate is multiplied by ``1 / n`` and both betas are raised to it:
-    by k / (k + 1) for one regulariser, 1/2 where it runs each time. The main phase is the player's first; a phase is
-    lazy when its gain makes up for its rarity.
+    by k / (k + 1) for one regulariser, 1/2 where it runs each time. The main phase is the player's most frequent, the
+    first of those; another is lazy when its gain makes up for its rarity.
 
     Example:
         >>> def loss(nets, batch, rng): ...
@@ -61,8 +64,9 @@ def lazy_ratio(phases: tuple[Phase, ...], player: str) -> float:
         >>> lazy_ratio((Phase("G", "G", loss, every=5),), "G")
         1.0
     """
-    main, *others = (p for p in phases if p.player == player)
-    return 1 / (1 + sum(main.every / p.every for p in others if p.gain == p.every))
+    mine = [p for p in phases if p.player == player]
+    main = min(mine, key=lambda p: p.every)
+    return 1 / (1 + sum(main.every / p.every for p in mine if p is not main and p.gain == p.every))
 
 
 def build(method: Method) -> Mapping[str, Learner]:

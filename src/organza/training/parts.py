@@ -1,0 +1,67 @@
+"""What the parts of a batch leave beside gradients: statistics, and what forward passes write into the networks.
+
+Both are means over the parts, over all micro-batches and processes alike; so it does not matter how a batch is cut.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+
+from organza.core import distributed
+from organza.core.errors import UserError
+from organza.core.method import Phase, Stats
+
+
+class Parts:
+    """Collects over one phase of one step. Each part finds the networks' buffers as they were before the phase.
+
+    Args:
+        phase: whose statistics.
+        nets: all networks; buffers are, for instance, the running means of batch normalisation.
+        count: parts of this process's batch.
+
+    Attributes:
+        stats: the means of the statistics, complete after `finish`.
+    """
+
+    def __init__(self, phase: Phase, nets: Iterable[nn.Module], count: int) -> None:
+        self.phase, self.count, self.stats = phase, count, Stats()
+        alone = count * distributed.world() == 1  # then the forward pass itself has made the mean
+        self.buffers = [] if alone else [buffer for net in nets for buffer in net.buffers()]
+        self.before = [buffer.clone() for buffer in self.buffers]
+        self.moved = [torch.zeros_like(buffer, dtype=torch.float32) for buffer in self.buffers]
+
+    def begin(self) -> None:
+        """Before a part."""
+        for buffer, before in zip(self.buffers, self.before, strict=True):
+            buffer.copy_(before)
+
+    def add(self, stats: Stats) -> None:
+        """After a part, with its statistics.
+
+        Raises:
+            UserError: one has a shape that the phase does not state.
+        """
+        for moved, buffer, before in zip(self.moved, self.buffers, self.before, strict=True):
+            moved += (buffer - before) / self.count
+        for name, value in stats.items():
+            if tuple(value.shape) != (shape := self.phase.shapes.get(name, ())):
+                raise UserError(
+                    f"phase {self.phase.name!r} reports {name!r} of shape {list(value.shape)}, not {list(shape)}",
+                    hint="statistics are means over the batch; state a shape that is not a scalar's in Phase.shapes",
+                )
+            value = value.detach().float() / self.count
+            self.stats[name] = self.stats[name] + value if name in self.stats else value
+
+    @property
+    def tensors(self) -> list[Tensor]:
+        """What is still to be averaged over processes, in place."""
+        return [*self.stats.values(), *self.moved]
+
+    def finish(self) -> None:
+        """Move the buffers by the means."""
+        for moved, buffer, before in zip(self.moved, self.buffers, self.before, strict=True):
+            buffer.copy_(before + (moved if buffer.is_floating_point() else moved.round()))
