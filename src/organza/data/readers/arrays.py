@@ -225,6 +225,22 @@ def _scale(array: Array, path: Path) -> tuple[float, float]:
     return found
 
 
+def read_vectors(path: Path) -> NDArray[np.float32]:
+    """The finite numbers ``[N, D]`` of an ``.npy`` file.
+
+    Raises:
+        UserError: it is something else.
+    """
+    with open(path, "rb") as file:
+        array = _header(file.read(_HEAD), 0, path.stat().st_size, path)
+    if len(array.shape) != 2 or array.dtype.kind not in "fiu" or array.fortran:
+        raise UserError(f"not a table of numbers: {array.dtype} {list(array.shape)}", where=path)
+    values = array.rows(path, 0, array.shape[0]).astype(np.float32)
+    if not np.isfinite(values).all():
+        raise UserError("its numbers are not all finite", where=path)
+    return values
+
+
 def _members(path: Path, file: BinaryIO) -> dict[str, Array]:
     """The arrays of an ``.npz``."""
     found = {}
@@ -256,7 +272,7 @@ def _header(raw: bytes, at: int, size: int, where: object) -> Array:
     except Exception as error:  # a hostile header is a Python expression that breaks in many ways
         raise UserError(f"not a NumPy array ({type(error).__name__})", where=where) from None
     if dtype.hasobject:
-        raise UserError("it holds Python objects, which are not read", where=where)
+        return Array(0, (), dtype, False)  # it would have to be unpickled: it is not read
     if not all(isinstance(n, int) and n >= 0 for n in shape) or math.prod(shape) * dtype.itemsize != size - file.tell():
         raise UserError(f"cut short: {size:,} bytes do not hold {list(shape)}", where=where, hint="download it again")
     return Array(at + file.tell(), shape, dtype, fortran)

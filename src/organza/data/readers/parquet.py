@@ -22,7 +22,7 @@ _LABELS = ("label", "labels", "fine_label", "class")
 _WORDS = ("caption", "text", "description", "prompt")
 _ROWS = 16
 """Rows of a parquet file that are unpacked at a time, fewer where its pages are large."""
-_MAX_PAGE, _MAX_BATCH, _MAX_WORDS = 1 << 29, 1 << 28, 1 << 28
+_MAX_BATCH, _MAX_WORDS = 1 << 28, 1 << 28
 
 
 class ParquetSource(Source):
@@ -193,16 +193,21 @@ class _Parquet(_File):
         super().__init__(
             self._file.schema_arrow, [self._meta.row_group(i).num_rows for i in range(self._meta.num_row_groups)]
         )
+        self._rows = [self._at_a_time(group, self.picture) for group in range(len(self.groups))]
         self._group, self._start, self._batch = -1, 0, None
         self._batches: Iterator[Any] = iter(())
 
     def _iterate(self, group: int, name: str) -> Iterator[Any]:
-        rows = max(1, min(_ROWS, _MAX_BATCH // max(1, self._largest(group, name))))
+        rows = self._rows[group] if name == self.picture else self._at_a_time(group, name)
         batches = self._file.iter_batches(rows, row_groups=[group], columns=[name], use_threads=False)
         return (batch.column(0) for batch in batches)
 
-    def _largest(self, group: int, name: str) -> int:
-        """The unpacked size of the largest page of a column."""
+    def _at_a_time(self, group: int, name: str) -> int:
+        """Rows of a column to be unpacked together, by the size of its pages.
+
+        Raises:
+            ValueError: they would unpack to far more than they hold.
+        """
         about, largest = self._meta.row_group(group), 0
         with open(self._path, "rb") as file:
             for number in range(about.num_columns):
@@ -211,9 +216,7 @@ class _Parquet(_File):
                     first = column.dictionary_page_offset
                     start = column.data_page_offset if first is None else min(first, column.data_page_offset)
                     largest = max(largest, largest_page(file, start, column.total_compressed_size))
-        if largest > _MAX_PAGE:
-            raise ValueError(f"a page that unpacks to {largest >> 20} MB")
-        return largest
+        return max(1, min(_ROWS, _MAX_BATCH // max(1, largest)))
 
     def value(self, group: int, row: int) -> Any:
         if group != self._group or row < self._start:
