@@ -1,4 +1,4 @@
-"""Files that lie about their sizes, or that are put together to break a reader. Each is small; each maker returns it."""
+"""Files that lie about their sizes, or are put together to break a reader. Each is small; each maker returns it."""
 
 import io
 import pickle

@@ -181,7 +181,7 @@ def _members(file: BinaryIO) -> Iterator[tarfile.TarInfo]:
 
 
 class _Whole(io.RawIOBase):
-    """A file of which no more is asked for than is there: a member's head may ask for any amount, and get it reserved."""
+    """A file of which no more is asked for than is there: a head that declares any size would get it reserved."""
 
     def __init__(self, file: BinaryIO) -> None:
         at = file.tell()
