@@ -62,12 +62,15 @@ class Array(NamedTuple):
         """Some of its rows.
 
         Raises:
-            ValueError: the file is shorter than it was.
+            UserError: the file is shorter than it says.
         """
         file = path if self.packed is None else inflated(path, self.packed[1], self.packed[2], self.packed[0])
         size = math.prod(self.shape[1:])
         at = self.offset + start * size * self.dtype.itemsize
-        return np.fromfile(file, self.dtype, (stop - start) * size, offset=at).reshape(stop - start, *self.shape[1:])
+        found = np.fromfile(file, self.dtype, (stop - start) * size, offset=at)
+        if found.size != (stop - start) * size:
+            raise UserError("cut short: it unpacks to less than it declares", where=path, hint="download it again")
+        return found.reshape(stop - start, *self.shape[1:])
 
 
 class ArraySource(Source):
@@ -153,10 +156,7 @@ class ArraySource(Source):
         """Pixels ``[H, W]`` or ``[H, W, C]``."""
         _, array = self._choose()
         black, white = self._range(array)
-        try:
-            image = array.rows(self.path, entry.at, entry.at + 1)[0]
-        except ValueError:
-            raise BadPicture("cut short (the file ends before it does)") from None
+        image = array.rows(self.path, entry.at, entry.at + 1)[0]
         if _layout(array.shape) == "CHW":
             image = image.transpose(1, 2, 0)
         if image.dtype != np.uint8 or (black, white) != (0, 255):
