@@ -173,9 +173,9 @@ def test_wrong_labels_files(records):
     labels = records / "tf-rxx.labels"
     for values, message in (
         (np.ones((2, 3)), "2 labels for 5 pictures"),
-        (np.ones(5), "labels should be finite numbers, one row for each picture"),
-        (np.full((5, 2), np.nan), "labels should be finite numbers, one row for each picture"),
-        (np.array([[{}]] * 5), "not a labels file"),
+        (np.ones(5), "not a table of numbers: float64 [5]"),
+        (np.full((5, 2), np.nan), "its numbers are not all finite"),
+        (np.array([[{}]] * 5), "not a table of numbers: object []"),
     ):
         with open(labels, "wb") as file:
             np.save(file, values)

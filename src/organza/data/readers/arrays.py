@@ -62,12 +62,15 @@ class Array(NamedTuple):
         """Some of its rows.
 
         Raises:
-            ValueError: the file is shorter than it was.
+            UserError: the file is shorter than it says.
         """
         file = path if self.packed is None else inflated(path, self.packed[1], self.packed[2], self.packed[0])
         size = math.prod(self.shape[1:])
         at = self.offset + start * size * self.dtype.itemsize
-        return np.fromfile(file, self.dtype, (stop - start) * size, offset=at).reshape(stop - start, *self.shape[1:])
+        found = np.fromfile(file, self.dtype, (stop - start) * size, offset=at)
+        if found.size != (stop - start) * size:
+            raise UserError("cut short: it unpacks to less than it declares", where=path, hint="download it again")
+        return found.reshape(stop - start, *self.shape[1:])
 
 
 class ArraySource(Source):
@@ -153,10 +156,7 @@ class ArraySource(Source):
         """Pixels ``[H, W]`` or ``[H, W, C]``."""
         _, array = self._choose()
         black, white = self._range(array)
-        try:
-            image = array.rows(self.path, entry.at, entry.at + 1)[0]
-        except ValueError:
-            raise BadPicture("cut short (the file ends before it does)") from None
+        image = array.rows(self.path, entry.at, entry.at + 1)[0]
         if _layout(array.shape) == "CHW":
             image = image.transpose(1, 2, 0)
         if image.dtype != np.uint8 or (black, white) != (0, 255):
@@ -225,6 +225,22 @@ def _scale(array: Array, path: Path) -> tuple[float, float]:
     return found
 
 
+def read_vectors(path: Path) -> NDArray[np.float32]:
+    """The finite numbers ``[N, D]`` of an ``.npy`` file.
+
+    Raises:
+        UserError: it is something else.
+    """
+    with open(path, "rb") as file:
+        array = _header(file.read(_HEAD), 0, path.stat().st_size, path)
+    if len(array.shape) != 2 or array.dtype.kind not in "fiu" or array.fortran:
+        raise UserError(f"not a table of numbers: {array.dtype} {list(array.shape)}", where=path)
+    values = array.rows(path, 0, array.shape[0]).astype(np.float32)
+    if not np.isfinite(values).all():
+        raise UserError("its numbers are not all finite", where=path)
+    return values
+
+
 def _members(path: Path, file: BinaryIO) -> dict[str, Array]:
     """The arrays of an ``.npz``."""
     found = {}
@@ -256,7 +272,7 @@ def _header(raw: bytes, at: int, size: int, where: object) -> Array:
     except Exception as error:  # a hostile header is a Python expression that breaks in many ways
         raise UserError(f"not a NumPy array ({type(error).__name__})", where=where) from None
     if dtype.hasobject:
-        raise UserError("it holds Python objects, which are not read", where=where)
+        return Array(0, (), dtype, False)  # it would have to be unpickled: it is not read
     if not all(isinstance(n, int) and n >= 0 for n in shape) or math.prod(shape) * dtype.itemsize != size - file.tell():
         raise UserError(f"cut short: {size:,} bytes do not hold {list(shape)}", where=where, hint="download it again")
     return Array(at + file.tell(), shape, dtype, fortran)
