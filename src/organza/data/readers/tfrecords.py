@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from organza.core.arrays import read_arrays
 from organza.core.errors import UserError
 from organza.data import tfrecord
 from organza.data.labels import Labels, as_classes
@@ -91,11 +92,7 @@ class TFRecordSource(Source):
         file = self._labels_file()
         if file is None:
             return None
-        try:
-            with open(file, "rb") as opened:
-                values = np.lib.format.read_array(opened, allow_pickle=False, max_header_size=10_000)
-        except (ValueError, OSError, EOFError, MemoryError) as error:
-            raise UserError(f"not a labels file ({error})", where=file) from None
+        values = next(iter(read_arrays(file).values()), np.zeros(0))
         if values.ndim != 2 or values.dtype.kind not in "fiu" or not np.isfinite(values).all():
             raise UserError("labels should be finite numbers, one row for each picture", where=file)
         if len(values) < len(self.entries()):

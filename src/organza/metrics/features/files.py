@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from organza.core.errors import UserError
+from organza.core.sniff import HEAD, instead
 from organza.metrics.features.base import Output
 from organza.metrics.features.resize import bicubic, bilinear_tf1, to_grey, to_rgb
 
@@ -191,7 +192,10 @@ def open_any(
         call, convention = _load_onnx(path, convention, device)
     else:
         hint = "give a .onnx file, a TorchScript file, or inception:PATH or lenet:PATH for files of weights"
-        raise UserError("neither TorchScript nor ONNX", where=path, hint=hint)
+        with path.open("rb") as file:
+            other = instead(file.read(HEAD))
+        what = "neither TorchScript nor ONNX" if other is None else f"this is {other[0]}, neither TorchScript nor ONNX"
+        raise UserError(what, where=path, hint=(other and other[1]) or hint)
 
     def run(images: Tensor) -> Output:
         found = call(convention.prepare(images))
