@@ -123,6 +123,9 @@ def _from_folders(entries: Sequence[Entry], source: Source) -> Labels:
     if loose:
         raise UserError(f"{len(loose)} pictures lie beside the class folders ({loose[0]})", where=source.path)
     names = sorted({f[shared] for f in folders})
+    if len(names) > 1 and set(names) <= {"train", "val", "valid", "validation", "test"}:
+        what = f"its folders {', '.join(names)} are parts of the set, not classes"
+        raise UserError(what, where=source.path, hint=f"name one of them: {source.path}/{names[-1]}")
     index = {name: i for i, name in enumerate(names)}
     return Labels(np.array([index[f[shared]] for f in folders], np.int64), tuple(names))
 

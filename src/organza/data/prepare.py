@@ -67,7 +67,7 @@ class Meta:
 
 def content_key(source: Source, options: DataOptions) -> str:
     """What the cache is found by: 20 hexadecimal digits."""
-    said = {k: v for k, v in asdict(options).items() if k not in ("mirror", "strict", "held_out")}
+    said = {k: v for k, v in asdict(options).items() if k not in ("layout", "mirror", "strict", "held_out")}
     said["tables"] = [table_stamp(source, wish) for wish in (options.labels, options.captions)]
     text = json.dumps([FORMAT, source.kind, source.fingerprint(), said], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:20]
