@@ -143,9 +143,7 @@ def test_letters_are_classes_and_parts_are_listed(tmp_path):
 def test_single_images_are_asked_for(tmp_path):
     entries = {f"{f}/{i}.png": encoded(noise(i)) for f in ("trainA", "trainB") for i in range(2)}
     source = open_source(write_zip(tmp_path / "a.zip", entries))
-    message = (
-        r"holds two sets, trainA and trainB, but this method learns single images; name one, .*a\.zip/trainA, or --l"
-    )
+    message = r"holds two sets, trainA and trainB, but this method learns single images; name one, .*a\.zip/trainA"
     with pytest.raises(UserError, match=message):
         single_images(source)
     assert single_images(source, "images") == ""
