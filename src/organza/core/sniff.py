@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
+
+from organza.core.errors import UserError
 
 HEAD = 512
 """So many first bytes are enough."""
@@ -59,6 +62,30 @@ _TEXTS: tuple[tuple[str, str, str], ...] = (
 """How texts that stand in a file's place begin, in small letters."""
 
 
+def stand_in(head: bytes) -> tuple[str, str] | None:
+    """What stands in the place of a file of any kind: a pointer to it, or what a server said instead; and what to do.
+
+    Args:
+        head: the first `HEAD` bytes, or all of them.
+    """
+    text = head.removeprefix(b"\xef\xbb\xbf").decode("utf-16" if head[:2] in _MARKS else "latin-1", "ignore")
+    for begin, what, remedy in _TEXTS:
+        if re.match(begin, text.lstrip().lower(), re.DOTALL):
+            return what, remedy
+    return None
+
+
+def refuse_stand_in(path: Path) -> None:
+    """Refuse a file that is only a pointer to another one, or what a server said instead of it.
+
+    Raises:
+        UserError: it is.
+    """
+    with path.open("rb") as file:
+        if found := stand_in(file.read(HEAD)):
+            raise UserError(f"this is {found[0]}", where=path, hint=found[1])
+
+
 def instead(head: bytes) -> tuple[str, str] | None:
     """What a file is, and what to do about it ("" where there is nothing to do); None where it is not known.
 
@@ -71,10 +98,8 @@ def instead(head: bytes) -> tuple[str, str] | None:
     """
     if not head:
         return "an empty file", "copy or download it again"
-    text = head.removeprefix(b"\xef\xbb\xbf").decode("utf-16" if head[:2] in _MARKS else "latin-1", "ignore")
-    for begin, what, remedy in _TEXTS:
-        if re.match(begin, text.lstrip().lower(), re.DOTALL):
-            return what, remedy
+    if found := stand_in(head):
+        return found
     if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
         return _zip(head)
     for magic, what, remedy in _MAGIC:

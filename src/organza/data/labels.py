@@ -10,6 +10,7 @@ import numpy as np
 
 from organza.core.errors import UserError
 from organza.core.jsons import read_json
+from organza.core.sniff import HEAD, stand_in
 from organza.core.text import printable
 from organza.data.columns import MOST_CLASSES, Column, typed
 from organza.data.names import find
@@ -282,6 +283,8 @@ def from_values(values: Sequence[Any], names: Sequence[str], where: str) -> Labe
 
 def _from_json(raw: bytes, entries: Sequence[Entry], where: str) -> Labels | None:
     """NVIDIA's file: ``{"labels": [[name, class or vector], ...]}``, or null for none."""
+    if found := stand_in(raw[:HEAD]):
+        raise UserError(f"this is {found[0]}", where=where, hint=found[1])
     content: Any = read_json(raw, where)
     pairs = content.get("labels") if isinstance(content, dict) else content
     if pairs is None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from organza.core.errors import UserError
 from organza.core.files import user_path
-from organza.core.sniff import HEAD, instead
+from organza.core.sniff import HEAD, instead, refuse_stand_in
 from organza.data.download import cached_download
 from organza.data.readers.archive import ZipSource
 from organza.data.readers.arrays import ArraySource
@@ -67,6 +67,7 @@ def _open_file(path: Path, crop: tuple[int, int] | None) -> Source:
         raise UserError("the file is empty (0 bytes)", where=path, hint="download it again")
     if arrays := ArraySource.recognise(path):
         return arrays
+    refuse_stand_in(path)
     if head[:2] == b"PK" or path.suffix.lower() == ".zip":
         return ZipSource(path)
     for reader in (IdxSource, TFRecordSource, ParquetSource, LmdbSource):

@@ -8,6 +8,7 @@ import struct
 from typing import TYPE_CHECKING, Any
 
 from organza.core.errors import UserError
+from organza.core.sniff import refuse_stand_in
 from organza.data.columns import typed
 from organza.data.labels import Labels, from_columns
 from organza.data.readers.parquet_pages import largest_page
@@ -68,6 +69,7 @@ class ParquetSource(Source):
                 hint = 'install it with pip install "organza[parquet]"'
                 raise UserError("parquet needs the package pyarrow", where=self.path, hint=hint) from None
             path = self.files[number]
+            refuse_stand_in(path)
             try:
                 self._opened = number, _Arrow(path) if suffix(path.name) == ".arrow" else _Parquet(path)
             except Exception as error:

@@ -11,6 +11,7 @@ import numpy as np
 
 from organza.core.arrays import read_arrays
 from organza.core.errors import UserError
+from organza.core.sniff import refuse_stand_in
 from organza.data import tfrecord
 from organza.data.labels import Labels, as_classes
 from organza.data.source import MAX_FILE, BadPicture, Contents, Entry, Source
@@ -51,6 +52,7 @@ class TFRecordSource(Source):
         """In the order of the file, named by number; of a folder, the other files are left aside."""
         if self._contents is None:
             try:
+                refuse_stand_in(self.file)
                 found = tfrecord.index(self.file)
             except (ValueError, OSError) as error:
                 raise UserError(f"not a whole TFRecords file ({error})", where=self.file) from None

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from organza.core.errors import UserError
-from organza.core.sniff import HEAD, instead
+from organza.core.sniff import HEAD, instead, refuse_stand_in
 from organza.metrics.features.base import Output
 from organza.metrics.features.resize import bicubic, bilinear_tf1, to_grey, to_rgb
 
@@ -186,6 +186,7 @@ def open_any(
     Raises:
         UserError: broken, something else, or it doesn't give features for pictures prepared in this way.
     """
+    refuse_stand_in(path)
     if is_torchscript(path):
         call: Callable[[Tensor], Any] = load_torchscript(path, device)
     elif path.suffix.lower() == ".onnx":

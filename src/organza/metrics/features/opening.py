@@ -9,6 +9,7 @@ import torch
 
 from organza.core.device import choose_device
 from organza.core.errors import UserError
+from organza.core.sniff import refuse_stand_in
 from organza.data.download import digest
 from organza.metrics import published
 from organza.metrics.features import files, inception, lenet, organza64
@@ -81,6 +82,7 @@ def _existing(text: str) -> Path:
     path = Path(text).expanduser()
     if not path.is_file():
         raise UserError("does not exist" if not path.exists() else "is not a file", where=path)
+    refuse_stand_in(path)
     return path
 
 
