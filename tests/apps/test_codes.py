@@ -46,7 +46,7 @@ def test_z_is_w_where_there_is_no_mapping(G_plain):
         (np.zeros([2, 5, 8]), "its w is [2, 5, 8]; this network wants [N, 6, 8]"),
         (np.zeros([2, 6, 8], int), "its w is [2, 6, 8]; this network wants [N, 6, 8]"),
         (np.full([1, 6, 8], np.nan), "its w is not finite; make it again"),
-        (np.array([{}], object), "holds no array called w; organza generate --save-w writes one"),
+        (np.array([{}], object), "a broken NumPy file (it holds Python objects, which are not read)"),
     ],
 )
 def test_wrong_files(G, tmp_path, array, message):
@@ -59,14 +59,61 @@ def test_wrong_files(G, tmp_path, array, message):
 def test_no_file_and_no_arrays(G, tmp_path):
     with pytest.raises(UserError, match=r"w\.npz: does not exist; organza generate --save-w writes such a file"):
         load_codes(tmp_path / "w.npz", G)
-    (tmp_path / "w.npz").write_bytes(b"PK nothing")
+    for raw, message in {
+        b"PK nothing": "this is no NumPy file, not an array",
+        b"PK\3\4 nothing": "a broken NumPy file",
+        b"version https://git-lfs.github.com/spec/v1\n": "this is a Git LFS pointer, not the file itself",
+    }.items():
+        (tmp_path / "w.npz").write_bytes(raw)
+        with pytest.raises(UserError, match=message):
+            load_codes(tmp_path / "w.npz", G)
+    np.savez(tmp_path / "w.npz", other=np.zeros(3), more=np.zeros(3))
     with pytest.raises(UserError, match="holds no array called w"):
         load_codes(tmp_path / "w.npz", G)
-    np.savez(tmp_path / "w.npz", other=np.zeros(3))
-    with pytest.raises(UserError, match="holds no array called w"):
-        load_codes(tmp_path / "w.npz", G)
-    with pytest.raises(UserError, match=r"w\.txt: no format is known for '\.txt'; end the name in \.npz or \.npy"):
+    with pytest.raises(
+        UserError, match=r"w\.txt: no format is known for '\.txt'; end the name in \.npz, \.npy, \.pt or \.pth"
+    ):
         load_codes("w.txt", G)
+
+
+def saved(path, array, form):
+    tensor = torch.from_numpy(array)
+    if form == ".npy":
+        np.save(path, array)
+    elif form == ".npz":
+        np.savez(path, w=array, noise0=np.zeros(3))
+    elif form == "any.npz":
+        np.savez(path, array)
+    else:
+        inside = {"pt": tensor, "dict": {"latent": tensor, "noise": [tensor]}, "list": [tensor]}
+        inside["rosinality"] = {"a.png": {"img": torch.zeros(3), "latent": tensor}}
+        torch.save(inside[form], path)
+    return path
+
+
+@pytest.mark.parametrize("form", [".npy", ".npz", "any.npz", "pt", "dict", "list", "rosinality"])
+@pytest.mark.parametrize("lead", [(), (1,), (3,), (3, 1), (1, 1), (1, 3)])
+def test_codes_of_others_are_read_as_they_are_meant(G, tmp_path, form, lead):
+    array = np.random.RandomState(0).randn(*lead, G.num_ws, G.w_dim).astype(np.float32)
+    suffix = form[-4:] if form.endswith((".npy", ".npz")) else ".pt"
+    loaded = load_codes(saved(tmp_path / f"x{suffix}", array, form), G)
+    np.testing.assert_array_equal(loaded.numpy(), array.reshape(-1, G.num_ws, G.w_dim))
+
+
+@pytest.mark.parametrize("shape", [(8,), (1, 8), (2, 8), (2, 1, 8), (6, 1, 8)])
+def test_one_w_in_a_tensor(G, tmp_path, shape):
+    array = np.random.RandomState(0).randn(*shape).astype(np.float32)
+    loaded = load_codes(saved(tmp_path / "w.pt", array, "pt"), G)
+    np.testing.assert_array_equal(loaded.numpy(), array.reshape(-1, 1, 8).repeat(6, 1))
+
+
+def test_torch_files_without_codes(G, tmp_path):
+    torch.save({"G": torch.zeros(6, 8), "D": torch.zeros(6, 8)}, tmp_path / "w.pt")
+    with pytest.raises(UserError, match=r"w\.pt: holds no array called w"):
+        load_codes(tmp_path / "w.pt", G)
+    torch.save(torch.zeros(2, 7, 8), tmp_path / "w.pt")
+    with pytest.raises(UserError, match=r"its w is \[2, 7, 8\]; this network wants \[N, 6, 8\]"):
+        load_codes(tmp_path / "w.pt", G)
 
 
 def test_generate_from_codes(G, tmp_path):

@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from organza.cli.main import main
 
@@ -39,6 +40,21 @@ def test_dry_run(faces: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert re.search(r"memory: about [\d.]+ GB", out)
     assert re.search(r"time: about \d+ s/kimg, [\d.]+ h for 25000 kimg", out)
     assert not list(tmp_path.iterdir())
+
+
+def test_pairs_and_two_sets_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for folder in ("trainA", "trainB"):
+        (tmp_path / "set" / folder).mkdir(parents=True)
+        for number in range(2):
+            Image.new("RGB", (8, 8), (90 * number, 0, 0)).save(tmp_path / "set" / folder / f"{number}.png")
+    command = ["train", "stylegan2", "--data", str(tmp_path / "set"), "--outdir", str(tmp_path / "runs"), *TOY]
+    for more in ([], ["--dry-run"]):
+        assert main([*command, *more]) == 2
+        said = capsys.readouterr().err
+        assert said.count("\n") == 1 and "name one" in said and "--layout images takes them as they are" in said
+    assert not (tmp_path / "runs").exists()
+    assert main([*command, "--kimg", "0.004", "--resolution", "8", "--layout", "images"]) == 0
+    assert "on 4 pictures" in capsys.readouterr().err
 
 
 def test_profile(faces: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

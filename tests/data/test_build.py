@@ -176,6 +176,62 @@ def test_kill_leaves_no_destination_and_the_next_build_starts_clean(tmp_path, fo
     assert len(open_dataset(dest)) == 200
 
 
+def test_only_what_a_build_made_is_overwritten(tmp_path):
+    source, dest = write_folder(tmp_path / "in", pngs(2)), tmp_path / "out"
+    documents = write_folder(tmp_path / "documents", {"a/letter.txt": b"dear"})
+    for form in ("folder", "tfrecords", "webdataset"):
+        with pytest.raises(UserError, match="no build made this folder, so --overwrite leaves it alone; choose"):
+            build(source, documents, OWN, form=form, overwrite=True)
+    assert (documents / "a" / "letter.txt").read_bytes() == b"dear"
+    build(source, dest, OWN)
+    build(write_folder(tmp_path / "more", pngs(3)), dest, OWN, overwrite=True)
+    assert len(open_dataset(dest)) == 3
+    (dest / "00000" / "note.txt").write_text("mine")
+    with pytest.raises(UserError, match=r"holds other things than a build put there \(00000/note.txt\)"):
+        build(source, dest, OWN, overwrite=True)
+    assert len(open_dataset(dest)) == 3 and (dest / "00000" / "note.txt").exists()
+    (tmp_path / "link").symlink_to(documents)
+    with pytest.raises(UserError, match="is a link to a folder"):
+        build(source, tmp_path / "link", OWN, overwrite=True)
+    (tmp_path / "empty").mkdir()
+    build(source, tmp_path / "empty", OWN)
+    assert len(open_dataset(tmp_path / "empty")) == 2
+
+
+KILLED_BUILD = """
+import os, shutil, signal, sys
+from organza.data import DataOptions, sinks
+from organza.data.build import build
+left = [int(sys.argv[3])]
+def counted(act):
+    def step(*args, **more):
+        if left[0] == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        left[0] -= 1
+        return act(*args, **more)
+    return step
+os.replace, os.unlink, os.rmdir = counted(os.replace), counted(os.unlink), counted(os.rmdir)
+build(sys.argv[1], sys.argv[2], DataOptions(), workers=1, overwrite=True)
+"""
+
+
+def test_killed_at_any_step_it_is_the_old_folder_or_the_new_one_or_none(tmp_path):
+    small, large = write_folder(tmp_path / "small", pngs(3)), write_folder(tmp_path / "large", pngs(5))
+    dest = tmp_path / "there" / "out"
+    build(small, dest, OWN)
+    old, seen = digest(dest), []
+    for step in range(20):
+        command = [sys.executable, "-c", KILLED_BUILD, str(large), str(dest), str(step)]
+        code = subprocess.run(command, check=False).returncode
+        seen.append("none" if not dest.exists() else "old" if digest(dest) == old else f"{len(open_dataset(dest))} new")
+        build(small, dest, OWN, overwrite=True)
+        assert digest(dest) == old and os.listdir(dest.parent) == ["out"]
+        if code == 0:
+            break
+    assert code == 0 and seen[0] == "old" and seen[-1] == "5 new"
+    assert set(seen) <= {"old", "none", "5 new"}
+
+
 def test_a_place_that_can_not_be_written(tmp_path):
     source = write_folder(tmp_path / "in", pngs(1))
     (tmp_path / "file").write_text("")

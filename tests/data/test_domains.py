@@ -4,7 +4,9 @@ import torch
 from data_helpers import encoded, noise, write_folder, write_zip
 
 from organza.core.errors import UserError
-from organza.data import DataOptions, DomainLoader, open_domains
+from organza.data import DataOptions, DomainLoader, open_dataset, open_domains
+from organza.data.domains import layout_of, single_images
+from organza.data.opening import open_source
 
 
 def pictures(prefix, names, start=0):
@@ -90,6 +92,65 @@ def test_two_sets_are_walked_independently(tmp_path):
     with DomainLoader(both, seed=3) as loader:
         batch = loader.batch(0, 6)
     assert not torch.equal(batch.images, batch.target.images)
+
+
+def scene(seed, width):
+    """A smooth picture that is another one at each seed."""
+    a, b, c = np.random.RandomState(seed).uniform(0.05, 0.3, 3)
+    y, x = np.mgrid[:32, :width]
+    return (127 + 60 * np.stack([np.sin(a * x + b * y), np.cos(b * x), np.sin(c * (x + y))], -1)).astype(np.uint8)
+
+
+def layout(tmp_path, entries):
+    return layout_of(open_source(write_folder(tmp_path / "set", entries)))
+
+
+@pytest.mark.parametrize("folder", ["", "train/", "x/val/"])
+def test_pairs_side_by_side_are_recognised(tmp_path, folder):
+    both = {f"{folder}{i}.png": encoded(np.concatenate([scene(i, 32), 255 - scene(i + 50, 32)], 1)) for i in range(9)}
+    assert layout(tmp_path, both).kind == "pairs"
+
+
+def test_pairs_with_blank_margins_are_recognised(tmp_path):
+    entries = {}
+    for i in range(9):
+        pair = np.full((32, 64, 3), 255, np.uint8)
+        pair[8:24, 8:24] = scene(i, 16)
+        pair[8:24, 40:56] = 255 * (scene(i, 16).mean(2, keepdims=True) > 150)
+        entries[f"{i}.png"] = encoded(pair)
+    assert layout(tmp_path, entries).kind == "pairs"
+
+
+def test_wide_pictures_are_no_pairs(tmp_path):
+    assert layout(tmp_path, {f"{i}.png": encoded(scene(i, 64)) for i in range(9)}).kind == "images"
+
+
+def test_two_sets_are_recognised(tmp_path):
+    entries = {f"x/{f}/{i}.png": encoded(noise(i)) for f in ("testA", "testB", "trainA", "trainB") for i in range(2)}
+    found = layout(tmp_path, entries)
+    assert (found.kind, found.sides) == ("unpaired", ("x/trainA", "x/trainB"))
+
+
+def test_letters_are_classes_and_parts_are_listed(tmp_path):
+    entries = {f"{part}/{f}/{i}.png": encoded(noise(i)) for part in ("train", "test") for f in "ABC" for i in range(2)}
+    found = layout(tmp_path, entries)
+    assert (found.kind, found.splits) == ("images", (("train", 6), ("test", 6)))
+    with pytest.raises(UserError, match="its folders test, train are parts of the set, not classes; name one of them"):
+        open_dataset(tmp_path / "set", DataOptions(labels="folders"))
+    assert open_dataset(tmp_path / "set" / "train", DataOptions(labels="folders")).classes == ("A", "B", "C")
+
+
+def test_single_images_are_asked_for(tmp_path):
+    entries = {f"{f}/{i}.png": encoded(noise(i)) for f in ("trainA", "trainB") for i in range(2)}
+    source = open_source(write_zip(tmp_path / "a.zip", entries))
+    message = r"holds two sets, trainA and trainB, but this method learns single images; name one, .*a\.zip/trainA"
+    with pytest.raises(UserError, match=message):
+        single_images(source)
+    assert single_images(source, "images") == ""
+    assert single_images(open_source(tmp_path / "a.zip" / "trainB")) == ""
+    parts = {f"{f}/{i}.png": encoded(noise(i)) for f in ("train", "test") for i in range(2)}
+    said = single_images(open_source(write_folder(tmp_path / "b", parts)))
+    assert said == f"train/ (2) and test/ (2) are trained on together; {tmp_path / 'b'}/train names one alone"
 
 
 def test_real_sets(shared):

@@ -6,7 +6,8 @@ from PIL import Image
 from organza.apps.dataset import info
 from organza.cli.dataset import main
 from organza.core.errors import UserError
-from organza.data import open_dataset
+from organza.data import DataOptions, open_dataset
+from organza.data.build import build
 
 
 def test_facts(tmp_path):
@@ -28,6 +29,23 @@ def test_labels_and_captions(tmp_path):
     assert "  captions        --captions txt: 1 of 3 pictures" in lines
     assert "  labels          --labels own: 3 classes" in info(BAD / "good" / "dataset_int_6.zip").lines()
     assert "labels          unusable: " in "\n".join(info(BAD / "labels" / "nan_label.zip").lines())
+
+
+def test_the_very_check_of_build(tmp_path):
+    folder = write_folder(tmp_path / "set", pngs(3) | {"bad.png": b""})
+    (folder / "labels.csv").write_text("file,label,age\n000.png,0,35\n001.png,1,\n002.png,1,50\n")
+    (folder / "dataset.json").write_text('{"labels": [["000.png", 0], ["001.png", 1]]}')
+    lines = "\n".join(info(folder).lines())
+    assert "labels          unusable: " in lines and "1 of 3 pictures have no label (first: 002.png)" in lines
+    assert "--labels labels.csv:COLUMN,COLUMN of label, age" in lines
+    wanted = info(folder, labels="labels.csv:label").labels
+    assert wanted == ["label: classes 0 to 1", "--labels labels.csv:label: 2 classes"]
+    about, unusable = info(folder, labels="labels.csv:age").labels
+    assert about.startswith("age: numbers, 35 to 50 (whole numbers that don't begin at 0 or 1; age=classes makes them")
+    assert "labels.csv (age is blank in line 3): 1 of 3 pictures have no label (first: 001.png)" in unusable
+    assert build(folder, tmp_path / "a.zip", DataOptions(labels="labels.csv:label")).about == ("label: classes 0 to 1",)
+    with pytest.raises(UserError, match=r"age is blank in line 3\): 001\.png has no label"):
+        build(folder, tmp_path / "b.zip", DataOptions(labels="labels.csv:age"))
 
 
 def test_duplicates_and_leaks(tmp_path):

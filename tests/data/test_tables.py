@@ -319,3 +319,28 @@ def test_labels_check_themselves():
         Labels(np.array([[0], [np.inf]], np.float32))
     with pytest.raises(UserError, match="labels differ in shape"):
         from_values([1, [2.0]], ["a", "b"], "x")
+
+
+POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:ab\nsize 38\n"
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        *(["a.zip"], ["a.tar"], ["a.parquet"], ["a.npz"], ["a.tfrecords"], ["set/0.png", "set/1.png"]),
+        *(["set/data.mdb"], ["set/a-00.tar", "set/a-01.tar"], ["set/train-0.parquet"], ["set/x-r02.tfrecords"]),
+    ],
+)
+def test_pointers_are_told_wherever_they_lie(tmp_path, names):
+    if any("parquet" in name for name in names):
+        pytest.importorskip("pyarrow")
+    write_folder(tmp_path, dict.fromkeys(names, POINTER))
+    with pytest.raises(UserError, match="a Git LFS pointer, not the file itself; run `git lfs pull`"):
+        open_dataset(tmp_path / names[0].split("/")[0])
+
+
+@pytest.mark.parametrize("name", ["dataset.json", "a.csv", "a.jsonl", "a.txt"])
+def test_pointers_among_side_files_are_told(five, name):
+    (five / name).write_bytes(POINTER)
+    with pytest.raises(UserError, match="this is a Git LFS pointer"):
+        labelled(five, name)

@@ -82,7 +82,7 @@ def records(tmp_path):
 
 
 def test_round_trip(records):
-    assert sorted(p.name for p in records.iterdir()) == ["tf-r02.tfrecords", "tf-r03.tfrecords", "tf-rxx.labels"]
+    assert sorted(p.name for p in records.glob("tf-*")) == ["tf-r02.tfrecords", "tf-r03.tfrecords", "tf-rxx.labels"]
     data = open_dataset(records, DataOptions(labels="auto"))
     images, labels = data.fetch(range(5))
     np.testing.assert_array_equal(images, [noise(i) for i in (0, 3, 1, 4, 2)])
@@ -169,13 +169,20 @@ def test_records_that_hold_something_else(tmp_path):
         open_dataset(tmp_path)
 
 
+def test_a_labels_file_that_is_an_npz(records):
+    with open(records / "tf-rxx.labels", "wb") as file:
+        np.savez(file, np.eye(3)[[0, 2, 1, 1, 0]])
+    labels = open_dataset(records, DataOptions(labels="own")).fetch(range(5))[1]
+    assert labels.argmax(1).tolist() == [0, 2, 1, 1, 0]
+
+
 def test_wrong_labels_files(records):
     labels = records / "tf-rxx.labels"
     for values, message in (
         (np.ones((2, 3)), "2 labels for 5 pictures"),
-        (np.ones(5), "not a table of numbers: float64 [5]"),
-        (np.full((5, 2), np.nan), "its numbers are not all finite"),
-        (np.array([[{}]] * 5), "not a table of numbers: object []"),
+        (np.ones(5), "labels should be finite numbers, one row for each picture"),
+        (np.full((5, 2), np.nan), "labels should be finite numbers, one row for each picture"),
+        (np.array([[{}]] * 5), "a broken NumPy file \\(it holds Python objects"),
     ):
         with open(labels, "wb") as file:
             np.save(file, values)

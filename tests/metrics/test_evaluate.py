@@ -62,6 +62,52 @@ def test_names_follow_the_network(G, real, toys):
     assert toys == ["inception", "lenet", "organza64"]
 
 
+def test_a_name_in_a_report_is_that_of_the_given_file(G, real, toys, toy_features):
+    given = toy_features("lenet-1a2b3c4d")
+    (name,) = evaluate(G, real, "fid20", features=given).figures
+    assert name == "fd_lenet-1a2b3c4d_20" and not toys
+    assert list(evaluate(G, real, name, features=given).figures) == [name] and not toys
+    assert list(evaluate(G, real, "fd_organza64_20", features=given).figures) == ["fd_organza64_20"]
+    assert toys == ["organza64"]
+
+
+def statistics(path, features, data):
+    table = features(torch.from_numpy(data.fetch(range(len(data)))[0])).features.double().numpy()
+    np.savez(path, mu=table.mean(0), sigma=np.cov(table, rowvar=False))
+    return path
+
+
+@pytest.mark.usefixtures("toys")
+def test_statistics_instead_of_real_images(G, real, toy_features, tmp_path):
+    path = statistics(tmp_path / "stats.npz", toy_features("inception"), real)
+    report = evaluate(G, None, "fid40", reference=path, noise="const")
+    wanted = evaluate(G, real, "fid40_full", noise="const")
+    assert report["fid40_full"] == pytest.approx(wanted["fid40_full"], rel=1e-4)
+    assert report.figures["fid40_full"].real == 0
+    assert report.real == {"reference": str(path), "sha256": report.real["sha256"]}
+    low, high = report.figures["fid40_full"].interval
+    assert low <= report["fid40_full"] <= high
+    assert evaluate(G, None, "fd40", reference=path).figures.keys() == {"fid40_full"}
+    assert not any("real pictures say too little" in note for note in report.notes)
+
+
+@pytest.mark.usefixtures("toys")
+def test_statistics_that_can_not_be_used(G, tmp_path):
+    for arrays, metric, message in (
+        ({"mu": np.zeros(7), "sigma": np.eye(7)}, "fid20", "the reference has 7 features, inception gives 6; take fid"),
+        ({"mu": np.zeros(6), "sigma": np.eye(5)}, "fid20", r"no FID statistics \(a mean \[6\] with a covariance"),
+        ({"mu": np.full(6, np.nan), "sigma": np.eye(6)}, "fid20", "no FID statistics .* not all finite"),
+        ({"w": np.zeros(6)}, "fid20", "no FID statistics: it holds w, not mu and sigma"),
+        ({"mu": np.zeros(6), "sigma": np.eye(6)}, "kid20", "kd20 needs real pictures"),
+    ):
+        np.savez(tmp_path / "stats.npz", **arrays)
+        with pytest.raises(UserError, match=message):
+            evaluate(G, None, metric, reference=tmp_path / "stats.npz")
+    (tmp_path / "stats.npz").write_bytes(b"<html>")
+    with pytest.raises(UserError, match="this is a web page"):
+        evaluate(G, None, "fid20", reference=tmp_path / "stats.npz")
+
+
 @pytest.mark.usefixtures("toys")
 def test_mirrored_pictures_count(G, real):
     plain, mirrored = (evaluate(G, real, "fd40_full", mirror=mirror) for mirror in (False, True))
@@ -106,6 +152,7 @@ def test_few_pictures_are_warned_about(G, real):
     ("metrics", "options", "message"),
     [
         ("fd100", {}, "fd100 needs 100 pictures, there are 48; ask for fewer"),
+        ("pr500k3", {}, "pr500n3 takes 500 and 3 neighbours"),
         ("ms_ssim30", {}, "ms_ssim30 needs 60 pictures, there are 48"),
         ("ppl2_wend", {}, "needs a network's latent space; give --network"),
         ("fd20", {"real": None}, "fd20 needs real pictures; give them with --data"),

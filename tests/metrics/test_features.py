@@ -161,7 +161,7 @@ def test_lenet_reads_digits() -> None:
 
 
 def test_lenet_needs_a_file_of_lenet(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="give their file: lenet:PATH"):
+    with pytest.raises(UserError, match="say which file: --features lenet:PATH"):
         open_features("lenet", device="cpu")
     (tmp_path / "a.pth").write_bytes(b"no")
     with pytest.raises(UserError, match="refused"):

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
-from zipfile import BadZipFile
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from organza.core.arrays import read_arrays
 from organza.core.errors import UserError
 from organza.core.files import atomic_write
 from organza.core.pictures import Pixels, check_suffix, to_pixels
@@ -136,10 +136,16 @@ def save_codes(path: str | os.PathLike[str], ws: Tensor, **more: NDArray[Any]) -
     return path
 
 
-def load_codes(path: str | os.PathLike[str], G: Generator) -> Tensor:
-    """Read w's for ``G``: ``[N, num_ws, w_dim]``, from a ``.npz`` with an array ``w`` (or ``ws``) or from a ``.npy``.
+_NAMES = ("w", "ws", "w_plus", "wplus", "latent", "latents", "dlatent", "dlatents", "latent_in")
+"""What codes are called by the tools that save several things in one file, the likeliest first."""
 
-    One w for all layers (``[N, w_dim]`` or ``[w_dim]``) is repeated.
+
+def load_codes(path: str | os.PathLike[str], G: Generator) -> Tensor:
+    """Read w's for ``G``: ``[N, num_ws, w_dim]``.
+
+    From a ``.npz`` or ``.npy`` (NVIDIA's projectors and ours, rolux), or a torch file with a tensor (PTI, e4e, pSp), a
+    list of them, or one by name (rosinality). What the axes mean follows from the network: ``[..., num_ws, w_dim]`` are
+    w's for each layer, also where only one image's stands there; any other ``[..., w_dim]`` are w's for all layers.
 
     Raises:
         UserError: not such a file, or w's of another network.
@@ -148,22 +154,53 @@ def load_codes(path: str | os.PathLike[str], G: Generator) -> Tensor:
         >>> load_codes(save_codes(folder / "two.npz", codes(G, [1, 2])), G).shape
         torch.Size([2, 8, 16])
     """
-    path = check_suffix(path, (".npz", ".npy"))
+    path = check_suffix(path, (".npz", ".npy", ".pt", ".pth"))
     if not path.exists():
         raise UserError("does not exist", where=path, hint="organza generate --save-w writes such a file")
-    try:
-        loaded = np.load(path, allow_pickle=False)
-        array = loaded if isinstance(loaded, np.ndarray) else loaded["w" if "w" in loaded else "ws"]
-    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
-        raise UserError("holds no array called w", where=path, hint="organza generate --save-w writes one") from error
-    if array.ndim == 1:
-        array = array[None]
-    if array.ndim == 2:
-        array = np.repeat(array[:, None], G.num_ws, axis=1)
-    if array.dtype.kind != "f" or array.shape[1:] != (G.num_ws, G.w_dim) or not len(array):
-        raise UserError(
-            f"its w is {list(array.shape)}", where=path, hint=f"this network wants [N, {G.num_ws}, {G.w_dim}]"
-        )
-    if not np.isfinite(array).all():
+    torch_file = path.suffix.lower() in (".pt", ".pth")
+    found = _in_torch_file(path) if torch_file else _chosen(read_arrays(path))
+    if not found:
+        raise UserError("holds no array called w", where=path, hint="organza generate --save-w writes one")
+    return torch.cat([_shaped(array, G, path) for array in found]).to(G.device)
+
+
+def _shaped(array: NDArray[Any], G: Generator, path: Path) -> Tensor:
+    shape, wanted = array.shape, (G.num_ws, G.w_dim)
+    if shape[-2:] == wanted:
+        ws = array.reshape(-1, *wanted)
+    elif shape[-1:] == wanted[1:] and (len(shape) < 3 or shape[-2] == 1):
+        ws = array.reshape(-1, 1, G.w_dim).repeat(G.num_ws, axis=1)
+    else:
+        ws = array[:0]
+    if array.dtype.kind != "f" or not len(ws):
+        raise UserError(f"its w is {list(shape)}", where=path, hint=f"this network wants [N, {G.num_ws}, {G.w_dim}]")
+    if not np.isfinite(ws).all():
         raise UserError("its w is not finite", where=path, hint="make it again")
-    return torch.from_numpy(array.astype(np.float32)).to(G.device)
+    return torch.from_numpy(ws.astype(np.float32))
+
+
+def _chosen(arrays: Mapping[str, Any]) -> list[Any]:
+    """Of several things those that are codes by their name; one alone is whatever it is called."""
+    named = [arrays[name] for name in _NAMES if name in arrays][:1]
+    return named or (list(arrays.values()) if len(arrays) == 1 else [])
+
+
+def _in_torch_file(path: Path) -> list[NDArray[Any]]:
+    from organza.formats.opening import open_file
+    from organza.formats.records import Array, RefusedError, TensorRef
+
+    def within(value: Any, depth: int = 0) -> list[NDArray[Any]]:
+        if isinstance(value, (TensorRef, Array)):
+            return [value.tensor().float().numpy()]
+        if isinstance(value, dict) and depth < 3:
+            plain = {str(key): item for key, item in value.items()}
+            each = [] if _chosen(plain) else [item for item in plain.values() if isinstance(item, dict)]
+            value = _chosen(plain) or each  # rosinality: {"photo.png": {"latent": ...}}
+        if isinstance(value, (list, tuple)) and depth < 3:
+            return [array for item in value[:100_000] for array in within(item, depth + 1)]
+        return []
+
+    try:
+        return within(open_file(path).value)
+    except RefusedError as error:
+        raise UserError(f"refused: {error}", where=path) from None

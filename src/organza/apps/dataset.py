@@ -17,13 +17,15 @@ from organza.data.cache import cache_root
 from organza.data.captions import FILES
 from organza.data.catalogue import Public, public
 from organza.data.decode import open_picture
+from organza.data.domains import layout_of
 from organza.data.download import download
 from organza.data.encode import Encoding
 from organza.data.inspect import About, contact_sheet, counted, exact_groups, inspect, leaks, near_pairs
-from organza.data.labels import Labels, find_labels
+from organza.data.labels import Labels, find_labels, take
 from organza.data.opening import open_source
 from organza.data.options import DataOptions, default_resolution
 from organza.data.source import BadPicture, Source
+from organza.data.tables import read_table
 
 if TYPE_CHECKING:
     from organza.data.prepare import Progress
@@ -40,7 +42,8 @@ class Info:
         others: (name, what it is) of what is no image and does not claim to be one.
         formats, modes: how often which, as text.
         sizes: (height, width) of each usable picture ``[N, 2]``.
-        labels: what labels there are, as text.
+        layout: how the images lie there, see `organza.data.domains.layout_of`.
+        labels: what labels there are, or what the wanted ones are taken for, as text.
         captions: where captions would come from, or "".
         twice: names of equal files, in groups.
         near: pairs of names of pictures that look the same.
@@ -57,6 +60,7 @@ class Info:
     formats: str
     modes: str
     sizes: np.ndarray[tuple[int, ...], np.dtype[np.int64]]
+    layout: str
     labels: list[str]
     captions: str
     twice: list[list[str]]
@@ -82,6 +86,7 @@ class Info:
             f"  default         --resolution {side}",
             f"  formats         {self.formats}",
             f"  modes           {self.modes}",
+            f"  layout          {self.layout}",
             *(f"  labels          {text}" for text in self.labels or ["none"]),
             f"  captions        {self.captions or 'none'}",
             f"  other files     {counted([what for _, what in self.others]) or 'none'}",
@@ -100,13 +105,19 @@ class Info:
 
 
 def info(
-    path: str | Path, *, sheet: str | Path | None = None, workers: int | None = None, progress: Progress | None = None
+    path: str | Path,
+    *,
+    sheet: str | Path | None = None,
+    labels: str | None = None,
+    workers: int | None = None,
+    progress: Progress | None = None,
 ) -> Info:
     """Look at every picture of a data set.
 
     Args:
         path: whatever `organza.data.open_dataset` takes.
         sheet: where to write a contact sheet, if anywhere.
+        labels: look at these (see `DataOptions.labels`) instead of all that there could be.
         workers: processes; all cores by default.
         progress: called as ``progress(done, total)``.
 
@@ -147,7 +158,8 @@ def info(
         formats=counted([one.form for one in good]),
         modes=counted([one.mode for one in good]),
         sizes=np.array([one.size for one in good], np.int64),
-        labels=_labels(source),
+        layout=layout_of(source).about,
+        labels=_labels(source, [row for row, one in enumerate(about) if one.reason is None], labels),
         captions=_captions(source, about),
         twice=[[names[n] for n in group] for group in twice],
         near=[(names[a], names[b]) for a, b in near],
@@ -157,22 +169,34 @@ def info(
     )
 
 
-def _labels(source: Source) -> list[str]:
-    """What ``--labels`` could be, and what is wrong with what is there."""
+TABLES = (
+    *("list_attr_celeba.txt", "list_attr_celeba.csv", "attributes.jsonl", "attributes.csv", "labels.csv"),
+    *("labels.json", "train.csv", "metadata.csv", "metadata.jsonl", "captions.csv"),
+)
+"""Usual names of tables, whose columns `info` lists."""
+
+
+def _labels(source: Source, used: list[int], wanted: str | None) -> list[str]:
+    """What ``--labels`` could be, and what is wrong with it, by the very check that `build` and training make."""
     entries = source.entries()
-    found = []
-    for wish in ("own", "folders"):
+    found: list[str] = []
+    for wish in ("own", "folders") if wanted is None else (wanted,):
         try:
             labels = find_labels(source, entries, wish)
+            if labels is not None:
+                found += labels.about
+                found.append(f"--labels {wish}: {_described(take(labels, used, entries))}")
         except UserError as error:
-            if wish == "own":
+            if wish != "folders" or wanted is not None:
                 found.append(f"unusable: {error}")
-            continue
-        if labels is not None:
-            found.append(f"--labels {wish}: {_described(labels)}")
-    for table in ("list_attr_celeba.txt", "captions.csv", "labels.csv"):
-        if source.side(table) is not None:
-            found.append(f"--labels {table}:COLUMN,COLUMN")
+    for name in TABLES if wanted is None else ():
+        if source.side(name) is not None:
+            try:
+                columns = read_table(source, name, entries).columns
+            except UserError as error:
+                found.append(f"unusable: {error}")
+            else:
+                found.append(f"--labels {name}:COLUMN,COLUMN of {', '.join(columns)}; --labels {name} tells more")
     return found
 
 

@@ -26,7 +26,9 @@ from organza.core.files import atomic_write, make_folder, user_path
 from organza.core.method import Method
 from organza.core.text import say
 from organza.data import Dataset, Loader, open_dataset
+from organza.data.domains import single_images
 from organza.data.held_out import split
+from organza.data.opening import open_source
 from organza.data.prepare import Progress
 from organza.data.stream import ShardLoader, Shards, remote_shards
 from organza.formats import locate
@@ -43,7 +45,7 @@ from organza.training.profiling import Profiler
 from organza.training.state import State
 
 _FREE = ("kimg", "micro_batch", "tick_kimg", "snapshot_kimg", "keep", "grid", "metrics", "metrics_share")
-FREE_TO_CHANGE = {f"training.{name}" for name in _FREE}
+FREE_TO_CHANGE = {f"training.{name}" for name in _FREE} | {"data.layout"}
 """Settings that a resumed run may change: the same steps follow (up to rounding, for another micro-batch)."""
 
 
@@ -236,6 +238,7 @@ def dry_run(
     """
     name, run = _named(what, changes)
     place = choose_device(device)
+    single_images(open_source(data), run.data.layout)
     dataset, held_out = split(open_dataset(data, run.data), run.data)
     if not isinstance(resume, bool):
         run = adopt(run, read_origin(resume), dataset.spec, changes)
@@ -324,6 +327,8 @@ def _open_everywhere(data: str | Path, run: Run, progress: Progress | None) -> D
         distributed.barrier()
         return shards or Shards(addresses, run.data)
     if distributed.rank() == 0:
+        if warning := single_images(open_source(data), run.data.layout):
+            _say(f"warning: {warning}")
         dataset = open_dataset(data, run.data, progress=progress)
         for picture, reason in dataset.skipped[:20]:
             _say(f"skipped {picture}: {reason}")

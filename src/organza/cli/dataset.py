@@ -29,6 +29,8 @@ class InfoOptions:
     """Folder, archive, shards, address ... whatever `train --data` takes."""
     sheet: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """Where the contact sheet goes; out/NAME-contact.png if not said."""
+    labels: Text = None
+    """Check these labels, as for build, and say what each column is taken for; all that there could be if not said."""
     all: bool = False
     """List everything instead of the first ten of each."""
     workers: Count = None
@@ -134,7 +136,7 @@ def _info(options: InfoOptions) -> int:
 
     sheet = options.sheet or Path("out") / f"{open_source(options.path).name}-contact.png"
     with progress_bar("looking", "pictures") as progress:
-        found = info(options.path, sheet=sheet, workers=options.workers, progress=progress)
+        found = info(options.path, sheet=sheet, labels=options.labels, workers=options.workers, progress=progress)
     say(*found.lines(10**9 if options.all else 10))
     return 0
 
@@ -212,6 +214,8 @@ def _report(report: Report, dest: Path) -> int:
         size = f"{height}x{width}"
     else:
         size = f"{len(report.sizes)} different sizes"
+    for text in report.about:
+        say(f"labels: {text}")
     extras = [text for text, there in (("labels", report.labelled), ("captions", report.captioned)) if there]
     say(f"{dest}: {report.count:,} pictures, {size}{''.join(f', {text}' for text in extras)}")
     return 0

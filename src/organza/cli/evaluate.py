@@ -28,6 +28,8 @@ class Options:
     """Judge these pictures instead of a network's: anything that --data takes."""
     data: Annotated[Path | None, tyro.conf.arg(metavar="PATH")] = None
     """The real pictures: a folder, a zip ... They are read as for the network's training."""
+    reference: Annotated[Path | None, tyro.conf.arg(metavar="FILE.npz")] = None
+    """FID statistics instead of real pictures: mu and sigma, as pytorch-fid, clean-fid and TTUR write them."""
     metrics: str | None = None
     """Names with commas between them, such as fid50k_full,pr50k3_full. Unless said: fd2k_full; of fewer than 2000
     --pictures, all."""
@@ -135,6 +137,7 @@ def _evaluate(options: Options) -> Report:
             f"fd{count}_full" if options.metrics is None else options.metrics,
             features=options.features,
             distance=options.distance,
+            reference=options.reference,
             seed=options.seed,
             psi=options.trunc,
             noise=options.noise,
@@ -179,7 +182,9 @@ def show(report: Report) -> None:
         interval = "" if figure.interval is None else " to ".join(number(value) for value in figure.interval)
         table.add_row(escape(name), number(figure.value), interval, figure.better, f"{figure.generated}{against}")
     terminal(width=120).print(table)
-    if report.real is not None:
+    if report.real is not None and "reference" in report.real:
+        say(f"real: the statistics in {report.real['reference']}")
+    elif report.real is not None:
         of, part = report.real, {"training": ", those trained on", "held-out": ", those held out"}
         mirrored = ", each mirrored as well" if report.settings.get("mirror") else ""
         size = "x".join(map(str, of["resolution"]))

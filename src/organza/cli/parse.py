@@ -65,7 +65,7 @@ def parse(kind: type[T], argv: Sequence[str], prog: str, *, pairs: bool = False)
         # Tyro draws a box of several lines; what it says is kept and told as one.
         with contextlib.redirect_stderr(said), contextlib.nullcontext() if asks_help else _unbroken():
             shape = kind if asks_help else _bare(kind)
-            read = tyro.cli(shape, args=list(argv), prog=prog, description=about, config=config, registry=_registry)
+            read: Any = tyro.cli(shape, args=list(argv), prog=prog, description=about, config=config, registry=_registry)
         return read if asks_help else kind(**{f.name: getattr(read, f.name) for f in dataclasses.fields(read)})
     except SystemExit as stop:
         if not stop.code:
@@ -89,7 +89,7 @@ def _old_form(hint: Any) -> Any:
     if isinstance(hint, types.UnionType):
         return typing.Union[typing.get_args(hint)]  # noqa: UP007
     if metadata := getattr(hint, "__metadata__", ()):
-        return typing.Annotated[(_old_form(hint.__origin__), *metadata)]
+        return typing.Annotated.__class_getitem__((_old_form(hint.__origin__), *metadata))  # Python 3.10 has no [a, *b]
     return hint
 
 

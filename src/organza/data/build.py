@@ -36,6 +36,7 @@ class Report:
         skipped: (name, reason) of each bad file.
         sizes: (height, width) -> how many pictures; one entry if all are equal.
         labelled, captioned: whether labels and captions were written.
+        about: what each column of labels was taken for.
     """
 
     count: int
@@ -43,6 +44,7 @@ class Report:
     sizes: dict[tuple[int, int], int]
     labelled: bool
     captioned: bool
+    about: tuple[str, ...] = ()
 
 
 def build(
@@ -127,7 +129,8 @@ def _write(
         raise UserError(what, where=plan.source.path, hint="remove them, or leave out --strict to skip them")
     if not count:
         raise UserError("no usable pictures" + listed(skipped), where=plan.source.path)
-    return Report(count, skipped, sizes, plan.labels is not None, plan.captions is not None)
+    about = () if plan.labels is None else plan.labels.about
+    return Report(count, skipped, sizes, plan.labels is not None, plan.captions is not None, about)
 
 
 def _sink(form: Form, part: Path, dest: Path) -> Sink:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from organza.core.sniff import HEAD, instead
 from organza.data.source import RAW, BadPicture
 
 if TYPE_CHECKING:
@@ -136,7 +137,11 @@ def _check_shape(width: int, height: int, most: int = MAX_PIXELS) -> None:
 
 def _unknown(data: bytes) -> BadPicture:
     found = next((what for at, magic, what in _UNREAD if data.startswith(magic, at)), None)
-    return NotAPicture("not a picture (its content is no known format)") if found is None else BadPicture(found)
+    if found is not None:
+        return BadPicture(found)
+    if (other := instead(data[:HEAD])) is not None:
+        return NotAPicture("not a picture but " + "; ".join(filter(None, other)))
+    return NotAPicture("not a picture (its content is no known format)")
 
 
 def _check_png(data: bytes) -> None:

@@ -7,20 +7,25 @@ and mirror both pictures or neither; unpaired sets are walked by two loaders wit
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Literal
 
+import numpy as np
+
 from organza.core.errors import UserError
 from organza.data.dataset import Dataset, open_dataset
-from organza.data.decode import open_picture
+from organza.data.decode import Target, decode, open_picture, render
 from organza.data.opening import open_source
 from organza.data.options import DataOptions
 from organza.data.readers.part import Half, PartSource
 from organza.data.source import BadPicture, Entry, Source
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from organza.data.prepare import Progress
 
 Direction = Literal["AtoB", "BtoA"]
@@ -86,6 +91,76 @@ def open_domains(
     return Domains(first, second, paired) if direction == "AtoB" else Domains(second, first, paired)
 
 
+@dataclass(frozen=True)
+class Layout:
+    """How the images of a set lie there.
+
+    Attributes:
+        kind: single images, pairs side by side in one file, or two sets A and B (paired by their names or not).
+        sides: the folders of A and B, where there are such.
+        splits: folders for training, validation and test that lie beside each other, and how many images each has.
+    """
+
+    kind: Literal["images", "pairs", "unpaired"]
+    sides: tuple[str, str] | None = None
+    splits: tuple[tuple[str, int], ...] = ()
+
+    @property
+    def about(self) -> str:
+        """In words."""
+        parts = ", ".join(f"{name} {count:,}" for name, count in self.splits)
+        what = {"images": "single images", "pairs": "pairs side by side"}.get(self.kind)
+        what = what or f"two sets, {' and '.join(self.sides or ())}"
+        return f"{what}; in parts: {parts}" if parts else what
+
+
+def layout_of(source: Source) -> Layout:
+    """Find out how the images of a set lie there, by its folders and the shapes of some images.
+
+    Example:
+        >>> layout_of(open_source(faces)).kind
+        'images'
+    """
+    counts = Counter(folder for entry in source.entries() for folder in _parents(entry.name))
+    children: dict[str, dict[str, int]] = {}
+    for folder, count in counts.items():
+        above, _, name = folder.rpartition("/")
+        children.setdefault(above, {})[name] = count
+    splits: tuple[tuple[str, int], ...] = ()
+    for above, inside in sorted(children.items(), key=lambda item: item[0].count("/")):
+        prefix = f"{above}/" if above else ""
+        for a, b in (("A", "B"), *((f"{split}A", f"{split}B") for split in SPLITS)):
+            if a in inside and b in inside and (a != "A" or len(inside) == 2):  # letters may be classes: A, B, C ...
+                return Layout("unpaired", (prefix + a, prefix + b), splits)
+        found = tuple((prefix + name, inside[name]) for name in SPLITS if name in inside)
+        splits = splits or (found if len(found) > 1 else ())
+    return Layout("pairs" if _side_by_side(source) else "images", None, splits)
+
+
+def single_images(source: Source, layout: Literal["auto", "images"] = "auto") -> str:
+    """Refuse pairs and two sets where single images are wanted; ``"images"`` takes every file as one.
+
+    Returns:
+        What one should know before training on them; "" if there is nothing.
+
+    Raises:
+        UserError: they lie there as pairs or as two sets.
+    """
+    found = layout_of(source)
+    if found.kind != "images" and layout == "auto":
+        as_they_are = "--layout images takes them as they are"
+        hint = as_they_are if found.sides is None else f"name one, {source.path}/{found.sides[0]}, or {as_they_are}"
+        what = replace(found, splits=()).about
+        raise UserError(f"it holds {what}, but this method learns single images", where=source.path, hint=hint)
+    if not found.splits:
+        return ""
+    parts = " and ".join(f"{name}/ ({count:,})" for name, count in found.splits)
+    return f"{parts} are trained on together; {source.path}/{found.splits[0][0]} names one alone"
+
+
+SPLITS = ("train", "val", "valid", "validation", "test")
+
+
 def _sides(whole: Source, split: str) -> tuple[PartSource, PartSource, bool]:
     names = [entry.name for entry in whole.entries()]
     tops = {parent for name in names for parent in _parents(name)}
@@ -122,7 +197,42 @@ def _side_by_side(part: Source) -> bool:
     entries = part.entries()
     shapes = [_shape(part, entry) for entry in entries[:: max(1, len(entries) // 20)]]
     known = [shape for shape in shapes if shape is not None]
-    return bool(known) and all(1.8 < width / height < 2.2 for height, width in known)
+    if not known or not all(1.8 < width / height < 2.2 for height, width in known):
+        return False
+    halves = [pixels for entry in entries[:: max(1, len(entries) // 20)] if (pixels := _small(part, entry)) is not None]
+    through = [_runs_through(pixels) for pixels in halves]
+    return sum(through) < len(through) / 2 or _halves_differ(halves)
+
+
+def _small(part: Source, entry: Entry) -> NDArray[np.float32] | None:
+    size = Target((64, 128), 3, "stretch")
+    try:
+        return render(decode(open_picture(part.read(entry), size)), size).astype(np.float32)
+    except BadPicture:
+        return None
+
+
+def _runs_through(pixels: NDArray[np.float32]) -> bool:
+    """Whether an image goes on across its middle, as a panorama does and a pair does not.
+
+    The columns left and right of the middle differ no more than neighbours elsewhere do, and they are not blank.
+    """
+    steps = np.abs(np.diff(pixels.mean(2), axis=1)).mean(0)
+    usual, middle = float(np.median(steps)), steps[62:65]
+    return usual > 0 and float(middle.max()) <= 3 * usual and float(middle.mean()) > usual / 4
+
+
+def _halves_differ(images: Sequence[NDArray[np.float32]]) -> bool:
+    """Whether left and right halves are of different kinds: one brighter, or more colourful, in nine of ten images."""
+    if len(images) < 8:
+        return False
+    left, right = ([_kind(image[:, side]) for image in images] for side in (slice(64), slice(64, None)))
+    signs = np.sign(np.array(left) - np.array(right)).mean(0)
+    return bool((np.abs(signs) >= 0.8).any())
+
+
+def _kind(half: NDArray[np.float32]) -> tuple[float, float, float]:
+    return float(half.mean()), float(half.mean(2).std()), float(np.ptp(half, axis=2).mean())
 
 
 def _shape(part: Source, entry: Entry) -> tuple[int, int] | None:

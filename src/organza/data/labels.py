@@ -10,6 +10,7 @@ import numpy as np
 
 from organza.core.errors import UserError
 from organza.core.jsons import read_json
+from organza.core.sniff import HEAD, stand_in
 from organza.core.text import printable
 from organza.data.columns import MOST_CLASSES, Column, typed
 from organza.data.names import find
@@ -123,6 +124,9 @@ def _from_folders(entries: Sequence[Entry], source: Source) -> Labels:
     if loose:
         raise UserError(f"{len(loose)} pictures lie beside the class folders ({loose[0]})", where=source.path)
     names = sorted({f[shared] for f in folders})
+    if len(names) > 1 and set(names) <= {"train", "val", "valid", "validation", "test"}:
+        what = f"its folders {', '.join(names)} are parts of the set, not classes"
+        raise UserError(what, where=source.path, hint=f"name one of them: {source.path}/{names[-1]}")
     index = {name: i for i, name in enumerate(names)}
     return Labels(np.array([index[f[shared]] for f in folders], np.int64), tuple(names))
 
@@ -279,6 +283,8 @@ def from_values(values: Sequence[Any], names: Sequence[str], where: str) -> Labe
 
 def _from_json(raw: bytes, entries: Sequence[Entry], where: str) -> Labels | None:
     """NVIDIA's file: ``{"labels": [[name, class or vector], ...]}``, or null for none."""
+    if found := stand_in(raw[:HEAD]):
+        raise UserError(f"this is {found[0]}", where=where, hint=found[1])
     content: Any = read_json(raw, where)
     pairs = content.get("labels") if isinstance(content, dict) else content
     if pairs is None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from organza.core.errors import UserError
 from organza.core.files import user_path
-from organza.core.sniff import HEAD, instead
+from organza.core.sniff import HEAD, instead, refuse_stand_in
 from organza.data.download import cached_download, kept_if_it_opens
 from organza.data.readers.archive import ZipSource
 from organza.data.readers.arrays import ArraySource
@@ -72,6 +72,7 @@ def _open_file(path: Path, crop: tuple[int, int] | None) -> Source:
         raise UserError("the file is empty (0 bytes)", where=path, hint="download it again")
     if arrays := ArraySource.recognise(path):
         return arrays
+    refuse_stand_in(path)
     if head[:2] == b"PK" or path.suffix.lower() == ".zip":
         return ZipSource(path)
     for reader in (IdxSource, TFRecordSource, ParquetSource, LmdbSource):
@@ -81,7 +82,7 @@ def _open_file(path: Path, crop: tuple[int, int] | None) -> Source:
         return CifarSource.recognise(tar) or tar
     if picture := CropSource.recognise(path, crop):
         return picture
-    if found := instead(head, path):
+    if found := instead(head):
         raise UserError(f"this is {found[0]}", where=path, hint=found[1] or f"give {KNOWN}")
     raise UserError("not a data set that Organza knows", where=path, hint=f"give {KNOWN}")
 

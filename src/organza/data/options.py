@@ -37,6 +37,9 @@ class DataOptions:
     """Number of classes, where not all occur in what is opened: of streamed shards, the first says it otherwise."""
     captions: str = "none"
     """none; txt (beside each picture); a table as FILE:COLUMN; or auto."""
+    layout: Literal["auto", "images"] = "auto"
+    """auto: refuse to train on pairs side by side, or on two sets trainA/ and trainB/, as if they were single images;
+    images: take every file as an image of its own."""
     mirror: bool = False
     """Show each picture mirrored half of the time."""
     strict: bool = False

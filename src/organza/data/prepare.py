@@ -67,7 +67,7 @@ class Meta:
 
 def content_key(source: Source, options: DataOptions) -> str:
     """What the cache is found by: 20 hexadecimal digits."""
-    said = {k: v for k, v in asdict(options).items() if k not in ("mirror", "strict", "held_out")}
+    said = {k: v for k, v in asdict(options).items() if k not in ("layout", "mirror", "strict", "held_out")}
     if options.classes is None:
         del said["classes"]  # younger than caches that exist
     said["tables"] = [table_stamp(source, wish) for wish in (options.labels, options.captions)]

@@ -202,37 +202,47 @@ def _vectors(labels: list[Label]) -> np.ndarray[Any, np.dtype[np.float32]]:
     return np.array(labels, np.float32)
 
 
+MADE = ".organza"
+"""In each folder that was built, the list of all that was put there: so that it can be told what may be removed."""
+
+
 @contextmanager
 def under_construction(dest: Path, *, folder: bool, overwrite: bool) -> Iterator[Path]:
     """Give a temporary file or folder beside ``dest`` that becomes ``dest`` when the block ends well.
 
-    What a killed build left is removed first; a second build of the same destination is refused.
+    What a killed build left is removed or put back first; a second build of the same destination is refused. A folder
+    is overwritten only if a build made it and nothing else was put there. The old one is moved aside whole before the
+    new one takes its place: whenever the program is killed, ``dest`` is the old folder, the new one, or not there (and
+    then the next build puts the old one back first).
 
     Raises:
-        UserError: it exists already, is being built, or can't be written.
+        UserError: it exists already, holds other things, is being built, or can't be written.
     """
-    if not overwrite and dest.exists() and not (dest.is_dir() and folder and not any(dest.iterdir())):
-        raise UserError("exists already", where=dest, hint="choose another name or add --overwrite")
-    if folder and dest.is_file():
-        raise UserError("is a file", where=dest, hint="give a folder")
-    if not folder and dest.is_dir():
-        raise UserError("is a folder", where=dest, hint="give a file name")
+    dest = dest if dest.name not in ("", "..") else dest.resolve()
+    if not dest.name:
+        raise UserError("is no place for a dataset", where=dest, hint="give the name of a folder")
     make_folder(dest.parent)
-    part, lock = dest.with_name(f".{dest.name}.part"), dest.with_name(f".{dest.name}.lock")
+    part, old, lock = (dest.with_name(f".{dest.name}.{end}") for end in ("part", "old", "lock"))
     try:
         with locked(lock, wait=False):
             try:
+                if old.exists():  # a build was killed between its last steps
+                    _remove(old) if dest.exists() else os.replace(old, dest)
+                _check_free(dest, folder=folder, overwrite=overwrite)
                 _remove(part)
                 if folder:
                     part.mkdir()
                 yield part
+                if folder:
+                    (part / MADE).write_bytes(b"".join(name + b"\n" for name in sorted(_names(part))))
                 for file in part.rglob("*") if folder else [part]:
                     if file.is_file():
                         fsync_file(file)
                 if folder and dest.exists():
-                    shutil.rmtree(dest)
+                    os.replace(dest, old)
                 os.replace(part, dest)
                 fsync_dir(dest.parent)
+                _remove(old)
             finally:
                 _remove(part)
                 lock.unlink(missing_ok=True)
@@ -242,8 +252,40 @@ def under_construction(dest: Path, *, folder: bool, overwrite: bool) -> Iterator
         raise write_error(dest, error) from error
 
 
+def _check_free(dest: Path, *, folder: bool, overwrite: bool) -> None:
+    """Refuse a destination that would cost somebody something."""
+    empty = dest.is_dir() and not dest.is_symlink() and not any(dest.iterdir())
+    if not overwrite and (dest.exists() or dest.is_symlink()) and not (folder and empty):
+        raise UserError("exists already", where=dest, hint="choose another name or add --overwrite")
+    if folder and dest.is_file():
+        raise UserError("is a file", where=dest, hint="give a folder")
+    if not folder and dest.is_dir():
+        raise UserError("is a folder", where=dest, hint="give a file name")
+    if not folder or empty or not dest.exists():
+        return
+    hint = "choose another name, or remove it yourself"
+    if dest.is_symlink():
+        raise UserError("is a link to a folder, which --overwrite leaves alone", where=dest, hint=hint)
+    try:
+        made = {*(dest / MADE).read_bytes().split(b"\n"), os.fsencode(MADE)}
+    except OSError:
+        raise UserError("no build made this folder, so --overwrite leaves it alone", where=dest, hint=hint) from None
+    if others := sorted(_names(dest) - made):
+        what = f"holds other things than a build put there ({os.fsdecode(others[0])}), so --overwrite leaves it alone"
+        raise UserError(what, where=dest, hint=hint)
+
+
+def _names(folder: Path) -> set[bytes]:
+    """All files below a folder."""
+    return {os.fsencode(file.relative_to(folder).as_posix()) for file in folder.rglob("*") if not _is_folder(file)}
+
+
+def _is_folder(path: Path) -> bool:
+    return path.is_dir() and not path.is_symlink()
+
+
 def _remove(path: Path) -> None:
-    if path.is_dir():
+    if _is_folder(path):
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)

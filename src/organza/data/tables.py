@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from organza.core.errors import UserError
 from organza.core.files import user_path
 from organza.core.jsons import read_json
-from organza.core.sniff import instead
+from organza.core.sniff import HEAD, instead
 from organza.data.names import Known, find, text_of
 from organza.data.source import MAX_FILE, PICTURES, suffix
 
@@ -128,7 +128,7 @@ def read_table(source: Source, name: str, entries: Sequence[Entry]) -> Table:
         UserError: not there, or not a table.
     """
     raw, where = read_side(source, name)
-    if (other := instead(raw[:512])) is not None and suffix(name) != ".parquet":
+    if (other := instead(raw[:HEAD])) is not None and other[0] != "a parquet file":
         raise UserError(f"this is {other[0]}, not a table", where=where, hint=other[1] or None)
     known = Known(entry.name for entry in entries)
     if suffix(name) == ".parquet":

@@ -14,6 +14,7 @@ from typing import Any
 
 from organza.core.errors import UserError
 from organza.core.pickle.machine import Limits, Stream, unpickle
+from organza.core.sniff import HEAD, instead
 from organza.data.download import kept_if_it_opens
 from organza.formats.known import HARMLESS, KNOWN, MAGIC, legacy_torch, storage
 from organza.formats.networks import Tensors, flatten
@@ -22,15 +23,6 @@ from organza.formats.tensor_file import Place, looks_like, read_header
 
 MAX_ENTRIES, MAX_DIRECTORY = 20_000, 1 << 23
 _HINT = "give a network of Organza, NVIDIA (.pkl), rosinality or lucidrains (.pt)"
-_OTHERS = {
-    b"\x89PNG": "a PNG picture",
-    b"\xff\xd8\xff": "a JPEG picture",
-    b"\x89HDF": "an HDF5 file",
-    b"\x1f\x8b": "a gzip archive",
-    b"GIF8": "a GIF picture",
-    b"<!DO": "a web page",
-    b"<htm": "a web page",
-}
 
 
 @dataclass(frozen=True)
@@ -89,12 +81,11 @@ def open_file(path: Path) -> Opened:
 
 def _open(path: Path, size: int, limits: Limits, names: set[str]) -> tuple[str, Any]:
     with path.open("rb") as file:
-        start = file.read(16)
-        for first, what in _OTHERS.items():
-            if start.startswith(first):
-                raise UserError(f"this is {what}, not a file of weights", where=path, hint=_HINT)
+        start = file.read(HEAD)
         if looks_like(start):
             return "safetensors", _open_safetensors(path)
+        if (other := instead(start)) is not None and other[0] not in ("a PyTorch file", "a zip archive"):
+            raise UserError(f"this is {other[0]}, not a file of weights", where=path, hint=other[1] or _HINT)
         if start.startswith(b"PK\x03\x04"):
             return "torch", _open_zip(path, size, limits, names)
         data = start + file.read()

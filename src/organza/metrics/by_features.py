@@ -16,7 +16,6 @@ from organza.metrics.features import Features, metric_prefix
 from organza.metrics.frechet import distance_of, influence
 from organza.metrics.intervals import bootstrap_mean, normal
 from organza.metrics.job import Job
-from organza.metrics.moments import Moments
 from organza.metrics.names import Metric
 from organza.metrics.pictures import Drawn, Indices, Shown
 from organza.metrics.report import Figure
@@ -33,9 +32,11 @@ def by_features(job: Job, features: Features, metrics: Sequence[Metric]) -> dict
     for metric in metrics:
         if metric.kind == "fd":
             ours.moments.add(metric.count)
+            ours.rows = max(ours.rows, min(metric.count, SAMPLE) if job.intervals else 0)
+            if job.reference is not None:
+                continue
             theirs.moments.add(job.real_count(metric))
             if job.intervals:
-                ours.rows = max(ours.rows, min(metric.count, SAMPLE))
                 theirs.rows = max(theirs.rows, 0 if metric.full else min(job.real_count(metric), SAMPLE))
         elif metric.kind == "is":
             ours.logits = max(ours.logits, metric.count)
@@ -59,9 +60,14 @@ def by_features(job: Job, features: Features, metrics: Sequence[Metric]) -> dict
 def _frechet(
     job: Job, metric: Metric, name: str, features: Features, generated: Collected, real: Collected
 ) -> dict[str, Figure]:
-    ours, theirs = generated.moments[metric.count], real.moments[job.real_count(metric)]
-    _warn_of_few(job, name, ours, theirs)
-    figure = Figure(0.0, None, ours.count, theirs.count, features.name)
+    ours = generated.moments[metric.count]
+    theirs = real.moments[job.real_count(metric)] if job.reference is None else job.reference.moments
+    if theirs.dim != ours.dim:
+        what = f"the reference has {theirs.dim} features, {features.name} gives {ours.dim}"
+        raise UserError(what, hint="take fid or --features inception, as FID statistics are made with")
+    count = theirs.count if job.reference is None else 0
+    _warn_of_few(job, name, ours.dim, {"generated": ours.count} | ({"real": count} if count else {}))
+    figure = Figure(0.0, None, ours.count, count, features.name)
     if not job.intervals:
         return {name: replace(figure, value=distance_of(ours, theirs))}
     value, pulls = influence(ours, theirs, generated.features[: metric.count])
@@ -72,14 +78,14 @@ def _frechet(
     return {name: replace(figure, value=value, interval=normal(value, variance**0.5), error=error)}
 
 
-def _warn_of_few(job: Job, name: str, ours: Moments, theirs: Moments) -> None:
-    for count, which in ((ours.count, "generated"), (theirs.count, "real")):
-        if count < 2 * ours.dim:
+def _warn_of_few(job: Job, name: str, dim: int, counts: dict[str, int]) -> None:
+    for which, count in counts.items():
+        if count < 2 * dim:
             job.notes.append(
-                f"{name}: {count} {which} pictures say too little about {ours.dim} features; mostly bias. "
-                f"Take at least {2 * ours.dim}, and compare only at equal numbers"
+                f"{name}: {count} {which} pictures say too little about {dim} features; mostly bias. "
+                f"Take at least {2 * dim}, and compare only at equal numbers"
             )
-    if ours.dim >= 2 * ours.count or ours.count < 2000:
+    if dim >= 2 * counts["generated"] or counts["generated"] < 2000:
         job.notes.append(f"{name}: under 2000 generated pictures it tells trends within one run, not quality")
 
 

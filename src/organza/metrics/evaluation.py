@@ -5,6 +5,8 @@ from __future__ import annotations
 import platform
 import time
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,12 +23,17 @@ from organza.metrics.features import DEFAULT, Features, open_features
 from organza.metrics.job import Classifier, Job, Progress
 from organza.metrics.names import Metric, parse_metric, parse_metrics
 from organza.metrics.pictures import SEEDS, Drawn, Pictures, Shown
+from organza.metrics.reference import Reference, read_reference
 from organza.metrics.report import Figure, Report
 from organza.metrics.team import Team
 
 if TYPE_CHECKING:
     from organza.data.dataset import Dataset
     from organza.generator import Noise
+
+
+NAMED = ("organza64", "inception")
+"""Feature networks whose name alone is enough; others are known by the file that the user gives."""
 
 
 def evaluate(
@@ -37,6 +44,7 @@ def evaluate(
     features: str | Features | None = None,
     distance: str | None = None,
     classifier: Classifier | None = None,
+    reference: str | Path | Reference | None = None,
     seed: int = 0,
     psi: float = 1.0,
     noise: Noise = "random",
@@ -58,6 +66,7 @@ def evaluate(
             here, and then they are called ``fd_...`` and ``kd_...``.
         distance: perceptual distance for ``ppl`` and ``lpips``; None takes the default of `organza.metrics.lpips`.
         classifier: for ``sep``; None learns one from the labels of ``real``.
+        reference: FID statistics (a file with ``mu`` and ``sigma``) instead of real images, for ``fid`` and ``fd``.
         seed: of the pictures: those of seeds ``1000000 * seed`` and on.
         psi: truncation.
         noise: detail noise of the network's pictures; papers draw it afresh. Path lengths never draw any.
@@ -100,15 +109,19 @@ def evaluate(
         intervals,
         team or Team.all(),
         progress or (lambda what, done, total: None),
+        read_reference(reference) if isinstance(reference, (str, Path)) else reference,
     )
+    if job.reference is not None:  # against all that it was made of
+        parsed = [replace(metric, full=True) if metric.kind == "fd" else metric for metric in parsed]
     _check(job, parsed)
     groups: dict[str, list[Metric]] = {}
     chosen: dict[str, Features] = {}
     device = getattr(generated, "device", None)
     for metric in parsed:
         if metric.by_features:
-            wish = metric.network or features or metric.implied or DEFAULT
-            found = wish if isinstance(wish, Features) else chosen.get(wish) or open_features(wish, device=device)
+            implied = "inception" if job.reference is not None and metric.kind == "fd" else metric.implied
+            wish = metric.network or features or implied or DEFAULT
+            found = wish if isinstance(wish, Features) else chosen.get(wish) or _open(metric, wish, features, device)
             chosen[wish if isinstance(wish, str) else wish.name] = found
             groups.setdefault(found.name, []).append(metric)
     figures: dict[Metric, dict[str, Figure]] = {}
@@ -123,7 +136,7 @@ def evaluate(
         figures={name: figure for metric in parsed for name, figure in figures[metric].items()},
         networks={n: {"digest": f.digest, "resize": f.resize, "dim": f.dim} for n, f in used.items()},
         generated=_describe(generated),
-        real=None if real is None else _describe(real),
+        real=_describe_real(real, job.reference),
         settings={"seed": seed, "psi": psi, "noise": noise, "mirror": mirror, "batch": batch},
         versions={
             "organza": organza.__version__,
@@ -140,7 +153,8 @@ def _check(job: Job, metrics: Sequence[Metric]) -> None:
     """Refuse what can't be computed before any work begins."""
     for metric in metrics:
         name = metric.title(metric.kind)
-        if metric.against_real and job.real is None and not (metric.kind == "sep" and job.classifier):
+        given = job.classifier if metric.kind == "sep" else job.reference if metric.kind == "fd" else None
+        if metric.against_real and job.real is None and given is None:
             raise UserError(f"{name} needs real pictures", hint="give them with --data")
         if metric.by_codes and not isinstance(job.pictures, Drawn):
             raise UserError(f"{name} needs a network's latent space", hint="give --network instead of pictures")
@@ -149,7 +163,7 @@ def _check(job: Job, metrics: Sequence[Metric]) -> None:
             raise UserError(
                 f"{name} needs {needed} pictures, there are {job.pictures.limit}",
                 where=job.pictures.name,
-                hint="ask for fewer in the metric's name",
+                hint=_fewer(metric),
             )
         if metric.kind == "sep" and job.classifier is None and not job.reals().dataset.spec.label_dim:
             raise UserError(f"{name} needs labels in the data", hint="open it with --labels, or give a classifier")
@@ -160,6 +174,28 @@ def _check(job: Job, metrics: Sequence[Metric]) -> None:
             )
         if job.real is not None and metric.against_real and not metric.full and job.real.limit < metric.count:
             job.notes.append(f"{name}: only {job.real.limit} real pictures are there, all were taken")
+
+
+def _open(metric: Metric, wish: str, given: str | Features | None, device: torch.device | None) -> Features:
+    """The network called ``wish``. Names in reports may be those of a file: of the one that is given, if it has it."""
+    if metric.network is None or given is None or wish in NAMED:
+        return open_features(wish, device=device)
+    found = given if isinstance(given, Features) else open_features(given, device=device)
+    return found if found.name == wish else open_features(wish, device=device)
+
+
+def _fewer(metric: Metric) -> str:
+    """How to ask for what was perhaps meant."""
+    if metric.near and metric.count % 1000 == 0:
+        fewer = replace(metric, count=metric.count // 1000).title(metric.kind)
+        return f"ask for fewer in the metric's name: {fewer} takes {metric.count // 1000} and {metric.near} neighbours"
+    return "ask for fewer in the metric's name"
+
+
+def _describe_real(real: Dataset | None, reference: Reference | None) -> dict[str, Any] | None:
+    if reference is not None:
+        return {"reference": str(reference.path), "sha256": reference.sha256}
+    return None if real is None else _describe(real)
 
 
 def _describe(source: Generator | Dataset) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from organza.metrics.names import Metric
 from organza.metrics.pictures import Pictures, Shown
+from organza.metrics.reference import Reference
 from organza.metrics.team import Team
 
 Progress = Callable[[str, int, int], None]
@@ -32,6 +33,7 @@ class Job:
     intervals: bool
     team: Team
     progress: Progress
+    reference: Reference | None = None
     notes: list[str] = field(default_factory=list)
 
     def reals(self) -> Shown:

@@ -61,6 +61,24 @@ class Moments:
         moments.add(found)
         return moments
 
+    @classmethod
+    def given(cls, mean: Rows, covariance: Rows) -> Moments:
+        """Moments that somebody else has computed: ``[D]`` and ``[D, D]``. Of how many features is not known.
+
+        Raises:
+            ValueError: other shapes, or not finite.
+
+        Example:
+            >>> Moments.given([1.0, 2.0], [[2.0, 0.5], [0.5, 1.0]]).covariance.tolist()
+            [[2.0, 0.5], [0.5, 1.0]]
+        """
+        table, center = rows(covariance), rows(np.asarray(mean)[None])[0]
+        if table.shape != (len(center), len(center)):
+            raise ValueError(f"a mean {list(center.shape)} with a covariance {list(table.shape)}")
+        moments = cls(len(center))
+        moments.count, moments.mean, moments.scatter = 2, center, table  # two: the covariance is the scatter over one
+        return moments
+
     @property
     def dim(self) -> int:
         """Length of a feature vector."""

@@ -25,8 +25,8 @@ EXAMPLES: dict[str, str] = {
     "fid10k": "the same of 10 thousand from 10 thousand; any number: fid5k, fid1000",
     "fd_organza64_2k_full": "Frechet distance in the features of another network: organza64, lenet, or a file's",
     "kid50k_full": "kernel distance (x 1000 is common in papers); kd_organza64_2k and so on with other networks",
-    "pr50k3_full": "improved precision and recall, 3 neighbours; pr_organza64_2k3 and so on",
-    "dc10k5_full": "density and coverage, 5 neighbours",
+    "pr50k3_full": "improved precision and recall of 50 thousand, 3 neighbours; of 500: pr500n3 (or pr500_3)",
+    "dc10k5_full": "density and coverage of 10 thousand, 5 neighbours; of 500: dc500n5",
     "is50k": "Inception score: mean and deviation over 10 splits; needs a network that classifies",
     "ppl2_wend": "perceptual path length in w at the ends of paths, whole pictures; 50 thousand paths",
     "ppl_zfull": "the same in z along whole paths, cropped to the face as in StyleGAN; ppl2_10k_zfull: 10 thousand",
@@ -117,15 +117,19 @@ PLAIN = {"fd", "kd", "fid", "kid", "pr", "dc", "is", "swd", "ms_ssim", "lpips", 
 _COUNT = r"(?P<count>\d+)(?P<k>k)?"
 _SETS = re.compile(
     rf"(?P<kind>fid|kid|fd|kd|pr|dc|is|sep|swd|ms_ssim|lpips|perceptual)(?:_(?P<network>.+)_)?{_COUNT}"
-    r"(?:(?P<n>n)?(?P<near>\d+))?(?P<full>_full)?(?:_(?P<space>[zw]))?"
+    r"(?:(?P<n>n|_)?(?P<near>\d+))?(?P<full>_full)?(?:_(?P<space>[zw]))?"
 )
+_ENDINGS = re.compile(
+    r"(?P<metric>(?:pr|dc|is|swd)[\d_].*)_(?:precision|recall|density|coverage|mean|std)|(?P<swd>swd\d+k?)_\d+"
+)
+"""Names of single figures, as reports have them."""
 _PATHS = re.compile(
     rf"ppl(?P<whole>2)?(?:_(?P<network>[A-Za-z].*?))?(?:_{_COUNT})?_(?P<space>[zw])(?P<sampling>full|end)"
 )
 
 
 def parse_metric(text: str) -> Metric:
-    """Read a metric's name.
+    """Read a metric's name, or that of one of its figures (``pr50k3_recall``, ``swd16k_32``).
 
     Raises:
         UserError: no metric has that name; the message shows the nearest.
@@ -137,6 +141,8 @@ def parse_metric(text: str) -> Metric:
         (4, 10000, 16384)
     """
     name = text.strip()
+    if ending := _ENDINGS.fullmatch(name):
+        name = ending["metric"] or ending["swd"]
     if found := _PATHS.fullmatch(name):
         count = _count(found, 1000) if found["count"] else 50_000
         crop = found["whole"] is None
@@ -198,7 +204,7 @@ def _count(found: re.Match[str], thousand: int) -> int:
 def _fits(found: re.Match[str]) -> bool:
     """Whether the parts of a name go together: neighbours belong to manifolds, spaces to separability ..."""
     kind = found["kind"]
-    if found["near"] and (kind not in NEAREST or bool(found["n"]) == bool(found["k"])):
+    if found["near"] and (kind not in NEAREST or not (found["n"] or found["k"])):
         return False
     if found["full"] and kind not in ("fid", "kid", "fd", "kd", "pr", "dc"):
         return False

@@ -225,22 +225,6 @@ def _scale(array: Array, path: Path) -> tuple[float, float]:
     return found
 
 
-def read_vectors(path: Path) -> NDArray[np.float32]:
-    """The finite numbers ``[N, D]`` of an ``.npy`` file.
-
-    Raises:
-        UserError: it is something else.
-    """
-    with open(path, "rb") as file:
-        array = _header(file.read(_HEAD), 0, path.stat().st_size, path)
-    if len(array.shape) != 2 or array.dtype.kind not in "fiu" or array.fortran:
-        raise UserError(f"not a table of numbers: {array.dtype} {list(array.shape)}", where=path)
-    values = array.rows(path, 0, array.shape[0]).astype(np.float32)
-    if not np.isfinite(values).all():
-        raise UserError("its numbers are not all finite", where=path)
-    return values
-
-
 def _members(path: Path, file: BinaryIO) -> dict[str, Array]:
     """The arrays of an ``.npz``."""
     found = {}

@@ -16,6 +16,7 @@ import struct
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from organza.core.errors import UserError
+from organza.core.sniff import refuse_stand_in
 from organza.data.source import MAX_FILE, PICTURES, BadPicture, Contents, Entry, Source, suffix
 
 if TYPE_CHECKING:
@@ -86,6 +87,7 @@ class LmdbSource(Source):
         """Sorted by key."""
         if self._contents is None:
             try:
+                refuse_stand_in(self.file)
                 with open(self.file, "rb") as file:
                     found = list(_values(file, self.file.stat().st_size))
             except (_Damaged, struct.error, OSError) as error:

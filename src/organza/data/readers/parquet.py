@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import finalize
 
 from organza.core.errors import UserError
+from organza.core.sniff import refuse_stand_in
 from organza.data import parallel
 from organza.data.columns import typed
 from organza.data.labels import Labels, from_columns
@@ -71,6 +72,8 @@ class ParquetSource(Source):
             if find_spec("pyarrow") is None:
                 hint = 'install it with pip install "organza[parquet]"'
                 raise UserError("parquet needs the package pyarrow", where=self.path, hint=hint)
+            for path in self.files:
+                refuse_stand_in(path)
             self._reader = parallel.Worker(Tables(self.files))
             finalize(self, self._reader.__exit__)
         try:

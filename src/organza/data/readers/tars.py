@@ -14,6 +14,7 @@ import numpy as np
 
 from organza.core.errors import UserError
 from organza.core.jsons import read_json
+from organza.core.sniff import refuse_stand_in
 from organza.data.labels import Labels, as_classes, from_values
 from organza.data.readers.packed import BROKEN, opener, unpacked
 from organza.data.source import PICTURES, BadPicture, Contents, Entry, FileSource, file_entry, sort_out, suffix
@@ -70,6 +71,7 @@ class TarSource(FileSource):
             found: list[Entry] = []
             for number, shard in enumerate(self.shards):
                 prefix = f"{shard.stem}/" if len(self.shards) > 1 else ""
+                refuse_stand_in(shard)
                 try:
                     found += _listed(shard, number, prefix)
                 except _BROKEN as error:

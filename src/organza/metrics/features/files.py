@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from organza.core.errors import UserError
+from organza.core.sniff import HEAD, instead, refuse_stand_in
 from organza.metrics.features.base import Output
 from organza.metrics.features.resize import bicubic, bilinear_tf1, to_grey, to_rgb
 
@@ -185,13 +186,17 @@ def open_any(
     Raises:
         UserError: broken, something else, or it doesn't give features for pictures prepared in this way.
     """
+    refuse_stand_in(path)
     if is_torchscript(path):
         call: Callable[[Tensor], Any] = load_torchscript(path, device)
     elif path.suffix.lower() == ".onnx":
         call, convention = _load_onnx(path, convention, device)
     else:
         hint = "give a .onnx file, a TorchScript file, or inception:PATH or lenet:PATH for files of weights"
-        raise UserError("neither TorchScript nor ONNX", where=path, hint=hint)
+        with path.open("rb") as file:
+            other = instead(file.read(HEAD))
+        what = "neither TorchScript nor ONNX" if other is None else f"this is {other[0]}, neither TorchScript nor ONNX"
+        raise UserError(what, where=path, hint=(other and other[1]) or hint)
 
     def run(images: Tensor) -> Output:
         found = call(convention.prepare(images))

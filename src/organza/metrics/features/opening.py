@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import torch
 
 from organza.core.device import choose_device
 from organza.core.errors import UserError
+from organza.core.sniff import refuse_stand_in
 from organza.data.download import digest
 from organza.metrics import published
 from organza.metrics.features import files, inception, lenet, organza64
@@ -48,7 +50,7 @@ def open_features(name: str | Path = DEFAULT, *, device: str | torch.device | No
         return _inception(path, choose_device(_text(device)))
     if kind == "lenet":
         if not rest:
-            raise UserError("LeNet's weights don't come with the package", hint="give their file: lenet:PATH")
+            raise UserError("LeNet's weights don't come with the package", hint="say which file: --features lenet:PATH")
         return _lenet(_existing(rest), choose_device(_text(device)))
     if (found := _file_and_options(text)) is None:
         hint = f"choose {', '.join(FEATURES)}, or give a TorchScript or ONNX file"
@@ -80,6 +82,7 @@ def _existing(text: str) -> Path:
     path = Path(text).expanduser()
     if not path.is_file():
         raise UserError("does not exist" if not path.exists() else "is not a file", where=path)
+    refuse_stand_in(path)
     return path
 
 
@@ -139,7 +142,7 @@ def _any(path: Path, options: str, device: torch.device) -> Features:
     run, dim, convention = files.open_any(path, convention, device)
     sha256 = digest(path)
     return Features(
-        name=f"{path.stem}-{sha256[:8]}",
+        name=f"{re.sub(r'[^A-Za-z0-9.-]+', '_', path.stem)}-{sha256[:8]}",
         dim=dim,
         digest=keyed(sha256, files.VERSION, convention),
         resize=convention.words,
