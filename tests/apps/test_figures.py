@@ -139,23 +139,19 @@ def test_a_mixture_is_neither_of_its_sources(tmp_path, size, channels, styles):
     layers = STYLES.get(styles, set(range(6 if styles == "0-5" else 7)))
     there = layers & set(range(G.num_ws))
     if len(there) in (0, G.num_ws) or (styles[0].isdigit() and there != layers):
-        with pytest.raises(UserError, match="this network has no|there is no layer|that is all"):
+        with pytest.raises(UserError, match=r"this network has no|there is no layer|that is all"):
             mix(G, [1], [2], tmp_path / "m.png", styles=styles)
         return
     picture = read(mix(G, [1], [2], tmp_path / "m.png", styles=styles))
     picture = picture if picture.ndim == 3 else picture[..., None]
     row, column, inside = (cell(picture, y, x, (size, size)).astype(int) for y, x in ((1, 0), (0, 1), (1, 1)))
-    assert np.abs(inside - row).mean() > 0.3 and np.abs(inside - column).mean() > 0.3
+    assert np.abs(inside - row).mean() > 1 and np.abs(inside - column).mean() > 1
 
 
 def small(spec):
     torch.manual_seed(0)
     method = StyleGAN2(z_dim=8, w_dim=8, channel_base=256, channel_max=8).resolve(spec, 4).build(spec)
     net = method.nets[method.latents.net].eval().requires_grad_(False)
-    with torch.no_grad():
-        for name, value in net.named_parameters():
-            if "bias" not in name and "noise" not in name:
-                value.mul_(3 if "mapping" in name else 2)
     return Generator("stylegan2", spec, method.latents, net, None, torch.device("cpu"), torch.float32)
 
 
