@@ -93,7 +93,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _collect_later() -> None:
-    """Collect no garbage while the first 150,000 objects come: PyTorch's import makes more, and each is walked otherwise.
+    """Collect no garbage while the first 150,000 objects come: PyTorch makes more on import, and each would be walked.
 
     At what would be the first collection they are set aside for good, and things are as usual.
     """
