@@ -44,6 +44,9 @@ VERBS: dict[str, str] = {
 """What there is, with a line of help. A verb lives in `organza.cli.<verb>` as ``main(argv) -> exit code``."""
 
 
+WITHOUT_PYTORCH = frozenset({"dataset", "faces"})
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line and return the exit code: 0 well, 1 our mistake, 2 the user's, 130 interrupted.
 
@@ -58,7 +61,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     if argv is None:
         _open_streams()
-        _collect_later()
+        if not WITHOUT_PYTORCH.intersection(words[:1]):
+            _collect_later()
     debug, offline = ("--debug" in words), ("--offline" in words)
     words = [word for word in words if word not in ("--debug", "--offline")]
     before = os.environ.get("ORGANZA_OFFLINE")
@@ -93,7 +97,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _collect_later() -> None:
-    """Collect no garbage while the first 150,000 objects come: PyTorch makes more on import, and each would be walked.
+    """Collect no garbage while the first 120,000 objects come: PyTorch makes more on import, and each would be walked.
 
     At what would be the first collection they are set aside for good, and things are as usual.
     """
@@ -105,7 +109,7 @@ def _collect_later() -> None:
         gc.freeze()
 
     gc.callbacks.append(settle)
-    gc.set_threshold(150_000)
+    gc.set_threshold(120_000)
 
 
 def _open_streams() -> None:
