@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import save_file
 
 from organza import load
 from organza.apps.attributes import by_classifier, read_labels
@@ -419,3 +420,29 @@ def test_networks_that_do_not_mix(pair, G, G_plain, tmp_path):
     gone = replace(pair[0], source=tmp_path / "gone")
     with pytest.raises(UserError, match="gone: is gone; give another checkpoint, or copy one that is to stay"):
         blend(gone, gone, tmp_path / "net")
+
+
+@pytest.mark.parametrize(
+    "about",
+    [
+        "[" * 100_000,
+        "{",
+        "null",
+        "3",
+        "[3]",
+        "[{}]",
+        '[{"name": "a", "about": ""}]',
+        '[{"name": "a", "about": "", "layers": 3}]',
+        '[{"name": "a", "about": "", "layers": [-1]}]',
+        '[{"name": "a", "about": "", "layers": ["x"]}]',
+        '[{"name": "a", "about": "", "layers": [0.5]}]',
+        '[{"name": "b", "about": "", "layers": null}]',
+        '[{"name": "nan", "about": "", "layers": null}]',
+        '[{"name": ["a"], "about": "", "layers": null}]',
+    ],
+)
+def test_a_hostile_file_of_directions(tmp_path, about):
+    tensors = {"a": torch.zeros(8), "nan": torch.full([8], float("nan"))}
+    save_file(tensors, tmp_path / "d.safetensors", {"organza-directions-1": about})
+    with pytest.raises(UserError, match=r"d\.safetensors: can't be read; organza directions makes such files"):
+        load_directions(tmp_path / "d.safetensors")

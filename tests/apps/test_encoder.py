@@ -1,6 +1,9 @@
+import json
+
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from organza.apps.codes import codes
 from organza.apps.encoder import Encoder, Teaching, load_encoder, save_encoder, teach
@@ -56,3 +59,24 @@ def test_files(G, G_plain, taught, tmp_path):
             load_encoder(tmp_path / "b.safetensors", G)
     with pytest.raises(UserError, match="0 pictures for batches of 32; give a thousand or more"):
         teach(G, Teaching(pictures=0))
+
+
+@pytest.mark.parametrize(
+    "about",
+    [
+        "[" * 100_000,
+        "{}",
+        "[]",
+        "null",
+        '{"width": 1e400}',
+        '{"width": 1000000000, "right": 1}',
+        '{"width": "x", "right": 1}',
+    ],
+)
+def test_a_hostile_file_of_an_encoder(G, tmp_path, about):
+    right = {"channels": G.channels, "size": list(G.resolution), "w_dim": G.w_dim}
+    if "right" in about:
+        about = json.dumps({**right, "width": json.loads(about)["width"]})
+    save_file({"mean": torch.zeros(8)}, tmp_path / "e.safetensors", {"organza-encoder-1": about})
+    with pytest.raises(UserError, match=r"e\.safetensors: (holds no encoder|is an encoder for another network)"):
+        load_encoder(tmp_path / "e.safetensors", G)

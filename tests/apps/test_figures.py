@@ -145,17 +145,13 @@ def test_a_mixture_is_neither_of_its_sources(tmp_path, size, channels, styles):
     picture = read(mix(G, [1], [2], tmp_path / "m.png", styles=styles))
     picture = picture if picture.ndim == 3 else picture[..., None]
     row, column, inside = (cell(picture, y, x, (size, size)).astype(int) for y, x in ((1, 0), (0, 1), (1, 1)))
-    assert np.abs(inside - row).mean() > 0.3 and np.abs(inside - column).mean() > 0.3
+    assert np.abs(inside - row).mean() > 1 and np.abs(inside - column).mean() > 1
 
 
 def small(spec):
     torch.manual_seed(0)
     method = StyleGAN2(z_dim=8, w_dim=8, channel_base=256, channel_max=8).resolve(spec, 4).build(spec)
     net = method.nets[method.latents.net].eval().requires_grad_(False)
-    with torch.no_grad():
-        for name, value in net.named_parameters():
-            if "bias" not in name and "noise" not in name:
-                value.mul_(3 if "mapping" in name else 2)
     return Generator("stylegan2", spec, method.latents, net, None, torch.device("cpu"), torch.float32)
 
 

@@ -111,6 +111,15 @@ def test_too_little_memory(capsys, monkeypatch, error):
     )
 
 
+def test_garbage_is_collected_as_usual_after_the_imports():
+    code = (
+        "import gc, sys; usual = gc.get_threshold(); import organza.cli.main as m; m._collect_later()\n"
+        "assert gc.get_threshold()[0] == 120_000; gc.collect(0)\n"
+        "assert gc.get_threshold() == usual and gc.get_freeze_count() > 1000 and not gc.callbacks and gc.isenabled()"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 def test_interrupted(capsys, monkeypatch):
     fails_with(monkeypatch, KeyboardInterrupt())
     assert main(["faces"]) == 130

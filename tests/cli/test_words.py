@@ -190,3 +190,53 @@ def test_a_wrong_path_is_told_by_parse(tmp_path):
     assert parse(Options, ["--many", "a", "b"], "organza x").many == (Path("a"), Path("b"))
     with pytest.raises(UserError, match="'' is not a path"):
         parse(Options, ["--many", ""], "organza x")
+
+
+def test_paths_are_a_persons_in_python_too(monkeypatch, tmp_path, G):
+    import organza
+    from organza.apps.attributes import read_labels
+    from organza.apps.codes import codes, load_codes, save_codes
+    from organza.apps.directions import load_directions, save_directions, sefa
+    from organza.apps.edit import Edit, edit
+    from organza.apps.generate import generate
+    from organza.apps.interpolate import interpolate
+    from organza.apps.mix import mix
+    from organza.apps.walk import walk
+    from organza.data.faces import write_faces
+
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    generate(G, [1], outdir="~/a")
+    generate(G, [1], output="~/b.png")
+    save_codes("~/c.npz", codes(G, [1]))
+    load_codes("~/c.npz", G)
+    found = sefa(G, 1)
+    save_directions("~/d.safetensors", found)
+    load_directions("~/d.safetensors", G)
+    mix(G, [1], [2], "~/e.png")
+    walk(G, [1], "~/f.gif", seconds=0.2, fps=10)
+    interpolate(G, [1, 2], "~/g.gif", seconds=0.2, fps=10)
+    edit(G, codes(G, [1]), [Edit(found[0], 1.0)], "~/h.png")
+    write_faces("~/i.zip", 2, 16)
+    organza.open_dataset("~/i.zip")
+    (tmp_path / "j.csv").write_text("seed,odd\n1,1\n2,0\n")
+    read_labels("~/j.csv")
+    with pytest.raises(UserError, match=f"^{tmp_path}/nowhere: "):
+        organza.load("~/nowhere")
+    assert {path.name for path in tmp_path.glob("[!.]*")} == {
+        *("a", "b.png", "c.npz", "d.safetensors", "e.png", "f.gif", "g.gif", "h.png", "i.zip", "j.csv")
+    }
+
+
+@pytest.fixture
+def G():
+    import torch
+
+    from organza.core.method import DataSpec
+    from organza.generator import Generator
+    from organza.methods.stylegan2 import StyleGAN2
+
+    spec = DataSpec((16, 16), 3, 0)
+    method = StyleGAN2(z_dim=8, w_dim=8, channel_base=128, channel_max=8).resolve(spec, 4).build(spec)
+    net = method.nets[method.latents.net].eval().requires_grad_(False)
+    return Generator("stylegan2", spec, method.latents, net, None, torch.device("cpu"), torch.float32)

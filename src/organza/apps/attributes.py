@@ -73,7 +73,7 @@ def by_classifier(
     """
     ws = codes(G, seeds, labels=labels)
     try:
-        net = torch.jit.load(str(path), map_location=G.device).eval()  # type: ignore[no-untyped-call]
+        net = torch.jit.load(str(user_path(path)), map_location=G.device).eval()  # type: ignore[no-untyped-call]
         with torch.no_grad():
             logits = torch.cat([net(image.clamp(-1, 1)).reshape(1, -1) for image in raw(G, ws)])
     except (RuntimeError, ValueError, OSError) as error:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import operator
 import os
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -18,6 +19,7 @@ from torch import Tensor
 from organza.apps.codes import check_request, codes, draw
 from organza.core.errors import UserError
 from organza.core.files import atomic_write
+from organza.core.jsons import read_json
 from organza.core.pictures import Pixels, check_suffix
 
 if TYPE_CHECKING:
@@ -327,25 +329,23 @@ def load_directions(path: str | os.PathLike[str], G: Generator | None = None) ->
     try:
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
-            about = json.loads(metadata[FORMAT]) if FORMAT in metadata else None
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (OSError, SafetensorError, ValueError, KeyError) as error:
+            about = read_json(metadata[FORMAT], path) if FORMAT in metadata else []
+            found = [_direction(entry, file.get_tensor(entry["name"])) for entry in about]
+    except (OSError, SafetensorError, ValueError, KeyError, TypeError, UserError) as error:
         raise UserError("can't be read", where=path, hint="organza directions makes such files") from error
-    if about is None:
+    if not found:
         raise UserError("holds no directions", where=path, hint="organza directions makes such a file")
-    found = [
-        Direction(
-            entry["name"],
-            tensors[entry["name"]],
-            None if entry["layers"] is None else tuple(entry["layers"]),
-            entry["about"],
-        )
-        for entry in about
-    ]
     if G is not None and any(direction.vector.shape != (G.w_dim,) for direction in found):
         size = list(found[0].vector.shape)
         raise UserError(f"its directions are {size}", where=path, hint=f"this network wants [{G.w_dim}]")
     return found
+
+
+def _direction(entry: dict[str, Any], vector: Tensor) -> Direction:
+    layers = None if entry["layers"] is None else tuple(map(operator.index, entry["layers"]))
+    if min(layers or (0,)) < 0 or vector.ndim != 1 or not vector.isfinite().all():
+        raise ValueError("no direction")
+    return Direction(str(entry["name"]), vector.float(), layers, str(entry["about"]))
 
 
 def _check_count(G: Generator, count: int) -> None:

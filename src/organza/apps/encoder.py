@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import operator
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ from torch.nn import functional as F
 
 from organza.core.errors import UserError
 from organza.core.files import atomic_write
+from organza.core.jsons import read_json
 from organza.core.pictures import check_suffix
 
 if TYPE_CHECKING:
@@ -176,13 +178,14 @@ def load_encoder(path: str | os.PathLike[str], G: Generator) -> Encoder:
         raise UserError("does not exist", where=path, hint=hint)
     try:
         with safe_open(path, "pt") as file:
-            about = json.loads((file.metadata() or {})[FORMAT])
+            about = read_json((file.metadata() or {})[FORMAT], path)
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         fits = (about["channels"], tuple(about["size"]), about["w_dim"]) == (G.channels, G.resolution, G.w_dim)
         if fits:
-            encoder = Encoder(G.channels, G.resolution, G.w_dim, about["width"])
-            encoder.load_state_dict(tensors)
-    except (OSError, SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
+            with torch.device("meta"):  # its size is what a file says; memory is what its tensors take
+                encoder = Encoder(G.channels, G.resolution, G.w_dim, operator.index(about["width"]))
+            encoder.load_state_dict(tensors, assign=True)
+    except (OSError, SafetensorError, ValueError, KeyError, TypeError, RuntimeError, UserError) as error:
         raise UserError("holds no encoder", where=path, hint=hint) from error
     if not fits:
         raise UserError("is an encoder for another network", where=path, hint="make one for this network")

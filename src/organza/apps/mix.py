@@ -112,8 +112,8 @@ def mix(
         The path written.
 
     Raises:
-        UserError: a network without styles, unknown layers or unsaid all of them, see `organza.apps.codes.codes`, an
-            unknown format, a file that can't be written.
+        UserError: a network without styles, unknown layers, all layers without saying so, see
+            `organza.apps.codes.codes`, an unknown format, a file that can't be written.
 
     Example:
         >>> mix(G, [1, 2], [3, 4, 5], folder / "mix.png", styles="coarse").name

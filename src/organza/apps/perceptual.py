@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from organza.core.errors import UserError
+from organza.core.files import user_path
 
 STAND_IN = "stand-in: pixels, gradients and random features at several sizes (not LPIPS)"
 FILTERS = 24
@@ -133,6 +134,7 @@ def lpips(path: str | os.PathLike[str], device: torch.device) -> Perceptual:
     Raises:
         UserError: not such a file.
     """
+    path = user_path(path)
     try:
         net = torch.jit.load(str(path), map_location=device).eval()  # type: ignore[no-untyped-call]
         net(torch.zeros(1, 3, 64, 64, device=device), resize_images=False, return_lpips=True)
@@ -145,4 +147,4 @@ def lpips(path: str | os.PathLike[str], device: torch.device) -> Perceptual:
         found: Tensor = net((_as_in_the_paper(images) + 1) * 127.5, resize_images=False, return_lpips=True)
         return found
 
-    return Perceptual(f"LPIPS ({Path(path).name})", features)
+    return Perceptual(f"LPIPS ({path.name})", features)

@@ -6,6 +6,7 @@ Nothing heavy is imported before the verb is known, so that help and typing erro
 from __future__ import annotations
 
 import difflib
+import gc
 import importlib
 import os
 import sys
@@ -43,6 +44,9 @@ VERBS: dict[str, str] = {
 """What there is, with a line of help. A verb lives in `organza.cli.<verb>` as ``main(argv) -> exit code``."""
 
 
+WITHOUT_PYTORCH = frozenset({"dataset", "faces"})
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line and return the exit code: 0 well, 1 our mistake, 2 the user's, 130 interrupted.
 
@@ -57,6 +61,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     if argv is None:
         _open_streams()
+        if not WITHOUT_PYTORCH.intersection(words[:1]):
+            _collect_later()
     debug, offline = ("--debug" in words), ("--offline" in words)
     words = [word for word in words if word not in ("--debug", "--offline")]
     before = os.environ.get("ORGANZA_OFFLINE")
@@ -76,6 +82,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     except OSError as error:
         return _fail(_of_the_system(error), 2, error if debug else None)
+    except UnicodeEncodeError as error:  # of a path, for a library that takes only UTF-8
+        hint = "rename it, or set LC_ALL=C.UTF-8 where the locale knows no such letters"
+        return _fail(f"{error.object}: this name is not UTF-8; {hint}", 2, error if debug else None)
     except Exception as error:
         return _fail(_unexpected(error), 1, error if debug else None)
     finally:  # --offline is for this one command
@@ -83,6 +92,24 @@ def main(argv: Sequence[str] | None = None) -> int:
             os.environ.pop("ORGANZA_OFFLINE", None)
         else:
             os.environ["ORGANZA_OFFLINE"] = before
+        if argv is None:
+            gc.freeze()  # at exit all objects would be walked once more
+
+
+def _collect_later() -> None:
+    """Collect no garbage while the first 120,000 objects come: PyTorch makes more on import, and each would be walked.
+
+    At what would be the first collection they are set aside for good, and things are as usual.
+    """
+    usual = gc.get_threshold()
+
+    def settle(phase: str, info: dict[str, int]) -> None:
+        gc.callbacks.remove(settle)
+        gc.set_threshold(*usual)
+        gc.freeze()
+
+    gc.callbacks.append(settle)
+    gc.set_threshold(120_000)
 
 
 def _open_streams() -> None:

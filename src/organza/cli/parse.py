@@ -7,6 +7,7 @@ import dataclasses
 import difflib
 import inspect
 import io
+import operator
 import os
 import re
 import types
@@ -65,8 +66,8 @@ def parse(kind: type[T], argv: Sequence[str], prog: str, *, pairs: bool = False)
         # Tyro draws a box of several lines; what it says is kept and told as one.
         with contextlib.redirect_stderr(said), contextlib.nullcontext() if asks_help else _unbroken():
             shape = kind if asks_help else _bare(kind)
-            read: Any = tyro.cli(shape, args=list(argv), prog=prog, description=about, config=config, registry=_registry)
-        return read if asks_help else kind(**{f.name: getattr(read, f.name) for f in dataclasses.fields(read)})
+            read = tyro.cli(shape, args=list(argv), prog=prog, description=about, config=config, registry=_registry)
+        return kind(**vars(read))
     except SystemExit as stop:
         if not stop.code:
             raise
@@ -87,9 +88,9 @@ def _bare(kind: type[Any]) -> type[Any]:
 
 def _old_form(hint: Any) -> Any:
     if isinstance(hint, types.UnionType):
-        return typing.Union[typing.get_args(hint)]  # noqa: UP007
+        return operator.getitem(typing.Union, typing.get_args(hint))
     if metadata := getattr(hint, "__metadata__", ()):
-        return typing.Annotated.__class_getitem__((_old_form(hint.__origin__), *metadata))  # Python 3.10 has no [a, *b]
+        return operator.getitem(typing.Annotated, (_old_form(hint.__origin__), *metadata))
     return hint
 
 
