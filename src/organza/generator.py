@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import torch
@@ -25,6 +26,7 @@ from organza.presets import METHODS
 from organza.training import checkpoint
 
 Noise = Literal["const", "random", "none"]
+T = TypeVar("T")
 
 
 BEAR_BF16 = frozenset({"stylegan2", "dcgan", "wgan-gp", "vae"})
@@ -60,13 +62,16 @@ def load(
     here = locate(path)
     if here.is_file():
         return _load_foreign(here, networks, choose_device(device), precision)
-    problems = []
-    for folder in candidates(here):
-        try:
-            return _load(folder, networks, choose_device(device), precision)
-        except UserError as error:
-            problems.append(error)
-    raise problems[0]
+    return newest(here, lambda folder: _load(folder, networks, choose_device(device), precision))
+
+
+def newest(path: Path, read: Callable[[Path], T]) -> T:
+    """What ``read`` makes of the newest whole checkpoint that ``path`` may mean; what it passes over is told.
+
+    Raises:
+        UserError: there is none.
+    """
+    return checkpoint.first_whole(candidates(path), read, lambda text: print(text, file=sys.stderr))
 
 
 def candidates(path: Path) -> list[Path]:

@@ -14,7 +14,7 @@ from organza.formats import locate, read_weights
 from organza.formats.folder import write_folder
 from organza.formats.nvidia_write import write_nvidia
 from organza.formats.rosinality_write import write_rosinality
-from organza.generator import candidates
+from organza.generator import newest
 from organza.methods.stylegan2 import StyleGAN2
 from organza.presets import METHODS
 from organza.training import checkpoint
@@ -56,17 +56,19 @@ def convert(where: str | Path, dest: str | Path, to: Layout = "organza", *, offl
     if to == "organza":
         hint = "choose --to nvidia or rosinality, or copy the folder"
         raise UserError("is Organza's own layout already", where=path, hint=hint)
-    folder = candidates(path)[0]
+    spec, settings, nets = newest(path, _ours)
+    return WRITERS[to](spec, _stylegan2(settings, to, path), nets, dest)
+
+
+def _ours(folder: Path) -> tuple[DataSpec, MethodConfig, dict[str, dict[str, Tensor]]]:
     config = checkpoint.read_config(folder)
     if config.get("method") not in METHODS:
         raise UserError(f"unknown method {config.get('method')!r}", where=folder / "config.json", hint="update Organza")
     spec = from_plain(DataSpec, config.get("spec"), where=folder / "config.json: spec")
     settings = from_plain(METHODS[config["method"]], config.get("config"), where=folder / "config.json: config")
-    settings = _stylegan2(settings, to, folder)
     nets = {"G_ema": _part(checkpoint.read_nets(folder, "ema"), "G")}
     raw = checkpoint.read_nets(folder, "nets")
-    nets |= {name: part for name in ("G", "D") if (part := _part(raw, name))}
-    return WRITERS[to](spec, settings, nets, dest)
+    return spec, settings, nets | {name: part for name in ("G", "D") if (part := _part(raw, name))}
 
 
 WRITERS = {"nvidia": write_nvidia, "rosinality": write_rosinality}

@@ -16,7 +16,7 @@ from organza.formats.opening import Opened, open_file
 from organza.formats.records import Array, Module, Stub, TensorRef, brief
 from organza.formats.unpickle import parts
 from organza.formats.weights import Weights
-from organza.generator import candidates
+from organza.generator import newest
 from organza.training import checkpoint
 
 
@@ -74,7 +74,7 @@ def inspect(where: str | Path, *, offline: bool | None = None) -> Report:
     """
     path = locate(where, offline=offline)
     if not path.is_file():
-        return _ours(candidates(path)[0])
+        return newest(path, _ours)
     opened = open_file(path)
     try:
         weights = understand(opened)

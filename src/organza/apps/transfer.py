@@ -16,7 +16,7 @@ from organza.core.errors import UserError
 from organza.core.method import DataSpec, MethodConfig
 from organza.formats import locate, read_weights
 from organza.formats.folder import LICENCE_FILE
-from organza.generator import candidates
+from organza.generator import newest
 from organza.methods.stylegan2 import pyramid
 from organza.presets import METHODS, Run
 from organza.training import checkpoint
@@ -54,7 +54,7 @@ def read_origin(path: str | Path) -> Origin:
         ('stylegan2', 'organza')
     """
     here = locate(path)
-    return _foreign(here) if here.is_file() else _ours(candidates(here)[0])
+    return _foreign(here) if here.is_file() else newest(here, _ours)
 
 
 def _foreign(file: Path) -> Origin:

@@ -15,8 +15,8 @@ from urllib.request import Request, urlopen
 
 from organza.core.errors import UserError
 from organza.core.files import make_folder, write_error
+from organza.core.lock import locked
 from organza.data.cache import cache_root
-from organza.data.lock import locked
 
 if TYPE_CHECKING:
     from organza.data.prepare import Progress
