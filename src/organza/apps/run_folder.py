@@ -11,7 +11,7 @@ from typing import Any
 
 from organza.core import distributed
 from organza.core.errors import UserError
-from organza.core.files import TakenError, atomic_folder, make_folder, sweep
+from organza.core.files import atomic_folder, make_folder, sweep, write_error
 from organza.core.lock import locked
 
 LOCK = ".lock"
@@ -47,24 +47,22 @@ def take(
 def _take(
     held: ExitStack, outdir: Path, label: str, config: Mapping[str, Any], changed: Changed, resume: bool, new: bool
 ) -> Path:
-    while True:
+    if resume:
+        _to_continue(outdir, label, changed, resume)  # what is wrong with that is said before a folder is made
+    make_folder(outdir)
+    with locked(outdir):  # one at a time looks for a run, and gives out a number
         folder = None if new else _to_continue(outdir, label, changed, resume)
+        folder = folder or _make(outdir, label, config)
         try:
-            if folder is None:
-                folder = _make(outdir, label, config)
             held.enter_context(locked(folder / LOCK, wait=False))
-        except TakenError:  # another training was faster, where folders can't be locked
-            continue
         except BlockingIOError as holder:
-            if new:  # the same command, started beside this one, has found it before us
-                continue
             hint = "wait for it, or start another run with --new"
             raise UserError(f"is being trained by {holder}", where=folder, hint=hint) from None
-        except PermissionError as error:
-            raise UserError("you may not write here", where=folder, hint="start another run with --new") from error
-        for place in (folder, folder / "checkpoints", folder / "samples"):
-            sweep(place)
-        return folder
+        except OSError as error:
+            raise write_error(folder, error) from error
+    for place in (folder, folder / "checkpoints", folder / "samples"):
+        sweep(place)
+    return folder
 
 
 def _runs(outdir: Path) -> dict[Path, re.Match[str]]:
@@ -87,11 +85,9 @@ def _to_continue(outdir: Path, label: str, changed: Changed, resume: bool) -> Pa
 
 
 def _make(outdir: Path, label: str, config: Mapping[str, Any]) -> Path:
-    make_folder(outdir)
-    with locked(outdir):  # numbers are given out one at a time
-        sweep(outdir)
-        number = max((int(match[1]) for match in _runs(outdir).values()), default=-1) + 1
-        folder = outdir / f"{number:05d}-{label}"
-        with atomic_folder(folder) as work:
-            (work / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+    sweep(outdir)
+    number = max((int(match[1]) for match in _runs(outdir).values()), default=-1) + 1
+    folder = outdir / f"{number:05d}-{label}"
+    with atomic_folder(folder) as work:
+        (work / "config.json").write_text(json.dumps(config, indent=2) + "\n")
     return folder

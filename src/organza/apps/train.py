@@ -37,7 +37,7 @@ from organza.training.estimate import estimate
 from organza.training.gauge import Gauge
 from organza.training.loop import Evaluate
 from organza.training.loop import train as run_loop
-from organza.training.monitor import Monitor, read_log
+from organza.training.monitor import UNSEEN, Monitor, read_log
 from organza.training.plots import plot_log
 from organza.training.profiling import Profiler
 from organza.training.state import State
@@ -422,4 +422,5 @@ def _how_to_continue() -> str:
 
 def _say(text: str) -> None:
     if distributed.rank() == 0:
-        print(text, file=sys.stderr)
+        with UNSEEN:
+            print(text, file=sys.stderr)

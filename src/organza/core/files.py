@@ -118,6 +118,20 @@ def fsync_file(path: str | os.PathLike[str]) -> None:
         os.fsync(file.fileno())
 
 
+def append(path: str | os.PathLike[str], data: bytes) -> None:
+    """Add to the end of a file that grows, such as a log; it is made, with its folder, if need be.
+
+    Raises:
+        UserError: the disk is full or read-only, or permission is missing; a part may have been written.
+    """
+    make_folder(Path(path).parent)
+    try:
+        with open(path, "ab") as file:
+            file.write(data)
+    except OSError as error:
+        raise write_error(path, error) from error
+
+
 @contextmanager
 def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Give a temporary path beside ``path``; when the block ends well, it becomes ``path``, else it is removed.

@@ -161,12 +161,9 @@ def save(
         with atomic_write(folder / "latest") as temporary:
             temporary.write_text(final.name + "\n")
     except (OSError, UserError) as error:
-        older = [str(path) for path in newest_first(folder) if path != final]
-        raise UserError(
-            f"could not save a checkpoint ({error})",
-            where=folder,
-            hint=f"make room or rights; {older[0]} is intact" if older else "make room or rights",
-        ) from error
+        older = last_whole(folder)
+        hint = "make room or rights" if older is None else f"make room or rights; {older} is intact"
+        raise UserError(f"could not save a checkpoint ({error})", where=folder, hint=hint) from error
     if keep:  # not counting broken ones of the time to come, so that this one is never dropped for them
         for old in [path for path in newest_first(folder) if int(path.name) <= seen][keep:]:
             discard(old)
@@ -196,6 +193,27 @@ def first_whole(checkpoints: Iterable[Path], read: Callable[[Path], T], say: Cal
                 say(f"warning: {reason}; passed over for {path.name}")
             return found
     raise broken[0] if broken else UserError("no checkpoint")
+
+
+def check(checkpoint: Path) -> Path:
+    """``checkpoint`` itself, if a training could go on from it.
+
+    Raises:
+        UserError: something in it is missing, not as it was written, or not finite.
+    """
+    read_config(checkpoint)
+    for which in ("nets", "ema"):
+        read_nets(checkpoint, which)
+    read_resume(checkpoint)
+    return checkpoint
+
+
+def last_whole(folder: Path) -> Path | None:
+    """The newest checkpoint in ``folder`` that passes `check`."""
+    try:
+        return first_whole(newest_first(folder), check, lambda _: None)
+    except UserError:
+        return None
 
 
 def read_config(checkpoint: Path) -> dict[str, Any]:
