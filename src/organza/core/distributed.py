@@ -125,19 +125,18 @@ def from_first(function: Callable[[], T]) -> T:
     """
     if not _active():
         return function()
-    answer: list[T | None] = [None]
-    failed: BaseException | None = None
+    answer: list[T] = []
     if rank() == 0:
         try:
-            answer = [function()]
-        except BaseException as error:
-            failed = error
-    told = gather((failed is not None, answer))
-    if failed is not None:
-        raise failed
-    if told[0][0]:
+            answer.append(function())
+        except BaseException:
+            with contextlib.suppress(UserError):
+                gather(answer)
+            raise
+    told = gather(answer)[0]
+    if not told:
         raise SystemExit(2)
-    return told[0][1][0]  # type: ignore[return-value]
+    return told[0]
 
 
 class Pulse:
