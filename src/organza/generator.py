@@ -69,17 +69,7 @@ def newest(path: Path, read: Callable[[Path], T]) -> T:
     Raises:
         UserError: there is none.
     """
-    broken: list[UserError] = []
-    for folder in candidates(path):
-        try:
-            found = read(folder)
-        except UserError as error:
-            broken.append(error)
-        else:
-            for reason in broken:
-                say(f"warning: {reason}; passed over for {folder.name}", error=True)
-            return found
-    raise broken[0]
+    return checkpoint.first_whole(candidates(path), read, lambda text: say(text, error=True))
 
 
 def candidates(path: Path) -> list[Path]:

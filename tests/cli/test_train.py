@@ -117,7 +117,7 @@ def test_sigint_saves_and_exits_with_zero(faces: Path, tmp_path: Path) -> None:
     _, error = job.communicate(timeout=120)
     assert job.returncode == 0, error
     assert "continue with: organza train stylegan2 --data" in error
-    assert list(tmp_path.glob("*/checkpoints/*/resume.pt"))
+    assert list(tmp_path.glob("*/checkpoints/*/resume.safetensors"))
 
 
 def test_a_rank_that_dies_ends_the_run_with_its_message(faces: Path, tmp_path: Path) -> None:

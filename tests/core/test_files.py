@@ -4,7 +4,7 @@ import os
 import pytest
 
 from organza.core.errors import UserError
-from organza.core.files import atomic_write, make_folder
+from organza.core.files import TakenError, atomic_folder, atomic_write, make_folder, sweep
 
 
 def test_replaces_whole(tmp_path):
@@ -73,3 +73,62 @@ def test_a_file_in_the_way(tmp_path):
 def test_a_folder_in_the_way(tmp_path):
     with pytest.raises(UserError, match="this is a folder; give the name of a file"), atomic_write(tmp_path):
         pass
+
+
+@pytest.fixture(params=[0o022, 0o027])
+def umask(request):
+    old = os.umask(request.param)
+    yield request.param
+    os.umask(old)
+
+
+def private(path):
+    """Write as safetensors does: a file of one's own, put in the place of what was there."""
+    own = path.with_name("own")
+    own.write_bytes(b"x")
+    own.chmod(0o600)
+    own.replace(path)
+
+
+def test_permissions_are_those_of_a_new_file_whoever_writes(tmp_path, umask):
+    with atomic_write(tmp_path / "file") as temporary:
+        private(temporary)
+    with atomic_folder(tmp_path / "folder") as work:
+        (work / "deep").mkdir()
+        private(work / "deep" / "file")
+        (work / "plain").write_text("x")
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert len(files) == 3 and {path.stat().st_mode & 0o777 for path in files} == {0o666 & ~umask}
+    assert (tmp_path / "folder" / "deep").stat().st_mode & 0o777 == 0o777 & ~umask
+
+
+def test_a_folder_appears_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "a" / "folder"
+
+    def make(text, **options):
+        with atomic_folder(path, **options) as work:
+            (work / "file").write_text(text)
+            assert text or {}["missing"]
+
+    with pytest.raises(KeyError):
+        make("")
+    assert list(tmp_path.rglob("*")) == [path.parent]
+    make("one")
+    with pytest.raises(TakenError, match="is there already"):
+        make("two")
+    with pytest.raises(KeyError):
+        make("", replace=True)
+    assert (path / "file").read_text() == "one"
+    make("three", replace=True)
+    assert (path / "file").read_text() == "three" and list(path.parent.iterdir()) == [path]
+
+
+def test_what_killed_writers_leave_is_swept(tmp_path):
+    mine = ["log.jsonl", ".profile.old", ".a.part", "b.0123abcd.tmp", "kept"]
+    for name in [*mine, ".log.0123abcd.tmp.jsonl", ".latest.0123abcd.tmp"]:
+        (tmp_path / name).write_text("")
+    for name in (".best.0123abcd.part", ".best.0123abcd.old", ".kept.0123abcd.old"):
+        (tmp_path / name).mkdir()
+    sweep(tmp_path)
+    assert sorted(os.listdir(tmp_path)) == sorted([*mine, "best"])
+    sweep(tmp_path / "nowhere")

@@ -16,6 +16,7 @@ from organza import PRESETS, Run, UserError, open_dataset, train
 from organza.core.method import Batch, DataSpec
 from organza.data import DataOptions, Loader
 from organza.data.held_out import split
+from organza.training import checkpoint
 from organza.training.checkpoint import newest_first
 from organza.training.loop import advance
 from organza.training.settings import Training
@@ -32,8 +33,8 @@ def toy(**changes) -> Run:
 
 def everything(folder: Path) -> dict[str, torch.Tensor]:
     newest = next(newest_first(folder / "checkpoints"))
-    resume = torch.load(newest / "resume.pt", weights_only=True)
-    return load_file(newest / "nets.safetensors") | load_file(newest / "ema.safetensors") | resume["state"]
+    state = checkpoint.read_resume(newest).state
+    return load_file(newest / "nets.safetensors") | load_file(newest / "ema.safetensors") | dict(state)
 
 
 def test_a_resumed_run_with_ada_is_bit_identical(faces, tmp_path):

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import os
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from safetensors.torch import save_file
 from torch import Tensor
 
 from organza.core.errors import UserError
-from organza.core.files import fsync_file, make_folder, user_path, write_error
+from organza.core.files import user_path
 from organza.training import checkpoint
 
 if TYPE_CHECKING:
@@ -64,21 +61,6 @@ def save_network(G: Generator, tensors: Mapping[str, Tensor], folder: str | os.P
         UserError: ``G`` has no checkpoint, ``folder`` exists or can't be written.
     """
     source, path = own_checkpoint(G), check_new(folder)
-    config = checkpoint.read_config(source)
-    work = path.with_name(f".{path.name}.part")
-    make_folder(path.parent)
-    try:
-        shutil.rmtree(work, ignore_errors=True)
-        work.mkdir()
-        text = json.dumps({"format": checkpoint.FORMAT, **config, "made": how}, indent=2)
-        (work / "config.json").write_text(text + "\n", encoding="utf-8")
-        everything = {**checkpoint.read_nets(source, "ema"), **tensors}
-        save_file({name: value.contiguous() for name, value in everything.items()}, work / "ema.safetensors")
-        for file in work.iterdir():
-            fsync_file(file)
-        work.rename(path)
-    except OSError as error:
-        raise write_error(path, error) from error
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
+    config = {**checkpoint.read_config(source), "made": how}
+    checkpoint.write(path, config, {"ema": {**checkpoint.read_nets(source, "ema"), **tensors}})
     return path

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
 import shlex
 import sys
@@ -16,13 +17,14 @@ import numpy as np
 import torch
 
 import organza
+from organza.apps.run_folder import take
 from organza.apps.transfer import Origin, adopt, copy_weights, read_origin, write_licence
 from organza.apps.watch import Watch, check, wanted
 from organza.core import distributed
 from organza.core.config import differences, from_plain, to_plain
 from organza.core.device import choose_device, choose_dtype, free_memory
 from organza.core.errors import UserError
-from organza.core.files import atomic_write, make_folder, user_path
+from organza.core.files import atomic_write, user_path
 from organza.core.method import Method
 from organza.core.text import say
 from organza.data import Dataset, Loader, open_dataset
@@ -39,7 +41,7 @@ from organza.training.estimate import estimate
 from organza.training.gauge import Gauge
 from organza.training.loop import Evaluate
 from organza.training.loop import train as run_loop
-from organza.training.monitor import Monitor, read_log
+from organza.training.monitor import UNSEEN, Monitor, read_log
 from organza.training.plots import plot_log
 from organza.training.profiling import Profiler
 from organza.training.state import State
@@ -146,71 +148,73 @@ def train(
     if evaluate is None and run.training.metrics != "auto":
         check(metrics, dataset, run.data.mirror)
     config = describe(run, name, dataset, held_out) | ({} if origin is None else {"source": origin.about})
-    folder = _choose_folder(user_path(outdir), name, dataset, config, resume=resume is True, new=new)
     state = _state(run, dataset, place)
     if held_out is not None and state.method.critic is None:
         raise UserError(f"{method_name(run)} has no discriminator, so there is nothing to measure with --held-out")
     started = "" if origin is None else copy_weights(state, origin)
     _check_shares(state.method, run.training.kimg)
-    _load_newest(state, folder)
-    finished = state.position.seen >= round(run.training.kimg * 1000)
-    if finished:
-        _say(f"{folder}: already at {state.position.seen / 1000:g} kimg; --kimg lengthens it, --new starts another")
-        distributed.stop()
-        return Outcome(folder, state.position.seen, True)
     reals, labels = _reals(dataset, run.training.grid)
-    if state.position.seen:
-        _say(f"continuing {folder} from {state.position.seen / 1000:g} kimg")
-    if distributed.rank() == 0:
-        make_folder(folder)
-        with atomic_write(folder / "config.json") as temporary:
-            temporary.write_text(json.dumps(config, indent=2) + "\n")
-        if origin is not None:
-            write_licence(origin.about, folder)
-        if held_out is not None:
-            with atomic_write(folder / "held-out.txt") as temporary:
-                temporary.write_bytes("".join(f"{n}\n" for n in held_out.names).encode("utf-8", "surrogatepass"))
-    sliced: dict[str, Any] = {"rank": distributed.rank(), "world": distributed.world()}
-    where: dict[str, Any] = {"seed": run.training.seed, "device": place, **sliced}
-    loader = Loader(dataset, **where) if shards is None else ShardLoader(shards, **where)
-    dtype = choose_dtype(run.training.precision, place, auto_bf16="training" in state.method.bf16)
-    monitor = Monitor(folder, run.training, reals, labels, state.position)
-    watch = None
-    if evaluate is None and metrics and distributed.rank() == 0:
-        evaluate = watch = _watch(metrics, run, state, dataset, monitor, device)
-    if held_out is not None:
-        monitor.gauge = _gauge(state, dataset, held_out, run, monitor)
-    profiler = None
-    if profile and distributed.rank() == 0:
-        share = (run.training.batch or 0) // distributed.world()
-        profiler = Profiler(folder, share, state.position.step, monitor.say)
-        state.method, monitor.after_step = profiler.watch(state.method), profiler.step
-    try:
-        monitor.say(
-            f"{name} on {len(dataset)} pictures{'' if shards is None else ' (in the first shard)'} "
-            f"{dataset.spec.resolution[0]}x{dataset.spec.resolution[1]}, "
-            f"on {distributed.world()} x {place.type}: {folder}"
-        )
-        if started and not state.position.seen:
-            monitor.say(started)
-        if shards is None and advisable(run, len(dataset)):
-            monitor.say(
-                f"{len(dataset)} pictures, each shown about {run.training.kimg * 1000 / len(dataset):.0f} times: D may "
-                "learn them by heart; --augment ada helps against it, --held-out 5% measures it"
-            )
-        finished = run_loop(state, loader, run.training, dtype, monitor, config, evaluate)
-        if profiler is not None:
-            profiler.close()
+    label = name + "-" + re.sub(r"[^\w.-]+", "_", dataset.name)
+    runs = take(user_path(outdir), label, config, lambda old: _changed(old, config), resume=resume is True, new=new)
+    with runs as folder:
+        _load_newest(state, folder)
+        finished = state.position.seen >= round(run.training.kimg * 1000)
+        if finished:
+            _say(f"{folder}: already at {state.position.seen / 1000:g} kimg; --kimg lengthens it, --new starts another")
+            distributed.stop()
+            return Outcome(folder, state.position.seen, True)
+        if state.position.seen:
+            _say(f"continuing {folder} from {state.position.seen / 1000:g} kimg")
         if distributed.rank() == 0:
-            plot_log(read_log(folder), folder / "plot.png")
-            if watch is not None and (summary := watch.summary()):
-                monitor.say(summary)
-        if not finished:
-            monitor.say(f"stopped at {state.position.seen / 1000:.2f} kimg; continue with: {_same_command()}")
-    finally:
-        monitor.close()
-        loader.close()
-        distributed.stop()
+            with atomic_write(folder / "config.json") as temporary:
+                temporary.write_text(json.dumps(config, indent=2) + "\n")
+            if origin is not None:
+                write_licence(origin.about, folder)
+            if held_out is not None:
+                with atomic_write(folder / "held-out.txt") as temporary:
+                    temporary.write_bytes("".join(f"{n}\n" for n in held_out.names).encode("utf-8", "surrogatepass"))
+        sliced: dict[str, Any] = {"rank": distributed.rank(), "world": distributed.world()}
+        where: dict[str, Any] = {"seed": run.training.seed, "device": place, **sliced}
+        loader = Loader(dataset, **where) if shards is None else ShardLoader(shards, **where)
+        dtype = choose_dtype(run.training.precision, place, auto_bf16="training" in state.method.bf16)
+        monitor = Monitor(folder, run.training, reals, labels, state.position)
+        watch = None
+        if evaluate is None and metrics and distributed.rank() == 0:
+            evaluate = watch = _watch(metrics, run, state, dataset, monitor, device)
+        if held_out is not None:
+            monitor.gauge = _gauge(state, dataset, held_out, run, monitor)
+        profiler = None
+        if profile and distributed.rank() == 0:
+            share = (run.training.batch or 0) // distributed.world()
+            profiler = Profiler(folder, share, state.position.step, monitor.say)
+            state.method, monitor.after_step = profiler.watch(state.method), profiler.step
+        try:
+            monitor.say(
+                f"{name} on {len(dataset)} images{'' if shards is None else ' (in the first shard)'} "
+                f"{dataset.spec.resolution[0]}x{dataset.spec.resolution[1]}, "
+                f"on {distributed.world()} x {place.type}: {folder}"
+            )
+            if started and not state.position.seen:
+                monitor.say(started)
+            if shards is None and advisable(run, len(dataset)):
+                times = run.training.kimg * 1000 / len(dataset)
+                monitor.say(
+                    f"{len(dataset)} images, each shown about {times:.0f} times: D may memorise them; "
+                    "--augment ada helps against it, --held-out 5% measures it"
+                )
+            finished = run_loop(state, loader, run.training, dtype, monitor, config, evaluate)
+            if profiler is not None:
+                profiler.close()
+            if distributed.rank() == 0:
+                plot_log(read_log(folder), folder / "plot.png")
+                if watch is not None and (summary := watch.summary()):
+                    monitor.say(summary)
+            if not finished:
+                monitor.say(f"stopped at {state.position.seen / 1000:.2f} kimg; {_how_to_continue()}")
+        finally:
+            monitor.close()
+            loader.close()
+            distributed.stop()
     return Outcome(folder, state.position.seen, finished)
 
 
@@ -322,11 +326,13 @@ def _named(what: str | Run, changes: Mapping[str, Any]) -> tuple[str, Run]:
 
 def _open_everywhere(data: str | Path, run: Run, progress: Progress | None) -> Dataset | Shards:
     """Rank 0 decodes into the cache, then all open it."""
-    if addresses := remote_shards(data):
-        shards = Shards(addresses, run.data, progress=progress) if distributed.rank() == 0 else None
-        distributed.barrier()
-        return shards or Shards(addresses, run.data)
-    if distributed.rank() == 0:
+    opened: list[Dataset | Shards] = []
+    addresses = remote_shards(data)
+
+    def decode() -> None:
+        if addresses:
+            opened.append(Shards(addresses, run.data, progress=progress))
+            return
         if warning := single_images(open_source(data), run.data.layout):
             _say(f"warning: {warning}")
         dataset = open_dataset(data, run.data, progress=progress)
@@ -334,15 +340,17 @@ def _open_everywhere(data: str | Path, run: Run, progress: Progress | None) -> D
             _say(f"skipped {picture}: {reason}")
         if len(dataset.skipped) > 20:
             _say(f"skipped {len(dataset.skipped) - 20} more; `organza dataset info` lists them")
-    distributed.barrier()
-    return dataset if distributed.rank() == 0 else open_dataset(data, run.data)
+        opened.append(dataset)
+
+    distributed.from_first(decode)
+    if opened:
+        return opened[0]
+    return Shards(addresses, run.data) if addresses else open_dataset(data, run.data)
 
 
 def _origin_everywhere(where: str | Path) -> Origin:
     """Rank 0 downloads what has to be, then all read it."""
-    if distributed.rank() == 0:
-        locate(where)
-    distributed.barrier()
+    distributed.from_first(lambda: str(locate(where)))
     return read_origin(where)
 
 
@@ -389,28 +397,6 @@ def _check_shares(method: Method, kimg: float) -> None:
             )
 
 
-def _choose_folder(
-    outdir: Path, name: str, dataset: Dataset, config: dict[str, Any], *, resume: bool, new: bool
-) -> Path:
-    """The folder of the run to continue, or the next free number; the same on every process."""
-    pattern = re.compile(r"(\d{5,})-(.*)")
-    found = {p: m for p in (sorted(outdir.iterdir()) if outdir.is_dir() else []) if (m := pattern.fullmatch(p.name))}
-    label = name + "-" + re.sub(r"[^\w.-]+", "_", dataset.name)
-    mine = [path for path, match in found.items() if match[2] == label]
-    distributed.barrier()  # nobody makes a folder before all have looked
-    if resume and not mine:
-        raise UserError(f"no run of {label} to resume", where=outdir, hint="leave --resume out to start one")
-    if mine and not new:
-        changed = _changed(mine[-1], config)
-        if not changed:
-            return mine[-1]
-        if resume:
-            listed = ", ".join(f"{key} was {old}, now {now}" for key, (old, now) in changed.items())
-            raise UserError(f"can't resume with other settings: {listed}", where=mine[-1], hint="or start with --new")
-    number = max((int(match[1]) for match in found.values()), default=-1) + 1
-    return outdir / f"{number:05d}-{label}"
-
-
 def _changed(folder: Path, config: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
     try:
         old = json.loads((folder / "config.json").read_text())
@@ -424,18 +410,13 @@ def _changed(folder: Path, config: dict[str, Any]) -> dict[str, tuple[Any, Any]]
 
 
 def _load_newest(state: State, folder: Path) -> None:
-    """Load the newest checkpoint that is intact; a broken one is passed over with a warning."""
-    broken: list[UserError] = []
-    for path in checkpoint.newest_first(folder / "checkpoints"):
-        try:
-            state.load(path)
-        except UserError as error:
-            broken.append(error)
-            _say(f"warning: {error}; trying the one before")
-        else:
-            return
-    if broken:
-        raise UserError("no intact checkpoint is left", where=folder, hint="start again with --new") from broken[0]
+    """Load the newest checkpoint that is whole; what is passed over is told."""
+    paths = list(checkpoint.newest_first(folder / "checkpoints"))
+    try:
+        if paths:
+            checkpoint.first_whole(paths, state.load, _say)
+    except UserError as error:
+        raise UserError("no intact checkpoint is left", where=folder, hint="start again with --new") from error
 
 
 def _reals(dataset: Dataset, grid: str) -> tuple[Any, torch.Tensor]:
@@ -446,10 +427,21 @@ def _reals(dataset: Dataset, grid: str) -> tuple[Any, torch.Tensor]:
     return images, torch.from_numpy(labels)
 
 
-def _same_command() -> str:
-    return shlex.join(["organza", *sys.argv[1:]])
+def _how_to_continue() -> str:
+    """In the words of whoever started this: our command, torchrun, or a script."""
+    program = Path(sys.argv[0])
+    typed = program.stem == "organza" or program.parent.name == "organza"  # `python -m organza`
+    world, processes = distributed.world(), int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    if world > processes:
+        return "continue with the same torchrun command on each node"
+    if world > 1 and typed:
+        return f"continue with: torchrun --nproc-per-node {processes} -m {shlex.join(['organza', *sys.argv[1:]])}"
+    if typed:
+        return f"continue with: {shlex.join(['organza', *sys.argv[1:]])}"
+    return "the same call goes on from here"
 
 
 def _say(text: str) -> None:
     if distributed.rank() == 0:
-        say(text, error=True)
+        with UNSEEN:
+            say(text, error=True)

@@ -13,10 +13,11 @@ from torch import Tensor, nn
 
 from organza.core.config import from_plain
 from organza.core.errors import UserError
+from organza.core.files import atomic_write
 from organza.core.method import DataSpec, MethodConfig
 from organza.formats import locate, read_weights
 from organza.formats.folder import LICENCE_FILE
-from organza.generator import candidates
+from organza.generator import newest
 from organza.methods.stylegan2 import pyramid
 from organza.presets import METHODS, Run
 from organza.training import checkpoint
@@ -54,7 +55,7 @@ def read_origin(path: str | Path) -> Origin:
         ('stylegan2', 'organza')
     """
     here = locate(path)
-    return _foreign(here) if here.is_file() else _ours(candidates(here)[0])
+    return _foreign(here) if here.is_file() else newest(here, _ours)
 
 
 def _foreign(file: Path) -> Origin:
@@ -155,7 +156,8 @@ def write_licence(origin: Mapping[str, Any], folder: Path) -> None:
     """Leave the origin's licence note in the run's folder."""
     if origin.get("licence"):
         text = f"These weights started from {origin['file']} ({origin['format']}).\n{origin['licence']}.\n"
-        (folder / LICENCE_FILE).write_text(text)
+        with atomic_write(folder / LICENCE_FILE) as temporary:
+            temporary.write_text(text)
 
 
 def _of(net: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

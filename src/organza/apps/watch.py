@@ -15,7 +15,7 @@ import torch
 
 from organza.core.device import Precision
 from organza.core.errors import UserError
-from organza.core.files import atomic_write, fsync_dir
+from organza.core.files import atomic_folder, atomic_write
 from organza.data import Dataset
 from organza.generator import load
 from organza.metrics import evaluate, features
@@ -212,26 +212,13 @@ def keep_best(run: Path, saved: Path, name: str, figure: Figure) -> bool:
         gain = before["value"] - figure.value
         if (gain if figure.better == "lower" else -gain) <= 0:
             return False
-    final, work, old = (saved.parent / part for part in ("best", ".best.part", ".best.old"))
-    for path in (work, old):
-        shutil.rmtree(path, ignore_errors=True)
-    try:
-        work.mkdir()
+    with atomic_folder(saved.parent / "best", replace=True) as work:
         for file in saved.iterdir():
             _link(file, work / file.name)
-        fsync_dir(work)
-        if final.exists():
-            final.rename(old)
-        work.rename(final)
-        shutil.rmtree(old, ignore_errors=True)
-        fsync_dir(final.parent)
-        seen = int(saved.name)
-        best = {"metric": name, "value": figure.value, "interval": figure.interval, "kimg": seen / 1000, "seen": seen}
-        with atomic_write(run / "best.json") as temporary:
-            temporary.write_text(json.dumps({**best, "checkpoint": f"checkpoints/{saved.name}"}, indent=2) + "\n")
-    except OSError as error:
-        shutil.rmtree(work, ignore_errors=True)
-        raise UserError(f"the best checkpoint can't be kept ({error})", where=final) from error
+    seen = int(saved.name)
+    best = {"metric": name, "value": figure.value, "interval": figure.interval, "kimg": seen / 1000, "seen": seen}
+    with atomic_write(run / "best.json") as temporary:
+        temporary.write_text(json.dumps({**best, "checkpoint": f"checkpoints/{saved.name}"}, indent=2) + "\n")
     return True
 
 

@@ -1,9 +1,21 @@
-"""Several processes under torchrun; every function is a no-op with one process."""
+"""Several processes under torchrun; every function is a no-op with one process.
+
+A process that is killed breaks its connections, and the others end at once. One that is only stopped would let them
+wait for hours, as long as rank 0 may really need to read a dataset. So each has a pulse that the others listen to.
+"""
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import os
-from collections.abc import Sequence
+import re
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import TypeVar
 
@@ -11,7 +23,12 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from organza.core.errors import UserError
+
 T = TypeVar("T")
+AGAIN = "the same torchrun command goes on from the last checkpoint"
+_RANKS = [b"%d" % number for number in range(10_000)]
+_pulse: Pulse | None = None
 
 
 def rank() -> int:
@@ -30,14 +47,26 @@ def local_rank() -> int:
 
 
 def start() -> None:
-    """Join the group that torchrun announced in the environment: NCCL with GPUs, gloo without."""
+    """Join the group that torchrun announced in the environment: NCCL with GPUs, gloo without.
+
+    Raises:
+        UserError: the others don't come, or ``ORGANZA_PATIENCE`` is not a number of seconds.
+    """
+    global _pulse
     if world() > 1 and not _active():
-        backend = "nccl" if torch.cuda.is_available() else "gloo"
-        dist.init_process_group(backend, timeout=timedelta(hours=6))
+        _patience()
+        atexit.register(stop)
+        with _talking():
+            dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo", timeout=timedelta(hours=6))
+        _pulse = _start_pulse()
 
 
 def stop() -> None:
     """Leave the group."""
+    global _pulse
+    if _pulse is not None:
+        _pulse.close()
+        _pulse = None
     if _active():
         dist.destroy_process_group()
 
@@ -45,7 +74,8 @@ def stop() -> None:
 def barrier() -> None:
     """Wait until every process is here."""
     if _active():
-        dist.barrier()
+        with _talking():
+            dist.barrier()
 
 
 def any_rank(flag: bool, device: torch.device) -> bool:
@@ -53,7 +83,8 @@ def any_rank(flag: bool, device: torch.device) -> bool:
     if not _active():
         return flag
     vote = torch.tensor([float(flag)], device=device)
-    dist.all_reduce(vote, op=dist.ReduceOp.MAX)
+    with _talking():
+        dist.all_reduce(vote, op=dist.ReduceOp.MAX)
     return bool(vote.item() > 0)
 
 
@@ -62,7 +93,8 @@ def average(tensors: Sequence[Tensor]) -> None:
     if not _active() or not tensors:
         return
     flat = torch.cat([t.detach().reshape(-1).float() for t in tensors])
-    dist.all_reduce(flat)
+    with _talking():
+        dist.all_reduce(flat)
     flat /= world()
     for tensor, part in zip(tensors, torch.split(flat, [t.numel() for t in tensors]), strict=True):
         tensor.copy_(part.view_as(tensor))
@@ -73,8 +105,150 @@ def gather(value: T) -> list[T]:
     if not _active():
         return [value]
     found: list[T] = [value] * world()
-    dist.all_gather_object(found, value)
+    with _talking():
+        dist.all_gather_object(found, value)
     return found
+
+
+def from_first(function: Callable[[], T]) -> T:
+    """What ``function`` returns on rank 0, where alone it is called, for all of them.
+
+    If it fails there, the other processes end without a word: rank 0 says why.
+    """
+    if not _active():
+        return function()
+    answer: list[T] = []
+    if rank() == 0:
+        try:
+            answer.append(function())
+        except BaseException:
+            with contextlib.suppress(UserError):
+                gather(answer)
+            raise
+    told = gather(answer)[0]
+    if not told:
+        raise SystemExit(2)
+    return told[0]
+
+
+class Pulse:
+    """Tells the other processes that this one lives, and the person when one of them seems to have stopped.
+
+    After ``patience`` seconds without a beat of a process that was heard before, this one ends: the training can't go
+    on, and its last checkpoint is whole. Beats are datagrams; where a network swallows them, nobody is missed.
+
+    Args:
+        rank: this process.
+        peers: the address and a description of each process, in order of rank.
+        mine: the socket that is bound to our address.
+        patience: seconds; a warning comes after a minute, or after half of it.
+        end: called with an exit code when patience is over.
+    """
+
+    def __init__(
+        self,
+        rank: int,
+        peers: Sequence[tuple[tuple[str, int], str]],
+        mine: socket.socket,
+        patience: float,
+        end: Callable[[int], None] = os._exit,
+    ) -> None:
+        self.rank, self.peers, self.socket, self.patience, self.end = rank, peers, mine, patience, end
+        self.warn, self.beat = min(60.0, patience / 2), min(5.0, patience / 12)
+        self._heard: dict[int, float] = {}
+        self._warned: set[int] = set()
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="organza-pulse", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Take leave: a process that has ended in good order is not missed."""
+        self._over.set()
+        self._thread.join()
+        self._send(b"bye")
+        self.socket.close()
+
+    def _run(self) -> None:
+        awake = time.monotonic()
+        while not self._over.is_set():
+            self._send(b"beat")
+            self._listen(time.monotonic() + self.beat)
+            now = time.monotonic()
+            if now - awake > self.warn:  # it is we who were stopped
+                self._heard = dict.fromkeys(self._heard, now)
+            awake = now
+            for other, heard in self._heard.items():
+                self._judge(other, now - heard)
+
+    def _send(self, word: bytes) -> None:
+        for other, (address, _) in enumerate(self.peers):
+            if other != self.rank:
+                with contextlib.suppress(OSError):
+                    self.socket.sendto(b"organza %s %d" % (word, self.rank), address)
+
+    def _listen(self, until: float) -> None:
+        while not self._over.is_set() and (left := until - time.monotonic()) > 0:
+            self.socket.settimeout(min(left, 0.2))  # so that `close` need not wait for long
+            try:
+                words = self.socket.recv(100).split()
+            except OSError:  # nothing came; or an earlier word of ours met a closed door
+                continue
+            if len(words) == 3 and words[0] == b"organza" and words[2] in _RANKS[: len(self.peers)]:
+                self._hear(int(words[2]), words[1])
+
+    def _hear(self, other: int, word: bytes) -> None:
+        if other in self._warned:
+            self._warned.discard(other)
+            self._say(f"rank {other} is back")
+        if word == b"bye":
+            self._heard.pop(other, None)
+        else:
+            self._heard[other] = time.monotonic()
+
+    def _judge(self, other: int, silent: float) -> None:
+        who = f"rank {other} ({self.peers[other][1]}) has not been heard of for {silent:.0f} s"
+        if silent > self.patience:
+            self._say(f"{who}: this training ends; {AGAIN}")
+            self.end(2)
+        elif silent > self.warn and other not in self._warned:
+            self._warned.add(other)
+            self._say(f"{who}: is it stopped? After {self.patience:g} s (ORGANZA_PATIENCE) this training ends")
+
+    def _say(self, text: str) -> None:
+        print(f"organza: rank {self.rank}: {text}", file=sys.stderr, flush=True)
+
+
+def _start_pulse() -> Pulse:
+    mine = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    with contextlib.suppress(OSError):  # the address by which the others reach us is that by which we reach rank 0
+        mine.connect((os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])))
+    host = mine.getsockname()[0]
+    mine.close()
+    mine = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    mine.bind((host, 0))
+    peers = gather((mine.getsockname(), f"process {os.getpid()} on {socket.gethostname()}"))
+    return Pulse(rank(), peers, mine, _patience())
+
+
+def _patience() -> float:
+    text = os.environ.get("ORGANZA_PATIENCE", "600")
+    try:
+        patience = float(text)
+    except ValueError:
+        patience = 0.0
+    if not patience >= 1:
+        raise UserError(f"ORGANZA_PATIENCE={text} is not a number of seconds from 1 on")
+    return patience
+
+
+@contextmanager
+def _talking() -> Iterator[None]:
+    """What goes wrong between processes, in one line."""
+    try:
+        yield
+    except RuntimeError as error:
+        reason = re.sub(r"^\[[^]]*:\d+\] *", "", str(error).partition("\n")[0]).rstrip(".")
+        raise UserError(f"rank {rank()}: another process of this training is lost ({reason})", hint=AGAIN) from error
 
 
 def _active() -> bool:

@@ -33,10 +33,10 @@ from urllib.request import (
 
 from organza.core.errors import UserError
 from organza.core.files import make_folder, write_error
+from organza.core.lock import locked
 from organza.core.sniff import HEAD, instead
 from organza.core.text import printable
 from organza.data.cache import cache_root
-from organza.data.lock import locked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -27,11 +27,11 @@ import numpy as np
 
 from organza.core.errors import UserError
 from organza.core.files import fsync_dir, fsync_file
+from organza.core.lock import locked
 from organza.data import parallel
 from organza.data.cache import cache_root
 from organza.data.decode import Target, decode, is_grey, open_picture, render
 from organza.data.encode import why
-from organza.data.lock import locked
 from organza.data.plan import Coloured, Plan, make_plan, pixels_in
 from organza.data.source import BadPicture, Entry, Source
 from organza.data.tables import table_stamp

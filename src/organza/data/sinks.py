@@ -20,7 +20,7 @@ import numpy as np
 
 from organza.core.errors import UserError
 from organza.core.files import fsync_dir, fsync_file, make_folder, write_error
-from organza.data.lock import locked
+from organza.core.lock import locked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-import json
-import secrets
-import shutil
 from functools import cache
 from pathlib import Path
-
-from safetensors import SafetensorError
-from safetensors.torch import save_file
 
 import organza
 from organza.core.config import from_plain, to_plain
 from organza.core.errors import UserError
-from organza.core.files import fsync_dir, fsync_file, make_folder, write_error
 from organza.core.method import DataSpec
 from organza.formats.records import RefusedError, brief
 from organza.formats.tensor_file import read_header
 from organza.formats.weights import Entry, Weights
 from organza.presets import METHODS
 from organza.training import checkpoint
-from organza.training.checkpoint import FORMAT
 
 LICENCE_FILE = "LICENCE-NOTE.txt"
 
@@ -93,33 +85,18 @@ def write_folder(weights: Weights, dest: Path) -> Path:
     if "D" in weights.nets:
         nets["D"] = weights.tensors("D")
     config = {
-        "format": FORMAT,
         "organza": organza.__version__,
         "method": weights.method,
         "spec": to_plain(weights.spec),
         "config": to_plain(weights.config),
         "source": {"file": weights.path.name, "format": weights.format, "licence": weights.licence},
     }
-    make_folder(dest.parent)
-    work = dest.with_name(f".{dest.name}.{secrets.token_hex(4)}.part")
-    try:
-        work.mkdir()
-        (work / "config.json").write_text(json.dumps(config, indent=2) + "\n")
-        save_file({f"G.{name}": tensor.contiguous() for name, tensor in ema.items()}, work / "ema.safetensors")
-        every = {f"{net}.{name}": tensor.contiguous() for net, held in nets.items() for name, tensor in held.items()}
-        save_file({name: tensor.clone() for name, tensor in every.items()}, work / "nets.safetensors")
-        if weights.licence is not None:
-            text = f"These weights come from {weights.path.name} ({weights.format}).\n{weights.licence}.\n"
-            (work / LICENCE_FILE).write_text(text)
-        for file in work.iterdir():
-            fsync_file(file)
-        fsync_dir(work)
-        if dest.exists():
-            dest.rmdir()
-        work.rename(dest)
-        fsync_dir(dest.parent)
-    except (OSError, SafetensorError) as error:
-        raise write_error(dest, error) if isinstance(error, OSError) else UserError(str(error), where=dest) from error
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
+    notes = {}
+    if weights.licence is not None:
+        notes[LICENCE_FILE] = f"These weights come from {weights.path.name} ({weights.format}).\n{weights.licence}.\n"
+    tensors = {
+        "ema": {f"G.{name}": tensor for name, tensor in ema.items()},
+        "nets": {f"{net}.{name}": tensor.clone() for net, held in nets.items() for name, tensor in held.items()},
+    }
+    checkpoint.write(dest, config, tensors, notes=notes)
     return dest

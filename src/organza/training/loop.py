@@ -8,11 +8,8 @@ steps as one that was never stopped, and two processes take the same steps as on
 from __future__ import annotations
 
 import hashlib
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -25,6 +22,7 @@ from organza.core.errors import UserError
 from organza.core.method import Batch, Phase, Stats
 from organza.training import ema
 from organza.training.checkpoint import Position
+from organza.training.interrupt import interruptible
 from organza.training.monitor import Monitor
 from organza.training.parts import Parts
 from organza.training.settings import Training
@@ -100,12 +98,15 @@ def train(
             seen = state.position.seen
             stopping = distributed.any_rank(asked_to_stop.is_set(), device)
             last = stopping or seen >= end
-            if last or _passed(before.seen, seen, settings.tick_kimg):
+            tick = last or _passed(before.seen, seen, settings.tick_kimg)
+            snapshot = last or _passed(before.seen, seen, settings.snapshot_kimg)
+            if tick or snapshot:
                 means = {name: (pair[0] / pair[1]).item() for name, pair in sums.items()}
-                sums.clear()
                 _stop_if_diverged(state, means, monitor)
+            if tick:
+                sums.clear()
                 monitor.tick(state.position, means, loader.waited)
-            if last or _passed(before.seen, seen, settings.snapshot_kimg):
+            if snapshot:
                 if not stopping:
                     monitor.sample(state)
                 saved = monitor.save(state, config)
@@ -157,38 +158,17 @@ def generator(device: torch.device, seed: int, seen: int, phase: str, part: int)
     return torch.Generator(device).manual_seed(number)
 
 
-@contextmanager
-def interruptible() -> Iterator[threading.Event]:
-    """An event that the first SIGINT or SIGTERM sets; a second one acts at once."""
-    asked = threading.Event()
-    signals = [signal.SIGINT, signal.SIGTERM]
-    if threading.current_thread() is not threading.main_thread():
-        yield asked
-        return
-    former = {number: signal.getsignal(number) for number in signals}
-
-    def ask(number: int, frame: object) -> None:
-        asked.set()
-        signal.signal(number, former[signal.Signals(number)])
-
-    for number in signals:
-        signal.signal(number, ask)
-    try:
-        yield asked
-    finally:
-        for number, handler in former.items():
-            signal.signal(number, handler)
-
-
 def _passed(before: int, now: int, kimg: float) -> bool:
     return int(before / (kimg * 1000)) < int(now / (kimg * 1000))
 
 
 def _stop_if_diverged(state: State, means: Mapping[str, float], monitor: Monitor) -> None:
+    """Before anything is saved: what a checkpoint holds is finite, and the one before stays."""
     odd = [f"{name} = {value:.3g}" for name, value in means.items() if not abs(value) < ENORMOUS]
-    if odd or not state.finite():
+    device = next(iter(state.learners.values())).flat.device
+    if distributed.any_rank(bool(odd) or not state.finite(), device):
         raise UserError(
-            f"the training diverged at {state.position.seen / 1000:.1f} kimg ({[*odd, 'a weight is not finite'][0]})",
+            f"the training diverged at {state.position.seen / 1000:.1f} kimg ({[*odd, 'a number is not finite'][0]})",
             where=monitor.folder,
             hint=f"the last good checkpoint is {monitor.last_checkpoint() or 'none'}; try a lower --lr, a larger "
             "--batch or --precision float32",

@@ -5,6 +5,7 @@ Rank 0 alone writes; on other ranks every method does nothing.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from collections.abc import Callable, Mapping
@@ -17,17 +18,28 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from organza.core import distributed
-from organza.core.files import atomic_write
+from organza.core.files import append, atomic_write
 from organza.core.method import Latents
 from organza.core.pictures import Pixels, make_grid, save_picture, to_pixels
 from organza.core.text import printable
 from organza.training import checkpoint
+from organza.training.board import open_board
 from organza.training.checkpoint import Position
 from organza.training.plots import plot_log
 from organza.training.settings import Training
 from organza.training.state import State
 
 Record = dict[str, Any]
+UNSEEN = contextlib.suppress(OSError, ValueError)
+"""A terminal or a reader of our words may go away; the training goes on, and the log has it all."""
+
+
+class Terminal(Console):
+    """A `Console` that falls silent when its reader is gone."""
+
+    def on_broken_pipe(self) -> None:
+        """Rich would end the program."""
+        self.quiet = True
 
 
 class Monitor:
@@ -46,7 +58,7 @@ class Monitor:
     ) -> None:
         self.folder, self.settings, self.reals, self.labels = folder, settings, reals, labels
         self._main = distributed.rank() == 0
-        self._console = Console(stderr=True, soft_wrap=True)
+        self._console = Terminal(stderr=True, soft_wrap=True)
         self._mark, self._progress, self._task = position, None, TaskID(0)
         self._waited, self._quality = 0.0, ""
         self.after_step: Callable[[], None] | None = None
@@ -56,7 +68,7 @@ class Monitor:
         self.records = [r for r in read_log(folder) if r["seen"] <= position.seen]
         with atomic_write(folder / "log.jsonl") as temporary:
             temporary.write_text("".join(json.dumps(record) + "\n" for record in self.records))
-        self._board = _tensorboard(folder, position.seen)
+        self._board = open_board(folder / "tensorboard", position.seen)
         if self._console.is_terminal:
             columns = (BarColumn(bar_width=24), TextColumn("{task.description}"))
             self._progress = Progress(*columns, console=self._console, refresh_per_second=4)
@@ -64,17 +76,16 @@ class Monitor:
             self._progress.start()
 
     def close(self) -> None:
-        """Take the progress line down and close the log."""
-        if self._main:
-            if self._progress is not None:
+        """Take the progress line down."""
+        if self._main and self._progress is not None:
+            with UNSEEN:
                 self._progress.stop()
-            if self._board is not None:
-                self._board.close()
 
     def say(self, text: str) -> None:
         """Tell the person at the terminal something, beside the progress line."""
         if self._main:
-            self._console.print(printable(text), markup=False, highlight=False)
+            with UNSEEN:
+                self._console.print(printable(text), markup=False, highlight=False)
 
     def step(self, position: Position) -> None:
         """Called after every iteration."""
@@ -83,7 +94,8 @@ class Monitor:
         if self._progress is not None:
             recent = (position.seconds - self._mark.seconds) / max(position.seen - self._mark.seen, 1)
             text = _line(position, self.settings.kimg, recent, self.records[-1] if self.records else {})
-            self._progress.update(self._task, completed=position.seen, description=text + self._quality)
+            with UNSEEN:
+                self._progress.update(self._task, completed=position.seen, description=text + self._quality)
 
     def tick(self, position: Position, means: Mapping[str, float], waited: float) -> None:
         """Record the statistics of the time since the last tick."""
@@ -128,7 +140,7 @@ class Monitor:
         path = self.folder / "samples" / f"{state.position.seen:09d}.png"
         save_picture(np.concatenate([left, between, right], axis=1), path)
         if self._board is not None:
-            self._board.add_image("samples", left, state.position.seen, dataformats="HWC")
+            self._board.image(state.position.seen, "samples", left)
         self._watch_diversity(state.position, images)
         if len(self.records) > 1:
             plot_log(self.records, self.folder / "plot.png")
@@ -140,17 +152,14 @@ class Monitor:
         return state.save(self.folder / "checkpoints", config, self.settings.keep)
 
     def last_checkpoint(self) -> Path | None:
-        """The newest complete checkpoint of the run."""
-        return next(checkpoint.newest_first(self.folder / "checkpoints"), None)
+        """The newest whole checkpoint of the run."""
+        return checkpoint.last_whole(self.folder / "checkpoints")
 
     def _record(self, record: Record) -> None:
         self.records.append(record)
-        with (self.folder / "log.jsonl").open("a") as file:
-            file.write(json.dumps(record) + "\n")
+        append(self.folder / "log.jsonl", (json.dumps(record) + "\n").encode())
         if self._board is not None:
-            for name, value in record.items():
-                if name != "seen":
-                    self._board.add_scalar(name, value, record["seen"])
+            self._board.scalars(record["seen"], {name: value for name, value in record.items() if name != "seen"})
 
     def _watch_diversity(self, position: Position, images: Pixels) -> None:
         """Mode collapse is silent in the losses, but not here: the samples become alike."""
@@ -225,11 +234,3 @@ def _line(position: Position, kimg: float, seconds_per_image: float, record: Rec
         f"{position.seen / 1000:.1f}/{kimg:g} kimg  {1 / max(seconds_per_image, 1e-9):.1f} img/s  "
         f"{1000 * seconds_per_image:.1f} s/kimg  ETA {duration(left)}  {memory_gb():.1f} GB  {losses}"
     )
-
-
-def _tensorboard(folder: Path, seen: int) -> Any:
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError:
-        return None
-    return SummaryWriter(str(folder / "tensorboard"), purge_step=seen or None)

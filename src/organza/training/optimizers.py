@@ -39,6 +39,22 @@ class Learner:
         """Forget the running means: the next step is as the first one."""
         self.adam.state.clear()
 
+    def load(self, state: Mapping[int, Mapping[str, Tensor]]) -> None:
+        """Go on from the optimizer's state of each parameter, by its number.
+
+        Raises:
+            IndexError, ValueError: a state without a parameter.
+        """
+        loaded = {}
+        for number, held in state.items():
+            like = self.parameters[number]
+            # In the parameter's memory layout, which the fused step counts on; files hold rows.
+            loaded[number] = {
+                key: torch.empty_like(like, dtype=x.dtype).copy_(x) if x.shape == like.shape else x
+                for key, x in held.items()
+            }
+        self.adam.load_state_dict({**self.adam.state_dict(), "state": loaded})
+
     def _views(self) -> list[Tensor]:
         views, start = [], 0
         for p in self.parameters:  # in the parameter's own memory layout, so that adding to them is a straight run

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from torch import nn
 from organza.core.errors import UserError
 from organza.core.method import Method
 from organza.training import checkpoint
-from organza.training.checkpoint import Position
+from organza.training.checkpoint import Position, Resume
 from organza.training.optimizers import Learner, build
 
 
@@ -45,12 +45,9 @@ class State:
 
     def save(self, folder: Path, config: Mapping[str, Any], keep: int) -> Path:
         """Write a checkpoint; see `checkpoint.save`."""
-        resume = {
-            "position": {f.name: getattr(self.position, f.name) for f in fields(Position)},
-            "optimizers": {name: learner.adam.state_dict() for name, learner in self.learners.items()},
-            "state": {name: tensor.cpu() for name, tensor in self.method.state.items()},
-        }
-        return checkpoint.save(folder, config, self.ema, self.method.nets, resume, seen=self.position.seen, keep=keep)
+        optimizers = {name: learner.adam.state_dict()["state"] for name, learner in self.learners.items()}
+        resume = Resume(self.position, optimizers, self.method.state)
+        return checkpoint.save(folder, config, self.ema, self.method.nets, resume, keep=keep)
 
     def load(self, path: Path) -> None:
         """Continue from a checkpoint: after this, training goes on as if it had never stopped.
@@ -64,14 +61,19 @@ class State:
         checkpoint.unflatten(self.ema, ema, path)
         try:
             for name, learner in self.learners.items():
-                learner.adam.load_state_dict(resume["optimizers"][name])
+                learner.load(resume.optimizers.get(name, {}))
             for name, tensor in self.method.state.items():
-                tensor.copy_(resume["state"][name])
-            self.position = Position(**resume["position"])
-        except (KeyError, TypeError, ValueError, RuntimeError) as error:
-            raise UserError(f"does not fit this training ({error})", where=path / "resume.pt") from error
+                tensor.copy_(resume.state[name])
+        except (KeyError, IndexError, TypeError, ValueError, RuntimeError) as error:
+            raise UserError(f"does not fit this training ({error})", where=path) from error
+        self.position = resume.position
 
     def finite(self) -> bool:
-        """Whether every weight is a finite number."""
-        sums = [p.detach().sum() for learner in self.learners.values() for p in learner.parameters]
-        return bool(torch.stack(sums).isfinite().all())
+        """Whether everything that a checkpoint would hold is a finite number."""
+        tensors = [*self.method.state.values()]
+        for net in (*self.method.nets.values(), *self.ema.values()):
+            tensors += net.state_dict().values()
+        for learner in self.learners.values():
+            for moments in learner.adam.state.values():
+                tensors += moments.values()
+        return checkpoint.finite(tensors)
