@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
 from organza.core.config import from_plain
-from organza.core.device import Precision, choose_device, choose_dtype, computing
+from organza.core.device import Precision, choose_device, choose_dtype, computing, fit_threads
 from organza.core.errors import UserError
 from organza.core.method import DataSpec, Latents, Method
 from organza.core.pictures import Pixels, to_pixels
@@ -283,6 +283,8 @@ class Generator:
             rng: source of fresh noise, on this generator's device; None takes torch's default.
         """
         ws = torch.as_tensor(ws, dtype=torch.float32, device=self.device)
+        if self.device.type == "cpu":
+            fit_threads()
         # Few at a time stay in the processor's caches; fresh noise must come in the order of one batch.
         count = len(ws) if noise == "random" or self.device.type != "cpu" else at_once(self.resolution)
         with inference(), computing(self.dtype):

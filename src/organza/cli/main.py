@@ -12,6 +12,7 @@ import sys
 from collections.abc import Sequence
 
 from organza import __version__
+from organza.core import cores
 from organza.core.errors import UserError
 
 VERBS: dict[str, str] = {
@@ -53,6 +54,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         organza ...
         0
     """
+    if argv is None:  # this process is ours
+        cores.share()
     words = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"]

@@ -69,6 +69,12 @@ def lr_factor(settings: Training, seen: int) -> float:
     return 1.0 if seen <= end - falling else (end - seen) / falling
 
 
+def micro_batch(settings: Training, size: int) -> int:
+    """Images of a micro-batch of ``size`` images: as many as asked for, or fewer so that they come out even."""
+    most = min(settings.micro_batch or size, size)
+    return next(m for m in range(most, 0, -1) if size % m == 0)
+
+
 def resolve(settings: Training, spec: DataSpec, world: int) -> Training:
     """Fill in what depends on the data and the number of processes.
 
