@@ -2,7 +2,7 @@
 
 PyTorch cuts every operation into one part for each core, and goes on when all parts are done. Where another program has
 one of the cores, everybody waits for the part that stands in the queue there, thousands of times in a training step.
-So threads sleep after a tenth of a millisecond of waiting, instead of holding the core that their partner needs; and
+So threads sleep after a millisecond of waiting at most, instead of holding the core that their partner needs; and
 while others are busy, `wish` asks for half of the threads. Half, because one core too few costs as much: the part that
 has no core of its own comes after another.
 """
@@ -14,7 +14,7 @@ import sys
 import time
 from dataclasses import dataclass
 
-SPINS = "10000"
+SPINS = "50000"
 EVERY = 1.0
 """Seconds between two looks at the machine."""
 
