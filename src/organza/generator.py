@@ -14,7 +14,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
-from organza.core.device import Precision, choose_device, choose_dtype, computing
+from organza.core.device import Precision, choose_device, choose_dtype, computing, fit_threads
 from organza.core.errors import UserError
 from organza.core.method import DataSpec, Latents
 from organza.core.pictures import Pixels, to_pixels
@@ -249,6 +249,8 @@ class Generator:
             rng: source of fresh noise, on this generator's device; None takes torch's default.
         """
         ws = torch.as_tensor(ws, dtype=torch.float32, device=self.device)
+        if self.device.type == "cpu":
+            fit_threads()
         # Few at a time stay in the processor's caches; fresh noise must come in the order of one batch.
         count = len(ws) if noise == "random" or self.device.type != "cpu" else at_once(self.resolution)
         with inference(), computing(self.dtype):

@@ -148,3 +148,15 @@ def test_a_rank_that_dies_ends_the_run_with_its_message(faces: Path, tmp_path: P
     assert done.returncode != 0
     assert "rank 1: the cable fell out" in done.stderr
     assert time.monotonic() - started < 200
+
+
+@pytest.mark.slow
+def test_demo_shows_real_and_generated_images_side_by_side(tmp_path: Path) -> None:
+    from PIL import Image
+
+    from organza.apps.demo import demo
+
+    made = demo(tmp_path, faces=20, kimg=0.016)
+    with Image.open(made.grid) as image:
+        assert image.width > 2 * 6 * 96 and image.height > 4 * 96
+    assert made.film.exists() and made.finished

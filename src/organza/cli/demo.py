@@ -1,4 +1,4 @@
-"""organza demo: the whole way in a few minutes, from drawn pictures to a film."""
+"""organza demo: the whole way in a few minutes, from drawn pictures to a video."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from organza.core.text import say
 
 @dataclass(frozen=True)
 class Options:
-    """Draw cartoon faces, train a small StyleGAN2 on them, and make a grid and a film of what it has learnt."""
+    """Draw cartoon faces, train a small StyleGAN2 on them, and make a grid and a video of what it has learnt."""
 
     outdir: Path = Path("out/demo")
     """Folder for everything; done again there, it continues where it was."""
@@ -20,7 +20,7 @@ class Options:
 
 
 def main(argv: list[str]) -> int:
-    """Run the demo and name the pictures that it made."""
+    """Run the demo and name the files that it made."""
     options = parse(Options, argv, "organza demo")
     from organza.apps.demo import demo
     from organza.core.device import keep_freed_memory
@@ -31,10 +31,9 @@ def main(argv: list[str]) -> int:
         error=True,
     )
     made = demo(options.outdir, kimg=options.kimg)
-    say("", f"real pictures       {made.reals}")
+    say("", f"real and generated  {made.grid}")
     say(f"samples over time   {made.samples[0]} to {made.samples[-1].name}")
     say(f"losses and speed    {made.run / 'plot.png'}")
-    say(f"final grid          {made.grid}")
     say(f"interpolation       {made.film}")
     say("", f"more: organza generate --network {made.run} --seeds 0-15 --trunc 0.7 --grid 4x4")
     return 0

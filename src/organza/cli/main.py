@@ -13,6 +13,7 @@ import sys
 from collections.abc import Sequence
 
 from organza import __version__
+from organza.core import cores
 from organza.core.errors import UserError
 from organza.core.text import say
 
@@ -58,6 +59,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         organza ...
         0
     """
+    if argv is None:  # this process is ours
+        cores.share()
     words = list(sys.argv[1:] if argv is None else argv)
     if argv is None:
         _open_streams()

@@ -19,7 +19,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from organza.core import distributed
+from organza.core import cores, distributed
 from organza.core.errors import UserError
 
 Precision = Literal["auto", "float32", "bf16"]
@@ -128,6 +128,13 @@ def free_memory(device: torch.device) -> int | None:
     except OSError:
         return None
     return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable")), None)
+
+
+def fit_threads() -> None:
+    """Take as many threads as fit beside other programs (`organza.core.cores`)."""
+    now = torch.get_num_threads()
+    if (wish := cores.wish(now)) != now:
+        torch.set_num_threads(wish)
 
 
 def keep_freed_memory() -> None:

@@ -184,10 +184,16 @@ class _Weight(torch.autograd.Function):
     def forward(x: Tensor, y: Tensor, stride: int, padding: int, shape: tuple[int, ...]) -> Tensor:
         if stride == padding == 1 and winograd.pays(x, torch.Size(shape)):
             return winograd.weight_gradient(x, y).to(y.dtype)
+        groups = 1
+        if x.device.type == "cpu" and shape[0] % 32 == 0:
+            # oneDNN would share one kernel between two threads by pictures and add what they find: other bits than one
+            # thread's, and each waits for the other in the midst. Two kernels of half the channels, one for each
+            # thread, take the same time.
+            x, groups = torch.cat([x, x], 1), 2
         like = y.new_empty(1).expand(shape)
         pair = [stride, stride], [padding, padding], [1, 1]
         mask = [False, True, False]
-        dw: Tensor = torch.ops.aten.convolution_backward(y, x, like, None, *pair, False, [0, 0], 1, mask)[1]
+        dw: Tensor = torch.ops.aten.convolution_backward(y, x, like, None, *pair, False, [0, 0], groups, mask)[1]
         return dw
 
     @staticmethod

@@ -23,9 +23,9 @@ from torch import Tensor
 
 from organza.core.device import cpu_features
 
-FEWEST = {torch.float32: 128} if "amx_bf16" in cpu_features() else {torch.float32: 128, torch.bfloat16: 192}
-"""Channels from which it is faster, for each format that it is for. AMX multiplies bf16 so fast that, by counting
-operations, the sums would take longer than the products they spare; that was not measured."""
+FEWEST: dict[torch.dtype, int] = {} if "amx_bf16" in cpu_features() else {torch.float32: 128, torch.bfloat16: 192}
+"""Channels from which it is faster, for each format; with AMX it gains too little (docs/performance.md). It depends on
+the processor's features alone and not on a measurement: a run that is continued must take the same way."""
 BAND = 1024
 """Tiles that meet a kernel in one matrix product."""
 PIECE = 1 << 15

@@ -25,8 +25,9 @@ from organza.training.checkpoint import Position
 from organza.training.interrupt import interruptible
 from organza.training.monitor import Monitor
 from organza.training.parts import Parts
-from organza.training.settings import Training
+from organza.training.settings import Training, lr_factor, micro_batch
 from organza.training.state import State
+from organza.training.threads import Threads
 
 Evaluate = Callable[[Path], Mapping[str, float]]
 ENORMOUS = 1e6  # no loss of a healthy training comes near it
@@ -72,7 +73,7 @@ def train(
     device = next(iter(state.learners.values())).flat.device
     end = round(settings.kimg * 1000)
     sums: dict[str, Tensor] = {}
-    with computing(dtype), interruptible() as asked_to_stop:
+    with computing(dtype), interruptible() as asked_to_stop, Threads(state, monitor.say) as threads:
         if state.position.seen == 0:
             monitor.sample(state)
         while state.position.seen < end:
@@ -80,10 +81,12 @@ def train(
             schedule = state.method.schedule(before.seen)
             state.enter(schedule.stage)
             size = schedule.batch or settings.batch
+            rate = schedule.rate * lr_factor(settings, before.seen)
             batch = loader.batch(before.seen, size)
+            threads.fit(batch.part(0, micro_batch(settings, len(batch))), schedule)
             for phase in state.method.phases:
                 if before.step % phase.every == 0:
-                    stats = advance(state, phase, batch, settings, schedule.rate)
+                    stats = advance(state, phase, batch, settings, rate)
                     for name, value in stats.items():
                         if value.numel() == 1:
                             pair = torch.stack([value.reshape(()), torch.ones_like(value.reshape(()))])
@@ -129,8 +132,7 @@ def advance(state: State, phase: Phase, batch: Batch, settings: Training, rate: 
     for name, net in method.nets.items():
         net.requires_grad_(name in player.nets)
     learner.zero()
-    most = min(settings.micro_batch or len(batch), len(batch))
-    micro = next(m for m in range(most, 0, -1) if len(batch) % m == 0)  # schedules change the batch
+    micro = micro_batch(settings, len(batch))
     parts = [batch.part(i, i + micro) for i in range(0, len(batch), micro)]
     found = Parts(phase, method.nets.values(), len(parts))
     for index, part in enumerate(parts):
