@@ -156,6 +156,7 @@ def test_averages_follow_the_half_life() -> None:
         ({"batch": 5}, 2, r"--batch 5 can't be shared by 2 processes; take a multiple of 2"),
         ({"batch": 12, "micro_batch": 5}, 1, r"--micro-batch 5 does not divide the 12 images"),
         ({"kimg": 0.0}, 1, r"--kimg must be above 0"),
+        ({"lr_decay": 1.5}, 1, r"--lr-decay 1.5 is not from 0 to 1"),
         ({"snapshot_kimg": -1.0}, 1, r"--snapshot-kimg must be above 0"),
     ],
 )
@@ -178,3 +179,15 @@ def test_unknown_setting_and_preset(faces: Path, tmp_path: Path) -> None:
         train("stylgan2", faces, outdir=tmp_path)
     with pytest.raises(UserError, match=r"--grid '8' is not columns x rows; write 8x6"):
         train(toy("dcgan"), faces, outdir=tmp_path, grid="8", batch=4)
+
+
+def test_rates_fall_to_zero_at_the_end_in_the_optimizers(
+    faces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rates: list[float] = []
+    step = optimizers.Learner.step
+    monkeypatch.setattr(
+        optimizers.Learner, "step", lambda self, rate: (step(self, rate), rates.append(self.adam.param_groups[0]["lr"]))
+    )
+    train(toy("vae"), faces, outdir=tmp_path, kimg=0.04, batch=4, lr=0.001, lr_decay=0.5, grid="4x2", metrics="none")
+    assert [1000 * rate for rate in rates] == pytest.approx([1, 1, 1, 1, 1, 1, 0.8, 0.6, 0.4, 0.2])

@@ -53,6 +53,33 @@ def test_resumed_training_is_bit_identical(name: str, faces: Path, tmp_path: Pat
     assert_equal_bits(last(straight), last(whole))
 
 
+@pytest.mark.parametrize("name", ["dcgan", "progan"])  # with its own schedule of rates, and without
+def test_falling_rates_resume_exactly(name: str, faces: Path, tmp_path: Path) -> None:
+    options = {**SHORT, "kimg": 0.024, "lr_decay": 0.75}
+    straight = train(toy(name), faces, outdir=tmp_path / "a", **options)
+
+    def interrupt(checkpoint: Path) -> dict[str, float]:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return {}
+
+    stopped = train(toy(name), faces, outdir=tmp_path / "b", evaluate=interrupt, **options)
+    assert not stopped.finished
+    assert_equal_bits(last(straight), last(train(toy(name), faces, outdir=tmp_path / "b", **options)))
+    steady = train(toy(name), faces, outdir=tmp_path / "c", **SHORT, kimg=0.024)
+    assert any(not torch.equal(t, bits(last(steady))[n]) for n, t in bits(last(straight)).items())
+
+
+def test_a_run_with_falling_rates_is_lengthened(
+    faces: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = {**SHORT, "lr_decay": 0.5}
+    first = train(toy("dcgan"), faces, outdir=tmp_path, kimg=0.012, **options)
+    longer = train(toy("dcgan"), faces, outdir=tmp_path, kimg=0.016, **options)
+    assert longer.folder == first.folder and longer.seen == 16
+    assert "from 0.012 kimg, with learning rates at 50%" in capsys.readouterr().err
+    assert train(toy("dcgan"), faces, outdir=tmp_path, kimg=0.016, **SHORT).folder != first.folder
+
+
 def test_a_signal_finishes_the_step_saves_and_says_how_to_continue(
     faces: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -168,6 +168,7 @@ def test_runs_from_before_a_setting_was_there_continue(faces, tmp_path):
     older = json.loads(json.dumps(config))
     for name in ("augment", "loss", "freeze_d"):
         del older["config"][name]
+    del older["training"]["lr_decay"]
     (folder / "config.json").write_text(json.dumps(older))
     assert _changed(folder, config) == {}
     assert train(run, faces, outdir=tmp_path, resume=True, **options).folder == folder

@@ -38,6 +38,7 @@ from organza.training.loop import train as run_loop
 from organza.training.monitor import Monitor, read_log
 from organza.training.plots import plot_log
 from organza.training.profiling import Profiler
+from organza.training.settings import Training
 from organza.training.state import State
 
 _FREE = ("kimg", "micro_batch", "tick_kimg", "snapshot_kimg", "keep", "grid", "metrics", "metrics_share")
@@ -154,7 +155,11 @@ def train(
         return Outcome(folder, state.position.seen, True)
     reals, labels = _reals(dataset, run.training.grid)
     if state.position.seen:
-        _say(f"continuing {folder} from {state.position.seen / 1000:g} kimg")
+        falling = settings.lr_factor(run.training, state.position.seen)
+        _say(
+            f"continuing {folder} from {state.position.seen / 1000:g} kimg"
+            + (f", with learning rates at {falling:.0%}" if run.training.lr_decay else "")
+        )
     if distributed.rank() == 0:
         make_folder(folder)
         with atomic_write(folder / "config.json") as temporary:
@@ -396,9 +401,12 @@ def _changed(folder: Path, config: dict[str, Any]) -> dict[str, tuple[Any, Any]]
         old = json.loads((folder / "config.json").read_text())
     except (OSError, ValueError):
         return {"config.json": ("unreadable", "")}
-    if (kind := METHODS.get(old.get("method"))) is not None:  # settings that are younger than the run have defaults
+    kinds: dict[str, type[Any]] = {"training": Training}
+    if old.get("method") in METHODS:
+        kinds["config"] = METHODS[old["method"]]
+    for part, kind in kinds.items():  # settings that are younger than the run have defaults
         with contextlib.suppress(UserError):
-            old["config"] = json.loads(json.dumps(to_plain(from_plain(kind, old["config"]))))
+            old[part] = json.loads(json.dumps(to_plain(from_plain(kind, old[part]))))
     free = FREE_TO_CHANGE | {"organza"}
     return {key: pair for key, pair in differences(old, json.loads(json.dumps(config))).items() if key not in free}
 

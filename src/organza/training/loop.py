@@ -26,7 +26,7 @@ from organza.core.method import Batch, Phase, Stats
 from organza.training import ema
 from organza.training.checkpoint import Position
 from organza.training.monitor import Monitor
-from organza.training.settings import Training
+from organza.training.settings import Training, lr_factor
 from organza.training.state import State
 
 Evaluate = Callable[[Path], Mapping[str, float]]
@@ -81,10 +81,11 @@ def train(
             schedule = state.method.schedule(before.seen)
             state.enter(schedule.stage)
             size = schedule.batch or settings.batch
+            rate = schedule.rate * lr_factor(settings, before.seen)
             batch = loader.batch(before.seen, size)
             for phase in state.method.phases:
                 if before.step % phase.every == 0:
-                    stats = advance(state, phase, batch, settings, schedule.rate)
+                    stats = advance(state, phase, batch, settings, rate)
                     for name, value in stats.items():
                         if value.numel() == 1:
                             pair = torch.stack([value.reshape(()), torch.ones_like(value.reshape(()))])

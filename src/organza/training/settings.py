@@ -23,6 +23,9 @@ class Training:
     """Half-life of the averaged weights in kimg. None: batch * 10 / 32."""
     ema_rampup: float | None = 0.05
     """The half-life is at most this share of the images seen so far. None: no ramp-up."""
+    lr_decay: float = 0.0
+    """Share of the training, at its end, over which learning rates fall linearly to zero; 0 keeps them. A run that is
+    resumed with another --kimg takes the rates of the new length: a longer one raises them again."""
     seed: int = 0
     """Seed of everything random."""
     precision: Precision = "auto"
@@ -52,6 +55,20 @@ def auto_batch(spec: DataSpec, world: int) -> int:
     return max(min(world * min(4096 // max(spec.resolution), 32), 64), world)
 
 
+def lr_factor(settings: Training, seen: int) -> float:
+    """Factor on every learning rate of the step that follows the first ``seen`` images.
+
+    A function of ``seen`` and the settings alone, so that a resumed training takes the same steps.
+
+    Example:
+        >>> [lr_factor(Training(kimg=100, lr_decay=0.5), 1000 * kimg) for kimg in (0, 50, 75, 99)]
+        [1.0, 1.0, 0.5, 0.02]
+    """
+    end = settings.kimg * 1000
+    falling = settings.lr_decay * end
+    return 1.0 if seen <= end - falling else (end - seen) / falling
+
+
 def resolve(settings: Training, spec: DataSpec, world: int) -> Training:
     """Fill in what depends on the data and the number of processes.
 
@@ -68,7 +85,8 @@ def resolve(settings: Training, spec: DataSpec, world: int) -> Training:
     for name in ("kimg", "tick_kimg", "snapshot_kimg"):
         if not getattr(settings, name) > 0:
             raise UserError(f"--{name.replace('_', '-')} must be above 0")
-    if not 0 <= settings.metrics_share <= 1:
-        raise UserError(f"--metrics-share {settings.metrics_share:g} is not from 0 to 1")
+    for name in ("lr_decay", "metrics_share"):
+        if not 0 <= getattr(settings, name) <= 1:
+            raise UserError(f"--{name.replace('_', '-')} {getattr(settings, name):g} is not from 0 to 1")
     ema = batch * 10 / 32 if settings.ema_kimg is None else settings.ema_kimg
     return replace(settings, batch=batch, micro_batch=settings.micro_batch and micro, ema_kimg=ema)
