@@ -212,7 +212,7 @@ def preset(name: str) -> Preset:
         "DCGAN with the paper's settings"
     """
     if name not in PRESETS:
-        raise UserError(f"no preset is called {name!r}", hint=_nearest(str(name)))
+        raise UserError(f"no preset is called {name!r}", hint=_nearest(name))
     return PRESETS[name]
 
 
@@ -230,7 +230,7 @@ def _nearest(name: str) -> str:
 
     Example:
         >>> _nearest("stylegan")
-        'did you mean stylegan2, or one of stylegan-a to stylegan-f?'
+        'did you mean one of stylegan-a to stylegan-f, or stylegan2?'
         >>> _nearest("StyleGAN3"), _nearest("dcgam")
         ('did you mean stylegan3-t or stylegan3-r?', 'did you mean dcgan?')
     """
@@ -240,7 +240,7 @@ def _nearest(name: str) -> str:
     family = [preset for preset in PRESETS if preset.startswith(f"{plain}-")]
     near = difflib.get_close_matches(plain, [preset for preset in PRESETS if preset not in family], n=1)
     if len(family) > 2:
-        return f"did you mean {', or '.join([*near, f'one of {family[0]} to {family[-1]}'])}?"
+        return f"did you mean {', or '.join([f'one of {family[0]} to {family[-1]}', *near])}?"
     if found := family or near:
         return f"did you mean {' or '.join(found)}?"
     return "`organza presets` lists them"

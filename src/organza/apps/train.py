@@ -25,9 +25,10 @@ from organza.core.config import differences, from_plain, to_plain
 from organza.core.device import choose_device, choose_dtype
 from organza.core.errors import UserError
 from organza.core.files import atomic_write, make_folder
-from organza.core.method import Method
+from organza.core.method import DataSpec, Method
 from organza.data import Dataset, Loader, open_dataset
 from organza.data.held_out import split
+from organza.data.options import parse_resolution
 from organza.data.prepare import Progress
 from organza.formats import locate
 from organza.metrics.names import Metric
@@ -136,6 +137,7 @@ def train(
     name, run = _named(what, changes)
     distributed.start()
     place = choose_device(device)
+    _check_size(run, place, resume)
     dataset, held_out = split(_open_everywhere(data, run, progress), run.data)
     origin = None if isinstance(resume, bool) else _origin_everywhere(resume)
     run = _planned(run, dataset, origin, changes)
@@ -238,6 +240,7 @@ def dry_run(
     """
     name, run = _named(what, changes)
     place = choose_device(device)
+    _check_size(run, place, resume)
     dataset, held_out = split(open_dataset(data, run.data), run.data)
     run = _planned(run, dataset, None if isinstance(resume, bool) else read_origin(resume), changes)
     if run.training.metrics != "auto":
@@ -260,6 +263,17 @@ def dry_run(
     if all_settings:
         lines += ["settings:", json.dumps(describe(run, name, dataset, held_out), indent=2)]
     return "\n".join(lines)
+
+
+def _check_size(run: Run, place: torch.device, resume: bool | str | Path) -> None:
+    """Where the images' size is known beforehand: see that networks for it can be had, before everything is decoded."""
+    if run.data.resolution is None or not isinstance(resume, bool):
+        return
+    spec = DataSpec(parse_resolution(run.data.resolution), 3 if run.data.channels == "auto" else int(run.data.channels))
+    training = settings.resolve(run.training, spec, distributed.world())
+    assert training.batch is not None
+    state, dtype = on_meta(run.method.resolve(spec, training.batch), spec), choose_dtype(training.precision, place)
+    check_memory(memory_of(state, spec, training, dtype), *room(place))
 
 
 def _planned(run: Run, dataset: Dataset, origin: Origin | None, changes: Mapping[str, Any]) -> Run:

@@ -108,7 +108,7 @@ def _without_preset(words: list[str]) -> int:
     if words[:1] in (["-h"], ["--help"]):
         return 0
     start = shlex.join(["organza", "train", "stylegan2", *(words or ["--data", "FOLDER"])])
-    raise UserError("which preset?", hint=f"a good start is `{start}`")
+    raise UserError("no preset is named", hint=f"a good start is `{start}`")
 
 
 def _resume_alone(words: list[str]) -> list[str]:
