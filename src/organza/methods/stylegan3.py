@@ -17,6 +17,7 @@ import copy
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Annotated
 
 import numpy as np
 import torch
@@ -25,7 +26,7 @@ from torch import Tensor, nn
 from organza.core.device import compute_dtype
 from organza.core.errors import UserError
 from organza.core.method import Adam, Batch, DataSpec, Latents, Method, Nets, Phase, Player, Stats
-from organza.core.ranges import Count, CountOrZero, Depth, Positive, PositiveOrZero, Share
+from organza.core.ranges import Count, CountOrZero, Depth, Positive, PositiveOrZero, Range, Share
 from organza.methods.stylegan2 import Architecture, Discriminator, Mapping, StyleGAN2, fit_widths, pyramid
 from organza.nn.augmenter import Augmented, Augmenter
 from organza.nn.latent import style_center, style_mapping
@@ -126,7 +127,7 @@ class StyleGAN3(Augmented):
     """Weight of the R1 penalty; 0 leaves it out. Automatic: 0.001 * height * width / batch."""
     r1_every: Count = 16
     """Steps between R1 penalties."""
-    blur: PositiveOrZero = 0.0
+    blur: Annotated[float, Range(least=0, most=1000)] = 0.0
     """The discriminator sees pictures blurred by a Gaussian of this many pixels at first; 10 in config R."""
     blur_kimg: PositiveOrZero = 200.0
     """The blur has gone after so many thousand images."""
