@@ -214,7 +214,7 @@ def generate(
 def _save(image: Tensor, path: Path, deep: bool, scale: int) -> Path:
     if not deep and path.suffix.lower() != ".npy":
         return save_picture(enlarge(to_pixels(image)[0], scale), path)
-    check_scale(*image.shape[2:], scale)
+    check_scale(image.shape[2], image.shape[3], scale)
     image = image.repeat_interleave(scale, 2).repeat_interleave(scale, 3)
     return save_png16(image, path) if deep else save_npy(image, path)
 

@@ -147,7 +147,7 @@ def enlarge(picture: Pixels, scale: int) -> Pixels:
         >>> enlarge(np.zeros([4, 6, 3], np.uint8), 2).shape
         (8, 12, 3)
     """
-    check_scale(*picture.shape[:2], scale)
+    check_scale(picture.shape[0], picture.shape[1], scale)
     return picture.repeat(scale, axis=0).repeat(scale, axis=1) if scale > 1 else picture
 
 
