@@ -90,7 +90,7 @@ def check(config: T, name: Callable[[str], str] = str) -> T:
         >>> check(Adam(lr=-1))
         Traceback (most recent call last):
         ...
-        organza.core.errors.UserError: lr must be at least 0, not -1.0
+        organza.core.errors.UserError: lr must be at least 0, not -1
     """
     values = {}
     for field, kind in kinds(type(config)).items():
