@@ -12,20 +12,28 @@ import os
 import re
 import types
 import typing
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import tyro
-from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
+from tyro.constructors import (
+    ConstructorRegistry,
+    PrimitiveConstructorSpec,
+    PrimitiveTypeInfo,
+    StructConstructorSpec,
+    StructTypeInfo,
+)
 
 from organza.cli.elsewhere import hint_of
+from organza.core.config import bounds, check
 from organza.core.errors import UserError
 from organza.core.files import user_path
 
 T = TypeVar("T")
 
 _registry = ConstructorRegistry()
+_asking: list[Any] = []
 
 
 @_registry.primitive_rule
@@ -42,19 +50,47 @@ def _path(kind: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Path] | None:
     )
 
 
-def parse(kind: type[T], argv: Sequence[str], prog: str, *, pairs: bool = False) -> T:
+@_registry.struct_rule
+def _ranged(info: StructTypeInfo) -> StructConstructorSpec | None:
+    """Tyro's rule for dataclasses, with each field's range beside its default."""
+    if not dataclasses.is_dataclass(info.type) or info.type in _asking:
+        return None
+    _asking.append(info.type)
+    try:
+        spec = ConstructorRegistry.get_struct_spec(info)
+    finally:
+        _asking.pop()
+    if not isinstance(spec, StructConstructorSpec):
+        return None
+    return dataclasses.replace(
+        spec, fields=tuple(dataclasses.replace(field, type=_hinted(field.type)) for field in spec.fields)
+    )
+
+
+def _hinted(kind: Any) -> Any:
+    if not (range_ := bounds(kind)):
+        return kind
+    hint = tyro.conf.arg(help_behavior_hint=lambda default: f"({range_}; default: {default})")
+    return operator.getitem(Annotated, (kind, hint))
+
+
+def parse(
+    kind: type[T], argv: Sequence[str], prog: str, *, pairs: bool = False, missing: Mapping[str, str] | None = None
+) -> T:
     """Read ``argv`` into the dataclass ``kind``: each field is an option, its docstring the help.
 
-    ``--help`` prints the help and exits.
+    Ranges that the annotations state (`organza.core.ranges`) are checked, and the help shows them. ``--help``
+    prints the help and exits.
 
     Args:
         kind: a dataclass whose own docstring is the description.
         argv: the words after the verb.
         prog: what to call the command in the help, such as ``organza generate``.
         pairs: give flags their opposite as well, ``--mirror`` and ``--no-mirror``; for flags that may be set already.
+        missing: what to say of required options that are not there.
 
     Raises:
-        UserError: an unknown option, a missing one, or a value that can't be read.
+        UserError: an unknown option, a missing one, or a value that can't be read or is out of range.
     """
     hint = f"`{prog} --help` explains the options"
     _check_names(argv, names_of(kind), hint, pairs)
@@ -67,11 +103,36 @@ def parse(kind: type[T], argv: Sequence[str], prog: str, *, pairs: bool = False)
         with contextlib.redirect_stderr(said), contextlib.nullcontext() if asks_help else _unbroken():
             shape = kind if asks_help else _bare(kind)
             read = tyro.cli(shape, args=list(argv), prog=prog, description=about, config=config, registry=_registry)
-        return kind(**vars(read))
     except SystemExit as stop:
         if not stop.code:
             raise
-    raise UserError(_one_line(said.getvalue(), argv), hint=hint)
+        line = _one_line(said.getvalue(), argv)
+        raise UserError(line, hint=(missing or {}).get(line, hint)) from None
+    try:
+        return check(kind(**vars(read)), option)
+    except UserError as error:
+        raise UserError(error.what, hint=hint) from None
+
+
+def option(field: str) -> str:
+    """The option that sets a field.
+
+    Example:
+        >>> option("z_dim"), option("class_")
+        ('--z-dim', '--class')
+    """
+    return "--" + field.strip("_").replace("_", "-")
+
+
+def typed(argv: Sequence[str]) -> set[str]:
+    """The names of the fields whose options stand in ``argv``, whatever their values.
+
+    Example:
+        >>> sorted(typed(["--z-dim", "64", "--lr=0.1", "--no-mirror"]))
+        ['lr', 'mirror', 'no_mirror', 'z_dim']
+    """
+    words = {word.split("=")[0][2:].replace("-", "_") for word in argv if word.startswith("--")}
+    return words | {word.removeprefix("no_") for word in words}
 
 
 def _bare(kind: type[Any]) -> type[Any]:

@@ -12,6 +12,7 @@ from organza.cli.parse import parse, parse_grid
 from organza.cli.progress import progress_bar
 from organza.cli.record import record
 from organza.cli.shared import Drawing, seeds_of
+from organza.core.ranges import Positive
 from organza.core.text import say
 
 
@@ -23,11 +24,11 @@ class Options(Drawing):
     """Which walks, as seeds and ranges. Unless said: one for each cell of --grid, or 0."""
     grid: Annotated[str | None, tyro.conf.arg(metavar="3x2")] = None
     """Walks side by side, columns x rows: 3x2."""
-    seconds: float = 8.0
+    seconds: Positive = 8.0
     """Length of the loop."""
-    fps: float = 30.0
+    fps: Positive = 30.0
     """Frames a second; at most 50 in a .gif, 90 in a .webp."""
-    smooth: float | None = None
+    smooth: Positive | None = None
     """Seconds within which pictures stay alike: more walks slower. Unless said: 1, or a fifth of --seconds if less."""
     output: Path = Path("out/walk.mp4")
     """The film: .mp4, .gif or .webp."""
