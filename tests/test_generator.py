@@ -115,13 +115,14 @@ def edited(run: Path, to: Path, **changes: object) -> Path:
     shutil.copytree(run / "checkpoints" / "000000016", to)
     config = json.loads((to / "config.json").read_text())
     (to / "config.json").write_text(json.dumps({**config, **changes}))
+    (to / "checksums.json").unlink()
     return to
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"format": 99}, r"checkpoint format 99 is not 1; update Organza"),
+        ({"format": 99}, r"checkpoint format 99 is not 2; update Organza"),
         ({"method": "biggan"}, r"unknown method 'biggan'; update Organza"),
         ({"spec": {"resolution": [16]}}, r"config.json: spec.resolution: \[16\] is not a"),
         ({"spec": {"resolution": [32, 32]}}, r"ema.safetensors: tensor .* is (missing|unknown|\[)"),

@@ -178,7 +178,7 @@ def test_to_our_folder(kind, name, tmp_path):
     (file,) = [path for path in golden.load(kind, name).folder.iterdir() if path.suffix in (".pkl", ".pt")]
     folder = convert(file, tmp_path / "new" / "net")
     assert {path.name for path in folder.iterdir()} == {
-        *("config.json", "ema.safetensors", "nets.safetensors", "LICENCE-NOTE.txt")
+        *("checksums.json", "config.json", "ema.safetensors", "nets.safetensors", "LICENCE-NOTE.txt")
     }
     assert "NVIDIA" in (folder / "LICENCE-NOTE.txt").read_text()
     assert json.loads((folder / "config.json").read_text())["source"]["file"] == file.name

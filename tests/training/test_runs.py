@@ -185,11 +185,16 @@ def no_file_beyond(size):
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
+@pytest.fixture(scope="module")
+def straight(faces, tmp_path_factory):
+    outdir = tmp_path_factory.mktemp("straight")
+    return train(toy(), faces, outdir=outdir, kimg=0.024, tick_kimg=0.004, **SHORT).folder
+
+
 @pytest.mark.parametrize("what", ["log.jsonl", "tensorboard", "checkpoints", "samples"])
-def test_a_disk_that_fills_up_while_training(what, faces, tmp_path):
+def test_a_disk_that_fills_up_while_training(what, straight, faces, tmp_path):
     """One line whatever the file; then the run goes on bit for bit."""
     options = {**SHORT, "tick_kimg": 0.004}
-    straight = train(toy(), faces, outdir=tmp_path / "a", kimg=0.024, **options).folder
     folder = train(toy(), faces, outdir=tmp_path / "b", kimg=0.008, **options).folder
     sizes = {
         "log.jsonl": (folder / "log.jsonl").stat().st_size + 10,
@@ -209,9 +214,10 @@ def test_a_disk_that_fills_up_while_training(what, faces, tmp_path):
 def test_a_training_outlives_its_reader(faces, tmp_path, monkeypatch):
     reader, writer = os.pipe()
     os.close(reader)
-    with open(writer, "w", buffering=1) as pipe, contextlib.suppress(BrokenPipeError), monkeypatch.context() as patch:
+    with contextlib.suppress(BrokenPipeError), open(writer, "w", buffering=1) as pipe, monkeypatch.context() as patch:
         patch.setattr(sys, "stderr", pipe)
-        assert train(toy(), faces, outdir=tmp_path, kimg=0.008, **SHORT).finished
+        outcome = train(toy(), faces, outdir=tmp_path, kimg=0.008, **SHORT)
+    assert outcome.finished and checkpoint.check(outcome.folder / "checkpoints" / "000000008")
 
 
 @pytest.mark.slow

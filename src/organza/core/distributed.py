@@ -1,6 +1,6 @@
 """Several processes under torchrun; every function is a no-op with one process.
 
-A process that is killed breaks its connections, and the others end at once. One that is only stopped would let them
+A process that is killed breaks its connections: the others say so and end. One that is only stopped would let them
 wait for hours, as long as rank 0 may really need to read a dataset. So each has a pulse that the others listen to.
 """
 
@@ -24,6 +24,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from organza.core.errors import UserError
+from organza.core.text import printable
 
 T = TypeVar("T")
 AGAIN = "the same torchrun command goes on from the last checkpoint"
@@ -50,7 +51,7 @@ def start() -> None:
     """Join the group that torchrun announced in the environment: NCCL with GPUs, gloo without.
 
     Raises:
-        UserError: the others don't come, or ``ORGANZA_PATIENCE`` is not a number of seconds.
+        UserError: ``ORGANZA_PATIENCE`` is not a number of seconds.
     """
     global _pulse
     if world() > 1 and not _active():
@@ -122,7 +123,7 @@ def from_first(function: Callable[[], T]) -> T:
         try:
             answer.append(function())
         except BaseException:
-            with contextlib.suppress(UserError):
+            with contextlib.suppress(SystemExit):
                 gather(answer)
             raise
     told = gather(answer)[0]
@@ -164,6 +165,8 @@ class Pulse:
     def close(self) -> None:
         """Take leave: a process that has ended in good order is not missed."""
         self._over.set()
+        with contextlib.suppress(OSError):
+            self.socket.sendto(b"", self.socket.getsockname())  # wakes the thread
         self._thread.join()
         self._send(b"bye")
         self.socket.close()
@@ -188,7 +191,7 @@ class Pulse:
 
     def _listen(self, until: float) -> None:
         while not self._over.is_set() and (left := until - time.monotonic()) > 0:
-            self.socket.settimeout(min(left, 0.2))  # so that `close` need not wait for long
+            self.socket.settimeout(left)
             try:
                 words = self.socket.recv(100).split()
             except OSError:  # nothing came; or an earlier word of ours met a closed door
@@ -199,7 +202,7 @@ class Pulse:
     def _hear(self, other: int, word: bytes) -> None:
         if other in self._warned:
             self._warned.discard(other)
-            self._say(f"rank {other} is back")
+            _say(f"rank {other} is back")
         if word == b"bye":
             self._heard.pop(other, None)
         else:
@@ -208,14 +211,11 @@ class Pulse:
     def _judge(self, other: int, silent: float) -> None:
         who = f"rank {other} ({self.peers[other][1]}) has not been heard of for {silent:.0f} s"
         if silent > self.patience:
-            self._say(f"{who}: this training ends; {AGAIN}")
+            _say(f"{who}: this training ends; {AGAIN}")
             self.end(2)
         elif silent > self.warn and other not in self._warned:
             self._warned.add(other)
-            self._say(f"{who}: is it stopped? After {self.patience:g} s (ORGANZA_PATIENCE) this training ends")
-
-    def _say(self, text: str) -> None:
-        print(f"organza: rank {self.rank}: {text}", file=sys.stderr, flush=True)
+            _say(f"{who}: is it stopped? After {self.patience:g} s (ORGANZA_PATIENCE) this training ends")
 
 
 def _start_pulse() -> Pulse:
@@ -243,12 +243,21 @@ def _patience() -> float:
 
 @contextmanager
 def _talking() -> Iterator[None]:
-    """What goes wrong between processes, in one line."""
+    """What goes wrong between processes ends this one, in one line.
+
+    It is said here and now: torchrun is about to end this process, too, and would not wait for it to clear up.
+    """
     try:
         yield
     except RuntimeError as error:
         reason = re.sub(r"^\[[^]]*:\d+\] *", "", str(error).partition("\n")[0]).rstrip(".")
-        raise UserError(f"rank {rank()}: another process of this training is lost ({reason})", hint=AGAIN) from error
+        _say(f"another process of this training is lost ({reason}); {AGAIN}")
+        raise SystemExit(2) from error
+
+
+def _say(text: str) -> None:
+    with contextlib.suppress(OSError):
+        print(f"organza: rank {rank()}: {printable(text)}", file=sys.stderr, flush=True)
 
 
 def _active() -> bool:

@@ -305,7 +305,8 @@ def _verify(checkpoint: Path, name: str) -> None:
         raise read_error(path, error) from error
     except OSError as error:
         reason = f"{error}"
-    raise UserError(f"broken checkpoint ({reason})", where=path, hint=OLDER)
+    by_hand = f", or delete {CHECKSUMS} if you changed it yourself" if name == "config.json" else ""
+    raise UserError(f"broken checkpoint ({reason})", where=path, hint=OLDER + by_hand)
 
 
 def _read(checkpoint: Path, name: str) -> tuple[dict[str, Tensor], dict[str, str]]:
