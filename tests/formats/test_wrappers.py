@@ -23,6 +23,7 @@ from organza.formats import read_weights
 from organza.formats.nvidia_sg2 import discriminator_name, generator_name
 from organza.formats.nvidia_write import write_nvidia
 from organza.formats.rosinality_write import write_rosinality
+from organza.formats.state_dict import fill, read_state_dict
 from organza.methods.stylegan2 import StyleGAN2
 from tests import golden
 
@@ -266,6 +267,17 @@ def test_names_of_our_own_networks_as_nvidia_has_them(tmp_path):
     weights = read_weights(tmp_path / "a.pt")
     assert weights.config == config and "by tensors' names" in weights.format and "assumed" in weights.facts
     assert all(torch.equal(weights.tensors("D")[key], value) for key, value in nets["D"].items())
+
+
+def test_plain_networks_behind_wrappers(tmp_path):
+    """Feature networks are filled from state dicts of trainers as well."""
+    net, other = (nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2)) for _ in range(2))
+    value = {"epoch": 3, "state_dict": prefixed("module.backbone.", net.state_dict()) | MORE, "optimizer": OPTIMIZER}
+    torch.save(value, tmp_path / "a.pth")
+    fill(other, read_state_dict(tmp_path / "a.pth"), tmp_path / "a.pth")
+    assert torch.equal(other[0].weight, net[0].weight)
+    with pytest.raises(UserError, match="has no tensor 'weight'"):
+        fill(nn.Linear(3, 2), {"0.bias": torch.zeros(2)}, tmp_path / "a.pth")
 
 
 # --- what can't be used ---

@@ -194,7 +194,7 @@ class _Shapes(TorchFunctionMode):
     call there imports PyTorch's compiler, for over a second.
     """
 
-    left = 50_000
+    left = 20_000
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs, name = dict(kwargs or {}), getattr(func, "__name__", "")
