@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -232,8 +231,8 @@ def usable(name: str, data: bytes) -> bytes:
 
 def suffix(name: str) -> str:
     """The lower-case extension with its dot, or ``""``."""
-    found = re.search(r"\.[^./\\]+$", name)
-    return found.group().lower() if found else ""
+    _, dot, kind = name.rpartition(".")
+    return f".{kind.lower()}" if dot and kind and "/" not in kind and "\\" not in kind else ""
 
 
 def file_entry(name: str, size: int, at: Any) -> Entry:
