@@ -76,9 +76,8 @@ def make_plan(source: Source, options: DataOptions, *, keep_size: bool = False) 
     if not everything:
         hint = "give a folder or a zip of PNG, JPEG or WebP files"
         kinds = ", ".join(f"{kind} {count:,}" for kind, count in Counter(what for _, what in others).most_common(6))
-        raise UserError(
-            "no pictures found" + f" among other files: {kinds}" * bool(kinds), where=source.path, hint=hint
-        )
+        what = f"no pictures found among other files: {kinds}" if kinds else "no pictures found"
+        raise UserError(what, where=source.path, hint=hint)
     rows = list(range(len(everything)))
     if options.max_images is not None:
         if options.max_images < 1:
