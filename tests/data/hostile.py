@@ -194,6 +194,7 @@ FILES = {
     "negative.npy": lambda: npy("{'descr': '|u1', 'fortran_order': False, 'shape': (-1, 8, 8)}"),
     "zeros.npz": lambda: npz(images=np.zeros((600, 1024, 1024), np.uint8)),
     "tiny.npz": lambda: npz(images=np.zeros((30_000_000, 2, 2), np.uint8)),
+    "name.npz": lambda: npz(images=noise(0, 8, 8)[None]).replace(b"images.npy", b"im\0\n/..npy"),
     "objects.npz": lambda: npz(images=np.array([{}], object)),
     "length.tfrecords": lambda: struct.pack("<Q", 1 << 62) + bytes(8),
     "parts.tfrecords": lambda: record(tfrecord.field(1, tfrecord.field(1, b"\x0a\0" * 1_000_000))),

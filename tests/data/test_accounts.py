@@ -36,6 +36,8 @@ JUNK = {
     ".ipynb_checkpoints/0-checkpoint.png": encoded(noise(4)),
     "good/Thumbs.db": b"\xd0\xcf",
     "good/desktop.ini": b"[.ShellClassInfo]",
+    "@eaDir/0.png/SYNOPHOTO_THUMB_M.jpg": encoded(noise(5), "JPEG"),
+    "$RECYCLE.BIN/1.png": encoded(noise(6)),
 }
 
 
@@ -53,7 +55,7 @@ def test_folders_zips_and_tars(tmp_path, pack):
     assert reasons["bad/IMG_1.HEIC"].startswith("a HEIC image, which is not read: convert it")
     for name in ("bad/DSC_1.NEF", "bad/DSC_2.CR3", "bad/DSC_3.raf"):
         assert reasons[name].startswith("a camera's raw file, of which only the preview")
-    assert any(line.startswith("  other files     hidden 5, ") for line in found.lines())
+    assert any(line.startswith("  other files     hidden 7, ") for line in found.lines())
 
 
 @pytest.mark.parametrize("kind", ["dng", "NEF", "cr2", "ARW", "orf", "pef", "rw2", "3fr"])
@@ -250,6 +252,7 @@ def test_arrays_with_labels(tmp_path):
         ({"w": np.zeros((14, 512))}, "no array of pictures among: w"),
         ({"images": IMAGES.astype(np.float32) * 3}, "its numbers go from .* to .*; pictures have 0 to 1, -1 to 1, or"),
         ({"images": np.full((2, 8, 8), np.nan)}, "not all finite"),
+        ({"image": IMAGES[0]}, r"no array of pictures among: image \[8, 6, 3\]"),
         ({"images": np.asfortranarray(IMAGES)}, "in Fortran's order"),
     ],
 )

@@ -336,6 +336,10 @@ def tiff(tags, data=b"\0" * 64):
         (b"8BPS\0\1" + bytes(40), "a Photoshop file"),
         (b"\x76\x2f\x31\x01" + bytes(40), "an OpenEXR image"),
         (tiff({339: (3, 2)}), "signed pixels"),
+        (
+            tiff({258: (3, 64), 339: (3, 3)}, bytes(512)),
+            "a TIFF that is damaged, or whose pixels are of an unusual kind",
+        ),
     ],
 )
 def test_images_that_can_not_be_used_are_called_by_their_name(data, reason):

@@ -77,7 +77,9 @@ def test_files_that_lie(tmp_path, cache):
             paths[-1].write_bytes(make())
     said = dict(zip((path.name for path in paths), look(paths, cache), strict=True))
     usable = {name for name, what in said.items() if isinstance(what, int)}
-    assert usable == {"deep.tar", "loop.tar", "class.tar", "class-high.tar"}, "each holds one image, and odd things"
+    assert usable == {"name.npz", "deep.tar", "loop.tar", "class.tar", "class-high.tar"}, (
+        "each holds one image, and odd things"
+    )
     assert "entries share the same bytes" in said["overlap.zip"]
     assert "entries lie outside of the file" in said["far.zip"]
     assert "its directory does not fit the file" in said["far-directory.zip"]

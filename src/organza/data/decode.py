@@ -63,6 +63,11 @@ _UNREAD: tuple[tuple[int, bytes, str], ...] = (
     (0, b"#?RADIANCE", f"a Radiance HDR image, {_CONVERT}"),
     (0, b"DDS ", f"a DDS texture, {_CONVERT}"),
     (0, b"\0\0\1\0", f"an icon (.ico), {_CONVERT}"),
+    *(
+        (0, magic, "a TIFF that is damaged, or whose pixels are of an unusual kind: save it with 8 or 16 bits")
+        for magic in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+    ),
+    *((0, magic, "damaged (its header can't be read)") for magic in (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF8")),
     (0, b"gimp xcf", f"a GIMP file, {_CONVERT}"),
 )
 """(place, bytes, what it is): images that nothing here can decode, but that nobody wants to lose without a word."""
@@ -239,7 +244,7 @@ def _plain(image: Image.Image) -> Image.Image:
     if mode == "I":
         low, high = image.getextrema()
         if low < 0 or high > 65535:  # type: ignore[operator]
-            raise BadPicture(f"32-bit integer pixels beyond 16 bits ({low} to {high}): save it as 8 or 16 bits")
+            raise BadPicture("32-bit integer pixels beyond 16 bits: save it as 8 or 16 bits")
         return _banded(image, "L", lambda band: _scaled(np.asarray(band)))
     if mode == "F":
         return _banded(image, "L", _from_floats)

@@ -191,13 +191,13 @@ def _layout(shape: tuple[int, ...]) -> str | None:
     """ "HW", "HWC" or "CHW" for an array of images; None for any other.
 
     Example:
-        >>> [_layout(s) for s in ((9, 28, 28), (9, 8, 8, 3), (9, 3, 8, 8), (9, 3, 8, 3), (9, 14, 512, 512))]
-        ['HW', 'HWC', 'CHW', 'HWC', None]
+        >>> [_layout(s) for s in ((9, 28, 28), (9, 8, 8, 3), (9, 3, 8, 8), (9, 3, 8, 3), (64, 64, 3), (9, 7, 8, 8))]
+        ['HW', 'HWC', 'CHW', 'HWC', None, None]
     """
     if not all(shape):
         return None
-    if len(shape) == 3:
-        return "HW"
+    if len(shape) == 3:  # with a side of 3 or 4 it is one image
+        return None if shape[2] in (1, 3, 4) or shape[0] in (1, 3, 4) else "HW"
     if len(shape) == 4 and shape[3] in (1, 3, 4) and not (shape[1] in (1, 3, 4) and shape[2] == shape[3]):
         return "HWC"
     return "CHW" if len(shape) == 4 and shape[1] in (1, 3, 4) else None

@@ -6,6 +6,7 @@ import bz2
 import gzip
 import hashlib
 import lzma
+import re
 import shutil
 import zlib
 from typing import TYPE_CHECKING, BinaryIO, cast
@@ -94,8 +95,8 @@ def cached_copy(path: Path, name: str, blocks: Iterator[bytes], consumed: Callab
     about = path.stat()
     key = f"{path.resolve()}\0{about.st_size}\0{about.st_mtime_ns}\0{name}"
     digest = hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()[:16]
-    stem, dot, suffix = name.replace("/", "-").rpartition(".")
-    plain = cache_root() / "unpacked" / f"{stem[:60]}-{digest}{dot}{suffix}"
+    stem, dot, suffix = re.sub(r"[^a-zA-Z0-9_.-]", "-", name).rpartition(".")
+    plain = cache_root() / "unpacked" / f"{stem[:60]}-{digest}{dot}{suffix[:20]}"
     if plain.exists():
         return plain
     written = 0
