@@ -277,17 +277,17 @@ def _parquet(raw: bytes, where: str) -> dict[str, list[Any]]:
 
 def _keyed(columns: Mapping[str, Sequence[Any]], numbers: Sequence[int], known: Known, where: str, row: str) -> Table:
     """The table of ``columns``, one of which names the images."""
-    words = {title: [str(cell) for cell in cells if isinstance(cell, (str, int))] for title, cells in columns.items()}
-    full = [title for title, cells in columns.items() if len(words[title]) == len(cells)]
+    full = [title for title, cells in columns.items() if all(isinstance(cell, (str, int)) for cell in cells)]
     if not full or len(columns) < 2:
         raise UserError("not a table: it should have a column of names and others", where=where)
     usual = {title: _KEYS.index(title.lower()) if title.lower() in _KEYS else len(_KEYS) for title in full}
-    key = min(full, key=lambda title: (-_certainty(words[title], known), usual[title]))
-    return Table(where, row, numbers, words[key], {title: cells for title, cells in columns.items() if title != key})
+    key = min(full, key=lambda title: (-_certainty(columns[title], known), usual[title]))
+    others = {title: cells for title, cells in columns.items() if title != key}
+    return Table(where, row, numbers, [str(cell) for cell in columns[key]], others)
 
 
-def _certainty(keys: Sequence[str], known: Known) -> float:
+def _certainty(cells: Sequence[Any], known: Known) -> float:
     """How well a column names images: best if some are there, if they have extensions, and if few occur twice."""
-    sample = keys[:: max(1, len(keys) // (10 * _SAMPLE))]
+    sample = [str(cell) for cell in cells[:: max(1, len(cells) // _SAMPLE)]]
     found, written = sum(key in known for key in sample), sum(suffix(key) in PICTURES for key in sample)
     return (found > 0) + written / len(sample) + found / len(sample) * len(set(sample)) / len(sample)
