@@ -75,7 +75,10 @@ def test_long_lists_of_bad_files_are_capped(tmp_path):
     ("path", "message"),
     [
         ("zips/empty.zip", "no pictures found; give a folder or a zip of PNG, JPEG or WebP files"),
-        ("zips/no_images.zip", "no pictures found; give a folder or a zip of PNG, JPEG or WebP files"),
+        (
+            "zips/no_images.zip",
+            "no pictures found among other files: .json 1, .txt 1; give a folder or a zip of PNG, JPEG or WebP files",
+        ),
         ("zips/zero_byte.zip", "the file is empty (0 bytes); download it again"),
         (
             "zips/truncated.zip",

@@ -8,45 +8,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from data_helpers import BAD, encoded, noise, write_folder, write_zip
+from data_helpers import encoded, noise, write_folder
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from test_idx import CLASSES, DIGITS, idx
-from test_readers import binary_batches, python_batches, write_tar
+from seeds import SEEDS
+from test_hostile import look
+from test_idx import CLASSES, DIGITS
 
 from organza.apps.dataset import info
 from organza.core.errors import UserError
 from organza.data import DataOptions, open_dataset, tfrecord
 from organza.data.build import build
-
-
-def _seeds():
-    """A small valid file of each format."""
-    with tempfile.TemporaryDirectory() as tmp:
-        folder = Path(tmp)
-        kinds = (("PNG", {}), ("JPEG", {}), ("WEBP", {}), ("GIF", {}), ("BMP", {}), ("TIFF", {}))
-        entries = {f"a/{kind}": encoded(noise(i), kind, **more) for i, (kind, more) in enumerate(kinds)}
-        labels = json.dumps({"labels": [[name, i % 2] for i, name in enumerate(entries)]}).encode()
-        stored = write_zip(folder / "s.zip", {**entries, "dataset.json": labels}, 0).read_bytes()
-        packed = write_zip(folder / "d.zip", {**entries, "dataset.json": labels}).read_bytes()
-        tar = write_tar(folder / "t.tar", {**entries, "a/PNG.cls": b"1", "dataset.json": labels}).read_bytes()
-        cifar = write_tar(folder / "c.tar.gz", binary_batches(), "w:gz").read_bytes()
-        pickled = write_tar(folder / "p.tar", python_batches()).read_bytes()
-    pixels = np.stack([noise(i).transpose(2, 0, 1) for i in range(3)])
-    return {
-        "stored.zip": stored,
-        "packed.zip": packed,
-        "set.tar": tar,
-        "cifar.tar.gz": cifar,
-        "pickled.tar": pickled,
-        "x.tfrecords": b"".join(tfrecord.frames(tfrecord.examples(pixels))),
-        "train-images-idx3-ubyte": idx(DIGITS),
-        "photo.png": encoded(noise(0, 32, 32)),
-        "official.zip": (BAD / "good" / "dataset_int_6.zip").read_bytes(),
-    }
-
-
-SEEDS = _seeds()
 
 
 @st.composite
@@ -113,6 +85,50 @@ def test_mutated_files(example):
 @pytest.mark.filterwarnings("ignore")
 def test_many_mutated_files(example):
     check(*example)
+
+
+def mutant(random, name):
+    """A seed with some damage: bits, bytes and numbers changed, stretches cut out or doubled."""
+    data = bytearray(SEEDS[name])
+    for _ in range(random.randint(1, 6)):
+        at = random.randint(len(data)) if data else 0
+        length = random.randint(1, 40)
+        match random.randint(7):
+            case 0 | 1:
+                data[at : at + 1] = bytes([random.randint(256)])
+            case 2:
+                data[at : at + 1] = bytes([data[at] ^ 1 << random.randint(8)]) if data else b""
+            case 3:
+                del data[at : at + (length if random.randint(3) else len(data))]
+            case 4:
+                data[at:at] = data[at : at + length]
+            case 5:
+                data[at : at + 8] = bytes(8)
+            case 6:
+                data[at : at + 4] = (b"\xff\xff\xff\x7f", b"\xff\xff\xff\xff", b"\0\0\0\x10")[random.randint(3)]
+    return bytes(data)
+
+
+def look_at_mutants(folder, cache, count, seed):
+    random, names = np.random.RandomState(seed), sorted(SEEDS)
+    paths = []
+    for number in range(count):
+        name = names[number % len(names)]
+        paths.append(write_folder(folder / str(number), {name: mutant(random, name)}) / name)
+    return look(paths, cache)
+
+
+def test_mutants_are_looked_at(tmp_path, cache):
+    """In a process of its own, with limited memory: no crash, no internal error."""
+    said = look_at_mutants(tmp_path, cache, 5 * len(SEEDS), seed=0)
+    assert any(isinstance(what, str) for what in said)
+    assert any(isinstance(what, int) for what in said)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(1, 11))
+def test_thousands_of_mutants_are_looked_at(tmp_path, cache, seed):
+    assert len(look_at_mutants(tmp_path, cache, 1000, seed)) == 1000
 
 
 @settings(max_examples=60, deadline=None, derandomize=True)

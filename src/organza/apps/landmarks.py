@@ -8,7 +8,6 @@ Networks" (2016, arXiv 1604.02878), figures 1 and 2. The weights are not ours: `
 from __future__ import annotations
 
 import os
-import pickle
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -22,6 +21,7 @@ from torch.nn import functional as F
 
 from organza.core.errors import UserError
 from organza.core.pictures import Pixels
+from organza.formats.state_dict import fill, read_state_dict
 
 STEP = 0.709
 """Factor between neighbouring sizes of the pyramid: half the area."""
@@ -118,17 +118,10 @@ class Detector:
                 hint = f"give a folder with MTCNN's {', '.join(FILES)}, as facenet-pytorch has them"
                 raise UserError("does not exist", where=path, hint=hint)
             try:
-                net.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
-            except (
-                OSError,
-                RuntimeError,
-                ValueError,
-                TypeError,
-                AttributeError,
-                EOFError,
-                pickle.PickleError,
-            ) as error:
-                raise UserError("is no weights of MTCNN", where=path, hint="give facenet-pytorch's files") from error
+                fill(net, read_state_dict(path), path)
+            except UserError as error:
+                what = f"is no weights of MTCNN ({error.what})"
+                raise UserError(what, where=path, hint="give facenet-pytorch's files") from error
             net.eval().requires_grad_(False)
         return cls(nets)
 

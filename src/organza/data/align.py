@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from organza.core.errors import UserError
+from organza.core.jsons import read_json
 from organza.data.decode import Target, decode, open_picture, render
 from organza.data.source import BadPicture, Contents, Entry, Source
 
@@ -196,10 +197,12 @@ def read_metadata(file: Path, split: str = "all") -> list[dict[str, Any]]:
         UserError: not such a file.
     """
     try:
-        content = json.loads(file.read_bytes())
+        content = read_json(file.read_bytes(), file, max_memory=1 << 33)  # FFHQ's own takes 2 GB
         items = sorted(((int(k), v) for k, v in content.items()), key=lambda item: item[0])
     except FileNotFoundError:
         raise UserError("there is no such file", where=file) from None
+    except UserError as error:
+        raise UserError(f"not FFHQ's metadata ({error.what})", where=file) from None
     except (ValueError, AttributeError, OSError) as error:
         raise UserError(f"not FFHQ's metadata ({error})", where=file) from None
     found = []

@@ -31,6 +31,9 @@ MAX_PIXELS = 1 << 26
 MAX_SIDE = 1 << 16
 """Longer sides than a JPEG can have are refused: Pillow keeps a pointer for each row, whatever its width."""
 
+BAND = 1 << 22
+"""Pixels that are converted at a time, where that takes more memory than the image."""
+
 Fit = Literal["center-crop", "crop-wide", "pad", "stretch"]
 Filter = Literal["lanczos", "box"]
 _FILTERS = {"lanczos": Image.Resampling.LANCZOS, "box": Image.Resampling.BOX}
@@ -60,6 +63,11 @@ _UNREAD: tuple[tuple[int, bytes, str], ...] = (
     (0, b"#?RADIANCE", f"a Radiance HDR image, {_CONVERT}"),
     (0, b"DDS ", f"a DDS texture, {_CONVERT}"),
     (0, b"\0\0\1\0", f"an icon (.ico), {_CONVERT}"),
+    *(
+        (0, magic, "a TIFF that is damaged, or whose pixels are of an unusual kind: save it with 8 or 16 bits")
+        for magic in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+    ),
+    *((0, magic, "damaged (its header can't be read)") for magic in (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF8")),
     (0, b"gimp xcf", f"a GIMP file, {_CONVERT}"),
 )
 """(place, bytes, what it is): images that nothing here can decode, but that nobody wants to lose without a word."""
@@ -118,15 +126,16 @@ def open_picture(data: bytes | NDArray[np.uint8], target: Target | None = None) 
     if image.format == "JPEG" and target is not None and target.size is not None:
         side = 4 * max(target.size)
         image.draft(None, (side, side))
-    _check_shape(*image.size)
+    # OpenJPEG takes sixteen bytes for a pixel.
+    _check_shape(*image.size, most=MAX_PIXELS // 2 if image.format == "JPEG2000" else MAX_PIXELS)
     return image
 
 
-def _check_shape(width: int, height: int) -> None:
+def _check_shape(width: int, height: int, most: int = MAX_PIXELS) -> None:
     if not width or not height:
         raise BadPicture("an image without pixels")
-    if width * height > MAX_PIXELS:
-        raise BadPicture(f"{width}x{height} pixels are too many (at most {MAX_PIXELS:,})")
+    if width * height > most:
+        raise BadPicture(f"{width}x{height} pixels are too many (at most {most:,})")
     if max(width, height) > MAX_SIDE:
         raise BadPicture(f"{width}x{height} pixels: no side may have more than {MAX_SIDE:,}")
 
@@ -235,7 +244,7 @@ def _plain(image: Image.Image) -> Image.Image:
     if mode == "I":
         low, high = image.getextrema()
         if low < 0 or high > 65535:  # type: ignore[operator]
-            raise BadPicture(f"32-bit integer pixels beyond 16 bits ({low} to {high}): save it as 8 or 16 bits")
+            raise BadPicture("32-bit integer pixels beyond 16 bits: save it as 8 or 16 bits")
         return _banded(image, "L", lambda band: _scaled(np.asarray(band)))
     if mode == "F":
         return _banded(image, "L", _from_floats)
@@ -251,7 +260,7 @@ def _plain(image: Image.Image) -> Image.Image:
 def _banded(image: Image.Image, mode: str, change: Callable[[Image.Image], Image.Image]) -> Image.Image:
     """``change`` applied to some rows at a time: what it needs in between does not grow with the image."""
     width, height = image.size
-    rows = max(1, (1 << 22) // width)
+    rows = max(1, BAND // width)
     if rows >= height:
         return change(image)
     out = Image.new(mode, image.size)

@@ -48,10 +48,10 @@ def open_source(path: str | Path, crop: tuple[int, int] | None = None) -> Source
                     raise UserError("there is no such shard", where=shard)
             return TarSource(Path(text.replace("{", "").replace("}", "").replace("..", "-")), shards)
     path = _local(text)
-    if path.is_dir():
-        return _open_folder(path)
     if not _exists(path):
         return _open_inside(path)
+    if path.is_dir():
+        return _open_folder(path)
     try:
         return _open_file(path, crop)
     except OSError as error:

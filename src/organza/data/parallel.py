@@ -63,7 +63,7 @@ def run(
     with ExitStack() as stack:
         board = _Board(len(chunks), ahead=8 * (helpers + 1))
         for _ in range(helpers):
-            worker = stack.enter_context(_Worker(job))
+            worker = stack.enter_context(Worker(job))
             thread = Thread(target=board.serve, args=(worker.ask, chunks), daemon=True)
             thread.start()
             stack.callback(thread.join)
@@ -145,8 +145,8 @@ class _Board:
                 return
 
 
-class _Worker(Generic[Item, Result]):
-    """One interpreter at the other end of two pipes."""
+class Worker(Generic[Item, Result]):
+    """One interpreter at the other end of two pipes; it ends with this process, or on leaving the block."""
 
     def __init__(self, job: Job[Item, Result]) -> None:
         code = f"import sys; sys.path[:] = {sys.path!r}; from organza.data.parallel import serve; serve()"
@@ -157,7 +157,7 @@ class _Worker(Generic[Item, Result]):
         self.job = job
         self.started = False
 
-    def __enter__(self) -> _Worker[Item, Result]:
+    def __enter__(self) -> Worker[Item, Result]:
         return self
 
     def __exit__(self, *_: object) -> None:

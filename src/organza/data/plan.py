@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -71,10 +72,12 @@ def make_plan(source: Source, options: DataOptions, *, keep_size: bool = False) 
     Raises:
         UserError: no pictures, or labels that are missing or wrong.
     """
-    everything = source.entries()
+    everything, others = source.contents()
     if not everything:
         hint = "give a folder or a zip of PNG, JPEG or WebP files"
-        raise UserError("no pictures found", where=source.path, hint=hint)
+        kinds = ", ".join(f"{kind} {count:,}" for kind, count in Counter(what for _, what in others).most_common(6))
+        what = f"no pictures found among other files: {kinds}" if kinds else "no pictures found"
+        raise UserError(what, where=source.path, hint=hint)
     rows = list(range(len(everything)))
     if options.max_images is not None:
         if options.max_images < 1:

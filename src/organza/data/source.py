@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 
     from organza.data.labels import Labels
 
+_SYSTEM = frozenset(("__MACOSX", "@eaDir", "#recycle", "$RECYCLE.BIN", "System Volume Information", "lost+found"))
+_SYSTEM_FILES = frozenset(("thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini", "icon\r"))
+"""What macOS, Windows and network drives put among images: copies of icons and thumbnails, and what was deleted."""
+
 MAX_FILE = 1 << 28
 """A single image file larger than this many bytes is refused before it is read."""
 
@@ -194,9 +198,9 @@ def left_aside(name: str) -> str:
         ['', '', '.csv', 'hidden', 'hidden']
     """
     parts = name.split("/")
-    if any(p.startswith(".") and p not in (".", "..") for p in parts) or "__MACOSX" in parts:
+    if any(p.startswith(".") and p not in (".", "..") for p in parts) or not _SYSTEM.isdisjoint(parts):
         return "hidden"
-    if parts[-1].lower() in ("thumbs.db", "desktop.ini"):
+    if parts[-1].lower() in _SYSTEM_FILES:
         return "hidden"
     kind = suffix(name)
     return kind if kind in NOT_PICTURES else ""

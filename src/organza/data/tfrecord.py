@@ -11,15 +11,16 @@ from __future__ import annotations
 
 import struct
 from functools import lru_cache
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
+T = TypeVar("T")
 U8: TypeAlias = NDArray[np.uint8]
 U32: TypeAlias = NDArray[np.uint32]
 _LANE = 256
@@ -215,39 +216,57 @@ def features(payload: bytes) -> dict[str, list[int] | list[bytes]]:
         {'shape': [1, 2, 2], 'data': [b'\\x00\\x00\\x00\\x00']}
     """
     found: dict[str, list[int] | list[bytes]] = {}
-    for feature_map in _messages(memoryview(payload), 1):
-        for entry in _messages(feature_map, 1):
-            parts = dict(fields(entry))
+    steps = _Steps()
+    for feature_map in _messages(memoryview(payload), 1, steps):
+        for entry in _messages(feature_map, 1, steps):
+            parts = dict(steps(fields(entry)))
             key, feature = parts.get(1), parts.get(2)
             if isinstance(key, memoryview) and isinstance(feature, memoryview):
-                for kind, content in fields(feature):
+                for kind, content in steps(fields(feature)):
                     if kind in (1, 3) and isinstance(content, memoryview):
-                        values = [v for n, v in fields(content) if n == 1]
+                        values = [v for n, v in steps(fields(content)) if n == 1]
                         name = bytes(key).decode("utf-8", "replace")
                         found[name] = (
-                            [bytes(v) for v in values if isinstance(v, memoryview)] if kind == 1 else _ints(values)
+                            [bytes(v) for v in values if isinstance(v, memoryview)]
+                            if kind == 1
+                            else _ints(values, steps)
                         )
     return found
 
 
-def _messages(message: memoryview, number: int) -> Iterator[memoryview]:
-    for found, value in fields(message):
+class _Steps:
+    """Counts what is looked at: no record of an image has hundreds of thousands of parts."""
+
+    def __init__(self) -> None:
+        self.left = 200_000
+
+    def __call__(self, items: Iterable[T]) -> Iterator[T]:
+        for item in items:
+            self.left -= 1
+            if self.left < 0:
+                raise ValueError("more parts than a record of an image has")
+            yield item
+
+
+def _messages(message: memoryview, number: int, steps: _Steps) -> Iterator[memoryview]:
+    for found, value in steps(fields(message)):
         if found == number and isinstance(value, memoryview):
             yield value
 
 
-def _ints(values: Sequence[int | memoryview]) -> list[int]:
+def _ints(values: Sequence[int | memoryview], steps: _Steps) -> list[int]:
     """Integers may be packed into one field or stand in one field each."""
     out: list[int] = []
     for value in values:
-        if isinstance(value, int):
-            out.append(value)
-            continue
-        at = 0
-        while at < len(value):
-            number, at = _varint_at(value, at)
-            out.append(number)
+        out += [value] if isinstance(value, int) else steps(_packed(value))
     return out
+
+
+def _packed(value: memoryview) -> Iterator[int]:
+    at = 0
+    while at < len(value):
+        number, at = _varint_at(value, at)
+        yield number
 
 
 def index(path: Path) -> list[tuple[int, int]]:

@@ -113,7 +113,7 @@ class ZipSource(FileSource):
             raw, begin, shift = self._directory()
             found = []
             places: list[tuple[int, int]] = []
-            at, before, wraps = 0, 0, 0
+            at = wraps = 0
             while raw[at : at + 4] == b"PK\1\2":
                 try:
                     (_, _, _, flags, method, _, _, crc, packed, size, n_name, n_extra, n_note, _, _, _, offset) = (
@@ -130,8 +130,7 @@ class ZipSource(FileSource):
                 if 0xFFFFFFFF in (packed, size, offset):
                     size, packed, offset = _zip64(extra, size, packed, offset)
                 if shift and shift % _WRAP == 0:  # not something before the zip, but offsets that have wrapped
-                    wraps += offset < before
-                    before = offset
+                    wraps += offset + wraps * _WRAP < places[-1][1] if places else 0
                     offset += wraps * _WRAP
                 else:
                     offset += shift

@@ -62,12 +62,15 @@ class Array(NamedTuple):
         """Some of its rows.
 
         Raises:
-            ValueError: the file is shorter than it was.
+            UserError: the file is shorter than it says.
         """
         file = path if self.packed is None else inflated(path, self.packed[1], self.packed[2], self.packed[0])
         size = math.prod(self.shape[1:])
         at = self.offset + start * size * self.dtype.itemsize
-        return np.fromfile(file, self.dtype, (stop - start) * size, offset=at).reshape(stop - start, *self.shape[1:])
+        found = np.fromfile(file, self.dtype, (stop - start) * size, offset=at)
+        if found.size != (stop - start) * size:
+            raise UserError("cut short: it unpacks to less than it declares", where=path, hint="download it again")
+        return found.reshape(stop - start, *self.shape[1:])
 
 
 class ArraySource(Source):
@@ -153,10 +156,7 @@ class ArraySource(Source):
         """Pixels ``[H, W]`` or ``[H, W, C]``."""
         _, array = self._choose()
         black, white = self._range(array)
-        try:
-            image = array.rows(self.path, entry.at, entry.at + 1)[0]
-        except ValueError:
-            raise BadPicture("cut short (the file ends before it does)") from None
+        image = array.rows(self.path, entry.at, entry.at + 1)[0]
         if _layout(array.shape) == "CHW":
             image = image.transpose(1, 2, 0)
         if image.dtype != np.uint8 or (black, white) != (0, 255):
@@ -191,13 +191,13 @@ def _layout(shape: tuple[int, ...]) -> str | None:
     """ "HW", "HWC" or "CHW" for an array of images; None for any other.
 
     Example:
-        >>> [_layout(s) for s in ((9, 28, 28), (9, 8, 8, 3), (9, 3, 8, 8), (9, 3, 8, 3), (9, 14, 512, 512))]
-        ['HW', 'HWC', 'CHW', 'HWC', None]
+        >>> [_layout(s) for s in ((9, 28, 28), (9, 8, 8, 3), (9, 3, 8, 8), (9, 3, 8, 3), (64, 64, 3), (9, 7, 8, 8))]
+        ['HW', 'HWC', 'CHW', 'HWC', None, None]
     """
     if not all(shape):
         return None
-    if len(shape) == 3:
-        return "HW"
+    if len(shape) == 3:  # with a side of 3 or 4 it is one image
+        return None if shape[2] in (1, 3, 4) or shape[0] in (1, 3, 4) else "HW"
     if len(shape) == 4 and shape[3] in (1, 3, 4) and not (shape[1] in (1, 3, 4) and shape[2] == shape[3]):
         return "HWC"
     return "CHW" if len(shape) == 4 and shape[1] in (1, 3, 4) else None
@@ -223,6 +223,22 @@ def _scale(array: Array, path: Path) -> tuple[float, float]:
         what = "0 to 1, -1 to 1, or 0 to 255" if floats else "0 to 255 or 0 to 65535"
         raise UserError(f"its numbers go from {low:g} to {high:g}; pictures have {what}", where=path)
     return found
+
+
+def read_vectors(path: Path) -> NDArray[np.float32]:
+    """The finite numbers ``[N, D]`` of an ``.npy`` file.
+
+    Raises:
+        UserError: it is something else.
+    """
+    with open(path, "rb") as file:
+        array = _header(file.read(_HEAD), 0, path.stat().st_size, path)
+    if len(array.shape) != 2 or array.dtype.kind not in "fiu" or array.fortran:
+        raise UserError(f"not a table of numbers: {array.dtype} {list(array.shape)}", where=path)
+    values = array.rows(path, 0, array.shape[0]).astype(np.float32)
+    if not np.isfinite(values).all():
+        raise UserError("its numbers are not all finite", where=path)
+    return values
 
 
 def _members(path: Path, file: BinaryIO) -> dict[str, Array]:
@@ -256,7 +272,7 @@ def _header(raw: bytes, at: int, size: int, where: object) -> Array:
     except Exception as error:  # a hostile header is a Python expression that breaks in many ways
         raise UserError(f"not a NumPy array ({type(error).__name__})", where=where) from None
     if dtype.hasobject:
-        raise UserError("it holds Python objects, which are not read", where=where)
+        return Array(0, (), dtype, False)  # it would have to be unpickled: it is not read
     if not all(isinstance(n, int) and n >= 0 for n in shape) or math.prod(shape) * dtype.itemsize != size - file.tell():
         raise UserError(f"cut short: {size:,} bytes do not hold {list(shape)}", where=where, hint="download it again")
     return Array(at + file.tell(), shape, dtype, fortran)

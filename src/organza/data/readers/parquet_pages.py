@@ -11,8 +11,10 @@ from __future__ import annotations
 
 from typing import BinaryIO
 
-_HEAD = 1 << 17
-"""Heads hold statistics of a few kilobytes at most."""
+_HEADS = (1 << 10, 1 << 17)
+"""So many bytes are looked at for a page's head; statistics may make it long."""
+_FREE, _RATIO = 1 << 28, 4
+"""A page may unpack to so many bytes, or to so many times what it holds: images hardly shrink when they are packed."""
 _DEPTH = 16
 _BINARY, _LISTS, _MAP, _STRUCT = 8, (9, 10), 11, 12
 _SIZES = {1: 0, 2: 0, 3: 1, 7: 8, 13: 16}
@@ -23,21 +25,38 @@ def largest_page(file: BinaryIO, start: int, size: int) -> int:
     """The unpacked size of the largest page among those in ``size`` bytes from ``start``.
 
     Raises:
-        ValueError: heads of pages that contradict the file.
+        ValueError: heads of pages that contradict the file, or a page that unpacks to far more than it holds.
     """
     at, end, largest = start, start + size, 0
     while at < end:
-        file.seek(at)
-        head = _Reader(file.read(min(_HEAD, end - at)))
-        sizes = head.struct()
-        unpacked, packed = sizes.get(2, -1), sizes.get(3, -1)
-        if not (isinstance(unpacked, int) and isinstance(packed, int) and unpacked >= 0 and packed >= 0):
-            raise ValueError(f"a page without sizes at byte {at}")
+        unpacked, packed, head = _sizes(file, at, end)
+        if unpacked > max(_FREE, _RATIO * packed):
+            raise ValueError(f"a page of {packed:,} bytes that unpacks to {unpacked >> 20} MB")
         largest = max(largest, unpacked)
-        at += head.at + packed
+        at += head + packed
     if at != end:
         raise ValueError(f"pages that end at byte {at} instead of {end}")
     return largest
+
+
+def _sizes(file: BinaryIO, at: int, end: int) -> tuple[int, int, int]:
+    """Of the page at ``at``: bytes unpacked, bytes packed, bytes of its head."""
+    for length in _HEADS:
+        file.seek(at)
+        reader = _Reader(file.read(min(length, end - at)))
+        try:
+            found = reader.struct()
+        except _End:
+            continue
+        unpacked, packed = found.get(2, -1), found.get(3, -1)
+        if unpacked < 0 or packed < 0:
+            raise ValueError(f"a page without sizes at byte {at}")
+        return unpacked, packed, reader.at
+    raise ValueError(f"a page's head without end at byte {at}")
+
+
+class _End(ValueError):
+    pass
 
 
 class _Reader:
@@ -48,7 +67,7 @@ class _Reader:
 
     def byte(self) -> int:
         if self.at >= len(self.raw):
-            raise ValueError("a head without end")
+            raise _End
         self.at += 1
         return self.raw[self.at - 1]
 
@@ -64,7 +83,7 @@ class _Reader:
     def skip(self, count: int) -> None:
         self.at += count
         if self.at > len(self.raw):
-            raise ValueError("a head without end")
+            raise _End
 
     def struct(self, depth: int = 0) -> dict[int, int]:
         """Its integers, by the number of their field."""

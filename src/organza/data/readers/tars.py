@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import io
+import os
 import posixpath
 import tarfile
 from dataclasses import replace
@@ -149,7 +151,7 @@ def _members(file: BinaryIO) -> Iterator[tarfile.TarInfo]:
     start: int | None = 0
     while start is not None:
         file.seek(start)
-        with tarfile.open(fileobj=file, mode="r:") as tar:
+        with tarfile.open(fileobj=_Whole(file), mode="r:") as tar:
             count = 0
             for count, member in enumerate(tar, 1):  # noqa: B007
                 if member.size < 0 or member.offset < start:
@@ -164,6 +166,25 @@ def _members(file: BinaryIO) -> Iterator[tarfile.TarInfo]:
         if block.strip(b"\0"):
             raise tarfile.ReadError(f"damaged at byte {end:,}, after {count:,} members")
         start = _next_used(file, end)
+
+
+class _Whole(io.RawIOBase):
+    """A file of which no more is asked for than is there: a head that declares any size would get it reserved."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        at = file.tell()
+        self.file, self.size = file, file.seek(0, os.SEEK_END)
+        file.seek(at)
+
+    def read(self, size: int = -1, /) -> bytes:
+        left = self.size - self.file.tell()
+        return self.file.read(left if size < 0 else min(size, max(0, left)))
+
+    def seek(self, place: int, how: int = os.SEEK_SET, /) -> int:
+        return self.file.seek(place, how)
+
+    def tell(self) -> int:
+        return self.file.tell()
 
 
 def _next_used(file: BinaryIO, end: int) -> int | None:

@@ -9,17 +9,20 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from organza.core.arrays import read_arrays
 from organza.core.errors import UserError
 from organza.core.sniff import refuse_stand_in
 from organza.data import tfrecord
 from organza.data.labels import Labels, as_classes
-from organza.data.source import MAX_FILE, BadPicture, Contents, Entry, Source
+from organza.data.readers.arrays import read_vectors
+from organza.data.source import BadPicture, Contents, Entry, Source
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
+
+MAX_RECORD = 1 << 26
+"""A record larger than this many bytes is refused: its checksum takes several times its size."""
 
 
 class TFRecordSource(Source):
@@ -63,15 +66,15 @@ class TFRecordSource(Source):
     def _others(self) -> list[tuple[str, str]]:
         if self.path == self.file:
             return []
-        known = {self.file: "", self._labels_file(): "labels"}
-        beside = [(f, known.get(f, "the same at another size")) for f in sorted(self.path.iterdir()) if f.is_file()]
-        return [(f.name, what if _is_records(f) or f in known else "another file") for f, what in beside if what]
+        labels, beside = self._labels_file(), (f for f in sorted(self.path.iterdir()) if f.is_file() and f != self.file)
+        other = {True: "the same at another size", False: "another file"}
+        return [(f.name, "labels" if f == labels else other[_is_records(f)]) for f in beside]
 
     def read(self, entry: Entry) -> bytes | NDArray[np.uint8]:
         """Pixels ``[H, W, C]``, or the encoded picture of other tools' records."""
         offset, length = entry.at
-        if length > MAX_FILE:
-            raise BadPicture(f"{length / 2**20:.0f} MB is more than a picture may have ({MAX_FILE >> 20} MB)")
+        if length > MAX_RECORD:
+            raise BadPicture(f"{length / 2**20:.0f} MB is more than a picture may have ({MAX_RECORD >> 20} MB)")
         with open(self.file, "rb") as file:
             file.seek(offset)
             payload = file.read(length)
@@ -94,12 +97,10 @@ class TFRecordSource(Source):
         file = self._labels_file()
         if file is None:
             return None
-        values = next(iter(read_arrays(file).values()), np.zeros(0))
-        if values.ndim != 2 or values.dtype.kind not in "fiu" or not np.isfinite(values).all():
-            raise UserError("labels should be finite numbers, one row for each picture", where=file)
+        values = read_vectors(file)
         if len(values) < len(self.entries()):
             raise UserError(f"{len(values)} labels for {len(self.entries())} pictures", where=file)
-        return as_classes(values[: len(self.entries())].astype(np.float32)) if values.shape[1] else None
+        return as_classes(values[: len(self.entries())]) if values.shape[1] else None
 
 
 def _is_records(file: Path) -> bool:
