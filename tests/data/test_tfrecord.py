@@ -1,3 +1,4 @@
+import re
 import struct
 
 import numpy as np
@@ -182,9 +183,9 @@ def test_wrong_labels_files(records):
         (np.ones((2, 3)), "2 labels for 5 pictures"),
         (np.ones(5), "not a table of numbers: float64 [5]"),
         (np.full((5, 2), np.nan), "its numbers are not all finite"),
-        (np.array([[{}]] * 5), "not a table of numbers: object []"),
+        (np.array([[{}]] * 5), "it holds Python objects, which are not read"),
     ):
         with open(labels, "wb") as file:
             np.save(file, values)
-        with pytest.raises(UserError, match=message):
+        with pytest.raises(UserError, match=re.escape(message)):
             open_dataset(records, DataOptions(labels="own"))
