@@ -94,10 +94,10 @@ def test_two_sets_are_walked_independently(tmp_path):
     assert not torch.equal(batch.images, batch.target.images)
 
 
-def scene(seed, width):
+def scene(seed, width, height=32):
     """A smooth picture that is another one at each seed."""
     a, b, c = np.random.RandomState(seed).uniform(0.05, 0.3, 3)
-    y, x = np.mgrid[:32, :width]
+    y, x = np.mgrid[:height, :width]
     return (127 + 60 * np.stack([np.sin(a * x + b * y), np.cos(b * x), np.sin(c * (x + y))], -1)).astype(np.uint8)
 
 
@@ -115,8 +115,8 @@ def test_pairs_with_blank_margins_are_recognised(tmp_path):
     entries = {}
     for i in range(9):
         pair = np.full((32, 64, 3), 255, np.uint8)
-        pair[8:24, 8:24] = scene(i, 16)
-        pair[8:24, 40:56] = 255 * (scene(i, 16).mean(2, keepdims=True) > 150)
+        pair[8:24, 8:24] = scene(i, 16, 16)
+        pair[8:24, 40:56] = 255 * (scene(i, 16, 16).mean(2, keepdims=True) > 150)
         entries[f"{i}.png"] = encoded(pair)
     assert layout(tmp_path, entries).kind == "pairs"
 

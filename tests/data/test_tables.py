@@ -159,6 +159,12 @@ def test_parquet_as_a_table(five, tmp_path):
         labelled(five, f"{tmp_path / 'bad.parquet'}:label")
 
 
+def test_tables_that_are_nowhere(five):
+    for name in ("no.csv", "x" * 5000 + ".csv", "~nobody-of-this-name/a.csv"):
+        with pytest.raises(UserError):
+            open_dataset(five, DataOptions(labels=f"{name}:label"))
+
+
 def test_the_column_of_names_is_found_by_the_names(five):
     rows = "".join(f"{9 - i},cat {i},{i:03d}.png,{c}\n" for i, c in enumerate(CLASSES))
     assert put(five, "a.csv", "id,name,photo,label\n" + rows).values.tolist() == CLASSES

@@ -6,9 +6,11 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
-from organza import PRESETS, train
+from organza import PRESETS, open_dataset, train
 from organza.cli.main import main
 
 
@@ -52,6 +54,22 @@ def test_pictures(capsys, faces, tmp_path):
     assert (
         json.loads((tmp_path / "o" / "evaluate-faces.zip.json").read_text())["figures"]["ms_ssim9"]["interval"] is None
     )
+
+
+def test_arrays_and_statistics(capsys, faces, tmp_path, toy_features):
+    images = open_dataset(faces).fetch(range(48))[0]
+    np.savez(tmp_path / "samples.npz", images)
+    code, out, _ = run(capsys, "--pictures", "samples.npz", "--data", faces, "--metrics", "fd48_full")
+    assert code == 0
+    name, value = out.splitlines()[1].split()[:2]
+    assert name == "fd_organza64_48_full" and float(value) < 1e-6
+    table = toy_features("inception")(torch.from_numpy(images)).features.double().numpy()
+    np.savez(tmp_path / "stats.npz", mu=table.mean(0), sigma=np.cov(table, rowvar=False))
+    code, out, _ = run(capsys, "--pictures", "samples.npz", "--reference", "stats.npz")
+    assert code == 0
+    assert out.splitlines()[1].split()[0] == "fid48_full" and "real: the statistics in stats.npz" in out
+    code, _, err = run(capsys, "--pictures", faces, "--data", "stats.npz", "--metrics", "fid48_full")
+    assert code == 2 and "`organza evaluate --reference` takes them" in err
 
 
 def test_held_out_pictures(capsys, faces, tmp_path):

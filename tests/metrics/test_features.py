@@ -213,7 +213,7 @@ def test_any_torchscript_file(tmp_path: Path) -> None:
     images = pictures(3, 20, 30, 3)
     features = open_features(f"{path}?range=-1,1", device="cpu")
     torch.testing.assert_close(features(images).features, images.float().mean((1, 2)) / 127.5 - 1)
-    assert features.name == f"my net-{digest(path)[:8]}" and features.dim == 3
+    assert features.name == f"my_net-{digest(path)[:8]}" and features.dim == 3
     maps = open_features(f"{path}?output=1&size=8x4&mean=0.5,0.5,0.5&std=2,2,2", device="cpu")
     assert maps.resize == "antialiased bicubic to 8x4" and maps.digest != features.digest
     means = torch.nn.functional.interpolate(images.permute(0, 3, 1, 2).float(), (8, 4), mode="bicubic", antialias=True)

@@ -69,17 +69,21 @@ def typed(title: str, cells: Sequence[Any], wish: str = "", *, signs: bool = Fal
         ([35.0, None, 80.0], [1, 0])
     """
     values = [cell.strip() if isinstance(cell, str) else cell for cell in cells]
-    filled = [value for value in values if not _blank(value)]
+    text = all(isinstance(value, str) for value in values)
+    different = list(dict.fromkeys(values)) if text else values  # in JSON true and 1 are not the same
+    filled = [value for value in different if not _blank(value)]
     if wish == "numbers" and (odd := next((v for v in filled if _number(v) is None), None)) is not None:
         raise UserError(f"{title} holds {odd!r}, which is no number", where=where)
-    if all(value in (None, "") for value in values):
+    if all(value in (None, "") for value in different):
         raise UserError(f"column {title!r} is empty", where=where)
     if not filled:  # "none", "?" and the like, and nothing that they could stand for
         return _words(title, values)
     kind, read, about = _decide(title, filled, wish, signs, where)
     if kind == "words":
         return _words(title, values)
-    found = [None if _blank(value) else read(value) for value in values]
+    known = [None if _blank(value) else read(value) for value in different]
+    meaning = dict(zip(different, known, strict=True)) if text else {}
+    found = [meaning[value] for value in values] if text else known
     blanks = f"; {found.count(None):,} blank" if None in found else ""
     return Column(title, kind, found, f"{title}: {about}{blanks}")
 
@@ -143,7 +147,9 @@ def _words(title: str, values: Sequence[Any]) -> Column:
     kinds = sorted({word for word in words if word is not None})
     listed = ", ".join(kinds[:5]) + (" ..." if len(kinds) > 5 else "")
     blanks = f"; {words.count(None):,} blank" if None in words else ""
-    return Column(title, "words", words, f"{title}: {len(kinds):,} classes by words ({listed}){blanks}")
+    return Column(
+        title, "words", words, f"{title}: words, each a class ({listed}; {len(kinds):,} in the table){blanks}"
+    )
 
 
 def words_of(value: Any) -> str:

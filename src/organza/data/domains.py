@@ -134,7 +134,7 @@ def layout_of(source: Source) -> Layout:
                 return Layout("unpaired", (prefix + a, prefix + b), splits)
         found = tuple((prefix + name, inside[name]) for name in SPLITS if name in inside)
         splits = splits or (found if len(found) > 1 else ())
-    return Layout("pairs" if _side_by_side(source) else "images", None, splits)
+    return Layout("pairs" if _side_by_side(source) and not _panoramas(source) else "images", None, splits)
 
 
 def single_images(source: Source, layout: Literal["auto", "images"] = "auto") -> str:
@@ -197,11 +197,15 @@ def _side_by_side(part: Source) -> bool:
     entries = part.entries()
     shapes = [_shape(part, entry) for entry in entries[:: max(1, len(entries) // 20)]]
     known = [shape for shape in shapes if shape is not None]
-    if not known or not all(1.8 < width / height < 2.2 for height, width in known):
-        return False
-    halves = [pixels for entry in entries[:: max(1, len(entries) // 20)] if (pixels := _small(part, entry)) is not None]
-    through = [_runs_through(pixels) for pixels in halves]
-    return sum(through) < len(through) / 2 or _halves_differ(halves)
+    return bool(known) and all(1.8 < width / height < 2.2 for height, width in known)
+
+
+def _panoramas(source: Source) -> bool:
+    """Whether wide images are single ones: most go on across their middle, and their halves are alike."""
+    entries = source.entries()
+    sample = [_small(source, entry) for entry in entries[:: max(1, len(entries) // 20)]]
+    images = [pixels for pixels in sample if pixels is not None]
+    return 2 * sum(map(_runs_through, images)) >= len(images) and not _halves_differ(images)
 
 
 def _small(part: Source, entry: Entry) -> NDArray[np.float32] | None:

@@ -156,7 +156,7 @@ def _from_own(source: Source, entries: Sequence[Entry], chosen: str) -> Labels:
 
 
 def _columns(cells: Mapping[str, Sequence[Any]], wishes: Sequence[str], where: str) -> list[Column]:
-    signs = any({str(cell).strip() for cell in some} == {"1", "-1"} for some in cells.values())
+    signs = any(_of_signs(some) for some in cells.values())
     columns = []
     for wish in map(str.strip, wishes):
         title, kind = wish, ""
@@ -169,9 +169,14 @@ def _columns(cells: Mapping[str, Sequence[Any]], wishes: Sequence[str], where: s
     return columns
 
 
+def _of_signs(cells: Sequence[Any]) -> bool:
+    different = {cell for cell in cells if isinstance(cell, (str, int))}
+    return len(different) < 9 and {str(cell).strip() for cell in different} == {"1", "-1"}
+
+
 def _row(places: Sequence[int], columns: Sequence[Column], entry: Entry, table: Table) -> int | None:
     """The row of an image."""
-    if len({tuple(repr(column.values[place]) for column in columns) for place in places}) > 1:
+    if len(places) > 1 and len({tuple(repr(column.values[place]) for column in columns) for place in places}) > 1:
         first, second = (f"{table.row} {table.numbers[place]} ({table.keys[place]})" for place in places[:2])
         raise UserError(f"{first} and {second} say different things about {entry.name}", where=table.where)
     return places[0] if places else None

@@ -8,7 +8,6 @@ file of another kind that belongs to an image.
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 
@@ -36,8 +35,8 @@ NOT_PICTURES = frozenset(f".{kind}" for kind in _SIDE_FILES.split())
 
 def suffix(name: str) -> str:
     """The lower-case extension with its dot, or ``""``."""
-    found = re.search(r"\.[^./\\]+$", name)
-    return found.group().lower() if found else ""
+    _, dot, kind = name.rpartition(".")
+    return f".{kind.lower()}" if dot and kind and "/" not in kind and "\\" not in kind else ""
 
 
 def decode_name(raw: bytes, *, utf8: bool = False) -> str:

@@ -222,12 +222,13 @@ def under_construction(dest: Path, *, folder: bool, overwrite: bool) -> Iterator
     if not dest.name:
         raise UserError("is no place for a dataset", where=dest, hint="give the name of a folder")
     make_folder(dest.parent)
-    part, old, lock = (dest.with_name(f".{dest.name}.{end}") for end in ("part", "old", "lock"))
+    part, old, lock = (dest.with_name(f".{dest.name}.organza-{end}") for end in ("part", "old", "lock"))
     try:
         with locked(lock, wait=False):
             try:
+                _remove(part)
                 if old.exists():  # a build was killed between its last steps
-                    _remove(old) if dest.exists() else os.replace(old, dest)
+                    os.replace(old, part if dest.exists() else dest)
                 _check_free(dest, folder=folder, overwrite=overwrite)
                 _remove(part)
                 if folder:
@@ -242,8 +243,11 @@ def under_construction(dest: Path, *, folder: bool, overwrite: bool) -> Iterator
                     os.replace(dest, old)
                 os.replace(part, dest)
                 fsync_dir(dest.parent)
-                _remove(old)
+                if old.exists():
+                    os.replace(old, part)  # what is called old is whole, also while it is being removed
             finally:
+                if old.exists() and not dest.exists():
+                    os.replace(old, dest)
                 _remove(part)
                 lock.unlink(missing_ok=True)
     except BlockingIOError:

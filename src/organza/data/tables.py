@@ -9,19 +9,25 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from organza.core.errors import UserError
 from organza.core.files import user_path
 from organza.core.jsons import read_json
 from organza.core.sniff import HEAD, instead
+from organza.data import parallel
 from organza.data.names import Known, find, text_of
+from organza.data.readers.parquet_pages import largest_page
 from organza.data.source import MAX_FILE, PICTURES, suffix
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from organza.data.source import Entry, Source
 
 KINDS = (".csv", ".tsv", ".txt", ".json", ".jsonl", ".parquet")
@@ -97,11 +103,12 @@ def read_side(source: Source, name: str) -> tuple[bytes, str]:
     if raw is not None:
         return raw, f"{source.path}/{name}"
     path = user_path(name)
-    if not path.is_file():
+    about = _stat(path)
+    if about is None:
         raise UserError(f"there is no {name} in it", where=source.path, hint="name a file in the dataset or on disk")
+    if about.st_size > MAX_FILE:
+        raise UserError(f"a table of {about.st_size >> 20} MB (at most {MAX_FILE >> 20})", where=path)
     try:
-        if path.stat().st_size > MAX_FILE:
-            raise UserError(f"a table of {path.stat().st_size >> 20} MB (at most {MAX_FILE >> 20})", where=path)
         return path.read_bytes(), str(path)
     except OSError as error:
         raise UserError(f"can't be read ({error.strerror})", where=path) from None
@@ -112,8 +119,16 @@ def table_stamp(source: Source, wish: str) -> tuple[int, int] | None:
     name, _ = split_wish(wish)
     if suffix(name) not in KINDS or source.side(name) is not None:
         return None
-    file = user_path(name)
-    return (file.stat().st_size, file.stat().st_mtime_ns) if file.is_file() else None
+    about = _stat(user_path(name))
+    return None if about is None else (about.st_size, about.st_mtime_ns)
+
+
+def _stat(path: Path) -> os.stat_result | None:
+    """What the system says about a file; None where there is none."""
+    try:
+        return path.stat() if path.is_file() else None
+    except OSError:  # a name that is too long
+        return None
 
 
 def read_table(source: Source, name: str, entries: Sequence[Entry]) -> Table:
@@ -253,23 +268,44 @@ def _values(text: str, where: str) -> tuple[list[int], Any]:
 
 
 def _parquet(raw: bytes, where: str) -> dict[str, list[Any]]:
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError:
+    """The columns of a parquet file, in a process of its own: its library ends that on some damaged files."""
+    if find_spec("pyarrow") is None:
         hint = 'install it with pip install "organza[parquet]"'
-        raise UserError("parquet needs the package pyarrow", where=where, hint=hint) from None
+        raise UserError("parquet needs the package pyarrow", where=where, hint=hint)
     try:
-        file = pyarrow.parquet.ParquetFile(pyarrow.BufferReader(raw))
-        titles = [field.name for field in file.schema_arrow if "binary" not in str(field.type)]
-        if file.metadata.num_rows * len(titles) > _MOST:
-            raise UserError(f"a table of {file.metadata.num_rows * len(titles):,} cells", where=where)
-        columns: dict[str, list[Any]] = file.read(titles).to_pydict()
-    except (pyarrow.ArrowException, OSError, ValueError) as error:
+        with parallel.Worker(ParquetColumns()) as worker:
+            columns = worker.ask([raw])
+    except (ValueError, ChildProcessError, MemoryError) as error:
         raise UserError(f"not a whole table ({error})", where=where) from None
     if not columns or not next(iter(columns.values())):
         raise UserError("not a table: it has no rows", where=where)
     return columns
+
+
+class ParquetColumns:
+    """A job for `organza.data.parallel`: the bytes of a parquet file -> its columns, but for those of images."""
+
+    def __call__(self, files: Sequence[bytes]) -> dict[str, list[Any]]:
+        """The columns of the only file."""
+        import pyarrow
+        import pyarrow.parquet
+
+        try:
+            file = pyarrow.parquet.ParquetFile(pyarrow.BufferReader(files[0]))
+            titles = [field.name for field in file.schema_arrow if "binary" not in str(field.type)]
+            meta = file.metadata
+            chunks = [meta.row_group(i).column(j) for i in range(meta.num_row_groups) for j in range(meta.num_columns)]
+            for chunk in chunks:
+                if chunk.path_in_schema.split(".")[0] in titles:
+                    start = chunk.dictionary_page_offset or chunk.data_page_offset
+                    largest_page(io.BytesIO(files[0]), start, chunk.total_compressed_size)
+            if meta.num_rows * len(titles) > _MOST:
+                raise ValueError(f"{meta.num_rows * len(titles):,} cells")
+            return dict(file.read(titles).to_pydict())
+        except MemoryError:
+            raise
+        except Exception as error:  # pyarrow raises many kinds, which the other process may not know
+            raise ValueError(" ".join(str(error).split())[:300] or type(error).__name__) from None
 
 
 # Which column names the images
@@ -277,17 +313,17 @@ def _parquet(raw: bytes, where: str) -> dict[str, list[Any]]:
 
 def _keyed(columns: Mapping[str, Sequence[Any]], numbers: Sequence[int], known: Known, where: str, row: str) -> Table:
     """The table of ``columns``, one of which names the images."""
-    words = {title: [str(cell) for cell in cells if isinstance(cell, (str, int))] for title, cells in columns.items()}
-    full = [title for title, cells in columns.items() if len(words[title]) == len(cells)]
+    full = [title for title, cells in columns.items() if all(isinstance(cell, (str, int)) for cell in cells)]
     if not full or len(columns) < 2:
         raise UserError("not a table: it should have a column of names and others", where=where)
     usual = {title: _KEYS.index(title.lower()) if title.lower() in _KEYS else len(_KEYS) for title in full}
-    key = min(full, key=lambda title: (-_certainty(words[title], known), usual[title]))
-    return Table(where, row, numbers, words[key], {title: cells for title, cells in columns.items() if title != key})
+    key = min(full, key=lambda title: (-_certainty(columns[title], known), usual[title]))
+    others = {title: cells for title, cells in columns.items() if title != key}
+    return Table(where, row, numbers, [str(cell) for cell in columns[key]], others)
 
 
-def _certainty(keys: Sequence[str], known: Known) -> float:
+def _certainty(cells: Sequence[Any], known: Known) -> float:
     """How well a column names images: best if some are there, if they have extensions, and if few occur twice."""
-    sample = keys[:: max(1, len(keys) // (10 * _SAMPLE))]
+    sample = [str(cell) for cell in cells[:: max(1, len(cells) // _SAMPLE)]]
     found, written = sum(key in known for key in sample), sum(suffix(key) in PICTURES for key in sample)
     return (found > 0) + written / len(sample) + found / len(sample) * len(set(sample)) / len(sample)

@@ -116,7 +116,7 @@ PLAIN = {"fd", "kd", "fid", "kid", "pr", "dc", "is", "swd", "ms_ssim", "lpips", 
 
 _COUNT = r"(?P<count>\d+)(?P<k>k)?"
 _SETS = re.compile(
-    rf"(?P<kind>fid|kid|fd|kd|pr|dc|is|sep|swd|ms_ssim|lpips|perceptual)(?:_(?P<network>.+)_)?{_COUNT}"
+    rf"(?P<kind>fid|kid|fd|kd|pr|dc|is|sep|swd|ms_ssim|lpips|perceptual)(?:_(?P<network>.+?)_)?{_COUNT}"
     r"(?:(?P<n>n|_)?(?P<near>\d+))?(?P<full>_full)?(?:_(?P<space>[zw]))?"
 )
 _ENDINGS = re.compile(

@@ -88,6 +88,7 @@ class ParquetSource(Source):
             found: list[Entry] = []
             self._types = []
             for number, path in enumerate(self.files):
+                refuse_stand_in(path)
                 try:
                     groups, types = self._ask("about", number)
                 except ValueError as error:
