@@ -22,6 +22,7 @@ from organza.core.method import Latents
 from organza.core.pictures import Pixels, make_grid, save_picture, to_pixels
 from organza.training import checkpoint
 from organza.training.checkpoint import Position
+from organza.training.pace import Pace
 from organza.training.plots import plot_log
 from organza.training.settings import Training
 from organza.training.state import State
@@ -47,7 +48,7 @@ class Monitor:
         self._main = distributed.rank() == 0
         self._console = Console(stderr=True, soft_wrap=True)
         self._mark, self._progress, self._task = position, None, TaskID(0)
-        self._waited, self._quality = 0.0, ""
+        self._waited, self._quality, self._pace = 0.0, "", Pace()
         self.after_step: Callable[[], None] | None = None
         self.gauge: Callable[[int, Mapping[str, float], list[Record]], Mapping[str, float]] | None = None
         if not self._main:
@@ -80,8 +81,10 @@ class Monitor:
         if self.after_step is not None:
             self.after_step()
         if self._progress is not None:
-            recent = (position.seconds - self._mark.seconds) / max(position.seen - self._mark.seen, 1)
-            text = _line(position, self.settings.kimg, recent, self.records[-1] if self.records else {})
+            images, seconds = position.seen - self._mark.seen, position.seconds - self._mark.seconds
+            pace = self._pace.seconds_per_image(images, seconds)
+            record = self.records[-1] if self.records else {}
+            text = _line(position, self.settings.kimg, seconds / max(images, 1), pace, record)
             self._progress.update(self._task, completed=position.seen, description=text + self._quality)
 
     def tick(self, position: Position, means: Mapping[str, float], waited: float) -> None:
@@ -103,9 +106,10 @@ class Monitor:
             **means,
         }
         self._mark, self._waited = position, waited
+        self._pace.add(images, seconds)
         self._record(record)
         if self._progress is None:
-            self.say(_line(position, self.settings.kimg, seconds / images, record))
+            self.say(_line(position, self.settings.kimg, seconds / images, self._pace.seconds_per_image(), record))
 
     def evaluated(self, position: Position, figures: Mapping[str, float]) -> None:
         """Record what an evaluation of the newest checkpoint found."""
@@ -217,8 +221,9 @@ def duration(seconds: float) -> str:
     return f"{s // 86400}d {s % 86400 // 3600:02d}h"
 
 
-def _line(position: Position, kimg: float, seconds_per_image: float, record: Record) -> str:
-    left = max(kimg * 1000 - position.seen, 0) * seconds_per_image
+def _line(position: Position, kimg: float, seconds_per_image: float, pace: float, record: Record) -> str:
+    """The state of things; ``pace`` is the smoothed ``seconds_per_image``, by which the end is told."""
+    left = max(kimg * 1000 - position.seen, 0) * pace
     losses = "  ".join(f"{k.removeprefix('loss/')} {v:.3f}" for k, v in record.items() if k.startswith("loss/"))
     return (
         f"{position.seen / 1000:.1f}/{kimg:g} kimg  {1 / max(seconds_per_image, 1e-9):.1f} img/s  "
