@@ -142,6 +142,17 @@ def test_wrong_paths(tiny_run: Path, tmp_path: Path) -> None:
         load(tiny_run).generate(seeds=[-1])
 
 
+def test_one_seed_or_several(untrained) -> None:
+    one = untrained.generate(3)
+    assert one.shape == (1, 32, 32, 3)
+    for same in ([3], (3,), np.array([3]), torch.tensor([3]), range(3, 4)):
+        assert np.array_equal(untrained.generate(same), one)
+    assert untrained.generate([]).shape == (0, 32, 32, 3)
+    for wrong in (1.5, "0-3", None, [0.5], ["1"]):
+        with pytest.raises(UserError, match="seeds are whole numbers, not"):
+            untrained.generate(wrong)
+
+
 def test_public_names_have_docstrings_with_examples() -> None:
     for name in organza.__all__:
         if name != "PRESETS":

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Sequence
+import operator
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -19,6 +20,7 @@ from organza.core.device import Precision, choose_device, choose_dtype, computin
 from organza.core.errors import UserError
 from organza.core.method import DataSpec, Latents, Method
 from organza.core.pictures import Pixels, to_pixels
+from organza.core.text import printable
 from organza.formats import locate, read_weights
 from organza.ops import inference
 from organza.presets import METHODS
@@ -213,17 +215,14 @@ class Generator:
         """The mean w ``[w_dim]``, towards which truncation pulls."""
         return self.latents.center(self.net)
 
-    def z(self, seeds: Sequence[int]) -> Tensor:
+    def z(self, seeds: int | Sequence[int]) -> Tensor:
         """The latent codes of seeds: ``[N, z_dim]``. A seed means the same as in NVIDIA's tools.
 
         Raises:
-            UserError: a seed is not between 0 and 2^32 - 1.
+            UserError: a seed is no whole number between 0 and 2^32 - 1.
         """
-        for seed in seeds:
-            if not 0 <= seed < 2**32:
-                raise UserError(f"seed {seed} is not between 0 and {2**32 - 1}")
-        rows = [np.random.RandomState(seed).randn(1, self.z_dim) for seed in seeds]
-        return torch.from_numpy(np.concatenate(rows)).float().to(self.device)
+        rows = [np.random.RandomState(seed).randn(1, self.z_dim) for seed in _seeds(seeds)]
+        return torch.from_numpy(np.concatenate([np.zeros([0, self.z_dim]), *rows])).float().to(self.device)
 
     def placed(self, translate: tuple[float, float] = (0.0, 0.0), rotate: float = 0.0) -> Generator:
         """The same network with its pictures moved and turned before they become pixels.
@@ -292,7 +291,7 @@ class Generator:
 
     def generate(
         self,
-        seeds: Sequence[int],
+        seeds: int | Sequence[int],
         labels: ArrayLike | Tensor | None = None,
         psi: float = 1.0,
         cutoff: int | None = None,
@@ -303,6 +302,7 @@ class Generator:
 
         Fresh noise is drawn from each seed, so a seed's picture does not depend on its neighbours.
         """
+        seeds = _seeds(seeds)
         ws = self.mapping(self.z(seeds), labels, psi, cutoff)
         step = 1 if noise == "random" else batch
         parts = []
@@ -347,3 +347,16 @@ class Generator:
         if array.shape not in ((1, size), (count, size)) or not np.isfinite(array).all():
             raise UserError(f"labels {list(array.shape)} don't fit", hint=f"give {[count, size]} finite numbers")
         return torch.from_numpy(np.array(np.broadcast_to(array, (count, size)), np.float32)).to(self.device)
+
+
+def _seeds(seeds: int | Sequence[int]) -> list[int]:
+    """Seeds in a list; one may come alone."""
+    try:
+        found = [operator.index(seed) for seed in (seeds if isinstance(seeds, Iterable) else [seeds])]
+    except TypeError:
+        shown = printable(repr(seeds), 60)
+        raise UserError(f"seeds are whole numbers, not {shown}", hint="give one, or several in a list") from None
+    for seed in found:
+        if not 0 <= seed < 2**32:
+            raise UserError(f"seed {seed} is not between 0 and {2**32 - 1}")
+    return found
