@@ -84,6 +84,7 @@ def test_the_command(faces, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("wrong", [{"kimg": -1}, {"kimg": float("nan")}, {"width": 0}, {"growth": float("inf")}])
-def test_a_budget_that_is_none(wrong):
-    with pytest.raises(UserError, match="is not a positive number"):
-        Budget(**wrong)
+def test_a_budget_that_is_none(wrong, tmp_path):
+    (name,) = wrong
+    with pytest.raises(UserError, match=rf"^{name} must be "):
+        climb(["dcgan"], "no data", tmp_path, Budget(**wrong))

@@ -8,6 +8,7 @@ import sys
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -155,12 +156,11 @@ def test_averages_follow_the_half_life() -> None:
     [
         ({"batch": 5}, 2, r"--batch 5 can't be shared by 2 processes; take a multiple of 2"),
         ({"batch": 12, "micro_batch": 5}, 1, r"--micro-batch 5 does not divide the 12 images"),
-        ({"kimg": 0.0}, 1, r"--kimg must be above 0"),
-        ({"lr_decay": 1.5}, 1, r"--lr-decay 1.5 is not from 0 to 1"),
-        ({"snapshot_kimg": -1.0}, 1, r"--snapshot-kimg must be above 0"),
+        ({"grid": "8"}, 1, r"--grid '8' is not columns x rows"),
+        ({"grid": "99999x99999"}, 1, r"--grid '99999x99999' is not columns x rows, at most 10,000 in all"),
     ],
 )
-def test_impossible_settings(changes: dict[str, float], world: int, message: str) -> None:
+def test_impossible_settings(changes: dict[str, Any], world: int, message: str) -> None:
     with pytest.raises(UserError, match=message):
         settings.resolve(replace(Training(), **changes), DataSpec((64, 64)), world)
 

@@ -15,7 +15,16 @@ from torch import Tensor
 from organza.apps.codes import Noise, batch_size, check_classes, check_request, codes, raw
 from organza.apps.exact import save_npy, save_png16
 from organza.core.errors import UserError
-from organza.core.pictures import PICTURE_SUFFIXES, Pixels, check_suffix, enlarge, make_grid, save_picture, to_pixels
+from organza.core.pictures import (
+    PICTURE_SUFFIXES,
+    Pixels,
+    check_scale,
+    check_suffix,
+    enlarge,
+    make_grid,
+    save_picture,
+    to_pixels,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -205,6 +214,7 @@ def generate(
 def _save(image: Tensor, path: Path, deep: bool, scale: int) -> Path:
     if not deep and path.suffix.lower() != ".npy":
         return save_picture(enlarge(to_pixels(image)[0], scale), path)
+    check_scale(image.shape[2], image.shape[3], scale)
     image = image.repeat_interleave(scale, 2).repeat_interleave(scale, 3)
     return save_png16(image, path) if deep else save_npy(image, path)
 

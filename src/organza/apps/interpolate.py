@@ -260,9 +260,11 @@ def frame_count(seconds: float, fps: float) -> int:
     """Frames in a film.
 
     Raises:
-        UserError: less than two.
+        UserError: less than two, or more than a million.
     """
     count = round(seconds * fps) if np.isfinite(seconds) else 0
+    if count > 10**6:
+        raise UserError(f"{seconds:g} seconds at {fps:g} frames a second are {count:,} frames", hint="make it shorter")
     if count < 2:
         raise UserError(f"{seconds:g} seconds at {fps:g} frames a second make no film", hint="make it longer")
     return count

@@ -11,17 +11,18 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
 from organza.apps.ladder_table import Rung, picture, text_table
 from organza.apps.train import Outcome, method_name, override, train
-from organza.core.config import differences, to_plain
+from organza.core.config import check, differences, to_plain
 from organza.core.errors import UserError
 from organza.core.files import atomic_write, make_folder
 from organza.core.method import DataSpec
 from organza.core.pictures import Pixels, save_picture
+from organza.core.ranges import Count, Kimg, Positive, Range, Seed
 from organza.data import Dataset, open_dataset
 from organza.generator import Generator, load
 from organza.presets import Run, preset
@@ -49,17 +50,12 @@ class Budget:
         seed: of everything random.
     """
 
-    kimg: float = 10.0
-    batch: int = 16
-    width: float = 1.0
-    growth: float = 0.5
-    paper_size: int = 1024
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        for name in ("kimg", "batch", "width", "growth", "paper_size"):
-            if not 0 < getattr(self, name) < float("inf"):
-                raise UserError(f"--{name.replace('_', '-')} {getattr(self, name)} is not a positive number")
+    kimg: Kimg = 10.0
+    batch: Count = 16
+    width: Positive = 1.0
+    growth: Annotated[float, Range(above=0, most=1)] = 0.5
+    paper_size: Count = 1024
+    seed: Seed = 0
 
 
 @dataclass(frozen=True)
@@ -133,8 +129,8 @@ def scaled(run: Run, spec: DataSpec, budget: Budget) -> Run:
         batch=budget.batch,
         seed=budget.seed,
         ema_rampup=0.05,
-        tick_kimg=budget.kimg / 10,
-        snapshot_kimg=budget.kimg / 2,
+        tick_kimg=max(0.001, budget.kimg / 10),
+        snapshot_kimg=max(0.001, budget.kimg / 2),
         keep=1,
         grid="8x4",
     )
@@ -190,7 +186,7 @@ def climb(
     Raises:
         UserError: unusable data or settings, or a training that diverged.
     """
-    outdir, budget = Path(outdir), budget or Budget()
+    outdir, budget = Path(outdir), check(budget or Budget())
     plan = [(name, preset(name).run) for name in rungs(names)]
     _check_overrides(overrides or {}, plan)
     if metric is not None:

@@ -10,6 +10,7 @@ import tyro
 
 from organza.cli.parse import parse, parse_seeds
 from organza.cli.record import record
+from organza.core.ranges import Count, CountOrZero, PositiveOrZero, Share
 
 
 @dataclass(frozen=True)
@@ -20,11 +21,11 @@ class Options:
     """The one with the coarse layers: folder of a run, or one of its checkpoints."""
     second: Path
     """The other network."""
-    swap: int = 16
+    swap: CountOrZero = 16
     """The first size in pixels that comes from --second; 0 mixes all layers alike."""
-    width: float = 0.0
+    width: PositiveOrZero = 0.0
     """Doublings of the size over which the change is spread; 0 for a clean cut."""
-    amount: float = 1.0
+    amount: Share = 1.0
     """How much of --second its layers have, from 0 to 1."""
     mapping: Literal["first", "second"] = "first"
     """Whose mapping from z to w."""
@@ -32,9 +33,9 @@ class Options:
     """Pictures to compare, as seeds and ranges."""
     trunc: float = 1.0
     """Their truncation psi."""
-    class_: Annotated[int | None, tyro.conf.arg(name="class", metavar="N")] = None
+    class_: Annotated[CountOrZero | None, tyro.conf.arg(name="class", metavar="N")] = None
     """Their class, for networks with classes."""
-    scale: int = 1
+    scale: Count = 1
     """Make each of their pixels a square of so many pixels."""
     outdir: Path = Path("out/blend")
     """The new network's folder; in it, comparison.png shows the first network, the mixture and the second one."""

@@ -12,11 +12,12 @@ import tyro
 from organza.cli.parse import parse
 from organza.cli.progress import progress_bar
 from organza.core.errors import UserError
+from organza.core.ranges import Count, Range
 
 if TYPE_CHECKING:
     from organza.data.build import Report
 
-Count = Annotated[int | None, tyro.conf.arg(metavar="N")]
+Number = Annotated[Count | None, tyro.conf.arg(metavar="N")]
 Text = Annotated[str | None, tyro.conf.arg(metavar="TEXT")]
 
 
@@ -30,7 +31,7 @@ class InfoOptions:
     """Where the contact sheet goes; out/NAME-contact.png if not said."""
     all: bool = False
     """List everything instead of the first ten of each."""
-    workers: Count = None
+    workers: Number = None
     """Processes; all cores if not said."""
 
 
@@ -54,19 +55,19 @@ class BuildOptions:
     """1 grey, 3 RGB, 4 with transparency; auto: 1 if all are grey, else 3."""
     encode: Literal["png", "webp", "jpeg", "keep"] = "png"
     """File format; keep leaves a file that needs no change as it is, and others in their own format."""
-    quality: int = 95
+    quality: Annotated[int, Range(least=1, most=100)] = 95
     """Of JPEG and WebP."""
     labels: str = "own"
     """none, own (dataset.json or the format's), folders, or a table as FILE:COLUMN,COLUMN."""
     captions: str = "none"
     """none, txt, auto, or a table as FILE:COLUMN."""
-    max_images: Count = None
+    max_images: Number = None
     """At most so many, evenly spread."""
     strict: bool = False
     """Refuse a source with bad files instead of skipping them."""
     overwrite: bool = False
     """Replace DEST if it exists."""
-    workers: Count = None
+    workers: Number = None
     """Processes; all cores if not said."""
 
 
@@ -89,15 +90,15 @@ class AlignOptions:
     """For others: folder of MTCNN's pnet.pt, rnet.pt and onet.pt. The largest face of each photograph is cut out."""
     crop: Literal["ffhq", "celeba"] = "ffhq"
     """With --mtcnn: FFHQ's crop, approximately, or the middle square of CelebA's."""
-    size: Count = None
+    size: Number = None
     """Side of the crops; 1024 for FFHQ and 256 for others if not said."""
     split: Literal["all", "train", "validation"] = "all"
     """The first 60,000, the others, or all."""
-    max_images: Count = None
+    max_images: Number = None
     """The first so many."""
     overwrite: bool = False
     """Replace DEST if it exists."""
-    workers: Count = None
+    workers: Number = None
     """Processes; all cores if not said."""
 
 

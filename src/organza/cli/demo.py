@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from organza.cli.parse import parse
+from organza.core.ranges import Kimg
 
 
 @dataclass(frozen=True)
@@ -15,7 +16,7 @@ class Options:
 
     outdir: Path = Path("out/demo")
     """Folder for everything; done again there, it continues where it was."""
-    kimg: float | None = None
+    kimg: Kimg | None = None
     """Length of the training in thousands of images; without it, that of the preset stylegan2-demo."""
 
 

@@ -12,6 +12,7 @@ from organza.cli.parse import parse
 from organza.cli.record import record
 from organza.cli.shared import Trained
 from organza.core.errors import UserError
+from organza.core.ranges import Count, CountOrZero, Seed
 
 if TYPE_CHECKING:
     from organza.apps.directions import Direction
@@ -25,7 +26,7 @@ class Options(Trained):
     method: Literal["sefa", "pca", "labels", "classifier"] = "sefa"
     """sefa: in closed form from the weights. pca: principal components of w (GANSpace). labels, classifier: where an
     attribute of pictures grows."""
-    count: int = 10
+    count: Count = 10
     """How many, for sefa and pca."""
     layers: Annotated[str | None, tyro.conf.arg(metavar="0-6")] = None
     """Layers that count for sefa and that the directions move: coarse, middle, fine, or numbers such as 0-6."""
@@ -35,19 +36,19 @@ class Options(Trained):
     """For a classifier: a TorchScript network from pictures [N, C, H, W] in [-1, 1] to logits [N, attributes]."""
     names: str = ""
     """For a classifier: names of its attributes, joined by commas."""
-    samples: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
+    samples: Annotated[Count | None, tyro.conf.arg(metavar="N")] = None
     """Pictures for a classifier, or w's for pca: without it 2000, or 10000."""
     independent: bool = False
     """Of each attribute's direction, take what leaves the others as they are."""
-    class_: Annotated[int | None, tyro.conf.arg(name="class", metavar="N")] = None
+    class_: Annotated[CountOrZero | None, tyro.conf.arg(name="class", metavar="N")] = None
     """The class, for networks with classes."""
-    seed: int = 0
+    seed: Seed = 0
     """The picture in the strips."""
     trunc: float = 1.0
     """Its truncation psi."""
     strength: float = 2.0
     """Ends of the strips, in deviations of w."""
-    scale: int = 1
+    scale: Count = 1
     """Make each pixel of the strips a square of so many pixels."""
     strips: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """The picture of the strips; beside the output, with .png added, if not said."""

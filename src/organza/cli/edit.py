@@ -12,6 +12,7 @@ from organza.cli.parse import parse, parse_seeds
 from organza.cli.progress import progress_bar
 from organza.cli.record import record
 from organza.cli.shared import Drawing
+from organza.core.ranges import Count, Positive
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,13 +27,13 @@ class Options(Drawing):
     """Pictures, as seeds and ranges: 0,1,4-6."""
     w: Annotated[Path | None, tyro.conf.arg(metavar="FILE.npz")] = None
     """Move the w's in this file instead, such as those that organza project found."""
-    strip: int = 7
+    strip: Count = 7
     """Pictures in a strip, from the opposite of --apply to all of it; 2 for before and after."""
     film: bool = False
     """Make a film also of a .webp, which is a strip otherwise."""
-    seconds: float = 4.0
+    seconds: Positive = 4.0
     """Length of a film."""
-    fps: float = 30.0
+    fps: Positive = 30.0
     """Its frames a second; at most 50 in a .gif."""
     output: Path = Path("out/edit.png")
     """The strip: .png, .jpg or .webp; or the film: .mp4, .gif, or .webp with --film."""

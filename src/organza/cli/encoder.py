@@ -8,6 +8,7 @@ from pathlib import Path
 from organza.cli.parse import parse
 from organza.cli.progress import progress_bar
 from organza.cli.shared import Trained
+from organza.core.ranges import Count, Seed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,11 +16,11 @@ class Options(Trained):
     """Train a small network that guesses codes from pictures, on pictures that the network draws: project --encoder
     starts from its guess."""
 
-    pictures: int = 20000
+    pictures: Count = 20000
     """Drawn pictures to learn from, each seen once."""
-    batch: int = 32
+    batch: Count = 32
     """Pictures a step."""
-    seed: int = 0
+    seed: Seed = 0
     """Of everything random."""
     output: Path = Path("out/encoder.safetensors")
     """The file."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ import tyro
 
 from organza.cli.parse import parse
 from organza.core.errors import UserError
+from organza.core.ranges import Count, Range
 
 if TYPE_CHECKING:
     from organza.metrics.report import Figure, Report
@@ -36,7 +36,7 @@ class Options:
     """Feature network for names that state none: organza64, inception, lenet, or a TorchScript or ONNX file."""
     distance: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
     """Perceptual distance for ppl and lpips."""
-    seed: int = 0
+    seed: Annotated[int, Range(least=0, most=4293)] = 0
     """Which pictures: those of seeds 1000000 * seed and on."""
     trunc: float = 1.0
     """Truncation psi of the network."""
@@ -50,9 +50,9 @@ class Options:
     """Compare --pictures at this size; otherwise at the real pictures' own. A network's pictures keep theirs."""
     labels: Annotated[str | None, tyro.conf.arg(metavar="KIND")] = None
     """Labels of the real pictures, as for training."""
-    max_images: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
+    max_images: Annotated[Count | None, tyro.conf.arg(metavar="N")] = None
     """Use at most this many real pictures."""
-    batch: int = 32
+    batch: Count = 32
     """Pictures at a time."""
     intervals: bool = True
     """Find confidence intervals."""
@@ -75,10 +75,6 @@ def main(argv: list[str]) -> int:
         raise UserError("what shall be judged?", hint="give either --network or --pictures")
     if options.network is not None and options.resolution is not None:
         raise UserError("a network's pictures are judged at their own size", hint="leave --resolution out")
-    if options.batch < 1:
-        raise UserError(f"a batch of {options.batch}", hint="give a whole number from 1 up")
-    if not math.isfinite(options.trunc):
-        raise UserError(f"a truncation of {options.trunc}", hint="give a number, such as 0.7")
     # After parsing: PyTorch takes seconds to import.
     from organza.core import distributed
     from organza.metrics.names import parse_metrics

@@ -8,6 +8,7 @@ from typing import Literal
 
 from organza.cli.parse import parse
 from organza.cli.progress import progress_bar
+from organza.core.ranges import Count, Seed
 
 
 @dataclass(frozen=True)
@@ -16,11 +17,11 @@ class Options:
 
     dest: Path
     """The zip to write."""
-    count: int = 4000
+    count: Count = 4000
     """How many faces."""
     resolution: str = "64"
     """Size of the pictures: 64, or 96x64 (height x width)."""
-    seed: int = 0
+    seed: Seed = 0
     """Which faces: another seed draws others."""
     label: str = "hair"
     """The choice that becomes the class: hair, glasses, mouth, skin ..."""

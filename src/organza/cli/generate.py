@@ -13,6 +13,7 @@ from organza.cli.progress import progress_bar
 from organza.cli.record import record
 from organza.cli.shared import Drawing
 from organza.core.errors import UserError
+from organza.core.ranges import CountOrZero
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +32,7 @@ class Options(Drawing):
     """Folder for the files."""
     format: Literal["png", "jpg", "webp", "png16", "npy"] = "png"
     """Format of the files in --outdir; png16: 16 bits a channel, npy: floats as the network gives them."""
-    only: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
+    only: Annotated[CountOrZero | None, tyro.conf.arg(metavar="N")] = None
     """Write just the Nth picture (from 0), bit for bit as it comes among all of them."""
     translate: Annotated[str | None, tyro.conf.arg(metavar="X,Y")] = None
     """StyleGAN3: move the pictures right and down by shares of their longer side: 0.25,0 or -0.1,0.1."""

@@ -14,6 +14,7 @@ from organza.cli.parse import parse, parse_grid, parse_seeds
 from organza.cli.progress import progress_bar
 from organza.cli.record import record
 from organza.cli.shared import Drawing
+from organza.core.ranges import Positive
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -30,9 +31,9 @@ class Options(Drawing):
     """Keyframes are the w's in this file instead."""
     grid: Annotated[str, tyro.conf.arg(metavar="3x2")] = "1x1"
     """Films side by side, columns x rows: 3x2."""
-    seconds: Annotated[float | None, tyro.conf.arg(metavar="SECONDS")] = None
+    seconds: Annotated[Positive | None, tyro.conf.arg(metavar="SECONDS")] = None
     """Length of the loop: without it 8, or as long as --audio."""
-    fps: float = 30.0
+    fps: Positive = 30.0
     """Frames a second; at most 50 in a .gif."""
     space: Literal["w", "z"] = "w"
     """w: through the keyframes' w. z: great circles between their z."""

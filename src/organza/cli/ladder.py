@@ -11,6 +11,7 @@ import tyro
 
 from organza.cli.parse import parse, parse_seeds
 from organza.core.errors import UserError
+from organza.core.ranges import Count, Kimg, Positive, Range, Seed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,21 +28,21 @@ class Options:
     """Folder or archive of pictures."""
     outdir: Path = Path("out/ladder")
     """Folder for the runs and the table: ladder.txt, ladder.json, ladder.png."""
-    kimg: float = 10.0
+    kimg: Kimg = 10.0
     """Length of each training in thousands of images."""
     resolution: str | None = None
     """Side of the pictures, or HEIGHTxWIDTH; without it, their own."""
-    batch: int = 16
+    batch: Count = 16
     """Images in a step."""
-    width: float = 1.0
+    width: Positive = 1.0
     """Factor on all feature maps, beside the one that follows from the pictures' size."""
-    growth: float = 0.5
+    growth: Annotated[float, Range(above=0, most=1)] = 0.5
     """Share of the training during which networks grow that do."""
-    paper_size: int = 1024
+    paper_size: Count = 1024
     """Side of the pictures for which the presets are meant."""
     set: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=VALUE")] = ()
     """More settings, for all rungs that have them: z_dim=64 lr=0.002."""
-    seed: int = 0
+    seed: Seed = 0
     """Seed of everything random."""
     seeds: str = "0-7"
     """Pictures to draw of each rung."""

@@ -11,21 +11,22 @@ import tyro
 from organza.cli.parse import parse
 from organza.cli.record import record
 from organza.cli.shared import Trained
+from organza.core.ranges import Count, CountOrZero, Seed
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options(Trained):
     """Draw one picture with stored and fresh noise, its deviation over many draws, and noise on some layers only."""
 
-    seed: int = 0
+    seed: Seed = 0
     """Which picture."""
-    samples: int = 100
+    samples: Count = 100
     """Draws of noise for the deviation."""
     trunc: float = 1.0
     """Truncation psi: 1 gives the full variety, 0.7 safer pictures, 0 the average."""
-    class_: Annotated[int | None, tyro.conf.arg(name="class", metavar="N")] = None
+    class_: Annotated[CountOrZero | None, tyro.conf.arg(name="class", metavar="N")] = None
     """The class to draw, for networks with classes."""
-    scale: int = 1
+    scale: Count = 1
     """Make each pixel a square of so many pixels."""
     output: Path = Path("out/noise.png")
     """The picture."""

@@ -7,17 +7,25 @@ import inspect
 import io
 import os
 import re
-from typing import TypeVar
+from collections.abc import Mapping, Sequence
+from dataclasses import is_dataclass, replace
+from typing import Annotated, Any, TypeVar
 
 import tyro
+from tyro.constructors import ConstructorRegistry, StructConstructorSpec, StructTypeInfo
 
+from organza.core.config import bounds, check
 from organza.core.errors import UserError
 
 T = TypeVar("T")
 
 
-def parse(kind: type[T], argv: list[str], prog: str, *, pairs: bool = False) -> T:
+def parse(
+    kind: type[T], argv: list[str], prog: str, *, pairs: bool = False, missing: Mapping[str, str] | None = None
+) -> T:
     """Read ``argv`` into the dataclass ``kind``: each field is an option, its docstring the help.
+
+    Ranges that the annotations state (`organza.core.ranges`) are checked, and the help shows them.
 
     ``--help`` prints the help and exits. ``--offline``, which every verb has, keeps this process from the network until
     `organza.cli.main.main` returns, as ``ORGANZA_OFFLINE=1`` does.
@@ -27,25 +35,80 @@ def parse(kind: type[T], argv: list[str], prog: str, *, pairs: bool = False) -> 
         argv: the words after the verb.
         prog: what to call the command in the help, such as ``organza generate``.
         pairs: give flags their opposite as well, ``--mirror`` and ``--no-mirror``; for flags that may be set already.
+        missing: what to say of required options that are not there.
 
     Raises:
-        UserError: an unknown option, a missing one, or a value that can't be read.
+        UserError: an unknown option, a missing one, or a value that can't be read or is out of range.
     """
     if "--offline" in argv:
         argv = [word for word in argv if word != "--offline"]
         os.environ["ORGANZA_OFFLINE"] = "1"
     about = f"{inspect.cleandoc(kind.__doc__ or '')}\n\nWith --offline it never uses the network."
     said = io.StringIO()
+    help_ = f"`{prog} --help` explains the options"
     try:
         # Tyro draws a box of several lines; what it says is kept and told as one.
-        with contextlib.redirect_stderr(said):
+        with contextlib.redirect_stderr(said), _ranges_in_help():
             config = () if pairs else (tyro.conf.FlagCreatePairsOff,)
             options: T = tyro.cli(kind, args=argv, prog=prog, description=about, config=config)
-            return options
     except SystemExit as stop:
         if not stop.code:
             raise
-        raise UserError(_one_line(said.getvalue()), hint=f"`{prog} --help` explains the options") from None
+        line = _one_line(said.getvalue())
+        raise UserError(line, hint=(missing or {}).get(line, help_)) from None
+    try:
+        return check(options, option)
+    except UserError as error:
+        raise UserError(error.what, hint=help_) from None
+
+
+def option(field: str) -> str:
+    """The option that sets a field.
+
+    Example:
+        >>> option("z_dim"), option("class_")
+        ('--z-dim', '--class')
+    """
+    return "--" + field.strip("_").replace("_", "-")
+
+
+def typed(argv: Sequence[str]) -> set[str]:
+    """The names of the fields whose options stand in ``argv``, whatever their values.
+
+    Example:
+        >>> sorted(typed(["--z-dim", "64", "--lr=0.1", "--no-mirror"]))
+        ['lr', 'mirror', 'no_mirror', 'z_dim']
+    """
+    words = {word.split("=")[0][2:].replace("-", "_") for word in argv if word.startswith("--")}
+    return words | {word.removeprefix("no_") for word in words}
+
+
+def _ranges_in_help() -> ConstructorRegistry:
+    """Tyro's rule for dataclasses, with each field's range beside its default."""
+    registry = ConstructorRegistry()
+    asking = False
+
+    @registry.struct_rule
+    def rule(info: StructTypeInfo) -> StructConstructorSpec | None:
+        nonlocal asking
+        if asking or not is_dataclass(info.type):
+            return None
+        asking = True
+        try:
+            spec = ConstructorRegistry.get_struct_spec(info)
+        finally:
+            asking = False
+        if not isinstance(spec, StructConstructorSpec):
+            return None
+        return replace(spec, fields=tuple(replace(field, type=_hinted(field.type)) for field in spec.fields))
+
+    return registry
+
+
+def _hinted(kind: Any) -> Any:
+    if not (range_ := bounds(kind)):
+        return kind
+    return Annotated[kind, tyro.conf.arg(help_behavior_hint=lambda default: f"({range_}; default: {default})")]
 
 
 def _one_line(box: str) -> str:

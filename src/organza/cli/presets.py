@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from organza.cli.parse import parse
+from organza.core.config import bounds, kinds
 
 if TYPE_CHECKING:
     from organza.presets import Preset
@@ -54,21 +55,22 @@ def show(console: Console, name: str, entry: Preset) -> None:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     table.add_column("option")
     table.add_column("value")
+    table.add_column("range")
     for part in fields(entry.run):
         settings = getattr(entry.run, part.name)
-        table.add_row(f"[dim]{part.name}[/]", "")
+        table.add_row(f"[dim]{part.name}[/]", "", "")
         for row in _rows(settings):
             table.add_row(*row)
     console.print(table)
 
 
-def _rows(settings: Any, prefix: str = "") -> list[tuple[str, str]]:
-    """Each setting as the option that sets it and its value."""
-    rows = []
+def _rows(settings: Any, prefix: str = "") -> list[tuple[str, str, str]]:
+    """Each setting as the option that sets it, its value, and its range where it has one."""
+    rows, ranges = [], kinds(type(settings))
     for setting in fields(settings):
         value, option = getattr(settings, setting.name), prefix + setting.name.replace("_", "-")
         if is_dataclass(value):
             rows += _rows(value, f"{option}.")
         else:
-            rows.append((f"  --{option}", str(value)))
+            rows.append((f"  --{option}", str(value), bounds(ranges[setting.name])))
     return rows

@@ -13,6 +13,7 @@ from organza.cli.progress import progress_bar
 from organza.cli.record import record
 from organza.cli.shared import Trained
 from organza.core.errors import UserError
+from organza.core.ranges import Count, CountOrZero, Seed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,9 +24,9 @@ class Options(Trained):
     """Pictures, or folders of them."""
     space: Literal["w", "w+"] = "w"
     """w: one code for all layers, good to edit; w+: one for each layer, closer to the picture."""
-    steps: int = 1000
+    steps: Count = 1000
     """Steps of the search."""
-    tune: Annotated[int | None, tyro.conf.arg(metavar="STEPS")] = None
+    tune: Annotated[Count | None, tyro.conf.arg(metavar="STEPS")] = None
     """Then tune the network's weights (PTI) for so many steps, such as 350."""
     fit: Literal["center-crop", "pad", "stretch"] = "center-crop"
     """How pictures of another shape fit."""
@@ -39,15 +40,15 @@ class Options(Trained):
     said, lpips where its files are in the cache, else the stand-in."""
     encoder: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """Start from the guess of this file of organza encoder; without it, from the average."""
-    class_: Annotated[int | None, tyro.conf.arg(name="class", metavar="N")] = None
+    class_: Annotated[CountOrZero | None, tyro.conf.arg(name="class", metavar="N")] = None
     """The class of the pictures, for networks with classes."""
-    seed: int = 0
+    seed: Seed = 0
     """Of everything random."""
     film: Literal["mp4", "gif", "webp", "none"] = "gif"
     """A film of the search."""
     format: Literal["png", "jpg", "webp"] = "png"
     """Of the pictures."""
-    scale: int = 1
+    scale: Count = 1
     """Make each pixel of comparison and film a square of so many pixels."""
     outdir: Path = Path("out/project")
     """Folder for the results."""

@@ -10,6 +10,7 @@ import tyro
 
 from organza.cli.parse import parse_seeds
 from organza.core.errors import UserError
+from organza.core.ranges import Count, CountOrZero
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,7 +36,7 @@ class Drawing(Trained):
 
     trunc: float = 1.0
     """Truncation psi: 1 gives the full variety, 0.7 safer pictures, 0 the average."""
-    cutoff: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
+    cutoff: Annotated[CountOrZero | None, tyro.conf.arg(metavar="N")] = None
     """Truncate only the first so many layers."""
     class_: Annotated[str | None, tyro.conf.arg(name="class", metavar="N")] = None
     """The class to draw, for networks with classes; or one for each seed: 0,1,4-6."""
@@ -43,7 +44,7 @@ class Drawing(Trained):
     """A whole label vector instead, for networks with attributes."""
     noise: Literal["const", "random", "none"] = "const"
     """Fine detail: stored, fresh for each picture, or none."""
-    scale: int = 1
+    scale: Count = 1
     """Make each pixel a square of so many pixels."""
 
     @property

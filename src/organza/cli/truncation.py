@@ -8,6 +8,7 @@ from pathlib import Path
 from organza.cli.parse import parse, parse_seeds
 from organza.cli.record import record
 from organza.cli.shared import Drawing
+from organza.core.ranges import Count
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,7 +17,7 @@ class Options(Drawing):
 
     seeds: str = "0-3"
     """The rows, as seeds and ranges: 0,1,4-6."""
-    columns: int = 9
+    columns: Count = 9
     """How many values of psi; an odd number."""
     trunc: float = 1.0
     """Psi of the last column; the first has its opposite."""

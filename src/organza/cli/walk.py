@@ -12,6 +12,7 @@ from organza.cli.parse import parse, parse_grid, parse_seeds
 from organza.cli.progress import progress_bar
 from organza.cli.record import record
 from organza.cli.shared import Drawing
+from organza.core.ranges import Positive
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,11 +23,11 @@ class Options(Drawing):
     """Which walks, as seeds and ranges: 0-5."""
     grid: Annotated[str | None, tyro.conf.arg(metavar="3x2")] = None
     """Walks side by side, columns x rows: 3x2."""
-    seconds: float = 8.0
+    seconds: Positive = 8.0
     """Length of the loop."""
-    fps: float = 30.0
+    fps: Positive = 30.0
     """Frames a second; at most 50 in a .gif."""
-    smooth: float | None = None
+    smooth: Positive | None = None
     """Seconds within which pictures stay alike: more walks slower. Unless said: 1, or a fifth of --seconds if less."""
     output: Path = Path("out/walk.mp4")
     """The film: .mp4, .gif or .webp."""

@@ -15,6 +15,8 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from organza.core.ranges import Count, CountOrZero, PositiveOrZero
+
 Nets = Mapping[str, nn.Module]
 Stats = dict[str, Tensor]
 
@@ -33,9 +35,9 @@ class DataSpec:
         0
     """
 
-    resolution: tuple[int, int]
-    channels: int = 3
-    label_dim: int = 0
+    resolution: tuple[Count, Count]
+    channels: Count = 3
+    label_dim: CountOrZero = 0
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ class Batch:
 class Adam:
     """Adam (Kingma & Ba 2015, arXiv 1412.6980) with the rates that a paper states, before lazy correction."""
 
-    lr: float = 0.001
+    lr: PositiveOrZero = 0.001
     betas: tuple[float, float] = (0.0, 0.99)
     eps: float = 1e-8
 

@@ -141,15 +141,26 @@ def enlarge(picture: Pixels, scale: int) -> Pixels:
     """``picture``, uint8 ``[H, W, C]``, with each pixel as a square of ``scale`` pixels: seen as it is, only larger.
 
     Raises:
-        UserError: ``scale`` is not positive.
+        UserError: see `check_scale`.
 
     Example:
         >>> enlarge(np.zeros([4, 6, 3], np.uint8), 2).shape
         (8, 12, 3)
     """
+    check_scale(picture.shape[0], picture.shape[1], scale)
+    return picture.repeat(scale, axis=0).repeat(scale, axis=1) if scale > 1 else picture
+
+
+def check_scale(height: int, width: int, scale: int) -> None:
+    """See that an image can be made ``scale`` times as large.
+
+    Raises:
+        UserError: ``scale`` is not positive, or the result would have more than 2^28 pixels, which no viewer opens.
+    """
     if scale < 1:
         raise UserError(f"a scale of {scale}", hint="give a whole number from 1 up")
-    return picture.repeat(scale, axis=0).repeat(scale, axis=1) if scale > 1 else picture
+    if height * width * scale**2 > 2**28:
+        raise UserError(f"a scale of {scale} makes {width * scale}x{height * scale} pixels", hint="take a smaller one")
 
 
 def to_pixels(images: Tensor) -> Pixels:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from organza.core.errors import UserError
+from organza.core.ranges import Count
 from organza.data.decode import Filter, Fit
 
 
@@ -39,7 +40,7 @@ class DataOptions:
     """Show each picture mirrored half of the time."""
     strict: bool = False
     """Refuse a data set with bad files instead of skipping them."""
-    max_images: int | None = None
+    max_images: Count | None = None
     """Use at most this many pictures, evenly spread over the sorted set."""
     held_out: str | None = None
     """Never train on some of the pictures, to see whether D knows the others by heart: a number (500), a share (5%), or

@@ -12,11 +12,13 @@ the non-saturating generator loss of its section 3.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Annotated
 
 import torch
 from torch import Tensor, nn
 
 from organza.core.method import Adam, Batch, DataSpec, Latents, Method, Nets, Phase, Player, Stats
+from organza.core.ranges import Count, PositiveOrZero, Range
 from organza.nn.augmenter import Augmented, Augmenter
 from organza.nn.latent import identity_mapping, origin, plain_synthesis
 from organza.nn.losses import logistic_d, logistic_g
@@ -27,13 +29,13 @@ from organza.nn.pyramid import Decoder, Encoder, Norm
 class DCGAN(Augmented):
     """Settings of DCGAN; the defaults are the paper's."""
 
-    z_dim: int = 100
+    z_dim: Count = 100
     """Length of the latent vector."""
-    width: int = 64
+    width: Count = 64
     """Feature maps at the outermost level (128 in the paper's figure 1, 64 in its code); doubled at each halving."""
-    lr: float = 0.0002
+    lr: PositiveOrZero = 0.0002
     """Learning rate of both networks."""
-    beta1: float = 0.5
+    beta1: Annotated[float, Range(least=0, below=1)] = 0.5
     """Adam's first beta."""
 
     def resolve(self, spec: DataSpec, batch: int) -> DCGAN:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from organza.core.errors import UserError
 from organza.core.method import Adam, Batch, DataSpec, Latents, Method, Nets, Phase, Player, Stats
+from organza.core.ranges import Count, Depth, Positive, PositiveOrZero, Share
 from organza.nn.losses import hinge_d, hinge_g
 from organza.nn.penalties import r1
 from organza.ops import modulated_conv2d
@@ -35,27 +36,27 @@ class LucidStyleGAN2:
         torch.Size([2, 4, 16, 16])
     """
 
-    z_dim: int = 512
+    z_dim: Count = 512
     """Length of a latent code, z and w alike."""
-    mapping_layers: int = 8
+    mapping_layers: Depth = 8
     """Layers of the mapping network."""
-    mapping_lr: float = 0.1
+    mapping_lr: Positive = 0.1
     """Factor on the mapping network's learning rate."""
-    capacity: int = 16
+    capacity: Count = 16
     """Half the feature maps at full size; doubled at each halving."""
-    channel_max: int = 512
+    channel_max: Count = 512
     """Most feature maps in a layer."""
-    attention: tuple[int, ...] = ()
+    attention: tuple[Count, ...] = ()
     """Levels with attention, 1 for the full size."""
     no_const: bool = False
     """Begin with a picture made from w instead of a learned constant."""
-    lr: float = 0.0002
+    lr: PositiveOrZero = 0.0002
     """Learning rate of both networks; the discriminator's is doubled."""
-    gp_weight: float = 10.0
+    gp_weight: PositiveOrZero = 10.0
     """Weight of the penalty on the discriminator's gradient, for pictures in [0, 1]."""
-    gp_every: int = 4
+    gp_every: Count = 4
     """Steps between penalties."""
-    style_mixing: float = 0.9
+    style_mixing: Share = 0.9
     """Share of batches in which two codes are mixed."""
 
     def resolve(self, spec: DataSpec, batch: int) -> LucidStyleGAN2:

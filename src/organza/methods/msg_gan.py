@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from organza.core.device import to_compute
 from organza.core.errors import UserError
 from organza.core.method import Adam, Batch, DataSpec, Latents, Method, Nets, Phase, Player, Stats
+from organza.core.ranges import Count, Depth, PositiveOrZero
 from organza.methods import progan, stylegan
 from organza.methods.progan import channels
 from organza.methods.stylegan import StyleGAN
@@ -52,25 +53,25 @@ class MSGGAN:
     """How a picture joins the features of its size: as it is, convolved, or both convolved together."""
     loss: Literal["wgan-gp", "logistic", "relativistic-hinge"] = "wgan-gp"
     """WGAN-GP; the non-saturating loss with R1; or the relativistic average hinge of the first version."""
-    z_dim: int = 512
+    z_dim: Count = 512
     """Length of the latent code."""
-    w_dim: int = 512
+    w_dim: Count = 512
     """Length of StyleGAN's intermediate code."""
-    mapping_layers: int = 8
+    mapping_layers: Depth = 8
     """Layers of StyleGAN's mapping network."""
-    channel_base: int = 16384
+    channel_base: Count = 16384
     """Feature maps at size s: channel_base / s."""
-    channel_max: int = 512
+    channel_max: Count = 512
     """Most feature maps in a layer."""
-    mbstd_group: int = 4
+    mbstd_group: Count = 4
     """Group size of the minibatch standard deviation, which every level of the discriminator has."""
-    gp_weight: float = 10.0
+    gp_weight: PositiveOrZero = 10.0
     """Weight of WGAN-GP's penalty, averaged over the sizes."""
-    drift: float = 0.001
+    drift: PositiveOrZero = 0.001
     """Weight of the squared score of real pictures, with WGAN-GP."""
-    r1_gamma: float = 10.0
+    r1_gamma: PositiveOrZero = 10.0
     """Weight of R1, averaged over the sizes, with the logistic loss."""
-    lr: float = 0.003
+    lr: PositiveOrZero = 0.003
     """Learning rate of both networks."""
 
     def resolve(self, spec: DataSpec, batch: int) -> MSGGAN:

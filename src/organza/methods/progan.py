@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from organza.core.device import to_compute
 from organza.core.method import Adam, Batch, DataSpec, Latents, Method, Nets, Phase, Player, Schedule, Stats
+from organza.core.ranges import Count, CountOrZero, KimgOrZero, Positive, PositiveOrZero
 from organza.methods.stylegan2 import fit_widths, normalize, pyramid
 from organza.nn.growing import Growing, Growth, at_size, enlarge, faded, level_and_alpha, shrink
 from organza.nn.layers import EqualConv2d, EqualLinear, conv_down, conv_up, minibatch_stddev
@@ -32,7 +33,7 @@ from organza.nn.losses import logistic_d, logistic_g, wasserstein_d, wasserstein
 from organza.nn.penalties import Function, interpolate, r1, wgan_gp
 from organza.ops import bias_act, filter2d, setup_filter
 
-Table = tuple[tuple[int, float], ...]
+Table = tuple[tuple[Count, Positive], ...]
 
 
 @dataclass(frozen=True)
@@ -46,17 +47,17 @@ class ProGAN:
         torch.Size([2, 3, 16, 16])
     """
 
-    z_dim: int = 512
+    z_dim: Count = 512
     """Length of the latent code."""
-    channel_base: int = 16384
+    channel_base: Count = 16384
     """Feature maps at size s: channel_base / s."""
-    channel_max: int = 512
+    channel_max: Count = 512
     """Most feature maps in a layer."""
-    widths_g: tuple[int, ...] | None = None
+    widths_g: tuple[Count, ...] | None = None
     """Feature maps of the generator's levels, the smallest picture first. Default: by channel_base and channel_max."""
-    widths_d: tuple[int, ...] | None = None
+    widths_d: tuple[Count, ...] | None = None
     """The same of the discriminator."""
-    dense_d: int | None = None
+    dense_d: Count | None = None
     """Features of the discriminator's last hidden layer. Default: as many as feature maps at the smallest size."""
     blur: bool = False
     """Smooth with [1, 2, 1] after enlarging and before shrinking (StyleGAN's config B); else pixels are repeated."""
@@ -64,7 +65,7 @@ class ProGAN:
     """Shrink before the bias and the activation, as NVIDIA's weights were trained; the paper's table 2 has it after."""
     norm_first: bool = True
     """Normalise pixels after the first layer too; akanimax's weights were trained without."""
-    mbstd_group: int = 4
+    mbstd_group: CountOrZero = 4
     """Group size of the minibatch standard deviation; 0 leaves it out."""
     mbstd: Literal["strided", "fair"] = "strided"
     """Which pictures form a group: i, i + N/4 ...; or neighbours, with the unbiased variance, as FAIR has it."""
@@ -73,27 +74,27 @@ class ProGAN:
     label_d: Literal["auxiliary", "projection", "select"] = "auxiliary"
     """How the discriminator uses labels: it guesses them (AC-GAN, as the official code does); their product with the
     features is added (akanimax); or it has one output for each class (StyleGAN)."""
-    label_weight: float = 1.0
+    label_weight: PositiveOrZero = 1.0
     """Weight of the guesses' cross-entropy in both losses."""
     loss: Literal["wgan-gp", "logistic"] = "wgan-gp"
     """WGAN-GP with drift, or the non-saturating loss with R1."""
-    gp_weight: float = 10.0
+    gp_weight: PositiveOrZero = 10.0
     """Weight of WGAN-GP's gradient penalty."""
-    drift: float = 0.001
+    drift: PositiveOrZero = 0.001
     """Weight of the squared score of real pictures, with WGAN-GP."""
-    r1_gamma: float = 10.0
+    r1_gamma: PositiveOrZero = 10.0
     """Weight of R1, with the logistic loss."""
-    r1_every: int = 1
+    r1_every: Count = 1
     """Steps between R1 penalties; 1 makes them a part of every step, more makes them steps of their own."""
-    start_size: int = 4
+    start_size: Count = 4
     """Side of the first pictures."""
-    fade_kimg: float = 800.0
+    fade_kimg: KimgOrZero = 800.0
     """A new level fades in over so many thousand images; 0 with a stable_kimg of 0: no growing at all."""
-    stable_kimg: float = 800.0
+    stable_kimg: KimgOrZero = 800.0
     """Each level trains for so many before the next one comes."""
-    batches: tuple[tuple[int, int], ...] = ((256, 14), (512, 6), (1024, 3))
+    batches: tuple[tuple[Count, CountOrZero], ...] = ((256, 14), (512, 6), (1024, 3))
     """Sizes from which on a step takes another number of images; below the first, and for 0, the run's own batch."""
-    lr: float = 0.001
+    lr: Positive = 0.001
     """Learning rate of both networks."""
     rates: Table = ()
     """Sizes from which on the learning rate is another."""

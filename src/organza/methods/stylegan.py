@@ -25,6 +25,7 @@ from torch import Tensor, nn
 
 from organza.core.device import to_compute
 from organza.core.method import Batch, DataSpec, Latents, Method, Nets, Phase, Stats
+from organza.core.ranges import Count, CountOrZero, Depth, KimgOrZero, Positive, PositiveOrZero, Share
 from organza.methods.progan import Discriminator, PlayLoss, ProGAN, Table, channels, growing_method, growth
 from organza.methods.stylegan2 import StyleGAN2, SynthesisLayer, ToRGB, normalize, pyramid
 from organza.nn.growing import Growing, enlarge, level_and_alpha, shrink
@@ -53,41 +54,41 @@ class StyleGAN(ProGAN):
     """WGAN-GP with drift (for CelebA-HQ), or the non-saturating loss with R1 (for FFHQ)."""
     label_d: Literal["auxiliary", "projection", "select"] = "select"
     """How the discriminator uses labels; see `ProGAN.label_d`."""
-    start_size: int = 8
+    start_size: Count = 8
     """Side of the first pictures."""
-    fade_kimg: float = 600.0
+    fade_kimg: KimgOrZero = 600.0
     """A new level fades in over so many thousand images."""
-    stable_kimg: float = 600.0
+    stable_kimg: KimgOrZero = 600.0
     """Each level trains for so many before the next one comes."""
-    batches: tuple[tuple[int, int], ...] = ((4, 512), (8, 256), (16, 128), (32, 64), (64, 0))
+    batches: tuple[tuple[Count, CountOrZero], ...] = ((4, 512), (8, 256), (16, 128), (32, 64), (64, 0))
     """Sizes from which on a step takes another number of images; for 0, the run's own batch."""
     rates: Table = ((128, 0.0015), (256, 0.002), (512, 0.003))
     """Sizes from which on the learning rate is another."""
-    w_dim: int = 512
+    w_dim: Count = 512
     """Length of the intermediate code w."""
-    mapping_layers: int = 8
+    mapping_layers: Depth = 8
     """Layers of the mapping network."""
-    mapping_dim: int | None = None
+    mapping_dim: Count | None = None
     """Features of its hidden layers. Default: w_dim."""
-    mapping_lr: float = 0.01
+    mapping_lr: Positive = 0.01
     """Factor on the mapping network's learning rate."""
     const_input: bool = True
     """Begin with a learned constant (D); else with a layer that reads w (C)."""
     noise: bool = True
     """Whether layers add noise (E)."""
-    style_mixing: float = 0.9
+    style_mixing: Share = 0.9
     """Share of batches in which two codes are mixed (F)."""
-    w_avg_decay: float = 0.995
+    w_avg_decay: Share = 0.995
     """Decay of the running mean of w."""
     demodulate: bool = False
     """StyleGAN2's layers: styles scale the weights, which are demodulated, instead of the features (its config B)."""
-    pl_weight: float = 0.0
+    pl_weight: PositiveOrZero = 0.0
     """Weight of StyleGAN2's path-length penalty; 0 leaves it out (its config D has 2)."""
-    pl_every: int = 4
+    pl_every: Count = 4
     """Steps between path-length penalties."""
-    pl_batch_shrink: int = 2
+    pl_batch_shrink: Count = 2
     """Path lengths are measured on this fraction of a batch."""
-    pl_decay: float = 0.01
+    pl_decay: Share = 0.01
     """Weight of a batch in the running mean of path lengths."""
 
     @property

@@ -12,7 +12,6 @@ by either run in the other.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -24,6 +23,7 @@ from torch import Tensor, nn
 from organza.core.device import to_compute
 from organza.core.errors import UserError
 from organza.core.method import Adam, Batch, DataSpec, Latents, Method, Nets, Phase, Player, Stats
+from organza.core.ranges import Count, CountOrZero, Depth, Positive, PositiveOrZero, Share
 from organza.nn.augmenter import Augmented, Augmenter
 from organza.nn.latent import style_center, style_mapping, style_synthesis
 from organza.nn.layers import EqualConv2d, EqualLinear, conv_weight, minibatch_stddev
@@ -50,25 +50,25 @@ class StyleGAN2(Augmented):
         torch.Size([2, 3, 16, 24])
     """
 
-    z_dim: int = 512
+    z_dim: Count = 512
     """Length of the latent code z."""
-    w_dim: int = 512
+    w_dim: Count = 512
     """Length of the intermediate code w."""
-    mapping_layers: int = 2
+    mapping_layers: Depth = 2
     """Layers of the mapping network; the paper has 8."""
-    mapping_lr: float = 0.01
+    mapping_lr: Positive = 0.01
     """Factor on the mapping network's learning rate."""
-    channel_base: int | None = None
+    channel_base: Count | None = None
     """Feature maps at size s: channel_base / s. Automatic: 32768 from 512 pixels up, 16384 below."""
-    channel_max: int = 512
+    channel_max: Count = 512
     """Most feature maps in a layer."""
-    widths_g: tuple[int, ...] | None = None
+    widths_g: tuple[Count, ...] | None = None
     """Feature maps of the generator's levels, the smallest picture first. Default: by channel_base and channel_max."""
-    widths_d: tuple[int, ...] | None = None
+    widths_d: tuple[Count, ...] | None = None
     """The same of the discriminator."""
-    mapping_g: tuple[int, ...] | None = None
+    mapping_g: tuple[Count, ...] | None = None
     """Widths of the mapping network: the labels' embedding, then each layer. Default: w_dim throughout."""
-    mapping_d: tuple[int, ...] | None = None
+    mapping_d: tuple[Count, ...] | None = None
     """The same for the discriminator's labels. Default: nine times its last width."""
     architecture_g: Architecture = "skip"
     """How the generator's blocks are joined (figure 7)."""
@@ -78,33 +78,33 @@ class StyleGAN2(Augmented):
     """Low-pass filter of every resampling, one axis."""
     noise: Noise = "random"
     """Noise inputs while training."""
-    mbstd_group: int | None = None
+    mbstd_group: Count | None = None
     """Group size of the minibatch standard deviation. Automatic: the batch, at most 4."""
-    conv_clamp: float | None = None
+    conv_clamp: Positive | None = None
     """Limit on activations; 256 in mixed precision of the official implementation. Default: no limit."""
-    lr: float | None = None
+    lr: PositiveOrZero | None = None
     """Learning rate of both networks. Automatic: 0.002 from 1024 pixels up, 0.0025 below."""
-    r1_gamma: float | None = None
+    r1_gamma: PositiveOrZero | None = None
     """Weight of the R1 penalty; 0 leaves it out. Automatic: 0.0002 * height * width / batch."""
-    r1_every: int = 16
+    r1_every: Count = 16
     """Steps between R1 (and R2) penalties."""
-    r2_gamma: float = 0.0
+    r2_gamma: PositiveOrZero = 0.0
     """Weight of the R2 penalty, the same as R1 for generated pictures; 0 leaves it out."""
     loss: AdversarialLoss = "logistic"
     """What D and G minimise: the paper's logistic loss, hinge, least-squares, wasserstein, or R3GAN's relativistic."""
-    freeze_d: int = 0
+    freeze_d: CountOrZero = 0
     """So many blocks of D, the largest pictures first, stay as they are (FreezeD, for --resume FILE)."""
-    pl_weight: float = 2.0
+    pl_weight: PositiveOrZero = 2.0
     """Weight of the path-length penalty; 0 leaves it out."""
-    pl_every: int = 4
+    pl_every: Count = 4
     """Steps between path-length penalties."""
-    pl_batch_shrink: int = 2
+    pl_batch_shrink: Count = 2
     """Path lengths are measured on this fraction of a batch."""
-    pl_decay: float = 0.01
+    pl_decay: Share = 0.01
     """Weight of a batch in the running mean of path lengths."""
-    style_mixing: float = 0.9
+    style_mixing: Share = 0.9
     """Share of batches in which two codes are mixed."""
-    w_avg_decay: float = 0.995
+    w_avg_decay: Share = 0.995
     """Decay of the running mean of w."""
 
     def resolve(self, spec: DataSpec, batch: int) -> StyleGAN2:
@@ -173,11 +173,8 @@ class StyleGAN2(Augmented):
         if self.channel_base is None or self.mbstd_group is None or self.lr is None or self.r1_gamma is None:
             raise ValueError("call resolve(spec, batch) before build(spec)")
         check_channels(spec)
-        for name in ("r1_gamma", "r2_gamma", "pl_weight"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise UserError(f"--{name.replace('_', '-')} {getattr(self, name):g} is not a number from 0 on")
         generator, discriminator = Generator(self, spec), Discriminator(self, spec)
-        if not 0 <= self.freeze_d <= len(discriminator.blocks):
+        if self.freeze_d > len(discriminator.blocks):
             raise UserError(f"--freeze-d {self.freeze_d}: D has {len(discriminator.blocks)} blocks")
         pl_mean = torch.zeros(())
         augmenter = Augmenter(self)

@@ -17,6 +17,7 @@ import copy
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Annotated
 
 import numpy as np
 import torch
@@ -25,6 +26,7 @@ from torch import Tensor, nn
 from organza.core.device import compute_dtype
 from organza.core.errors import UserError
 from organza.core.method import Adam, Batch, DataSpec, Latents, Method, Nets, Phase, Player, Stats
+from organza.core.ranges import Count, CountOrZero, Depth, Positive, PositiveOrZero, Range, Share
 from organza.methods.stylegan2 import Architecture, Discriminator, Mapping, StyleGAN2, fit_widths, pyramid
 from organza.nn.augmenter import Augmented, Augmenter
 from organza.nn.latent import style_center, style_mapping
@@ -51,83 +53,83 @@ class StyleGAN3(Augmented):
         torch.Size([2, 3, 16, 16])
     """
 
-    z_dim: int = 512
+    z_dim: Count = 512
     """Length of the latent code z."""
-    w_dim: int = 512
+    w_dim: Count = 512
     """Length of the intermediate code w."""
-    mapping_layers: int = 2
+    mapping_layers: Depth = 2
     """Layers of the mapping network."""
-    mapping_lr: float = 0.01
+    mapping_lr: Positive = 0.01
     """Factor on the mapping network's learning rate."""
-    mapping_g: tuple[int, ...] | None = None
+    mapping_g: tuple[Count, ...] | None = None
     """Widths of the mapping network: the labels' embedding, then each layer. Default: w_dim throughout."""
-    channel_base: int = 32768
+    channel_base: Count = 32768
     """Feature maps of a layer whose band ends at frequency f: channel_base / 2f. Config R has twice as many."""
-    channel_max: int = 512
+    channel_max: Count = 512
     """Most feature maps in a layer."""
-    widths_g: tuple[int, ...] | None = None
+    widths_g: tuple[Count, ...] | None = None
     """Feature maps of each layer but the colours'. Default: by channel_base and channel_max."""
-    layers: int = 14
+    layers: Depth = 14
     """Layers besides the input and the one to colours."""
-    critical: int = 2
+    critical: CountOrZero = 2
     """Layers at the end whose band is as wide as the grid holds."""
-    margin: int = 10
+    margin: CountOrZero = 10
     """Pixels around the picture that each layer draws and the last one cuts off."""
-    kernel: int = 3
+    kernel: Count = 3
     """Side of the convolutions' kernels; 1 in config R."""
     radial: bool = False
     """Low-pass filters of the plane instead of one for each axis, as config R has."""
-    first_cutoff: float = 2.0
+    first_cutoff: Positive = 2.0
     """Where the first layer's band ends, in waves across the picture."""
-    first_stopband: float = 2**2.1
+    first_stopband: Positive = 2**2.1
     """Where its filter's transition ends."""
-    last_stopband: float = 2**0.3
+    last_stopband: Positive = 2**0.3
     """The same for the last layer, over its cutoff."""
-    cutoffs: tuple[float, ...] | None = None
+    cutoffs: tuple[Positive, ...] | None = None
     """Each layer's cutoff, where it doesn't follow the rule (eq. 10)."""
-    stopbands: tuple[float, ...] | None = None
+    stopbands: tuple[Positive, ...] | None = None
     """The end of each layer's transition, likewise."""
-    filter_size: int = 6
+    filter_size: Count = 6
     """Taps of a low-pass filter at the lower of the two rates."""
-    oversampling: int = 2
+    oversampling: Count = 2
     """How much finer than the grid the leaky ReLU works."""
-    output_scale: float = 0.25
+    output_scale: Positive = 0.25
     """Factor on the colours."""
-    conv_clamp: float | None = 256.0
+    conv_clamp: Positive | None = 256.0
     """Limit on the generator's activations."""
-    narrow: int = 4
+    narrow: CountOrZero = 4
     """Doublings of the picture, counted from the last, that may be computed in bf16."""
-    magnitude_decay: float | None = None
+    magnitude_decay: Share | None = None
     """Decay of the running mean of each layer's squared input. Automatic: half in 20,000 images."""
-    w_avg_decay: float = 0.998
+    w_avg_decay: Share = 0.998
     """Decay of the running mean of w."""
-    channel_base_d: int = 32768
+    channel_base_d: Count = 32768
     """The discriminator's feature maps at size s: channel_base_d / s."""
-    channel_max_d: int = 512
+    channel_max_d: Count = 512
     """Most feature maps in one of its layers."""
-    widths_d: tuple[int, ...] | None = None
+    widths_d: tuple[Count, ...] | None = None
     """Feature maps of its levels, the smallest picture first. Default: by channel_base_d and channel_max_d."""
-    mapping_d: tuple[int, ...] | None = None
+    mapping_d: tuple[Count, ...] | None = None
     """Widths of its mapping of labels."""
     architecture_d: Architecture = "resnet"
     """How its blocks are joined."""
     resample_taps: tuple[int, ...] = (1, 3, 3, 1)
     """Its low-pass filter, one axis."""
-    conv_clamp_d: float | None = 256.0
+    conv_clamp_d: Positive | None = 256.0
     """Limit on its activations."""
-    mbstd_group: int | None = None
+    mbstd_group: Count | None = None
     """Group size of its minibatch standard deviation. Automatic: the batch, at most 4."""
-    lr: float = 0.0025
+    lr: PositiveOrZero = 0.0025
     """Learning rate of the generator."""
-    lr_d: float = 0.002
+    lr_d: PositiveOrZero = 0.002
     """Learning rate of the discriminator."""
-    r1_gamma: float | None = None
+    r1_gamma: PositiveOrZero | None = None
     """Weight of the R1 penalty; 0 leaves it out. Automatic: 0.001 * height * width / batch."""
-    r1_every: int = 16
+    r1_every: Count = 16
     """Steps between R1 penalties."""
-    blur: float = 0.0
+    blur: Annotated[float, Range(least=0, most=1000)] = 0.0
     """The discriminator sees pictures blurred by a Gaussian of this many pixels at first; 10 in config R."""
-    blur_kimg: float = 200.0
+    blur_kimg: PositiveOrZero = 200.0
     """The blur has gone after so many thousand images."""
 
     def resolve(self, spec: DataSpec, batch: int) -> StyleGAN3:

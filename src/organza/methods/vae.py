@@ -10,11 +10,13 @@ player learns both networks. Organza's networks are DCGAN's pyramids, and p(x|z)
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Annotated
 
 import torch
 from torch import Tensor, nn
 
 from organza.core.method import Adam, Batch, DataSpec, Latents, Method, Nets, Phase, Player, Stats
+from organza.core.ranges import Count, PositiveOrZero, Range
 from organza.nn.latent import identity_mapping, origin, plain_synthesis
 from organza.nn.pyramid import Decoder, Encoder
 
@@ -23,13 +25,13 @@ from organza.nn.pyramid import Decoder, Encoder
 class VAE:
     """Settings of the variational autoencoder."""
 
-    z_dim: int = 64
+    z_dim: Count = 64
     """Length of the code."""
-    width: int = 32
+    width: Count = 32
     """Feature maps at full resolution; doubled at each halving."""
-    sigma: float = 0.2
+    sigma: Annotated[float, Range(least=0.001)] = 0.2
     """Standard deviation of the decoder's Gaussian, for pictures in [-1, 1]: smaller is sharper, larger is smoother."""
-    lr: float = 0.0005
+    lr: PositiveOrZero = 0.0005
     """Learning rate."""
 
     def resolve(self, spec: DataSpec, batch: int) -> VAE:

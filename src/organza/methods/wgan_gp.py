@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from organza.core.method import Adam, Batch, DataSpec, Latents, Method, Nets, Phase, Player, Stats
+from organza.core.ranges import Count, PositiveOrZero
 from organza.methods.dcgan import Critic, standard_normal
 from organza.nn.augmenter import Augmented, Augmenter
 from organza.nn.latent import identity_mapping, origin, plain_synthesis
@@ -29,15 +30,15 @@ from organza.nn.pyramid import Decoder, layer_norm
 class WGANGP(Augmented):
     """Settings of WGAN-GP; the defaults are algorithm 1's."""
 
-    z_dim: int = 128
+    z_dim: Count = 128
     """Length of the latent vector."""
-    width: int = 64
+    width: Count = 64
     """Feature maps at the outermost level; doubled at each halving."""
-    critic_steps: int = 5
+    critic_steps: Count = 5
     """Steps of the critic for each step of the generator."""
-    gp_weight: float = 10.0
+    gp_weight: PositiveOrZero = 10.0
     """Weight of the gradient penalty (lambda)."""
-    lr: float = 0.0001
+    lr: PositiveOrZero = 0.0001
     """Learning rate of both networks."""
 
     def resolve(self, spec: DataSpec, batch: int) -> WGANGP:

@@ -7,13 +7,13 @@ mean sign of D's outputs for training pictures, r_t (eq. 1).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from torch import Tensor
 
-from organza.core.errors import UserError
 from organza.core.method import Batch, Stats
+from organza.core.ranges import Kimg, Range, Share
 from organza.nn.augment import augment, groups
 from organza.nn.diffaugment import diffaugment, parse_policy
 
@@ -28,13 +28,13 @@ class Augmented:
     """What D sees: pictures as they are; augmented with a probability p that adapts (ADA) or is fixed; DiffAugment."""
     augment_pipe: str = "bgc"
     """Transformations of ada and fixed: blit, geom, color, filter, noise, cutout, or the first few: bg ... bgcfnc."""
-    augment_p: float | None = None
+    augment_p: Share | None = None
     """Probability p of each transformation: of fixed (default 0.2), or where ada starts (default 0)."""
     augment_policy: str = "color,translation,cutout"
     """Transformations of diffaugment."""
-    ada_target: float = 0.6
+    ada_target: Annotated[float, Range(least=-1, most=1)] = 0.6
     """ADA raises p while the mean sign of D's outputs for training pictures is above this, else it lowers p."""
-    ada_kimg: float = 500.0
+    ada_kimg: Kimg = 500.0
     """ADA's speed: p can go from 0 to 1 within so many thousand images."""
 
 
@@ -48,7 +48,7 @@ class Augmenter:
         state: for `Method.state`: ADA's p and what it has measured since it was last changed; else empty.
 
     Raises:
-        UserError: settings that mean nothing.
+        UserError: no transformations, or unknown ones.
 
     Example:
         >>> augmenter = Augmenter(Augmented(augment="ada"))
@@ -65,10 +65,6 @@ class Augmenter:
         p = settings.augment_p
         if p is None:
             p = 0.2 if settings.augment == "fixed" else 0.0
-        if not 0 <= p <= 1:
-            raise UserError(f"--augment-p {p:g} is not between 0 and 1")
-        if not -1 <= settings.ada_target <= 1 or not settings.ada_kimg > 0:
-            raise UserError("--ada-target must be between -1 and 1, and --ada-kimg above 0")
         self.p = torch.tensor(p)
         self._signs, self._steps, self._since = torch.zeros(()), torch.zeros(()), torch.zeros(())
         self.state = (

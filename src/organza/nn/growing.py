@@ -56,7 +56,7 @@ class Growth:
 
     def _split(self, seen: int) -> tuple[int, float]:
         period = self.fade_kimg + self.stable_kimg
-        done = int(seen / 1000 // period) if period > 0 else self.end
+        done = int(min(seen / 1000 // period, self.end)) if period > 0 else self.end
         return done, seen / 1000 - done * period
 
 

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from organza.core.errors import UserError
 from organza.ops import kernels
 from organza.ops.twins import apply, reference
 
@@ -21,11 +22,16 @@ Padding = int | Sequence[int]
 def setup_filter(taps: Sequence[float], *, normalize: bool = True) -> Tensor:
     """The 2-D filter ``[K, K]`` whose rows and columns are ``taps``, float32; it sums to 1 if ``normalize``.
 
+    Raises:
+        UserError: ``normalize`` something that sums to 0.
+
     Example:
         >>> setup_filter([1, 1])
         tensor([[0.2500, 0.2500],
                 [0.2500, 0.2500]])
     """
+    if normalize and not sum(taps):
+        raise UserError(f"a filter with the taps {list(taps)} lets nothing through", hint="take such as 1 3 3 1")
     line = torch.tensor(taps, dtype=torch.float32)
     plane = line[:, None] * line[None, :]
     return plane / plane.sum() if normalize else plane

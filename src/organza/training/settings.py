@@ -2,46 +2,48 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 
 from organza.core.device import Precision
 from organza.core.errors import UserError
 from organza.core.method import DataSpec
+from organza.core.ranges import Count, CountOrZero, Kimg, PositiveOrZero, Seed, Share
 
 
 @dataclass(frozen=True)
 class Training:
     """Settings of a training run. Lengths are counted in thousands of real images shown (kimg)."""
 
-    kimg: float = 25000.0
+    kimg: Kimg = 25000.0
     """Length of the training in thousands of images."""
-    batch: int | None = None
+    batch: Count | None = None
     """Images per step over all processes. None: by resolution, as in StyleGAN2-ADA's auto settings."""
-    micro_batch: int | None = None
+    micro_batch: Count | None = None
     """Images per forward pass and process, at most; smaller saves memory. None: all of a process's share at once."""
-    ema_kimg: float | None = None
+    ema_kimg: PositiveOrZero | None = None
     """Half-life of the averaged weights in kimg. None: batch * 10 / 32."""
-    ema_rampup: float | None = 0.05
+    ema_rampup: PositiveOrZero | None = 0.05
     """The half-life is at most this share of the images seen so far. None: no ramp-up."""
-    lr_decay: float = 0.0
+    lr_decay: Share = 0.0
     """Share of the training, at its end, over which learning rates fall linearly to zero; 0 keeps them. A run that is
     resumed with another --kimg takes the rates of the new length: a longer one raises them again."""
-    seed: int = 0
+    seed: Seed = 0
     """Seed of everything random."""
     precision: Precision = "auto"
     """Activations: float32, bf16, or auto (bf16 where the processor multiplies it natively)."""
-    tick_kimg: float = 1.0
+    tick_kimg: Kimg = 1.0
     """Statistics are logged this often."""
-    snapshot_kimg: float = 10.0
+    snapshot_kimg: Kimg = 10.0
     """A sample grid and a checkpoint are written this often."""
-    keep: int = 3
+    keep: CountOrZero = 3
     """Checkpoints to keep; 0 keeps all."""
     grid: str = "8x6"
     """Columns x rows of the sample grid."""
     metrics: str = "auto"
     """Metrics of each snapshot, with commas between them (`organza evaluate --list`); by the first the best checkpoint
     is found and kept. auto: fd_organza64_2k. none: none."""
-    metrics_share: float = 0.05
+    metrics_share: Share = 0.05
     """Metrics take at most this share of the training's time; snapshots beyond it go without. 1: no limit."""
 
 
@@ -73,20 +75,31 @@ def resolve(settings: Training, spec: DataSpec, world: int) -> Training:
     """Fill in what depends on the data and the number of processes.
 
     Raises:
-        UserError: a batch that the processes or micro-batches can't share equally, or a length that is not positive.
+        UserError: a batch that the processes or micro-batches can't share equally, or no grid.
     """
     batch = settings.batch or auto_batch(spec, world)
-    if batch < 1 or batch % world:
+    if batch % world:
         raise UserError(f"--batch {batch} can't be shared by {world} processes", hint=f"take a multiple of {world}")
     share = batch // world
     micro = min(settings.micro_batch or share, share)
-    if micro < 1 or share % micro:
+    if share % micro:
         raise UserError(f"--micro-batch {micro} does not divide the {share} images of each process")
-    for name in ("kimg", "tick_kimg", "snapshot_kimg"):
-        if not getattr(settings, name) > 0:
-            raise UserError(f"--{name.replace('_', '-')} must be above 0")
-    for name in ("lr_decay", "metrics_share"):
-        if not 0 <= getattr(settings, name) <= 1:
-            raise UserError(f"--{name.replace('_', '-')} {getattr(settings, name):g} is not from 0 to 1")
+    grid_size(settings.grid)
     ema = batch * 10 / 32 if settings.ema_kimg is None else settings.ema_kimg
     return replace(settings, batch=batch, micro_batch=settings.micro_batch and micro, ema_kimg=ema)
+
+
+def grid_size(grid: str) -> tuple[int, int]:
+    """Columns and rows of `Training.grid`.
+
+    Raises:
+        UserError: something else, or more than 10,000 images.
+
+    Example:
+        >>> grid_size("8x6")
+        (8, 6)
+    """
+    match = re.fullmatch(r"([1-9]\d{0,4})x([1-9]\d{0,4})", grid)
+    if match is None or int(match[1]) * int(match[2]) > 10_000:
+        raise UserError(f"--grid {grid!r} is not columns x rows, at most 10,000 in all", hint="write 8x6")
+    return int(match[1]), int(match[2])
