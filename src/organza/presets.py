@@ -212,9 +212,35 @@ def preset(name: str) -> Preset:
         "DCGAN with the paper's settings"
     """
     if name not in PRESETS:
-        near = difflib.get_close_matches(name, PRESETS, n=1)
-        raise UserError(
-            f"no preset is called {name!r}",
-            hint=f"did you mean {near[0]}?" if near else "`organza presets` lists them",
-        )
+        raise UserError(f"no preset is called {name!r}", hint=_nearest(name))
     return PRESETS[name]
+
+
+_KNOWN_AS = {
+    "gan": "dcgan",
+    "pggan": "progan",
+    "stylegan1": "stylegan-f",
+    "stylegan2-ada": "stylegan2 (with --augment ada)",
+    "wgan": "wgan-gp",
+}
+
+
+def _nearest(name: str) -> str:
+    """What somebody may have meant: the same in other letters, a family of presets, or names that look alike.
+
+    Example:
+        >>> _nearest("stylegan")
+        'did you mean one of stylegan-a to stylegan-f, or stylegan2?'
+        >>> _nearest("StyleGAN3"), _nearest("dcgam")
+        ('did you mean stylegan3-t or stylegan3-r?', 'did you mean dcgan?')
+    """
+    plain = name.strip().lower().replace("_", "-").replace(" ", "-")
+    if plain in PRESETS or plain in _KNOWN_AS:
+        return f"did you mean {_KNOWN_AS.get(plain, plain)}?"
+    family = [preset for preset in PRESETS if preset.startswith(f"{plain}-")]
+    near = difflib.get_close_matches(plain, [preset for preset in PRESETS if preset not in family], n=1)
+    if len(family) > 2:
+        return f"did you mean {', or '.join([f'one of {family[0]} to {family[-1]}', *near])}?"
+    if found := family or near:
+        return f"did you mean {' or '.join(found)}?"
+    return "`organza presets` lists them"

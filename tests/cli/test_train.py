@@ -13,8 +13,13 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 
 from organza.cli.main import main
+from organza.core.method import Batch, DataSpec
+from organza.presets import PRESETS
+from organza.training import estimate
+from organza.training.state import State
 
 TOY = ["--z-dim=8", "--w-dim=8", "--channel-base=128", "--channel-max=8", "--batch=4", "--grid=4x2"]
 
@@ -34,11 +39,53 @@ def test_train_then_the_same_command_again(faces: Path, tmp_path: Path, capsys: 
 def test_dry_run(faces: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", "stylegan2", "--data", str(faces), "--outdir", str(tmp_path), "--dry-run", *TOY]) == 0
     out = capsys.readouterr().out
-    assert '"channel_base": 128' in out
-    assert re.search(r"G: [\d,]+ parameters", out)
-    assert re.search(r"memory: about [\d.]+ GB", out)
-    assert re.search(r"time: about \d+ s/kimg, [\d.]+ h for 25000 kimg", out)
+    first, *nets, memory, time_ = out.splitlines()
+    assert first == "stylegan2 on 48 images 16x16, in batches of 4"
+    assert [re.sub(r"[\d,]+ ", "N ", net) for net in nets] == ["G: N parameters", "D: N parameters"]
+    assert re.fullmatch(r"memory: about [\d.]+ GB of memory.*", memory)
+    assert re.fullmatch(r"time: about (\d+d )?(\d+h )?(\d+m )?(\d+s )?for 25000 kimg \(\d+ s/kimg\)", time_)
+    command = ["train", "stylegan2", "--data", str(faces), "--dry-run", "--settings", *TOY]
+    assert main(command) == 0
+    settings = json.loads(capsys.readouterr().out.split("settings:")[1])
+    assert settings["config"]["channel_base"] == 128 and settings["training"]["batch"] == 4
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("words", [[], ["--dry-run"]])
+def test_what_can_not_fit_is_refused_before_anything_is_allocated(
+    words: list[str], faces: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["train", "stylegan2", "--data", str(faces), "--outdir", str(tmp_path), *TOY, *words]
+    for huge in ("--z-dim=100000000000", "--z-dim=2000000000", "--batch=20000000", "--channel-max=2000000000"):
+        more = ["--channel-base=2000000000"] if "channel" in huge else []
+        assert main([*command, huge, *more]) == 2
+        error = capsys.readouterr().err
+        assert re.search(r"needs about [\d,.]+ GB|fits no machine|must be at most 2147483647", error), error
+    assert "--micro-batch" not in error
+    assert main([*command, "--batch=20000000"]) == 2
+    assert re.search(r"try --micro-batch \d+$", capsys.readouterr().err.strip())
+    assert not list(tmp_path.iterdir())
+
+
+def test_little_memory_is_told_and_nothing_else(
+    faces: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("organza.training.estimate.free_memory", lambda device: 10_000)
+    command = ["train", "dcgan", "--data", str(faces), "--outdir", str(tmp_path), "--grid=2x1", "--metrics=none"]
+    assert main([*command, "--z-dim=4", "--width=2", "--kimg=0.004", "--batch=4"]) == 0
+    assert "but only 0.0 GB are free: it may not fit" in " ".join(capsys.readouterr().err.split())
+
+
+@pytest.mark.parametrize("name", ["stylegan2", "stylegan2-d", "stylegan3-r", "progan", "msg-stylegan", "wgan-gp"])
+def test_the_memory_on_meta_tensors_is_that_of_real_ones(name: str) -> None:
+    spec = DataSpec((16, 16))
+    config = PRESETS[name].run.method.toy().resolve(spec, 4)
+    found = []
+    for state in (estimate.on_meta(config, spec), State.fresh(config.build(spec), torch.device("cpu"))):
+        device = next(iter(state.learners.values())).flat.device
+        batch = Batch(torch.zeros(4, 3, 16, 16, device=device), torch.zeros(4, 0, device=device), 10**6)
+        found.append([estimate._kept(state, phase, batch) for phase in state.method.phases])
+    assert found[0] == pytest.approx(found[1], rel=0.02)
 
 
 def test_profile(faces: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -60,12 +107,13 @@ def test_profile(faces: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["train", "stylegan2"], "--data is missing"),
         (["train", "stylegan5", "--data", "x"], "no preset is called 'stylegan5'; did you mean stylegan2?"),
+        (["train", "stylegan", "--data", "x"], "did you mean one of stylegan-a to stylegan-f, or stylegan2?"),
+        (["train", "stylegan2-ada", "--data", "x"], "did you mean stylegan2 (with --augment ada)?"),
         (["train", "dcgan", "--data", "/nowhere/at/all"], "/nowhere/at/all: there is no such file or folder"),
         (["train", "dcgan", "--data", "x", "--kimgs", "3"], "unknown option --kimgs (did you mean --kimg?)"),
         (["train", "dcgan", "--data", "FACES", "--kimg", "many"], "--kimg: 'many' is not a number"),
-        (["train", "dcgan", "--data", "FACES", "--kimg", "0"], "--kimg must be above 0"),
+        (["train", "dcgan", "--data", "FACES", "--kimg", "0"], "--kimg must be from 0.001 to 1e+09, not 0"),
         (["train", "dcgan", "--data", "FACES", "--resolution", "17"], "can't halve 17x17"),
         (["train", "stylegan2", "--data", "FACES", "--resolution", "big"], "--resolution: 'big' is not a size"),
         (["train", "dcgan", "--data", "FACES", "--device", "tpu9"], "no device 'tpu9' here"),
@@ -83,10 +131,26 @@ def test_wrong_words(
     assert not list(tmp_path.iterdir())
 
 
-def test_without_a_preset_it_lists_them(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_first_things_that_newcomers_type(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train"]) == 2
-    assert "stylegan2-tiny" in capsys.readouterr().out
+    out, error = capsys.readouterr()
+    assert "stylegan2-tiny" in out
+    assert error == "organza: no preset is named; a good start is `organza train stylegan2 --data FOLDER`\n"
+    assert main(["train", "--data", "my photos"]) == 2
+    assert "`organza train stylegan2 --data 'my photos'`" in capsys.readouterr().err
+    for words in ([], ["--kimg", "5"], ["--resume"]):
+        assert main(["train", "stylegan2", *words]) == 2
+        error = capsys.readouterr().err
+        assert error.startswith("organza: --data is missing; give a folder or an archive of images; `organza faces")
+        assert error.count("\n") == 1
     assert main(["train", "--help"]) == 0
+
+
+def test_help_shows_ranges(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["train", "stylegan2", "--help"])
+    out = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    assert "--style-mixing FLOAT Share of batches in which two codes are mixed. (from 0 to 1; default: 0.9)" in out
 
 
 def test_sigint_saves_and_exits_with_zero(faces: Path, tmp_path: Path) -> None:

@@ -145,15 +145,15 @@ def test_a_checkpoint_draws_as_far_as_it_had_grown(name, faces, tmp_path):
 
 
 def test_a_dry_run_measures_the_grown_networks(faces):
-    from organza.training.estimate import estimate
+    from organza.training.estimate import memory, on_meta
 
     method = replace(ProGAN(), channel_base=1024, channel_max=32, z_dim=8)
     small, large = (Run(replace(method, fade_kimg=k, stable_kimg=k)) for k in (100.0, 0.001))
     found = []
     for run in (small, large):
-        state = State.fresh(run.method.build(DataSpec((32, 32))), torch.device("cpu"))
-        batch = Batch(torch.rand(4, 3, 32, 32), torch.zeros(4, 0))
-        found.append(estimate(state, batch, Training(batch=4, kimg=1.0), torch.float32).memory)
+        spec = DataSpec((32, 32))
+        state = on_meta(run.method, spec)
+        found.append(memory(state, spec, Training(batch=4, kimg=1.0), torch.float32).activations)
     assert found[1] > 2 * found[0]
 
 

@@ -140,6 +140,22 @@ def test_contradictions(faces, tiny_run, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_what_is_typed_counts_even_where_the_preset_says_the_same(faces, tiny_run, tmp_path, capsys):
+    """stylegan2-256 has a channel_base of 16384, the network that it shall go on from 128."""
+    common = ["train", "stylegan2-256", "--data", str(faces), "--outdir", str(tmp_path), "--resume", str(tiny_run)]
+    assert main([*common, "--channel-base", "16384", "--dry-run"]) == 2
+    assert "--channel-base 16384 contradicts" in capsys.readouterr().err
+    with pytest.raises(UserError, match="--channel-base 16384 contradicts"):
+        train("stylegan2-256", faces, outdir=tmp_path, resume=tiny_run, channel_base=16384)
+    assert not list(tmp_path.iterdir())
+    # Transfer leaves the ramp-up of averages out, unless somebody wants it; and starts where a network has grown to.
+    for typed, ramp in (([], None), (["--ema_rampup=0.05"], 0.05)):
+        assert main([*common, "--batch=4", "--grid=2x1", "--kimg=0.004", "--metrics=none", "--new", *typed]) == 0
+        newest = max(tmp_path.iterdir())
+        config = json.loads((newest / "config.json").read_text())
+        assert config["training"]["ema_rampup"] == ramp and config["config"]["channel_base"] == 128
+
+
 def test_resume_with_and_without_a_value_on_the_command_line(faces, tiny_run, tmp_path, capsys):
     common = [
         "--data",

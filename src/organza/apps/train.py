@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
 import json
 import re
 import shlex
@@ -19,23 +20,26 @@ import organza
 from organza.apps.transfer import Origin, adopt, copy_weights, read_origin, write_licence
 from organza.apps.watch import Watch, check, wanted
 from organza.core import distributed
+from organza.core.config import check as check_values
 from organza.core.config import differences, from_plain, to_plain
-from organza.core.device import choose_device, choose_dtype, free_memory
+from organza.core.device import choose_device, choose_dtype
 from organza.core.errors import UserError
 from organza.core.files import atomic_write, make_folder
-from organza.core.method import Method
+from organza.core.method import DataSpec, Method
 from organza.data import Dataset, Loader, open_dataset
 from organza.data.held_out import split
+from organza.data.options import parse_resolution
 from organza.data.prepare import Progress
 from organza.formats import locate
 from organza.metrics.names import Metric
 from organza.presets import METHODS, Run, preset
 from organza.training import checkpoint, settings
-from organza.training.estimate import estimate
+from organza.training.estimate import Memory, check_memory, on_meta, room, seconds_per_kimg
+from organza.training.estimate import memory as memory_of
 from organza.training.gauge import Gauge
 from organza.training.loop import Evaluate
 from organza.training.loop import train as run_loop
-from organza.training.monitor import Monitor, read_log
+from organza.training.monitor import Monitor, duration, read_log
 from organza.training.plots import plot_log
 from organza.training.profiling import Profiler
 from organza.training.settings import Training
@@ -69,7 +73,7 @@ def override(run: Run, changes: Mapping[str, Any]) -> Run:
     """``run`` with some settings changed, each named as on the command line, with underscores.
 
     Raises:
-        UserError: no setting has that name.
+        UserError: no setting has that name, or a value is of another type or out of its range, be it changed or not.
 
     Example:
         >>> override(preset("stylegan2").run, {"kimg": 5, "r1_gamma": 1.0}).method.r1_gamma
@@ -79,9 +83,12 @@ def override(run: Run, changes: Mapping[str, Any]) -> Run:
     for name, value in changes.items():
         owners = [part for part, config in parts.items() if name in {f.name for f in fields(config)}]
         if not owners:
-            raise UserError(f"no setting is called {name!r}", hint="`organza presets NAME` lists a preset's settings")
+            names = {f.name for config in parts.values() for f in fields(config)}
+            near = difflib.get_close_matches(name, names, n=1)
+            hint = f"did you mean {near[0]}?" if near else "`organza presets NAME` lists a preset's settings"
+            raise UserError(f"no setting is called {name!r}", hint=hint)
         parts[owners[0]] = replace(parts[owners[0]], **{name: value})
-    return replace(run, **parts)
+    return check_values(replace(run, **parts))
 
 
 def train(
@@ -130,23 +137,18 @@ def train(
     name, run = _named(what, changes)
     distributed.start()
     place = choose_device(device)
+    _check_size(run, place, resume)
     dataset, held_out = split(_open_everywhere(data, run, progress), run.data)
     origin = None if isinstance(resume, bool) else _origin_everywhere(resume)
-    if origin is not None:
-        run = adopt(run, origin, dataset.spec, changes)
-    elif getattr(run.method, "freeze_d", 0):
-        raise UserError("--freeze-d would keep random layers", hint="say with --resume FILE where D comes from")
-    run = resolve(run, dataset)
+    run = _planned(run, dataset, origin, changes)
+    memory = check_memory(_needs(run, dataset, held_out, place), *room(place))
     metrics = wanted(run.training.metrics)
     if evaluate is None and run.training.metrics != "auto":
         check(metrics, dataset, run.data.mirror)
     config = describe(run, name, dataset, held_out) | ({} if origin is None else {"source": origin.about})
     folder = _choose_folder(Path(outdir), name, dataset, config, resume=resume is True, new=new)
     state = _state(run, dataset, place)
-    if held_out is not None and state.method.critic is None:
-        raise UserError(f"{method_name(run)} has no discriminator, so there is nothing to measure with --held-out")
     started = "" if origin is None else copy_weights(state, origin)
-    _check_shares(state.method, run.training.kimg)
     _load_newest(state, folder)
     finished = state.position.seen >= round(run.training.kimg * 1000)
     if finished:
@@ -185,7 +187,7 @@ def train(
     try:
         monitor.say(
             f"{name} on {len(dataset)} pictures {dataset.spec.resolution[0]}x{dataset.spec.resolution[1]}, "
-            f"on {distributed.world()} x {place.type}: {folder}"
+            f"on {distributed.world()} x {place.type}, {memory}: {folder}"
         )
         if started and not state.position.seen:
             monitor.say(started)
@@ -216,45 +218,80 @@ def dry_run(
     *,
     resume: bool | str | Path = False,
     device: str | None = None,
+    all_settings: bool = False,
     **changes: Any,
 ) -> str:
-    """What `train` would do with the same arguments, as text: settings, parameters, memory and time.
+    """What `train` would do with the same arguments, as text: parameters, memory and time, or why it would refuse.
+
+    Args:
+        what, data, resume, device, changes: as for `train`.
+        all_settings: list all settings as well, after the rest.
 
     Raises:
-        UserError: unusable data or settings.
+        UserError: unusable data or settings, or a training that needs more memory than there is.
 
     Example:
         >>> print(dry_run("stylegan2", faces, channel_base=128, channel_max=8, batch=4))
-        {
-          ...
+        stylegan2 on 48 images 16x16, in batches of 4
         G: ... parameters
         D: ... parameters
         memory: about ...
-        time: about ... s/kimg, ... h for 25000 kimg
+        time: about ... for 25000 kimg (... s/kimg)
     """
     name, run = _named(what, changes)
     place = choose_device(device)
+    _check_size(run, place, resume)
     dataset, held_out = split(open_dataset(data, run.data), run.data)
-    if not isinstance(resume, bool):
-        run = adopt(run, read_origin(resume), dataset.spec, changes)
-    run = resolve(run, dataset)
-    state = _state(run, dataset, place)
-    lines = [json.dumps(describe(run, name, dataset, held_out), indent=2)]
-    for net_name, net in state.method.nets.items():
+    run = _planned(run, dataset, None if isinstance(resume, bool) else read_origin(resume), changes)
+    if run.training.metrics != "auto":
+        check(wanted(run.training.metrics), dataset, run.data.mirror)
+    needs, (free, total) = _needs(run, dataset, held_out, place), room(place)
+    lines = [
+        f"{name} on {len(dataset)} images {dataset.spec.resolution[0]}x{dataset.spec.resolution[1]}, "
+        f"in batches of {run.training.batch}"
+    ]
+    for net_name, net in on_meta(run.method, dataset.spec).method.nets.items():
         lines.append(f"{net_name}: {sum(p.numel() for p in net.parameters()):,} parameters")
-    size = min(4, run.training.micro_batch or 4)
-    loader = Loader(dataset, seed=run.training.seed, device=place)
-    needs = estimate(state, loader.batch(0, size), run.training, choose_dtype(run.training.precision, place))
-    loader.close()
-    free = free_memory(place)
-    lines.append(f"memory: about {needs.memory / 1e9:.1f} GB" + (f" of {free / 1e9:.1f} GB free" if free else ""))
-    if free and needs.memory > free:
-        lines.append("warning: that does not fit; take a smaller --micro-batch or --resolution")
-    total = needs.seconds_per_kimg * run.training.kimg
-    lines.append(
-        f"time: about {needs.seconds_per_kimg:.0f} s/kimg, {total / 3600:.1f} h for {run.training.kimg:g} kimg"
-    )
+    lines.append(f"memory: {check_memory(needs, free, total)}")
+    if free is None or needs.total <= free:
+        state, size = _state(run, dataset, place), min(4, run.training.micro_batch or 4)
+        with Loader(dataset, seed=run.training.seed, device=place) as loader:
+            dtype = choose_dtype(run.training.precision, place)
+            seconds = seconds_per_kimg(state, loader.batch(0, size), run.training, dtype)
+        length = duration(seconds * run.training.kimg)
+        lines.append(f"time: about {length} for {run.training.kimg:g} kimg ({seconds:.0f} s/kimg)")
+    if all_settings:
+        lines += ["settings:", json.dumps(describe(run, name, dataset, held_out), indent=2)]
     return "\n".join(lines)
+
+
+def _check_size(run: Run, place: torch.device, resume: bool | str | Path) -> None:
+    """Where the images' size is known beforehand: see that networks for it can be had, before everything is decoded."""
+    if run.data.resolution is None or not isinstance(resume, bool):
+        return
+    spec = DataSpec(parse_resolution(run.data.resolution), 3 if run.data.channels == "auto" else int(run.data.channels))
+    training = settings.resolve(run.training, spec, distributed.world())
+    assert training.batch is not None
+    state, dtype = on_meta(run.method.resolve(spec, training.batch), spec), choose_dtype(training.precision, place)
+    check_memory(memory_of(state, spec, training, dtype), *room(place))
+
+
+def _planned(run: Run, dataset: Dataset, origin: Origin | None, changes: Mapping[str, Any]) -> Run:
+    """The run with nothing left open: the origin's architecture, and what follows from the data."""
+    if origin is not None:
+        run = adopt(run, origin, dataset.spec, changes)
+    elif getattr(run.method, "freeze_d", 0):
+        raise UserError("--freeze-d would keep random layers", hint="say with --resume FILE where D comes from")
+    return resolve(run, dataset)
+
+
+def _needs(run: Run, dataset: Dataset, held_out: Dataset | None, place: torch.device) -> Memory:
+    """The memory of a planned run, found before anything is allocated or written; and whether it can be trained so."""
+    state = on_meta(run.method, dataset.spec)
+    if held_out is not None and state.method.critic is None:
+        raise UserError(f"{method_name(run)} has no discriminator, so there is nothing to measure with --held-out")
+    _check_shares(state.method, run.training.kimg)
+    return memory_of(state, dataset.spec, run.training, choose_dtype(run.training.precision, place))
 
 
 def resolve(run: Run, dataset: Dataset) -> Run:
@@ -307,6 +344,8 @@ def method_name(run: Run) -> str:
 
 
 def _named(what: str | Run, changes: Mapping[str, Any]) -> tuple[str, Run]:
+    if not isinstance(what, (str, Run)):
+        raise UserError(f"can't train {what!r}", hint="give the name of a preset, or a Run")
     name, run = (what, preset(what).run) if isinstance(what, str) else (method_name(what), what)
     return name, override(run, changes)
 
@@ -427,10 +466,9 @@ def _load_newest(state: State, folder: Path) -> None:
 
 
 def _reals(dataset: Dataset, grid: str) -> tuple[Any, torch.Tensor]:
-    if not (match := re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", grid)):
-        raise UserError(f"--grid {grid!r} is not columns x rows", hint="write 8x6")
+    columns, rows = settings.grid_size(grid)
     order = np.random.RandomState(0).permutation(len(dataset))
-    images, labels = dataset.fetch(np.resize(order, int(match[1]) * int(match[2])))
+    images, labels = dataset.fetch(np.resize(order, columns * rows))
     return images, torch.from_numpy(labels)
 
 

@@ -1,7 +1,8 @@
-"""organza train PRESET --data PICTURES: train a method; the same command again continues it."""
+"""organza train PRESET --data IMAGES: train a method; the same command again continues it."""
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -12,11 +13,15 @@ from typing import Any
 import tyro
 
 from organza.apps.train import dry_run, train
-from organza.cli.parse import parse
+from organza.cli.parse import parse, typed
 from organza.cli.progress import progress_bar
 from organza.core import distributed
 from organza.core.device import keep_freed_memory
+from organza.core.errors import UserError
 from organza.presets import PRESETS, Run, preset
+
+NO_DATA = "--data is missing"
+WHICH_DATA = "give a folder or an archive of images; `organza faces --dest faces.zip` makes one to try things out"
 
 
 @dataclass(frozen=True)
@@ -33,7 +38,9 @@ class Job:
     new: bool = False
     """Start a new run even where an unfinished one could be continued."""
     dry_run: bool = False
-    """Print the settings, parameters, memory and time, and stop."""
+    """Say how many parameters, how much memory and how much time it would take, and stop."""
+    settings: bool = False
+    """With --dry-run: all settings as well, as the run's config.json would have them."""
     device: str | None = None
     """cpu, cuda, cuda:1 ...; the GPU where there is one."""
     profile: bool = False
@@ -43,23 +50,25 @@ class Job:
 def main(argv: list[str]) -> int:
     """Parse ``PRESET [options]`` and train."""
     if not argv or argv[0].startswith("-"):
-        print("usage: organza train PRESET --data PICTURES [options]\n\npresets:")
-        for name, entry in PRESETS.items():
-            print(f"  {name:16} {entry.summary}")
-        print("\n`organza train PRESET --help` lists the options of a preset.")
-        return 0 if argv[:1] in (["-h"], ["--help"]) else 2
-    run = preset(argv[0]).run
+        return _without_preset(argv)
+    name, words = argv[0], _resume_alone(argv[1:])
+    run = preset(name).run
     options = parse(
-        _options(run, preset(argv[0]).summary), _resume_alone(argv[1:]), f"organza train {argv[0]}", pairs=True
+        _options(run, preset(name).summary), words, f"organza train {name}", pairs=True, missing={NO_DATA: WHICH_DATA}
     )
     job: Job = options.job
-    changes: dict[str, Any] = {}
-    for part in fields(Run):
-        old, new = getattr(run, part.name), getattr(options, part.name)
-        changes |= {f.name: getattr(new, f.name) for f in fields(old) if getattr(new, f.name) != getattr(old, f.name)}
+    stated = typed(words)  # not what differs from the preset: who types a preset's own value insists on it
+    changes: dict[str, Any] = {
+        field.name: getattr(getattr(options, part.name), field.name)
+        for part in fields(Run)
+        for field in fields(getattr(run, part.name))
+        if field.name in stated
+    }
     keep_freed_memory()
     if job.dry_run:
-        print(dry_run(argv[0], job.data, resume=job.resume or False, device=job.device, **changes))
+        print(
+            dry_run(name, job.data, resume=job.resume or False, device=job.device, all_settings=job.settings, **changes)
+        )
         return 0
     with ExitStack() as stack:
         bars: list[Callable[[int, int], None]] = []
@@ -73,7 +82,7 @@ def main(argv: list[str]) -> int:
                 stack.close()
 
         outcome = train(
-            argv[0],
+            name,
             job.data,
             outdir=job.outdir,
             resume=job.resume or job.resume == "",
@@ -91,6 +100,17 @@ def main(argv: list[str]) -> int:
     return 0
 
 
+def _without_preset(words: list[str]) -> int:
+    print("usage: organza train PRESET --data IMAGES [options]\n\npresets:")
+    for name, entry in PRESETS.items():
+        print(f"  {name:16} {entry.summary}")
+    print("\n`organza train PRESET --help` lists the options of a preset.")
+    if words[:1] in (["-h"], ["--help"]):
+        return 0
+    start = shlex.join(["organza", "train", "stylegan2", *(words or ["--data", "FOLDER"])])
+    raise UserError("no preset is named", hint=f"a good start is `{start}`")
+
+
 def _resume_alone(words: list[str]) -> list[str]:
     """``--resume`` may stand without a value.
 
@@ -98,8 +118,9 @@ def _resume_alone(words: list[str]) -> list[str]:
         >>> _resume_alone(["--resume", "--kimg", "5"]), _resume_alone(["--resume", "a.pkl"])
         (['--resume=', '--kimg', '5'], ['--resume', 'a.pkl'])
     """
-    ends = [*words[1:], "--"]
-    return ["--resume=" if a == "--resume" and b.startswith("--") else a for a, b in zip(words, ends, strict=True)]
+    following = [*words[1:], "--"]
+    pairs = zip(words, following, strict=False)
+    return ["--resume=" if word == "--resume" and after.startswith("--") else word for word, after in pairs]
 
 
 def _options(run: Run, summary: str) -> type[Any]:

@@ -106,13 +106,20 @@ def cpu_features() -> frozenset[str]:
 
 def free_memory(device: torch.device) -> int | None:
     """Bytes that can still be had on ``device``, or None where the system does not say."""
-    if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
+    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else _meminfo("MemAvailable")
+
+
+def total_memory(device: torch.device) -> int | None:
+    """Bytes that ``device`` has in all, or None where the system does not say."""
+    return torch.cuda.mem_get_info(device)[1] if device.type == "cuda" else _meminfo("MemTotal")
+
+
+def _meminfo(name: str) -> int | None:
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()
     except OSError:
         return None
-    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable")), None)
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith(name)), None)
 
 
 def keep_freed_memory() -> None:
