@@ -121,7 +121,7 @@ def edited(run: Path, to: Path, **changes: object) -> Path:
     [
         ({"format": 99}, r"checkpoint format 99 is not 1; update Organza"),
         ({"method": "biggan"}, r"unknown method 'biggan'; update Organza"),
-        ({"spec": {"resolution": [16]}}, r"config.json: spec.resolution: \[16\] is not a"),
+        ({"spec": {"resolution": [16]}}, r"config.json: spec.resolution must be a list of 2, not \[16\]"),
         ({"spec": {"resolution": [32, 32]}}, r"ema.safetensors: tensor .* is (missing|unknown|\[)"),
         ({"config": {"depth": 3}}, r"config.json: config: StyleGAN2 has no setting 'depth'"),
     ],

@@ -122,7 +122,7 @@ def test_doctor(capsys):
         ("interpolate --network nowhere", "nowhere: does not exist"),
         ("presets stylegann", "no preset is called 'stylegann'; did you mean stylegan"),
         ("faces", "--dest is missing"),
-        ("faces --dest a.zip --count 0", "the count is 0; ask for at least one face"),
+        ("faces --dest a.zip --count 0", "--count must be at least 1, not 0"),
         ("faces --dest a.zip --resolution big", "'big' is not a size"),
         ("faces --dest a.zip --label hat", "faces have no choice called 'hat'"),
     ],
@@ -141,7 +141,7 @@ def test_errors(capsys, line, message):
         ("truncation --network a --columns 2", "2 columns have no middle"),
         ("mix --network a --styles 9", "there is no layer 9; give numbers from 0 to 5"),
         ("noise --network a --samples 1", "a deviation needs two samples or more"),
-        ("walk --network a --smooth 0 --output a.gif", "a smoothness of 0"),
+        ("walk --network a --smooth 0 --output a.gif", "--smooth must be above 0, not 0;"),
     ],
 )
 def test_errors_of_figures(capsys, network, line, message):

@@ -90,8 +90,8 @@ def test_the_list(capsys):
         (["--network", "RUN", "--metrics", "fd20"], "fd20 needs real pictures; give them with --data"),
         (["--network", "nowhere", "--data", "FACES"], "nowhere: does not exist"),
         (["--network", "RUN", "--data", "nowhere"], "nowhere: there is no such file or folder"),
-        (["--network", "RUN", "--data", "FACES", "--trunc", "nan"], "a truncation of nan"),
-        (["--network", "RUN", "--data", "FACES", "--batch", "0"], "a batch of 0"),
+        (["--network", "RUN", "--data", "FACES", "--trunc", "nan"], "--trunc must be a finite number, not nan"),
+        (["--network", "RUN", "--data", "FACES", "--batch", "0"], "--batch must be at least 1, not 0"),
         (
             ["--network", "RUN", "--data", "FACES", "--against", "held-out"],
             "the network was trained without --held-out",

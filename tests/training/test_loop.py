@@ -177,7 +177,7 @@ def test_unknown_setting_and_preset(faces: Path, tmp_path: Path) -> None:
         train("dcgan", faces, outdir=tmp_path, learning_rate=1)
     with pytest.raises(UserError, match=r"no preset is called 'stylgan2'; did you mean stylegan2\?"):
         train("stylgan2", faces, outdir=tmp_path)
-    with pytest.raises(UserError, match=r"--grid '8' is not columns x rows; write 8x6"):
+    with pytest.raises(UserError, match=r"--grid '8' is not columns x rows, at most 10,000 in all; write 8x6"):
         train(toy("dcgan"), faces, outdir=tmp_path, grid="8", batch=4)
 
 

@@ -131,7 +131,7 @@ def _decode(kind: Any, plain: Any, where: str) -> Any:
         value = _decode(args[0], plain, where)
         for extra in args[1:]:
             if isinstance(extra, Range) and value is not None and (wanted := extra.unmet(value)):
-                raise UserError(f"{where} must be {wanted}, not {_shown(plain)}")
+                raise UserError(f"{where} must be {wanted}, not {_shown(plain).removesuffix('.0')}")
         return value
     if dataclasses.is_dataclass(kind) and isinstance(kind, type):
         return plain if isinstance(plain, kind) else _decode_dataclass(kind, plain, where)
