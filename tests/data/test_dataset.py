@@ -190,8 +190,10 @@ def test_max_images_spreads_over_the_set(tmp_path):
     data = open_dataset(write_folder(tmp_path / "a", pngs(10)), DataOptions(max_images=3))
     assert data.names == ["000.png", "003.png", "006.png"]
     assert len(open_dataset(tmp_path / "a", DataOptions(max_images=99))) == 10
-    with pytest.raises(UserError, match="--max-images: at least one picture is needed"):
+    with pytest.raises(UserError, match="max_images must be at least 1, not 0"):
         open_dataset(tmp_path / "a", DataOptions(max_images=0))
+    with pytest.raises(UserError, match="resolution must be text or none, not 64; write '64'"):
+        open_dataset(tmp_path / "a", DataOptions(resolution=64))
 
 
 def test_fetch_checks_its_range(tmp_path):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from organza.core.config import check
 from organza.core.errors import UserError
 from organza.data.opening import open_source
 from organza.data.options import DataOptions, parse_resolution
@@ -39,7 +40,7 @@ def open_dataset(
         progress: called as ``progress(done, total)`` while decoding.
 
     Raises:
-        UserError: nothing there, nothing usable, wrong labels, bad files under ``strict``, no room for the cache.
+        UserError: nothing there, nothing usable, options out of range, wrong labels, bad files under ``strict``, no room for the cache.
 
     Example:
         >>> import tempfile; from PIL import Image
@@ -51,7 +52,7 @@ def open_dataset(
         >>> data.name, len(data), images.shape, labels.shape
         ('pets', 1, (2, 16, 16, 3), (2, 0))
     """
-    options = options or DataOptions()
+    options = check(options or DataOptions())
     size = None if options.resolution is None else parse_resolution(options.resolution)
     source = open_source(path, crop=size) if not isinstance(path, Source) else path
     folder, meta = prepare(source, options, cache_dir=None if cache_dir is None else Path(cache_dir), progress=progress)
