@@ -1,4 +1,3 @@
-import re
 import struct
 
 import numpy as np
@@ -173,19 +172,19 @@ def test_records_that_hold_something_else(tmp_path):
 def test_a_labels_file_that_is_an_npz(records):
     with open(records / "tf-rxx.labels", "wb") as file:
         np.savez(file, np.eye(3)[[0, 2, 1, 1, 0]])
-    with pytest.raises(UserError, match=r"tf-rxx\.labels: not a NumPy array"):
-        open_dataset(records, DataOptions(labels="own"))
+    labels = open_dataset(records, DataOptions(labels="own")).fetch(range(5))[1]
+    assert labels.argmax(1).tolist() == [0, 2, 1, 1, 0]
 
 
 def test_wrong_labels_files(records):
     labels = records / "tf-rxx.labels"
     for values, message in (
         (np.ones((2, 3)), "2 labels for 5 pictures"),
-        (np.ones(5), "not a table of numbers: float64 [5]"),
-        (np.full((5, 2), np.nan), "its numbers are not all finite"),
-        (np.array([[{}]] * 5), "not a table of numbers: object []"),
+        (np.ones(5), "labels should be finite numbers, one row for each picture"),
+        (np.full((5, 2), np.nan), "labels should be finite numbers, one row for each picture"),
+        (np.array([[{}]] * 5), "a broken NumPy file \\(it holds Python objects"),
     ):
         with open(labels, "wb") as file:
             np.save(file, values)
-        with pytest.raises(UserError, match=re.escape(message)):
+        with pytest.raises(UserError, match=message):
             open_dataset(records, DataOptions(labels="own"))

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from organza.core.arrays import read_arrays
 from organza.core.errors import UserError
 from organza.core.sniff import refuse_stand_in
 from organza.data import tfrecord
 from organza.data.labels import Labels, as_classes
-from organza.data.readers.arrays import read_vectors
 from organza.data.source import BadPicture, Contents, Entry, Source
 
 if TYPE_CHECKING:
@@ -97,10 +97,12 @@ class TFRecordSource(Source):
         file = self._labels_file()
         if file is None:
             return None
-        values = read_vectors(file)
+        values = next(iter(read_arrays(file).values()), np.zeros(0))
+        if values.ndim != 2 or values.dtype.kind not in "fiu" or not np.isfinite(values).all():
+            raise UserError("labels should be finite numbers, one row for each picture", where=file)
         if len(values) < len(self.entries()):
             raise UserError(f"{len(values)} labels for {len(self.entries())} pictures", where=file)
-        return as_classes(values[: len(self.entries())]) if values.shape[1] else None
+        return as_classes(values[: len(self.entries())].astype(np.float32)) if values.shape[1] else None
 
 
 def _is_records(file: Path) -> bool:
