@@ -84,7 +84,7 @@ VERBS = [
     "interpolate --network {run} --seeds 0,1 --seconds 0.2 --fps 10 --output loop.gif",
     "interpolate --network {run} --seeds 0,1 --seconds 0.2 --fps 10 --output loop.webp",
     "walk --network {run} --seeds 0,1 --seconds 0.4 --fps 10 --output walk.mp4",
-    "truncation --network {run} --seeds 0 --columns 2 --output truncation.png",
+    "truncation --network {run} --seeds 0 --columns 3 --output truncation.png",
     "mix --network {run} --rows 0 --columns 1 --styles 0-2 --output mix.png",
     "noise --network {run} --seed 0 --samples 2 --output noise.png",
     "faces --dest faces.zip --count 3 --resolution 16",

@@ -43,7 +43,7 @@ def G_plain():
     """A DCGAN: z only, so w is z."""
     torch.manual_seed(0)
     spec = DataSpec((16, 16), 3, 0)
-    method = DCGAN(z_dim=8, width=8).resolve(spec, 4).build(spec)
+    method = DCGAN(z_dim=8, width=8, latent="normal").resolve(spec, 4).build(spec)
     net = method.nets[method.latents.net].eval().requires_grad_(False)
     return Generator("dcgan", spec, method.latents, net, None, torch.device("cpu"), torch.float32)
 

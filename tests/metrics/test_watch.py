@@ -166,7 +166,7 @@ def test_what_cannot_be_computed_is_said_before_training(faces, tmp_path, monkey
 def test_settings(faces, tmp_path):
     with pytest.raises(UserError, match="no metric is called 'fidd'"):
         train(toy(), faces, outdir=tmp_path, metrics="fidd", **SHORT)
-    with pytest.raises(UserError, match="--metrics-share 2 is not from 0 to 1"):
+    with pytest.raises(UserError, match="metrics_share must be from 0 to 1, not 2"):
         train(toy(), faces, outdir=tmp_path, metrics_share=2.0, **SHORT)
     assert not list(tmp_path.iterdir())
     assert wanted("none") == []

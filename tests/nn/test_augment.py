@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from organza.core.config import check
 from organza.core.errors import UserError
 from organza.core.method import Batch
 from organza.nn import augment as pipeline
@@ -120,11 +121,12 @@ def test_unknown_pipes_and_policies():
     for settings in (
         Augmented(augment="diffaugment", augment_policy="colour"),
         Augmented(augment="ada", augment_pipe="cb"),
-        Augmented(augment="fixed", augment_p=1.5),
-        Augmented(augment="ada", ada_kimg=0.0),
     ):
         with pytest.raises(UserError):
             Augmenter(settings)
+    for out_of_range in (Augmented(augment="fixed", augment_p=1.5), Augmented(augment="ada", ada_kimg=0.0)):
+        with pytest.raises(UserError, match=r"augment_p must be from 0 to 1|ada_kimg must be from 0.001"):
+            check(out_of_range)
 
 
 def steps(augmenter: Augmenter, sign: float, count: int, start: int = 0, batch: int = 100) -> int:

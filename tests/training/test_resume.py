@@ -17,7 +17,7 @@ from organza import PRESETS, Run, UserError, train
 from organza.apps.train import Outcome
 from organza.training import checkpoint
 
-SHORT = {"batch": 4, "grid": "4x2", "snapshot_kimg": 0.008, "precision": "float32"}
+SHORT = {"batch": 4, "lr_decay": 0.0, "grid": "4x2", "snapshot_kimg": 0.008, "precision": "float32"}
 
 
 def toy(name: str) -> Run:

@@ -184,7 +184,8 @@ def load_encoder(path: str | os.PathLike[str], G: Generator) -> Encoder:
         if fits:
             with torch.device("meta"):  # its size is what a file says; memory is what its tensors take
                 encoder = Encoder(G.channels, G.resolution, G.w_dim, operator.index(about["width"]))
-            encoder.load_state_dict(tensors, assign=True)
+            # Copies: how a tensor lies in a file's memory can change the last bit of what is computed with it.
+            encoder.load_state_dict({name: tensor.clone() for name, tensor in tensors.items()}, assign=True)
     except (OSError, SafetensorError, ValueError, KeyError, TypeError, RuntimeError, UserError) as error:
         raise UserError("holds no encoder", where=path, hint=hint) from error
     if not fits:

@@ -11,7 +11,6 @@ import contextlib
 import os
 import re
 import socket
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -24,7 +23,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from organza.core.errors import UserError
-from organza.core.text import printable
+from organza.core.text import say
 
 T = TypeVar("T")
 AGAIN = "the same torchrun command goes on from the last checkpoint"
@@ -257,7 +256,7 @@ def _talking() -> Iterator[None]:
 
 def _say(text: str) -> None:
     with contextlib.suppress(OSError):
-        print(f"organza: rank {rank()}: {printable(text)}", file=sys.stderr, flush=True)
+        say(f"organza: rank {rank()}: {text}", error=True)
 
 
 def _active() -> bool:

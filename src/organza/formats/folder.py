@@ -24,6 +24,7 @@ def read_folder(folder: Path) -> Weights:
     Raises:
         UserError: missing, broken, or of a method that is not known here.
     """
+    checkpoint.verify(folder, "config.json")
     config = checkpoint.read_config(folder)
     method, where = config.get("method"), folder / "config.json"
     if not isinstance(method, str) or method not in METHODS:
@@ -52,12 +53,14 @@ def read_folder(folder: Path) -> Weights:
 
 def _nets(folder: Path, file: str, label: str) -> dict[str, dict[str, Entry]]:
     path = folder / f"{file}.safetensors"
+    if at_once := file == "ema":  # what is always needed; the others are large, and verified when they are read
+        checkpoint.verify(folder, path.name)
     try:
         header = read_header(path)
     except (RefusedError, OSError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise UserError(f"broken checkpoint ({reason})", where=path, hint="use an older checkpoint") from error
-    read = cache(lambda: checkpoint.read_nets(folder, file))
+    read = cache(lambda: checkpoint.read_nets(folder, file, verified=at_once))
 
     def entry(key: str) -> Entry:
         return Entry(header[key].shape, lambda: read()[key])

@@ -103,7 +103,7 @@ def write(
     tensors: Mapping[str, Mapping[str, Tensor]],
     *,
     notes: Mapping[str, str] | None = None,
-    metadata: Mapping[str, str] | None = None,
+    metadata: Mapping[str, Mapping[str, str]] | None = None,
     replace: bool = False,
 ) -> None:
     """Write a checkpoint folder with its checksums, whole or not at all.
@@ -113,7 +113,7 @@ def write(
         config: what its ``config.json`` says.
         tensors: by the names of the files that hold them (without ``.safetensors``).
         notes: text files to go with it.
-        metadata: of each file of tensors.
+        metadata: of files of tensors, by name. Weights have none: equal weights are equal files.
         replace: in the place of a folder that is there.
 
     Raises:
@@ -126,7 +126,7 @@ def write(
                 (work / name).write_text(text, encoding="utf-8")
             for name, held in tensors.items():
                 whole = {key: value.detach().cpu().contiguous() for key, value in held.items()}
-                save_file(whole, work / f"{name}.safetensors", metadata=dict(metadata or {}))
+                save_file(whole, work / f"{name}.safetensors", metadata=dict((metadata or {}).get(name, {})))
             sums = {file.name: _checksum(file) for file in sorted(work.iterdir())}
             (work / CHECKSUMS).write_text(json.dumps(sums, indent=2) + "\n")
     except SafetensorError as error:  # its way to say that the disk is full
@@ -155,7 +155,7 @@ def save(
             final,
             config,
             {"ema": flatten(ema), "nets": flatten(nets), "resume": _flat(resume)},
-            metadata={"position": json.dumps(asdict(resume.position))},
+            metadata={"resume": {"position": json.dumps(asdict(resume.position))}},
             replace=True,
         )
         with atomic_write(folder / "latest") as temporary:
@@ -235,14 +235,15 @@ def read_config(checkpoint: Path) -> dict[str, Any]:
     return config
 
 
-def read_nets(checkpoint: Path, which: str) -> dict[str, Tensor]:
-    """The tensors of ``ema.safetensors`` or ``nets.safetensors``.
+def read_nets(checkpoint: Path, which: str, *, verified: bool = False) -> dict[str, Tensor]:
+    """The tensors of ``ema.safetensors`` or ``nets.safetensors``; ``verified``: see `verify`, which was called before.
 
     Raises:
         UserError: the file or ``config.json`` is missing or not as it was written, or a number is not finite.
     """
-    _verify(checkpoint, "config.json")
-    return _read(checkpoint, f"{which}.safetensors")[0]
+    if not verified:
+        verify(checkpoint, "config.json")
+    return _read(checkpoint, f"{which}.safetensors", verified=verified)[0]
 
 
 def read_resume(checkpoint: Path) -> Resume:
@@ -291,7 +292,12 @@ def _checksum(file: Path) -> str:
     return f"crc32:{crc:08x}"
 
 
-def _verify(checkpoint: Path, name: str) -> None:
+def verify(checkpoint: Path, name: str) -> None:
+    """See whether one of a checkpoint's files is as it was written.
+
+    Raises:
+        UserError: it is not, or it is missing.
+    """
     path = checkpoint / name
     try:
         path.open("rb").close()  # others who read it would not say what is wrong
@@ -309,9 +315,10 @@ def _verify(checkpoint: Path, name: str) -> None:
     raise UserError(f"broken checkpoint ({reason})", where=path, hint=OLDER + by_hand)
 
 
-def _read(checkpoint: Path, name: str) -> tuple[dict[str, Tensor], dict[str, str]]:
+def _read(checkpoint: Path, name: str, *, verified: bool = False) -> tuple[dict[str, Tensor], dict[str, str]]:
     path = checkpoint / name
-    _verify(checkpoint, name)
+    if not verified:
+        verify(checkpoint, name)
     try:
         tensors = load_file(path)
         with safe_open(path, "pt") as file:
