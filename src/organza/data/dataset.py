@@ -40,8 +40,8 @@ def open_dataset(
         progress: called as ``progress(done, total)`` while decoding.
 
     Raises:
-        UserError: nothing there, nothing usable, options out of range, wrong labels, bad files under ``strict``, no room
-            for the cache.
+        UserError: nothing there, nothing usable, options out of range, wrong labels, bad files under ``strict``, or no
+            room for the cache.
 
     Example:
         >>> import tempfile; from PIL import Image
