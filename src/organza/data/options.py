@@ -34,7 +34,7 @@ class DataOptions:
     labels: str = "none"
     """none; dataset.json; folders (one class for each sub-folder); own (dataset.json or the format's own labels, if
     any); auto (own, else folders); or a table as FILE:COLUMN,COLUMN, for example list_attr_celeba.txt:Smiling,Male."""
-    classes: int | None = None
+    classes: Count | None = None
     """Number of classes, where not all occur in what is opened: of streamed shards, the first says it otherwise."""
     captions: str = "none"
     """none; txt (beside each picture); a table as FILE:COLUMN; or auto."""
