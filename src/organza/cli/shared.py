@@ -32,7 +32,7 @@ class Drawing(Trained):
     """What verbs that draw pictures of seeds ask as well."""
 
     precision: Literal["auto", "float32", "bf16"] = "auto"
-    """float32 is exact, bf16 faster and off by under one level of 255 in the mean; auto: bf16 where it is native."""
+    """float32 is exact, bf16 faster; auto: bf16 where it is native and off by under one level of 255 in the mean."""
 
     trunc: float = 1.0
     """Truncation psi: 1 gives the full variety, 0.7 safer pictures, 0 the average."""

@@ -126,7 +126,8 @@ def write(
                 (work / name).write_text(text, encoding="utf-8")
             for name, held in tensors.items():
                 whole = {key: value.detach().cpu().contiguous() for key, value in held.items()}
-                save_file(whole, work / f"{name}.safetensors", metadata=dict((metadata or {}).get(name, {})))
+                about = dict((metadata or {}).get(name, {})) or None  # an empty one makes the library write broken JSON
+                save_file(whole, work / f"{name}.safetensors", metadata=about)
             sums = {file.name: _checksum(file) for file in sorted(work.iterdir())}
             (work / CHECKSUMS).write_text(json.dumps(sums, indent=2) + "\n")
     except SafetensorError as error:  # its way to say that the disk is full
