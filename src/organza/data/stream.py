@@ -137,9 +137,8 @@ class Shards:
     def count(self, number: int) -> int:
         """Images of a shard; it is fetched if nobody has counted them yet."""
         if number not in self._counts:
-            file = self._folder / f"{number:06d}.count"
-            found = file.read_text().strip() if file.is_file() else ""
-            self._counts[number] = int(found) if found.isdecimal() else len(self.shard(number))
+            found = self._noted(number)
+            self._counts[number] = len(self.shard(number)) if found is None else found
         return self._counts[number]
 
     def close(self) -> None:
@@ -220,13 +219,21 @@ class Shards:
         return found
 
     def _note(self, number: int, count: int) -> None:
-        file = self._folder / f"{number:06d}.count"
-        known = file.read_text().strip() if file.is_file() else str(count)
-        if known != str(count):
+        known = self._noted(number)
+        if known not in (None, count):
             what = f"has {count} images and had {known} before"
             raise UserError(what, where=self.addresses[number], hint=f"the stream has changed: remove {self._folder}")
-        with atomic_write(file) as temporary:
+        with atomic_write(self._count_file(number)) as temporary:
             temporary.write_text(str(count))
+
+    def _noted(self, number: int) -> int | None:
+        """How many images a shard had when it was last opened, here or in an earlier training."""
+        file = self._count_file(number)
+        text = file.read_text().strip() if file.is_file() else ""
+        return int(text) if text.isdecimal() else None
+
+    def _count_file(self, number: int) -> Path:
+        return self._folder / f"{number:06d}.count"
 
 
 class _Window(NamedTuple):
