@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from organza.generator import Generator
+    from organza.models.generator import Generator
 
 os.environ.setdefault("OMP_NUM_THREADS", "2")
 
@@ -24,7 +24,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> None:
 @pytest.fixture(scope="session")
 def faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A zip of 48 drawn faces, 16x16, with labels."""
-    from organza.data.faces import write_faces
+    from organza.data.drawn_faces.files import write_faces
 
     path = tmp_path_factory.mktemp("faces") / "faces.zip"
     write_faces(path, 48, 16, seed=0)
@@ -48,9 +48,9 @@ def untrained() -> Generator:
     """A StyleGAN2 of 32x32 pictures with random weights."""
     import torch
 
-    from organza.core.method import DataSpec
-    from organza.generator import Generator
-    from organza.methods.stylegan2 import StyleGAN2
+    from organza.contract.data import DataSpec
+    from organza.methods.stylegan.stylegan2 import StyleGAN2
+    from organza.models.generator import Generator
 
     torch.manual_seed(0)
     spec = DataSpec((32, 32), 3, 0)

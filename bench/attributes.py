@@ -3,8 +3,8 @@
     python bench/attributes.py --network runs/00000-stylegan2-demo-faces [--samples 4000] [--pictures 200]
 
 A small classifier learns the attributes from drawn, labelled faces; it never sees a generated one in training. It then
-answers for pictures of the network, logistic regressions on w give the directions (`organza.apps.directions`), and each
-of fresh pictures is moved along each: those without the attribute towards it, the others away from it. Counted is how
+answers for pictures of the network, logistic regressions on w give the directions (`organza.studio.directions`), and
+each of fresh pictures is moved along each: those without the attribute towards it, the others away from it. Counted is how
 many change to the other answer, and how many of the other attributes' answers stay. Strength and layers are chosen on
 other pictures than they are measured on: the pair that keeps most among those that change nineteen of twenty. In the
 last column each picture goes only as far as it needs.
@@ -27,11 +27,11 @@ import torch
 from torch import nn
 
 from organza import load
-from organza.apps.codes import codes, raw
-from organza.apps.directions import independent, regress, save_directions, some_codes, without
-from organza.apps.edit import Edit, moved
-from organza.data.face_drawing import draw as drawn
-from organza.data.faces import random_faces
+from organza.data.drawn_faces.drawing import draw as drawn
+from organza.data.drawn_faces.face import random_faces
+from organza.studio.codes import codes, raw
+from organza.studio.directions import independent, regress, save_directions, some_codes, without
+from organza.studio.edit import Edit, moved
 
 ATTRIBUTES = {
     "dark-skin": lambda face: face.skin in ("tan", "brown", "deep"),

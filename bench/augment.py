@@ -15,9 +15,9 @@ from dataclasses import replace
 import torch
 
 from organza import PRESETS
+from organza.contract.data import Batch, DataSpec
 from organza.core import device
-from organza.core.method import Batch, DataSpec
-from organza.methods.stylegan2 import StyleGAN2
+from organza.methods.stylegan.stylegan2 import StyleGAN2
 from organza.training.loop import advance
 from organza.training.settings import Training
 from organza.training.state import State

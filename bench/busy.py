@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from organza.data.faces import write_faces
+from organza.data.drawn_faces.files import write_faces
 
 ORGANZA = [sys.executable, "-m", "organza"]
 IMAGES = (50, 30)

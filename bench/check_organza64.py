@@ -20,8 +20,8 @@ from train_organza64 import DISTORTIONS, distort, gather, split
 
 from organza import load, open_dataset
 from organza.data import DataOptions
-from organza.metrics.features import open_features, organza64
 from organza.metrics.frechet import frechet_distance
+from organza.vision.features import open_features, organza64
 
 STRENGTHS = (0.1, 0.3, 0.5, 0.75, 1.0)
 

@@ -21,8 +21,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from organza.data import DataOptions, Loader, open_dataset, prepare
-from organza.data.build import build
+from organza.data import DataOptions, Loader, open_dataset
+from organza.data.cache import prepare
+from organza.data.export.build import build
 from organza.data.readers.archive import ZipSource
 
 

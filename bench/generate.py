@@ -25,10 +25,10 @@ from dataclasses import replace
 import torch
 
 from organza import ops
+from organza.contract.data import DataSpec
 from organza.core import device
-from organza.core.method import DataSpec
-from organza.generator import Generator
-from organza.methods import stylegan2
+from organza.methods.stylegan import stylegan2
+from organza.models.generator import Generator
 
 FORMATS = {"bf16": torch.bfloat16, "float32": torch.float32}
 

@@ -25,9 +25,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from organza.contract.data import DataSpec
+from organza.contract.method import Method, Phase
 from organza.core.config import from_plain
 from organza.core.device import computing
-from organza.core.method import DataSpec, Method, Phase
 from organza.data import DataOptions, Loader, open_dataset
 from organza.ops import winograd
 from organza.presets import METHODS

@@ -21,12 +21,12 @@ import numpy as np
 import torch
 
 from organza import load, open_dataset
-from organza.apps.compare import kept, read_run, seen_of
 from organza.core.config import from_plain
 from organza.core.files import atomic_write
 from organza.data import DataOptions, Dataset
-from organza.generator import Generator
 from organza.metrics import evaluate
+from organza.models.generator import Generator
+from organza.runs.compare import kept, read_run, seen_of
 
 Points = list[dict[str, float]]
 

@@ -23,8 +23,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from organza.contract.data import Batch, DataSpec
+from organza.contract.method import Method, MethodConfig, Phase
 from organza.core.device import computing
-from organza.core.method import Batch, DataSpec, Method, MethodConfig, Phase
 from organza.ops import inference
 from organza.presets import PRESETS
 from organza.training.loop import advance

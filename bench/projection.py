@@ -17,11 +17,11 @@ from pathlib import Path
 import torch
 
 from organza import load
-from organza.apps.codes import codes
-from organza.apps.encoder import load_encoder
-from organza.apps.invert import Projecting, optimise
-from organza.apps.perceptual import stand_in
-from organza.apps.project import read_targets
+from organza.studio.codes import codes
+from organza.studio.projection.encoder import load_encoder
+from organza.studio.projection.invert import Projecting, optimise
+from organza.studio.projection.project import read_targets
+from organza.vision.perceptual import stand_in
 
 
 def main():

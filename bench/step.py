@@ -28,9 +28,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from organza import ops
+from organza.contract.data import Batch, DataSpec
+from organza.contract.method import Phase
 from organza.core import device, distributed
-from organza.core.method import Batch, DataSpec, Phase
-from organza.methods import stylegan2
+from organza.methods.stylegan import stylegan2
 from organza.ops import kernels, winograd
 from organza.training import optimizers
 

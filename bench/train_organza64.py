@@ -31,9 +31,9 @@ from safetensors.torch import save_file
 from torch import nn
 from torch.nn import functional as F
 
-from organza.data.face_drawing import draw
-from organza.data.faces import CHOICES, NUMBERS, ground_truth, random_faces
-from organza.metrics.features.organza64 import DIM, LAYERS, SIZE, Organza64
+from organza.data.drawn_faces.drawing import draw
+from organza.data.drawn_faces.face import CHOICES, NUMBERS, ground_truth, random_faces
+from organza.vision.features.organza64 import DIM, LAYERS, SIZE, Organza64
 
 SETS = ("anime", "celeba", "emoji", "digits", "faces", "selfies", "anime256", "facades", "labelmaps")
 SHARES = (0.28, 0.22, 0.10, 0.08, 0.20, 0.03, 0.02, 0.04, 0.03)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from organza.core.method import DataSpec, Method
+from organza.contract.data import DataSpec
+from organza.contract.method import Method
 from organza.formats import read_weights
-from organza.methods.stylegan2 import StyleGAN2
+from organza.methods.stylegan.stylegan2 import StyleGAN2
 
 
 def load(path: Path, networks: str = "G_ema", **changes: object) -> tuple[StyleGAN2, DataSpec, Method]:

@@ -1,4 +1,4 @@
-"""Pickles of somebody else's are read by `organza.core.pickle` and by nothing else."""
+"""Pickles of somebody else's are read by `organza.tensors.pickle` and by nothing else."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent / "src" / "organza"
 MODULES = {"pickle", "_pickle", "cPickle", "marshal", "shelve", "dill", "cloudpickle", "joblib"}
 ALLOWED = {
-    ("data/parallel.py", "pickle"): "talks to its own children, over pipes that nobody else can write to",
+    ("data/cache/parallel.py", "pickle"): "talks to its own children, over pipes that nobody else can write to",
     **{
         (file, "torch.jit.load"): "a program that the user names as such; it can't call Python"
-        for file in ("apps/attributes.py", "apps/perceptual.py", "metrics/features/files.py")
+        for file in ("studio/attributes.py", "vision/perceptual.py", "vision/features/files.py")
     },
     ("training/checkpoint.py", "torch.load"): "weights_only, of a checkpoint's resume.pt",
 }
@@ -45,6 +45,6 @@ def test_it_is_looked_for(tmp_path: Path) -> None:
     file.write_text("\n".join(lines))
     assert uses(file) == {"pickle", "marshal", "torch.load", "allow_pickle"}
     file.write_text(
-        "import pickletools\nfrom organza.core.pickle.machine import unpickle\nnp.load(x, allow_pickle=False)"
+        "import pickletools\nfrom organza.tensors.pickle.machine import unpickle\nnp.load(x, allow_pickle=False)"
     )
     assert uses(file) == set()

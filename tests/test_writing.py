@@ -16,12 +16,12 @@ NAMES = {"write_text", "write_bytes", "save_file", "savez", "savefig", "mkstemp"
 ALLOWED = {
     "core/files.py": "the way itself",
     "core/lock.py": "a lock file is nobody's to read",
-    "data/download.py": "a part that is continued after a break, then renamed",
-    "data/prepare.py": "raw pixels in a folder of its own, then renamed",
-    "data/sinks.py": "formats of many files or a stream, in a part that is then renamed",
-    "data/parallel.py": "answers to the parent process",
-    "apps/animation.py": "into the file that its caller has from atomic_write",
-    "apps/video.py": "into the file that its caller has from atomic_write",
+    "core/download.py": "a part that is continued after a break, then renamed",
+    "data/cache/prepare.py": "raw pixels in a folder of its own, then renamed",
+    "data/export/sinks.py": "formats of many files or a stream, in a part that is then renamed",
+    "data/cache/parallel.py": "answers to the parent process",
+    "media/animation.py": "into the file that its caller has from atomic_write",
+    "media/video.py": "into the file that its caller has from atomic_write",
     "training/profiling.py": "beside the file from atomic_write, and removed",
 }
 

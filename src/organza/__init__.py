@@ -16,21 +16,21 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from organza.core.version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from organza.apps.train import Outcome, dry_run, train
     from organza.core.errors import UserError
     from organza.data import DataOptions, Dataset, open_dataset
-    from organza.generator import Generator, load
+    from organza.models.generator import Generator, load
     from organza.presets import PRESETS, Preset, Run, preset
+    from organza.runs.train import Outcome, dry_run, train
 
 _HOMES = {
-    "load": "generator",
-    "Generator": "generator",
-    "train": "apps.train",
-    "dry_run": "apps.train",
-    "Outcome": "apps.train",
+    "load": "models.generator",
+    "Generator": "models.generator",
+    "train": "runs.train",
+    "dry_run": "runs.train",
+    "Outcome": "runs.train",
     "open_dataset": "data",
     "Dataset": "data",
     "DataOptions": "data",

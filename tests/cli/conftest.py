@@ -1,10 +1,10 @@
 import pytest
 import torch
 
-import organza.generator
-from organza.core.method import DataSpec
-from organza.generator import Generator
-from organza.methods.stylegan2 import StyleGAN2
+import organza.models.generator
+from organza.contract.data import DataSpec
+from organza.methods.stylegan.stylegan2 import StyleGAN2
+from organza.models.generator import Generator
 
 
 @pytest.fixture
@@ -20,5 +20,5 @@ def network(monkeypatch):
         asked.append((str(path), device))
         return G
 
-    monkeypatch.setattr(organza.generator, "load", load)
+    monkeypatch.setattr(organza.models.generator, "load", load)
     return asked

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 import organza
-from organza.cli import faces as faces_verb
 from organza.cli import main as cli
-from organza.cli.main import VERBS, main, usage
+from organza.cli.data import faces as faces_verb
+from organza.cli.main import main, usage
+from organza.cli.verbs import VERBS
 from organza.core.errors import UserError
 
 
@@ -28,7 +29,7 @@ def test_help(capsys, words):
 
 def test_every_verb_has_a_file():
     folder = Path(cli.__file__).parent
-    assert all((folder / f"{verb}.py").exists() for verb in VERBS)
+    assert all((folder / about.room / f"{verb}.py").exists() for verb, about in VERBS.items())
 
 
 def test_help_is_quick_and_imports_nothing_heavy():

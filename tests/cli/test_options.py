@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
 import re
 import tempfile
 from dataclasses import fields
@@ -14,8 +13,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from organza.cli import train as cli_train
 from organza.cli.main import main
+from organza.cli.runs import train as cli_train
+from organza.cli.verbs import module
 from organza.core.config import bounds, kinds
 from organza.presets import PRESETS, Run
 
@@ -162,7 +162,7 @@ SMALL = ["", "x", "٣", "None", "99999999999999999999", "9" * 5000, *FEW.split()
 
 def numeric(verb: str) -> list[str]:
     """The names of a verb's options that take numbers."""
-    options = importlib.import_module(f"organza.cli.{verb}").Options
+    options = module(verb).Options
     return [name for name, kind in kinds(options).items() if re.search(r"\b(int|float)\b", str(kind))]
 
 
@@ -204,9 +204,7 @@ def test_every_number_has_a_range() -> None:
     """Of every setting and of every option; what may be any number, however large, is named here."""
     free = {"trunc", "rotate", "strength"}
     owners = {type(getattr(preset.run, part.name)) for preset in PRESETS.values() for part in fields(Run)}
-    owners |= {
-        importlib.import_module(f"organza.cli.{verb}").Options for verb in ("project", "ladder", "evaluate", *VERBS)
-    }
+    owners |= {module(verb).Options for verb in ("project", "ladder", "evaluate", *VERBS)}
     for owner in owners:
         for name, kind in kinds(owner).items():
             if re.search(r"\b(int|float)\b", str(kind)):

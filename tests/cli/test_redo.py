@@ -10,6 +10,7 @@ import torch
 from organza import load
 from organza.cli.main import main
 from organza.cli.record import read_record, record
+from organza.cli.verbs import module
 from organza.core.errors import UserError
 
 
@@ -374,7 +375,7 @@ def test_folders_are_new_ones(made, capsys):
 
 
 def test_offline_unless_the_user_says(made, monkeypatch, capsys):
-    from organza.cli import generate as verb
+    from organza.cli.studio import generate as verb
 
     seen = []
 
@@ -390,12 +391,11 @@ def test_offline_unless_the_user_says(made, monkeypatch, capsys):
 def test_every_option_of_the_verbs_is_known_to_redo():
     """A new option that is a path or a text must be put among those that redo reads, writes or refuses."""
     import dataclasses
-    import importlib
 
     from organza.cli import redo
 
     refused = {"classifier", "align", "distance"}
     for verb in (*redo.FILES, *redo.FOLDERS):
-        for field in dataclasses.fields(importlib.import_module(f"organza.cli.{verb}").Options):
+        for field in dataclasses.fields(module(verb).Options):
             if not field.type.startswith("Literal[") and re.search(r"\b(Path|str)\b", field.type):
                 assert field.name in redo._READ | redo._WRITTEN | redo._TEXT | refused, (verb, field.name)

@@ -100,7 +100,7 @@ def test_hostile_words(capsys, words):
 
 
 def test_errors_of_all_kinds(capsys, monkeypatch):
-    from organza.cli import faces
+    from organza.cli.data import faces
 
     for error in (ValueError(HOSTILE), OSError(5, HOSTILE, HOSTILE), MemoryError(HOSTILE)):
         monkeypatch.setattr(faces, "main", lambda argv, error=error: (_ for _ in ()).throw(error))
@@ -171,7 +171,7 @@ def test_everything_in_narrow_locales(tmp_path, env):
 
 def test_a_name_that_is_no_text(capsys, monkeypatch):
     """As Rust's libraries say it of a path whose bytes are not UTF-8."""
-    from organza.cli import faces
+    from organza.cli.data import faces
 
     monkeypatch.setattr(faces, "main", lambda argv: "\udcff.png".encode())
     clean(capsys, ["faces"], 2)

@@ -17,7 +17,7 @@ import torch
 from PIL import Image
 
 from organza.cli.main import main
-from organza.core.method import Batch, DataSpec
+from organza.contract.data import Batch, DataSpec
 from organza.presets import PRESETS
 from organza.training import estimate
 from organza.training.state import State
@@ -218,7 +218,7 @@ def test_a_rank_that_dies_ends_the_run_with_its_message(faces: Path, tmp_path: P
 def test_demo_shows_real_and_generated_images_side_by_side(tmp_path: Path) -> None:
     from PIL import Image
 
-    from organza.apps.demo import demo
+    from organza.runs.demo import demo
 
     made = demo(tmp_path, faces=20, kimg=0.016)
     with Image.open(made.grid) as image:

@@ -4,7 +4,8 @@ import zipfile
 import pytest
 from PIL import Image
 
-from organza.cli.main import VERBS, main
+from organza.cli.main import main
+from organza.cli.verbs import VERBS
 from organza.presets import PRESETS
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib
 import re
 import typing
 from pathlib import Path
@@ -11,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from organza.cli.elsewhere import hint_of
-from organza.cli.main import VERBS, main
+from organza.cli.main import main
 from organza.cli.parse import names_of, parse
+from organza.cli.verbs import VERBS, module
 from organza.core.errors import UserError
 
 MACHINERY = re.compile(r"\b(STR|INT|FLOAT|PATH|BOOL|None|instantiate\w*|ValueError)\b|[│╭╰─|{}]|should not happen")
@@ -21,11 +21,11 @@ MACHINERY = re.compile(r"\b(STR|INT|FLOAT|PATH|BOOL|None|instantiate\w*|ValueErr
 def kinds():
     """(command, dataclass) of every verb."""
     for verb in VERBS:
-        module = importlib.import_module(f"organza.cli.{verb}")
+        its = module(verb)
         if verb == "dataset":
-            yield from ((f"dataset {name}", kind) for name, (kind, _) in module._VERBS.items())
+            yield from ((f"dataset {name}", kind) for name, (kind, _) in its._VERBS.items())
         elif verb != "train":
-            yield verb, module.Options
+            yield verb, its.Options
 
 
 KINDS = dict(kinds())
@@ -194,15 +194,15 @@ def test_a_wrong_path_is_told_by_parse(tmp_path):
 
 def test_paths_are_a_persons_in_python_too(monkeypatch, tmp_path, G):
     import organza
-    from organza.apps.attributes import read_labels
-    from organza.apps.codes import codes, load_codes, save_codes
-    from organza.apps.directions import load_directions, save_directions, sefa
-    from organza.apps.edit import Edit, edit
-    from organza.apps.generate import generate
-    from organza.apps.interpolate import interpolate
-    from organza.apps.mix import mix
-    from organza.apps.walk import walk
-    from organza.data.faces import write_faces
+    from organza.data.drawn_faces.files import write_faces
+    from organza.studio.attributes import read_labels
+    from organza.studio.codes import codes, load_codes, save_codes
+    from organza.studio.directions import load_directions, save_directions, sefa
+    from organza.studio.edit import Edit, edit
+    from organza.studio.generate import generate
+    from organza.studio.interpolate import interpolate
+    from organza.studio.mix import mix
+    from organza.studio.walk import walk
 
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)
@@ -232,9 +232,9 @@ def test_paths_are_a_persons_in_python_too(monkeypatch, tmp_path, G):
 def G():
     import torch
 
-    from organza.core.method import DataSpec
-    from organza.generator import Generator
-    from organza.methods.stylegan2 import StyleGAN2
+    from organza.contract.data import DataSpec
+    from organza.methods.stylegan.stylegan2 import StyleGAN2
+    from organza.models.generator import Generator
 
     spec = DataSpec((16, 16), 3, 0)
     method = StyleGAN2(z_dim=8, w_dim=8, channel_base=128, channel_max=8).resolve(spec, 4).build(spec)

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from organza import PRESETS, UserError
+from organza.contract.method import Adam
 from organza.core.config import check, differences, from_plain, to_plain
-from organza.core.method import Adam
 from organza.core.ranges import Count, Share
 
 

@@ -12,9 +12,9 @@ from hostile import zip_end, zip_entry, zip_record
 from test_idx import CLASSES, DIGITS, idx
 from test_readers import binary_batches, write_tar
 
-from organza.apps.dataset import info
 from organza.core.errors import UserError
 from organza.data import DataOptions, open_dataset, tfrecord
+from organza.runs.dataset import info
 
 JUNK = {
     "good/0.png": encoded(noise(0)),

@@ -6,10 +6,10 @@ import pytest
 from data_helpers import encoded, write_folder
 from PIL import Image
 
-from organza.apps.dataset import align
 from organza.core.errors import UserError
 from organza.data import open_dataset
 from organza.data.align import align_face, face_quad, read_metadata
+from organza.runs.dataset import align
 
 
 def smooth(x, y):

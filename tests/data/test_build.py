@@ -14,7 +14,7 @@ from PIL import Image
 
 from organza.core.errors import UserError
 from organza.data import DataOptions, open_dataset
-from organza.data.build import build
+from organza.data.export.build import build
 
 OWN = DataOptions(labels="own", captions="none")
 
@@ -151,7 +151,7 @@ def test_what_is_there_is_not_overwritten(tmp_path):
 SLOW_BUILD = """
 import sys, time
 from organza.data import DataOptions
-from organza.data.build import build
+from organza.data.export.build import build
 def slow(done, total):
     print(done, flush=True)
     time.sleep(60)
@@ -200,8 +200,9 @@ def test_only_what_a_build_made_is_overwritten(tmp_path):
 
 KILLED_BUILD = """
 import os, shutil, signal, sys
-from organza.data import DataOptions, sinks
-from organza.data.build import build
+from organza.data import DataOptions
+from organza.data.export import sinks
+from organza.data.export.build import build
 left = [int(sys.argv[3])]
 def counted(act):
     def step(*args, **more):

@@ -13,9 +13,10 @@ import pytest
 from data_helpers import BAD, encoded, noise, pngs, write_folder, write_zip
 from PIL import Image
 
+from organza.contract.data import DataSpec
 from organza.core.errors import UserError
-from organza.core.method import DataSpec
-from organza.data import DataOptions, Dataset, open_dataset, parse_resolution, prepare
+from organza.data import DataOptions, Dataset, open_dataset, parse_resolution
+from organza.data.cache import prepare
 from organza.data.opening import KNOWN
 
 

@@ -7,17 +7,7 @@ import pytest
 from data_helpers import BAD, encoded, noise
 from PIL import Image, ImageOps, features
 
-from organza.data.decode import (
-    _TURNS,
-    MAX_PIXELS,
-    NotAPicture,
-    Target,
-    decode,
-    formats,
-    is_grey,
-    open_picture,
-    render,
-)
+from organza.data.decode import _TURNS, MAX_PIXELS, NotAPicture, Target, decode, formats, is_grey, open_picture, render
 from organza.data.source import BadPicture
 
 ABOUT = {f["file"]: f for f in json.loads((BAD / "fixtures.json").read_text())["files"]}

@@ -7,12 +7,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from data_helpers import encoded, noise, pngs, write_zip
 
-from organza.apps.dataset import fetch
+from organza.core.download import cache_path, cached_download, download
 from organza.core.errors import UserError
 from organza.data import catalogue, open_dataset
 from organza.data.catalogue import PUBLIC, File, Public
-from organza.data.download import cache_path, cached_download, download
-from organza.generator import load
+from organza.models.generator import load
+from organza.runs.dataset import fetch
 
 BODY = bytes(range(256)) * 4000
 SUM = hashlib.sha256(BODY).hexdigest()
@@ -73,7 +73,7 @@ class Server(ThreadingHTTPServer):
 
 @pytest.fixture
 def server(monkeypatch):
-    monkeypatch.setattr("organza.data.download.PAUSE", 0.0)
+    monkeypatch.setattr("organza.core.download.PAUSE", 0.0)
     with Server(("127.0.0.1", 0), Handler) as running:
         running.files, running.requests, running.flaky, running.script = {}, [], 0, None
         running.url = f"http://127.0.0.1:{running.server_port}"
@@ -261,7 +261,7 @@ def test_a_size_that_nobody_has_room_for(server, tmp_path, length):
 
 @pytest.mark.parametrize("where", ["head", "body"])
 def test_a_trickle_is_given_up(server, tmp_path, monkeypatch, where):
-    monkeypatch.setattr("organza.data.download.TRIES", 2)
+    monkeypatch.setattr("organza.core.download.TRIES", 2)
 
     def script(handler):
         if where == "body":
@@ -314,8 +314,8 @@ def test_what_does_not_open_is_fetched_again(server, tmp_path):
 
 def test_pauses(server, tmp_path, monkeypatch):
     pauses = []
-    monkeypatch.setattr("organza.data.download.PAUSE", 1.0)
-    monkeypatch.setattr("organza.data.download.time.sleep", pauses.append)
+    monkeypatch.setattr("organza.core.download.PAUSE", 1.0)
+    monkeypatch.setattr("organza.core.download.time.sleep", pauses.append)
     with pytest.raises(UserError, match="503"):
         download(f"{server.url}/busy", tmp_path / "x")
     assert pauses == [1, 2, 4, 8]

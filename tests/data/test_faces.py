@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from organza.core.errors import UserError
-from organza.data.face_drawing import draw
-from organza.data.faces import (
+from organza.data.drawn_faces.drawing import draw
+from organza.data.drawn_faces.face import (
     CHOICES,
     NUMBERS,
     Face,
@@ -19,8 +19,8 @@ from organza.data.faces import (
     ground_truth,
     label_vector,
     random_faces,
-    write_faces,
 )
+from organza.data.drawn_faces.files import write_faces
 
 
 def test_every_field_is_a_known_factor():

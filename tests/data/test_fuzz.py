@@ -15,10 +15,10 @@ from seeds import SEEDS
 from test_hostile import look
 from test_idx import CLASSES, DIGITS
 
-from organza.apps.dataset import info
 from organza.core.errors import UserError
 from organza.data import DataOptions, open_dataset, tfrecord
-from organza.data.build import build
+from organza.data.export.build import build
+from organza.runs.dataset import info
 
 
 @st.composite

@@ -14,13 +14,13 @@ import pytest
 from data_helpers import encoded, noise, pngs, write_folder
 from hostile import FILES, PNG, lmdb_file, tables, tarred
 
-from organza.apps.dataset import info
 from organza.core.errors import UserError
 from organza.data import open_dataset
+from organza.runs.dataset import info
 
 LOOK = """
 import json, resource, sys, warnings
-from organza.apps.dataset import info
+from organza.runs.dataset import info
 from organza.core.errors import UserError
 if sys.platform == "linux":
     resource.setrlimit(resource.RLIMIT_DATA, (1500 << 20, 1500 << 20))

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from data_helpers import noise, write_folder
 
+from organza.contract.data import DataSpec
 from organza.core.errors import UserError
-from organza.core.method import DataSpec
 from organza.data import DataOptions, open_dataset
 
 

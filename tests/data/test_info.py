@@ -3,11 +3,11 @@ import pytest
 from data_helpers import BAD, encoded, noise, pngs, write_folder, write_zip
 from PIL import Image
 
-from organza.apps.dataset import info
-from organza.cli.dataset import main
+from organza.cli.data.dataset import main
 from organza.core.errors import UserError
 from organza.data import DataOptions, open_dataset
-from organza.data.build import build
+from organza.data.export.build import build
+from organza.runs.dataset import info
 
 
 def test_facts(tmp_path):

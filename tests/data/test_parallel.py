@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from data_helpers import pngs, write_folder
 
-from organza.data import parallel
+from organza.data.cache import parallel
+from organza.data.cache.prepare import DecodeInto
 from organza.data.decode import Target
-from organza.data.prepare import DecodeInto
 from organza.data.readers.folder import FolderSource
 
 
@@ -46,7 +46,7 @@ def test_stopping_early_ends_the_workers():
 
 
 def test_workers_do_not_load_torch():
-    code = "import sys, organza.data, organza.data.prepare, organza.data.parallel; print('torch' in sys.modules)"
+    code = "import sys, organza.data.cache.prepare, organza.data.cache.parallel; print('torch' in sys.modules)"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "False"
 

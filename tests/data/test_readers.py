@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from data_helpers import encoded, noise, pngs, write_folder, write_zip
 
+from organza.contract.data import DataSpec
 from organza.core.errors import UserError
-from organza.core.method import DataSpec
 from organza.data import DataOptions, open_dataset
 from organza.data.opening import braces
 

@@ -40,7 +40,7 @@ COUNTS = [5, 3, 7, 4, 6]
 def shards(tmp_path, monkeypatch):
     """The address of five shards of unequal size, and what was asked of the server."""
     monkeypatch.setenv("ORGANZA_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr("organza.data.download.PAUSE", 0.0)
+    monkeypatch.setattr("organza.core.download.PAUSE", 0.0)
     (tmp_path / "served").mkdir()
     for number, count in enumerate(COUNTS):
         write_shard(tmp_path / "served" / f"set-{number:02d}.tar", 100 * number, count)

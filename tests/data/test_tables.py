@@ -11,10 +11,11 @@ from data_helpers import encoded, noise, pngs, write_folder, write_zip
 
 from organza.core.errors import UserError
 from organza.data import DataOptions, open_dataset
-from organza.data.columns import typed
-from organza.data.labels import Labels, find_labels, from_values
-from organza.data.names import beside, clean, decode_name, find
 from organza.data.opening import open_source
+from organza.data.tables.columns import typed
+from organza.data.tables.labels import find_labels, from_values
+from organza.data.tables.names import beside, clean, decode_name, find
+from organza.data.tables.values import Labels
 
 
 def labelled(folder, wish):

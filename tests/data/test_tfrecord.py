@@ -6,7 +6,7 @@ from data_helpers import encoded, noise, pngs, write_folder
 
 from organza.core.errors import UserError
 from organza.data import DataOptions, open_dataset, tfrecord
-from organza.data.build import build
+from organza.data.export.build import build
 
 
 def slow_crc(data):

@@ -15,17 +15,18 @@ import torch
 import torch.nn.functional as F
 
 import organza
-from organza.apps.convert import convert
-from organza.apps.inspect import inspect
+from organza.contract.data import DataSpec
 from organza.core.errors import UserError
-from organza.core.method import DataSpec
-from organza.formats import nvidia_write, read_weights, understand
-from organza.formats.nvidia_write import write_nvidia
-from organza.formats.opening import Opened, open_file
-from organza.formats.records import Storage, TensorRef
-from organza.methods.stylegan2 import StyleGAN2, critic_clamp
+from organza.formats import read_weights, understand
+from organza.formats.nvidia import write as nvidia_write
+from organza.formats.nvidia.write import write_nvidia
+from organza.methods.stylegan.stylegan2 import StyleGAN2, critic_clamp
 from organza.nn.layers import minibatch_stddev
+from organza.tensors.opening import Opened, open_file
+from organza.tensors.records import Storage, TensorRef
 from organza.training import checkpoint
+from organza.weights.convert import convert
+from organza.weights.inspect import inspect
 from tests import golden
 
 TOY = StyleGAN2(z_dim=8, w_dim=12, mapping_layers=3, channel_base=128, channel_max=8)
@@ -205,8 +206,8 @@ def test_what_can_not_be_converted(tiny_run, tmp_path):
 
 
 def test_a_strange_discriminator_does_not_block_the_generator(tiny_run, tmp_path):
-    from organza.formats import pickle_write
-    from organza.formats.records import Global
+    from organza.formats.nvidia import pickle_write
+    from organza.tensors.records import Global
 
     old = sorted((tiny_run / "checkpoints").glob("0*"))[-1]
     config = checkpoint.read_config(old)

@@ -15,13 +15,13 @@ from safetensors.torch import load_file
 
 import organza
 from organza import PRESETS
-from organza.apps.convert import convert
-from organza.apps.inspect import inspect
+from organza.contract.data import DataSpec
 from organza.core.errors import UserError
-from organza.core.method import DataSpec
-from organza.formats.records import RefusedError
-from organza.formats.tensor_file import read_header
 from organza.formats.weights import skeleton
+from organza.tensors.records import RefusedError
+from organza.tensors.tensor_file import read_header
+from organza.weights.convert import convert
+from organza.weights.inspect import inspect
 
 DEEP: list[object] = []
 for _ in range(50):

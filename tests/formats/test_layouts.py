@@ -11,13 +11,13 @@ import pytest
 import torch
 
 import organza
-from organza.apps.convert import convert
-from organza.apps.inspect import inspect
+from organza.contract.data import DataSpec
 from organza.core.errors import UserError
-from organza.core.method import DataSpec
 from organza.formats import read_weights
-from organza.formats.rosinality_write import write_rosinality
-from organza.methods.stylegan2 import StyleGAN2
+from organza.formats.ports.rosinality_write import write_rosinality
+from organza.methods.stylegan.stylegan2 import StyleGAN2
+from organza.weights.convert import convert
+from organza.weights.inspect import inspect
 from tests import golden
 
 CONFIG = StyleGAN2(z_dim=12, w_dim=12, mapping_layers=3, channel_base=128, channel_max=10, mbstd_group=4)

@@ -6,12 +6,12 @@ import pytest
 import torch
 
 import organza
-from organza.apps.convert import convert
 from organza.formats import read_weights
-from organza.formats.opening import open_file
 from organza.nn.losses import wasserstein_d
 from organza.nn.penalties import r1, wgan_gp
 from organza.ops.warp import SYM6
+from organza.tensors.opening import open_file
+from organza.weights.convert import convert
 from tests import golden
 
 FILES = {

@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from organza.apps.inspect import inspect
+from organza.contract.data import DataSpec
 from organza.core.errors import UserError
-from organza.core.method import DataSpec
-from organza.formats.opening import Opened
-from organza.formats.pickle_write import Call, dumps, tensor
+from organza.formats.nvidia.pickle_write import Call, dumps, tensor
 from organza.formats.reading import understand
-from organza.formats.records import Global, Module, Storage, TensorRef
-from organza.methods.stylegan3 import StyleGAN3, plan
+from organza.methods.stylegan.stylegan3 import StyleGAN3, plan
+from organza.tensors.opening import Opened
+from organza.tensors.records import Global, Module, Storage, TensorRef
+from organza.weights.inspect import inspect
 
 TOY = StyleGAN3(
     z_dim=6, w_dim=8, channel_base=64, channel_max=8, channel_base_d=64, channel_max_d=8, layers=4, critical=1, margin=4

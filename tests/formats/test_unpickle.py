@@ -22,17 +22,17 @@ from hypothesis import strategies as st
 from safetensors.torch import save
 
 import organza
-from organza.apps.inspect import inspect
+from organza.contract.data import DataSpec
 from organza.core.errors import UserError
-from organza.core.method import DataSpec
-from organza.core.pickle.machine import Limits, Stream, unpickle
 from organza.formats import weights
-from organza.formats.known import KNOWN
-from organza.formats.mmgeneration import their_name
-from organza.formats.nvidia_write import write_nvidia
-from organza.formats.opening import open_file
-from organza.formats.records import RefusedError, Stub
-from organza.methods.stylegan2 import StyleGAN2
+from organza.formats.nvidia.write import write_nvidia
+from organza.formats.ports.mmgeneration import their_name
+from organza.methods.stylegan.stylegan2 import StyleGAN2
+from organza.tensors.known import KNOWN
+from organza.tensors.opening import open_file
+from organza.tensors.pickle.machine import Limits, Stream, unpickle
+from organza.tensors.records import RefusedError, Stub
+from organza.weights.inspect import inspect
 from tests import golden
 from tests.formats.test_layouts import mmgeneration
 

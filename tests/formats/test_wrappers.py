@@ -15,16 +15,16 @@ from safetensors.torch import save_file
 from torch import nn
 
 import organza
-from organza.apps.convert import convert
-from organza.apps.inspect import inspect
+from organza.contract.data import DataSpec
 from organza.core.errors import UserError
-from organza.core.method import DataSpec
 from organza.formats import read_weights
-from organza.formats.nvidia_sg2 import discriminator_name, generator_name
-from organza.formats.nvidia_write import write_nvidia
-from organza.formats.rosinality_write import write_rosinality
-from organza.formats.state_dict import fill, read_state_dict
-from organza.methods.stylegan2 import StyleGAN2
+from organza.formats.nvidia.stylegan2 import discriminator_name, generator_name
+from organza.formats.nvidia.write import write_nvidia
+from organza.formats.ports.rosinality_write import write_rosinality
+from organza.methods.stylegan.stylegan2 import StyleGAN2
+from organza.tensors.state_dict import fill, read_state_dict
+from organza.weights.convert import convert
+from organza.weights.inspect import inspect
 from tests import golden
 
 CONFIG = StyleGAN2(z_dim=12, w_dim=12, mapping_layers=2, channel_base=128, channel_max=8, mbstd_group=4)

@@ -8,14 +8,14 @@ import pytest
 import torch
 
 from organza import PRESETS, Run, UserError, load, ops, train
-from organza.apps.train import _check_shares
+from organza.contract.data import Batch, DataSpec
 from organza.core.config import from_plain, to_plain
-from organza.core.method import Batch, DataSpec
-from organza.methods.dcgan import DCGAN
-from organza.methods.msg_gan import MSGGAN
-from organza.methods.progan import ProGAN, schedule
-from organza.methods.stylegan import StyleGAN
+from organza.methods.basic.dcgan import DCGAN
+from organza.methods.stylegan.msg_gan import MSGGAN
+from organza.methods.stylegan.progan import ProGAN, schedule
+from organza.methods.stylegan.stylegan import StyleGAN
 from organza.nn.growing import Growth, enlarge, faded, shrink
+from organza.runs.train import _check_shares
 from organza.training.loop import advance
 from organza.training.settings import Training
 from organza.training.state import State

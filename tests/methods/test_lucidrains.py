@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 import torch
 
+from organza.contract.data import Batch, DataSpec
 from organza.core.errors import UserError
-from organza.core.method import Batch, DataSpec
-from organza.methods.lucidrains import LucidStyleGAN2
+from organza.methods.stylegan.lucidrains import LucidStyleGAN2
 
 
 @pytest.mark.parametrize(("no_const", "channels"), [(False, 3), (True, 4)])

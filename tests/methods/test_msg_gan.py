@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from organza import UserError
-from organza.core.method import Batch, DataSpec
-from organza.methods.msg_gan import MSGGAN
+from organza.contract.data import Batch, DataSpec
+from organza.methods.stylegan.msg_gan import MSGGAN
 
 
 def build(config, spec=None):

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 
-import organza.apps.train
 import organza.core.device
+import organza.runs.train
 from organza import PRESETS, train
 from organza.core.device import choose_dtype, computing, to_compute
 
@@ -59,14 +59,14 @@ def test_small_features_may_stay_in_float32():
 
 @pytest.mark.parametrize(("name", "dtype"), [("stylegan-f", torch.bfloat16), ("lucidrains", torch.float32)])
 def test_training_asks_the_method(name, dtype, faces, tmp_path, monkeypatch):
-    found, run_loop = [], organza.apps.train.run_loop
+    found, run_loop = [], organza.runs.train.run_loop
 
     def loop(state, loader, settings, dtype, *rest):
         found.append(dtype)
         return run_loop(state, loader, settings, dtype, *rest)
 
     monkeypatch.setattr(organza.core.device, "cpu_features", lambda: frozenset({"avx512_bf16"}))
-    monkeypatch.setattr(organza.apps.train, "run_loop", loop)
+    monkeypatch.setattr(organza.runs.train, "run_loop", loop)
     run = PRESETS[name].run
     for precision in ("auto", "float32", "bf16"):
         options = {"outdir": tmp_path / precision, "kimg": 0.004, "batch": 4, "grid": "2x2", "precision": precision}

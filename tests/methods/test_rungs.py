@@ -6,9 +6,9 @@ from itertools import pairwise
 
 import pytest
 
-from organza.apps.ladder import LADDERS, changes_between
-from organza.core.method import DataSpec
+from organza.contract.data import DataSpec
 from organza.presets import PRESETS
+from organza.runs.ladder import LADDERS, changes_between
 
 SPEC = DataSpec((32, 32))
 STYLES = {

@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from organza import ops
+from organza.contract.data import Batch, DataSpec
 from organza.core.device import computing
 from organza.core.errors import UserError
-from organza.core.method import Batch, DataSpec
-from organza.methods.stylegan2 import StyleGAN2
+from organza.methods.stylegan.stylegan2 import StyleGAN2
 from organza.nn.losses import logistic_d, logistic_g
 from organza.nn.penalties import path_length_penalty, path_lengths, r1
 from tests import golden, stylegan2_weights

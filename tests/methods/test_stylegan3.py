@@ -7,10 +7,10 @@ from dataclasses import replace
 import pytest
 import torch
 
+from organza.contract.data import Batch, DataSpec
 from organza.core.device import computing
 from organza.core.errors import UserError
-from organza.core.method import Batch, DataSpec
-from organza.methods.stylegan3 import StyleGAN3, blurred, plan, widths
+from organza.methods.stylegan.stylegan3 import StyleGAN3, blurred, plan, widths
 from organza.ops import using
 from organza.presets import PRESETS
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from organza.contract.data import Batch
 from organza.core.config import check
 from organza.core.errors import UserError
-from organza.core.method import Batch
 from organza.nn import augment as pipeline
 from organza.nn.augment import GROUPS, augment, band_filters, groups
 from organza.nn.augmenter import Augmented, Augmenter

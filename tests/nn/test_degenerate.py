@@ -7,19 +7,19 @@ import pytest
 import torch
 from torch import nn
 
-from organza.methods.lucidrains import ChannelNorm
-from organza.methods.msg_gan import averaged_penalty
-from organza.methods.progan import fair_stddev, pixel_norm
-from organza.methods.stylegan import adain
-from organza.methods.stylegan2 import normalize
-from organza.methods.stylegan3 import Grid, Layer, StyleGAN3, Waves
-from organza.methods.vae import gaussian_divergence
-from organza.metrics.lpips import unit
+from organza.methods.basic.vae import gaussian_divergence
+from organza.methods.stylegan.lucidrains import ChannelNorm
+from organza.methods.stylegan.msg_gan import averaged_penalty
+from organza.methods.stylegan.progan import fair_stddev, pixel_norm
+from organza.methods.stylegan.stylegan import adain
+from organza.methods.stylegan.stylegan2 import normalize
+from organza.methods.stylegan.stylegan3 import Grid, Layer, StyleGAN3, Waves
 from organza.metrics.path_length import slerp
 from organza.nn import losses, penalties
 from organza.nn.layers import minibatch_stddev
 from organza.nn.pyramid import layer_norm
 from organza.ops import modulated_conv2d
+from organza.vision.lpips import unit
 
 OF_IMAGES = {
     "instance": lambda x: adain(x, x.new_ones(4, 6), x.new_zeros(4, 6)),

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from organza import PRESETS
+from organza.contract.data import Batch, DataSpec
 from organza.core.device import computing
-from organza.core.method import Batch, DataSpec
 
 
 @pytest.mark.parametrize("name", ["dcgan", "wgan-gp", "vae"])

@@ -9,9 +9,9 @@ import torch
 import torch.nn.functional as F
 
 from organza import ops
-from organza.core.method import DataSpec
-from organza.generator import Generator, at_once
-from organza.methods.stylegan2 import StyleGAN2
+from organza.contract.data import DataSpec
+from organza.methods.stylegan.stylegan2 import StyleGAN2
+from organza.models.generator import Generator, at_once
 from organza.ops import folded, winograd
 from organza.training.optimizers import Learner
 

@@ -13,11 +13,11 @@ import torch
 from safetensors.torch import load_file
 
 from organza import PRESETS, UserError, load, train
-from organza.apps.convert import convert
-from organza.apps.inspect import inspect
-from organza.apps.transfer import read_origin
 from organza.cli.main import main
+from organza.runs.transfer import read_origin
 from organza.training import checkpoint
+from organza.weights.convert import convert
+from organza.weights.inspect import inspect
 
 SHORT = {"batch": 4, "grid": "2x1", "snapshot_kimg": 0.004, "precision": "float32", "metrics": "none"}
 NAN, INF = float("nan"), float("inf")

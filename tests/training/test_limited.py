@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file
 
 from organza import PRESETS, Run, UserError, open_dataset, train
-from organza.core.method import Batch, DataSpec
+from organza.contract.data import Batch, DataSpec
 from organza.data import DataOptions, Loader
 from organza.data.held_out import split
 from organza.training import checkpoint
@@ -116,7 +116,7 @@ def test_the_gauge_measures_and_disturbs_nothing(faces, tmp_path, capsys):
     _, held_out = split(open_dataset(faces), DataOptions(held_out="25%"))
     # The same training pictures, without and with the gauge.
     with_gauge = train(run, faces, outdir=tmp_path / "a", held_out="25%", **options)
-    from organza.apps import train as module
+    from organza.runs import train as module
 
     original, module._gauge = module._gauge, lambda *_: None
     try:

@@ -19,8 +19,9 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from organza import PRESETS, Run, UserError, train
-from organza.apps.train import dry_run
-from organza.core.method import Adam, Batch, DataSpec, Method, Nets, Phase, Player, Stats
+from organza.contract.data import Batch, DataSpec
+from organza.contract.method import Adam, Method, Nets, Phase, Player, Stats
+from organza.runs.train import dry_run
 from organza.training import ema, optimizers, settings
 from organza.training.checkpoint import newest_first
 from organza.training.loop import advance

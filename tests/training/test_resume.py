@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file
 
 from organza import PRESETS, Run, UserError, train
-from organza.apps.train import Outcome
+from organza.runs.train import Outcome
 from organza.training import checkpoint
 
 SHORT = {"batch": 4, "lr_decay": 0.0, "grid": "4x2", "snapshot_kimg": 0.008, "precision": "float32"}

@@ -9,8 +9,9 @@ import pytest
 import torch
 from torch import nn
 
+from organza.contract.data import Batch
+from organza.contract.method import Adam, Method, Phase, Player, Schedule
 from organza.core import cores
-from organza.core.method import Adam, Batch, Method, Phase, Player, Schedule
 from organza.ops import conv2d
 from organza.training.state import State
 from organza.training.threads import Threads, same_bits

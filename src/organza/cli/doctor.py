@@ -20,8 +20,8 @@ def main(argv: list[str]) -> int:
     options = parse(Options, argv, "organza doctor")
     from rich.text import Text
 
-    from organza.apps.doctor import examine
     from organza.cli.console import terminal
+    from organza.core.doctor import examine
 
     console = terminal(width=200)
     for finding in examine(speed=not options.no_speed):

@@ -7,43 +7,15 @@ from __future__ import annotations
 
 import difflib
 import gc
-import importlib
 import os
 import sys
 from collections.abc import Sequence
 
-from organza import __version__
+from organza.cli.verbs import VERBS, module
 from organza.core import cores
 from organza.core.errors import UserError
 from organza.core.text import say
-
-VERBS: dict[str, str] = {
-    "demo": "the whole way in a few minutes: draw pictures, train on them, make a film",
-    "train": "train a GAN on your pictures; the same command again goes on",
-    "ladder": "train a paper's table of changes at a small budget and draw it: stylegan, stylegan2",
-    "evaluate": "judge a network or pictures: FID, KID, precision and recall, path length ...",
-    "compare": "put runs side by side: quality against images and time, speed, settings",
-    "generate": "make pictures from seeds, one by one or in a grid",
-    "interpolate": "make a seamless film from one seed to the next (.mp4, .gif, .webp)",
-    "walk": "make a film of a random walk that ends where it began",
-    "truncation": "draw seeds from truncated to full variety, with the average in the middle",
-    "mix": "draw a table of seeds that take styles from other seeds",
-    "noise": "draw what noise does to a picture",
-    "project": "find the codes of pictures: what would a network draw them from?",
-    "encoder": "train a network that guesses codes from pictures, for project to start from",
-    "directions": "find directions in latent space: SeFa, GANSpace, labels, a classifier",
-    "edit": "move pictures along directions: strips and films",
-    "blend": "mix two networks layer by layer into a new one",
-    "redo": "make a picture again from the JSON beside it",
-    "inspect": "say what a file of weights is, without running anything of it",
-    "convert": "write NVIDIA's or others' weights in Organza's layout, or ours in theirs",
-    "presets": "list the presets, or show all settings of one",
-    "dataset": "look at data sets, build, export, align and fetch them",
-    "faces": "draw a data set of cartoon faces, to try things out without a download",
-    "doctor": "check this machine: processor, memory, GPU, optional packages, speed",
-}
-"""What there is, with a line of help. A verb lives in `organza.cli.<verb>` as ``main(argv) -> exit code``."""
-
+from organza.core.version import __version__
 
 WITHOUT_PYTORCH = frozenset({"dataset", "faces"})
 
@@ -161,13 +133,13 @@ def _run(words: list[str]) -> int:
 
 def run_verb(verb: str, rest: list[str]) -> int:
     """Run one of `VERBS` with the words after it."""
-    code: int = importlib.import_module(f"organza.cli.{verb}").main(rest)
+    code: int = module(verb).main(rest)
     return code
 
 
 def usage() -> str:
     """The text of ``organza --help``."""
-    lines = [f"  {verb:12} {line}" for verb, line in VERBS.items()]
+    lines = [f"  {verb:12} {about.help}" for verb, about in VERBS.items()]
     return "\n".join(
         [
             "usage: organza VERB [options]",

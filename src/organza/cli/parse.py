@@ -159,7 +159,7 @@ def words_of(options: Any) -> list[str]:
     """The words that `parse` reads as ``options``, a dataclass without others in it: what differs from its defaults.
 
     Example:
-        >>> from organza.cli.mix import Options
+        >>> from organza.cli.studio.mix import Options
         >>> words_of(Options(network=Path("run"), rows="1-2", scale=2))
         ['--network=run', '--scale=2', '--rows=1-2']
     """
@@ -198,7 +198,7 @@ def names_of(kind: Any) -> list[str]:
     """The names of a dataclass's options, without dashes in front; those of dataclasses in it as well.
 
     Example:
-        >>> from organza.cli.mix import Options
+        >>> from organza.cli.studio.mix import Options
         >>> names_of(Options)[-4:]
         ['rows', 'columns', 'styles', 'output']
     """

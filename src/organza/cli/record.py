@@ -18,6 +18,7 @@ from typing import Any
 from organza.core.errors import UserError
 from organza.core.files import atomic_write
 from organza.core.jsons import read_json
+from organza.core.version import __version__
 
 FORMAT = 1
 
@@ -67,10 +68,8 @@ def versions() -> dict[str, str]:
     import PIL
     import torch
 
-    import organza
-
     return {
-        "organza": organza.__version__,
+        "organza": __version__,
         "torch": torch.__version__,
         "numpy": numpy.__version__,
         "pillow": PIL.__version__,

@@ -8,7 +8,6 @@ written into a new folder first, from which the one result moves to where the re
 from __future__ import annotations
 
 import contextlib
-import importlib
 import io
 import os
 import tempfile
@@ -21,6 +20,7 @@ import tyro
 
 from organza.cli.parse import parse, words_of
 from organza.cli.record import Record, hash_of, read_record, versions, write_record
+from organza.cli.verbs import module
 from organza.core.errors import UserError
 from organza.core.files import make_folder, write_error
 from organza.core.text import say
@@ -86,7 +86,7 @@ def _command(found: Record, where: Path) -> tuple[str, Any]:
     verb, *words = found.command or ("",)
     if verb not in (*FILES, *FOLDERS):
         raise UserError(f"redo makes images and videos again; it does not {verb!r}", where=where, hint=_by_hand(found))
-    kind = importlib.import_module(f"organza.cli.{verb}").Options
+    kind = module(verb).Options
     words = [word for word in words if word not in ("--offline", "--debug")]
     if not {"-h", "--help"}.isdisjoint(words):
         raise UserError("is no record of a command", where=where)

@@ -27,7 +27,7 @@ def to_plain(config: Any) -> Any:
     """A dataclass (nested at will) as dicts, lists, strings, numbers, booleans and None.
 
     Example:
-        >>> from organza.core.method import DataSpec
+        >>> from organza.contract.data import DataSpec
         >>> to_plain(DataSpec(resolution=(32, 48)))
         {'resolution': [32, 48], 'channels': 3, 'label_dim': 0}
     """
@@ -50,7 +50,7 @@ def from_plain(cls: type[T], plain: Any, *, where: object = "config") -> T:
         UserError: an unknown field, a missing one without default, or a value of the wrong type or out of its range.
 
     Example:
-        >>> from organza.core.method import DataSpec
+        >>> from organza.contract.data import DataSpec
         >>> from_plain(DataSpec, {"resolution": [32, 48]})
         DataSpec(resolution=(32, 48), channels=3, label_dim=0)
     """
@@ -87,7 +87,7 @@ def check(config: T, name: Callable[[str], str] = str) -> T:
         UserError: the first value that does not fit.
 
     Example:
-        >>> from organza.core.method import Adam
+        >>> from organza.contract.method import Adam
         >>> check(Adam(lr=1)).lr
         1.0
         >>> check(Adam(lr=-1))

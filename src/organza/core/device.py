@@ -89,7 +89,7 @@ def choose_dtype(precision: Precision, device: torch.device, *, auto_bf16: bool)
     Args:
         precision: ``auto`` is bf16 where the method allows it and the processor multiplies it natively, else float32.
         device: where the networks are.
-        auto_bf16: whether the method allows it: `organza.core.method.Method.bf16`.
+        auto_bf16: whether the method allows it: `organza.contract.method.Method.bf16`.
 
     Example:
         >>> choose_dtype("bf16", torch.device("cpu"), auto_bf16=False)

@@ -131,7 +131,7 @@ def _continued(image: Image.Image, before: NDArray[np.int64], after: NDArray[np.
 
 
 class AlignedSource(Source):
-    """Aligned faces as a source: what `organza.data.build` writes and `open_dataset` caches."""
+    """Aligned faces as a source: what `organza.data.export.build` writes and `open_dataset` caches."""
 
     kind = "aligned faces"
 

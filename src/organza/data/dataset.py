@@ -12,16 +12,17 @@ import numpy as np
 
 from organza.core.config import check
 from organza.core.errors import UserError
+from organza.core.progress import Progress
+from organza.data.cache.pixels import Pixels
+from organza.data.cache.prepare import Meta, listed, prepare
 from organza.data.opening import open_source
 from organza.data.options import DataOptions, parse_resolution
-from organza.data.pixels import Pixels
-from organza.data.prepare import Meta, Progress, listed, prepare
 from organza.data.source import Source
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-    from organza.core.method import DataSpec
+    from organza.contract.data import DataSpec
 
 
 def open_dataset(
@@ -126,7 +127,7 @@ class Dataset:
     @property
     def spec(self) -> DataSpec:
         """What networks must know."""
-        from organza.core.method import DataSpec
+        from organza.contract.data import DataSpec
 
         return DataSpec(self._meta.resolution, self._meta.channels, self._meta.label_dim)
 

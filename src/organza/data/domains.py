@@ -26,7 +26,7 @@ from organza.data.source import BadPicture, Entry, Source
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from organza.data.prepare import Progress
+    from organza.core.progress import Progress
 
 Direction = Literal["AtoB", "BtoA"]
 

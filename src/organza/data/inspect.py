@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from PIL import Image
 
-from organza.data import parallel
+from organza.data.cache import parallel
 from organza.data.decode import Target, decode, open_picture, render
-from organza.data.encode import why
+from organza.data.export.encode import why
 from organza.data.source import BadPicture, Entry, Source
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from organza.data.prepare import Progress
+    from organza.core.progress import Progress
 
 NEAR_BITS = 4
 """Pictures whose 64-bit hashes differ in at most so many bits may be the same ..."""

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from organza.core.method import Batch
+from organza.contract.data import Batch
 
 if TYPE_CHECKING:
     from collections.abc import Callable

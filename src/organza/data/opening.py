@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from organza.core.download import cached_download, kept_if_it_opens
 from organza.core.errors import UserError
 from organza.core.files import user_path
 from organza.core.sniff import HEAD, instead, refuse_stand_in
-from organza.data.download import cached_download, kept_if_it_opens
 from organza.data.readers.archive import ZipSource
 from organza.data.readers.arrays import ArraySource
 from organza.data.readers.cifar import CifarSource

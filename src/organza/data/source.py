@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from organza.core.errors import UserError
-from organza.data.names import NOT_PICTURES as NOT_PICTURES
-from organza.data.names import PICTURES as PICTURES
-from organza.data.names import RAWS as RAWS
-from organza.data.names import beside, text_of
-from organza.data.names import suffix as suffix
+from organza.data.tables.names import NOT_PICTURES as NOT_PICTURES
+from organza.data.tables.names import PICTURES as PICTURES
+from organza.data.tables.names import RAWS as RAWS
+from organza.data.tables.names import beside, text_of
+from organza.data.tables.names import suffix as suffix
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from organza.data.labels import Labels
+    from organza.data.tables.values import Labels
 
 _SYSTEM = frozenset(("__MACOSX", "@eaDir", "#recycle", "$RECYCLE.BIN", "System Volume Information", "lost+found"))
 _SYSTEM_FILES = frozenset(("thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini", "icon\r"))

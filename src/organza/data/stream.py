@@ -21,20 +21,21 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
+from organza.core.cache import cache_root
+from organza.core.download import download, kept_if_it_opens
 from organza.core.errors import UserError
 from organza.core.files import atomic_write
-from organza.data.cache import cache_root
+from organza.core.progress import Progress
+from organza.data.cache.prepare import listed, prepare
 from organza.data.dataset import Dataset
-from organza.data.download import download, kept_if_it_opens
 from organza.data.loader import Loader, permutation
 from organza.data.opening import braces
-from organza.data.prepare import Progress, listed, prepare
 from organza.data.readers.tars import TarSource
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from organza.core.method import DataSpec
+    from organza.contract.data import DataSpec
     from organza.data.options import DataOptions
 
 WINDOW = 2

@@ -5,14 +5,15 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
-import organza
+from organza.contract.data import DataSpec
 from organza.core.config import from_plain, to_plain
 from organza.core.errors import UserError
-from organza.core.method import DataSpec
-from organza.formats.records import RefusedError, brief
-from organza.formats.tensor_file import read_header
-from organza.formats.weights import Entry, Weights
+from organza.core.version import __version__
+from organza.formats.weights import Weights
 from organza.presets import METHODS
+from organza.tensors.entry import Entry
+from organza.tensors.records import RefusedError, brief
+from organza.tensors.tensor_file import read_header
 from organza.training import checkpoint
 
 LICENCE_FILE = "LICENCE-NOTE.txt"
@@ -88,7 +89,7 @@ def write_folder(weights: Weights, dest: Path) -> Path:
     if "D" in weights.nets:
         nets["D"] = weights.tensors("D")
     config = {
-        "organza": organza.__version__,
+        "organza": __version__,
         "method": weights.method,
         "spec": to_plain(weights.spec),
         "config": to_plain(weights.config),

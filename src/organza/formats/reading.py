@@ -6,11 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from organza.core.errors import UserError
-from organza.formats import lucidrains, mmgeneration, nvidia, nvidia_tf, paddlegan, progan_torch, rosinality
-from organza.formats.foreign import whose
-from organza.formats.opening import Opened, open_file
-from organza.formats.records import RefusedError
+from organza.formats.nvidia import pickles as nvidia
+from organza.formats.nvidia import tensorflow as nvidia_tf
+from organza.formats.ports import lucidrains, mmgeneration, paddlegan, progan_torch, rosinality
+from organza.formats.ports.foreign import whose
 from organza.formats.weights import Weights
+from organza.tensors.opening import Opened, open_file
+from organza.tensors.records import RefusedError
 
 FORMATS: dict[Callable[[Opened], bool], Callable[[Opened], Weights]] = {
     nvidia.recognise: nvidia.read,

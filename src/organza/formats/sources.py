@@ -7,10 +7,10 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from organza.core.download import cache_path, download
 from organza.core.errors import UserError
 from organza.core.files import user_path
-from organza.data.download import cache_path, download
-from organza.data.prepare import Progress
+from organza.core.progress import Progress
 
 
 @dataclass(frozen=True)

@@ -13,13 +13,15 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-import organza
+from organza.contract.data import DataSpec
+from organza.contract.method import Method, MethodConfig
 from organza.core.errors import UserError
-from organza.core.method import DataSpec, Method, MethodConfig
 from organza.core.text import say
-from organza.formats.networks import near
-from organza.formats.records import Array, RefusedError, TensorRef, brief
+from organza.core.version import __version__
 from organza.ops import setup_filter
+from organza.tensors.entry import Entry, constant
+from organza.tensors.networks import near
+from organza.tensors.records import RefusedError, brief
 
 MAX_RESOLUTION = 4096
 
@@ -31,7 +33,7 @@ NVIDIA_LICENCE = (
 
 def made(licence: str | None) -> dict[str, str | None]:
     """What a file in somebody's layout says of its weights: it is not the layout that makes a licence."""
-    return {"version": organza.__version__, "licence": licence}
+    return {"version": __version__, "licence": licence}
 
 
 def licence_of(value: object, usual: str) -> str | None:
@@ -40,44 +42,6 @@ def licence_of(value: object, usual: str) -> str | None:
     if not isinstance(said, dict) or "licence" not in said:
         return usual
     return said["licence"][:1000] if isinstance(said["licence"], str) else None
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One tensor that can be read when it is wanted."""
-
-    shape: tuple[int, ...]
-    read: Callable[[], Tensor]
-
-    def change(self, shape: tuple[int, ...], function: Callable[[Tensor], Tensor]) -> Entry:
-        """The same, changed by ``function``, which makes it ``shape``."""
-        return Entry(shape, lambda: function(self.read()))
-
-    def reshape(self, *shape: int) -> Entry:
-        """The same numbers in another shape."""
-        return self.change(shape, lambda x: x.reshape(shape))
-
-    def scale(self, factor: float) -> Entry:
-        """The same times a number."""
-        return self if factor == 1 else self.change(self.shape, lambda x: x * factor)
-
-
-def entry(value: object) -> Entry:
-    """An `Entry` of a pickled tensor, array or number.
-
-    Raises:
-        RefusedError: it is none of these.
-    """
-    if isinstance(value, (TensorRef, Array)):
-        return Entry(value.shape, value.tensor)
-    if isinstance(value, (int, float)):
-        return constant(torch.tensor(float(value)))
-    raise RefusedError("a tensor was expected")
-
-
-def constant(value: Tensor) -> Entry:
-    """An `Entry` of a tensor that is there."""
-    return Entry(tuple(value.shape), lambda: value)
 
 
 @dataclass(frozen=True)

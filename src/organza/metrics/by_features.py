@@ -12,13 +12,13 @@ from torch import Tensor
 from organza.core.errors import UserError
 from organza.metrics import class_score, kernel, linear, manifold
 from organza.metrics.collect import Collected, Wanted, collect, collect_real
-from organza.metrics.features import Features, metric_prefix
 from organza.metrics.frechet import distance_of, influence
 from organza.metrics.intervals import bootstrap_mean, normal
 from organza.metrics.job import Job
 from organza.metrics.names import Metric
 from organza.metrics.pictures import Drawn, Indices, Shown
 from organza.metrics.report import Figure
+from organza.vision.features import Features, metric_prefix
 
 MOST_ROWS = 200_000
 """Real feature vectors that neighbours and kernels look at, at most."""

@@ -121,7 +121,7 @@ def _sliced(job: Job, metric: Metric) -> dict[str, Figure]:
 
 def _open_distance(job: Job, metric: Metric) -> tuple[Callable[[Tensor, Tensor], Tensor], str, str]:
     """The perceptual distance of a metric, what it is, and the metric's full name: only LPIPS by VGG goes without."""
-    from organza.metrics.lpips import open_distance  # type: ignore[import-untyped, unused-ignore]
+    from organza.vision.lpips import open_distance  # type: ignore[import-untyped, unused-ignore]
 
     wish = metric.network or job.distance
     found = open_distance(f"lpips-{wish}" if wish in NETS else wish, device=job.device)

@@ -11,13 +11,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from organza.core.cache import cache_root
 from organza.core.errors import UserError
 from organza.core.files import atomic_write
-from organza.data.cache import cache_root
-from organza.metrics.features import Features
+from organza.core.progress import Progress
 from organza.metrics.moments import Moments
 from organza.metrics.pictures import Indices, Pictures, Shown
-from organza.metrics.team import Progress, Team
+from organza.metrics.team import Team
+from organza.vision.features import Features
 
 
 @dataclass

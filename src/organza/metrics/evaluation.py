@@ -12,24 +12,24 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-import organza
 from organza.core.device import computing
+from organza.core.download import digest
 from organza.core.errors import UserError
-from organza.data.download import digest
-from organza.generator import Generator
+from organza.core.version import __version__
 from organza.metrics.by_features import by_features
 from organza.metrics.by_pictures import by_pictures
-from organza.metrics.features import DEFAULT, Features, open_features
 from organza.metrics.job import Classifier, Job, Progress
 from organza.metrics.names import Metric, parse_metric, parse_metrics
 from organza.metrics.pictures import SEEDS, Drawn, Pictures, Shown
 from organza.metrics.reference import Reference, read_reference
 from organza.metrics.report import Figure, Report
 from organza.metrics.team import Team
+from organza.models.generator import Generator
+from organza.vision.features import DEFAULT, Features, open_features
 
 if TYPE_CHECKING:
     from organza.data.dataset import Dataset
-    from organza.generator import Noise
+    from organza.models.generator import Noise
 
 
 NAMED = ("organza64", "inception")
@@ -64,7 +64,7 @@ def evaluate(
         metrics: names, see `organza.metrics.names`.
         features: feature network for names that state none; ``fid`` and ``kid`` mean Inception unless one is given
             here, and then they are called ``fd_...`` and ``kd_...``.
-        distance: perceptual distance for ``ppl`` and ``lpips``; None takes the default of `organza.metrics.lpips`.
+        distance: perceptual distance for ``ppl`` and ``lpips``; None takes the default of `organza.vision.lpips`.
         classifier: for ``sep``; None learns one from the labels of ``real``.
         reference: FID statistics (a file with ``mu`` and ``sigma``) instead of real images, for ``fid`` and ``fd``.
         seed: of the pictures: those of seeds ``1000000 * seed`` and on.
@@ -139,7 +139,7 @@ def evaluate(
         real=_describe_real(real, job.reference),
         settings={"seed": seed, "psi": psi, "noise": noise, "mirror": mirror, "batch": batch},
         versions={
-            "organza": organza.__version__,
+            "organza": __version__,
             "torch": torch.__version__,
             "numpy": np.__version__,
             "python": platform.python_version(),

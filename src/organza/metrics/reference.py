@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from organza.core.arrays import read_arrays
+from organza.core.download import digest
 from organza.core.errors import UserError
 from organza.core.files import user_path
-from organza.data.download import digest
 from organza.metrics.moments import Moments
 
 

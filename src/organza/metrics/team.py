@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from organza.core import distributed
+from organza.core.progress import Progress
 
 T = TypeVar("T")
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ from typing import Annotated, Literal
 import torch
 from torch import Tensor
 
-from organza.core.method import Batch, Stats
+from organza.contract.data import Batch
+from organza.contract.method import Stats
 from organza.core.ranges import Kimg, Range, Share
 from organza.nn.augment import augment, groups
 from organza.nn.diffaugment import diffaugment, parse_policy

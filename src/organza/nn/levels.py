@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from organza.contract.data import DataSpec
 from organza.core.errors import UserError
-from organza.core.method import DataSpec
 
 
 def check_channels(spec: DataSpec) -> None:

@@ -20,8 +20,8 @@ import numpy as np
 from PIL import Image
 
 from organza.core.files import append
-from organza.core.pictures import Pixels
 from organza.data.tfrecord import field, frames, varint
+from organza.media.images import Pixels
 
 _STEP, _VERSION, _SUMMARY, _SESSION = 2, 3, 5, 7  # fields of an event
 _VALUE, _TAG, _SIMPLE, _IMAGE = 1, 1, 2, 4  # of a summary, and of its values

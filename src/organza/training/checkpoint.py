@@ -336,8 +336,8 @@ def _refuse_odd(tensors: Iterable[Tensor], path: Path) -> None:
 
 
 def _read_format_1(path: Path) -> Resume:
-    from organza.formats.opening import open_file  # which is built on this module
-    from organza.formats.weights import entry
+    from organza.tensors.entry import entry
+    from organza.tensors.opening import open_file  # which is built on this module
 
     try:
         value = open_file(path).value

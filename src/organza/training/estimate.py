@@ -11,10 +11,11 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from organza.contract.data import Batch, DataSpec
+from organza.contract.method import MethodConfig, Phase
 from organza.core import distributed
 from organza.core.device import computing, free_memory, total_memory
 from organza.core.errors import UserError
-from organza.core.method import Batch, DataSpec, MethodConfig, Phase
 from organza.training.loop import advance
 from organza.training.settings import Training
 from organza.training.state import State
@@ -68,7 +69,7 @@ def on_meta(config: MethodConfig, spec: DataSpec) -> State:
         UserError: what ``config.build`` raises, or sizes beyond counting.
 
     Example:
-        >>> from organza.methods.dcgan import DCGAN
+        >>> from organza.methods.basic.dcgan import DCGAN
         >>> state = on_meta(DCGAN(z_dim=10**8), DataSpec((64, 64)))
         >>> sum(p.numel() for p in state.method.nets["G"].parameters()) > 10**11
         True

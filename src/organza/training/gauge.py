@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from organza.core.method import Method
+from organza.contract.method import Method
 from organza.training.settings import Training
 
 SHARE = 1 / 30  # of a tick's pictures are shown to D once more: less than 1% of the time

@@ -16,10 +16,11 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from organza.contract.data import Batch
+from organza.contract.method import Phase, Stats
 from organza.core import distributed
 from organza.core.device import computing
 from organza.core.errors import UserError
-from organza.core.method import Batch, Phase, Stats
 from organza.training import ema
 from organza.training.checkpoint import Position
 from organza.training.interrupt import interruptible

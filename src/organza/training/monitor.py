@@ -17,11 +17,11 @@ import torch
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
+from organza.contract.model import Latents
 from organza.core import distributed
 from organza.core.files import append, atomic_write
-from organza.core.method import Latents
-from organza.core.pictures import Pixels, make_grid, save_picture, to_pixels
 from organza.core.text import printable
+from organza.media.images import Pixels, make_grid, save_picture, to_pixels
 from organza.training import checkpoint
 from organza.training.board import open_board
 from organza.training.checkpoint import Position

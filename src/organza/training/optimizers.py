@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import increment_version
 
-from organza.core.method import Method, Phase
+from organza.contract.method import Method, Phase
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
+from organza.contract.method import Phase, Stats
 from organza.core import distributed
 from organza.core.errors import UserError
-from organza.core.method import Phase, Stats
 
 
 class Parts:

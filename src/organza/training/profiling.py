@@ -16,8 +16,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from organza.contract.data import Batch
+from organza.contract.method import Loss, Method, Nets, Phase, Stats
 from organza.core.files import atomic_write
-from organza.core.method import Batch, Loss, Method, Nets, Phase, Stats
 
 WARM_UP = 2  # steps in which memory is first touched and kernels are chosen
 REST = "data, averages, log"

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 
+from organza.contract.data import DataSpec
 from organza.core.device import Precision
 from organza.core.errors import UserError
-from organza.core.method import DataSpec
 from organza.core.ranges import Count, CountOrZero, Kimg, PositiveOrZero, Seed, Share
 
 

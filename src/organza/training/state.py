@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from organza.contract.method import Method
 from organza.core.errors import UserError
-from organza.core.method import Method
 from organza.training import checkpoint
 from organza.training.checkpoint import Position, Resume
 from organza.training.optimizers import Learner, build

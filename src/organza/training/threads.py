@@ -11,8 +11,9 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from organza.contract.data import Batch
+from organza.contract.method import Phase, Schedule
 from organza.core import cores, distributed
-from organza.core.method import Batch, Phase, Schedule
 from organza.training.state import State
 
 _ALIKE = "other programs are busy: training takes fewer threads meanwhile, which gives the same bits"

@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from organza.core.errors import UserError
-from organza.data.names import decode_name
 from organza.data.source import BadPicture, Entry, FileSource, file_entry
+from organza.data.tables.names import decode_name
 
 _END = struct.Struct("<4s4H2LH")
 _END64 = struct.Struct("<4sQ2H2L4Q")

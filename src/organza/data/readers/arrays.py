@@ -27,10 +27,10 @@ import numpy as np
 from numpy.lib import format as npy
 
 from organza.core.errors import UserError
-from organza.data.labels import Labels
 from organza.data.readers.archive import DEFLATED, STORED, ZipSource
 from organza.data.readers.packed import inflate, inflated
 from organza.data.source import MAX_FILE, MIN_STORED, BadPicture, Contents, Entry, Source
+from organza.data.tables.values import Labels
 
 if TYPE_CHECKING:
     from pathlib import Path

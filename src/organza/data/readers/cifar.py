@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from organza.core.errors import UserError
-from organza.core.pickle.arrays import ARRAYS
-from organza.core.pickle.machine import Limits, Stream, unpickle
-from organza.core.pickle.records import Array, RefusedError
-from organza.data.labels import Labels
 from organza.data.source import BadPicture, Contents, Entry, Source
+from organza.data.tables.values import Labels
+from organza.tensors.pickle.arrays import ARRAYS
+from organza.tensors.pickle.machine import Limits, Stream, unpickle
+from organza.tensors.pickle.records import Array, RefusedError
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from organza.core.errors import UserError
-from organza.data.labels import Labels
-from organza.data.pixels import Pixels
+from organza.data.cache.pixels import Pixels
 from organza.data.readers.packed import BROKEN, opener, unpacked
 from organza.data.source import MIN_STORED, Contents, Entry, Source
+from organza.data.tables.values import Labels
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,9 +11,9 @@ import shutil
 import zlib
 from typing import TYPE_CHECKING, BinaryIO, cast
 
+from organza.core.cache import cache_root
 from organza.core.errors import UserError
 from organza.core.files import atomic_write
-from organza.data.cache import cache_root
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -10,11 +10,12 @@ from weakref import finalize
 
 from organza.core.errors import UserError
 from organza.core.sniff import refuse_stand_in
-from organza.data import parallel
-from organza.data.columns import typed
-from organza.data.labels import Labels, from_columns
+from organza.data.cache import parallel
 from organza.data.readers.parquet_tables import Tables
 from organza.data.source import MAX_FILE, MIN_STORED, PICTURES, BadPicture, Contents, Entry, Source, suffix
+from organza.data.tables.columns import typed
+from organza.data.tables.labels import from_columns
+from organza.data.tables.values import Labels
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

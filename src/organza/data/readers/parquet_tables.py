@@ -22,7 +22,7 @@ _MAX_BATCH, _MAX_COLUMN = 1 << 28, 1 << 28
 
 
 class Tables:
-    """A job for `organza.data.parallel`: answers one question at a time.
+    """A job for `organza.data.cache.parallel`: answers one question at a time.
 
     | question | answer |
     |---|---|

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from organza.data.decode import decode, open_picture
-from organza.data.labels import Labels
 from organza.data.source import BadPicture, Contents, Entry, Source
+from organza.data.tables.values import Labels
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

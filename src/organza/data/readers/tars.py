@@ -15,9 +15,10 @@ import numpy as np
 from organza.core.errors import UserError
 from organza.core.jsons import read_json
 from organza.core.sniff import refuse_stand_in
-from organza.data.labels import Labels, as_classes, from_values
 from organza.data.readers.packed import BROKEN, opener, unpacked
 from organza.data.source import PICTURES, BadPicture, Contents, Entry, FileSource, file_entry, sort_out, suffix
+from organza.data.tables.labels import as_classes, from_values
+from organza.data.tables.values import Labels
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -13,8 +13,9 @@ from organza.core.arrays import read_arrays
 from organza.core.errors import UserError
 from organza.core.sniff import refuse_stand_in
 from organza.data import tfrecord
-from organza.data.labels import Labels, as_classes
 from organza.data.source import BadPicture, Contents, Entry, Source
+from organza.data.tables.labels import as_classes
+from organza.data.tables.values import Labels
 
 if TYPE_CHECKING:
     from pathlib import Path

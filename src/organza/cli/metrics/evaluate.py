@@ -1,0 +1,239 @@
+"""organza evaluate: how good are the pictures?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import tyro
+
+from organza.cli.parse import parse
+from organza.core.errors import UserError
+from organza.core.ranges import Count, Range
+from organza.core.text import say
+
+if TYPE_CHECKING:
+    from organza.metrics.report import Figure, Report
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Judge a network, or a set of pictures, against real pictures; under torchrun all processes share the work."""
+
+    network: Annotated[Path | None, tyro.conf.arg(metavar="RUN")] = None
+    """Folder of a run, a checkpoint, or a file of somebody else's."""
+    pictures: Annotated[Path | None, tyro.conf.arg(metavar="PATH")] = None
+    """Judge these pictures instead of a network's: anything that --data takes."""
+    data: Annotated[Path | None, tyro.conf.arg(metavar="PATH")] = None
+    """The real pictures: a folder, a zip ... They are read as for the network's training."""
+    reference: Annotated[Path | None, tyro.conf.arg(metavar="FILE.npz")] = None
+    """FID statistics instead of real pictures: mu and sigma, as pytorch-fid, clean-fid and TTUR write them."""
+    metrics: str | None = None
+    """Names with commas between them, such as fid50k_full,pr50k3_full. Unless said: fd2k_full; of fewer than 2000
+    --pictures, all."""
+    list: bool = False
+    """Explain the names of metrics and stop."""
+    features: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
+    """Feature network for names that state none: organza64, inception, lenet, or a TorchScript or ONNX file."""
+    distance: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
+    """Perceptual distance for ppl and lpips."""
+    seed: Annotated[int, Range(least=0, most=4293)] = 0
+    """Which pictures: those of seeds 1000000 * seed and on."""
+    trunc: float = 1.0
+    """Truncation psi of the network."""
+    noise: Literal["const", "random", "none"] = "random"
+    """Fine detail of the network's pictures: fresh for each batch as in papers, stored, or none."""
+    mirror: bool | None = None
+    """Count real pictures mirrored as well. Unless said: as the network was trained."""
+    against: Literal["training", "held-out", "all"] = "training"
+    """Where training held pictures out: compare with those that it was shown, those that it was not, or all."""
+    resolution: Annotated[str | None, tyro.conf.arg(metavar="SIZE")] = None
+    """Compare --pictures at this size; otherwise at the real pictures' own. A network's pictures keep theirs."""
+    labels: Annotated[str | None, tyro.conf.arg(metavar="KIND")] = None
+    """Labels of the real pictures, as for training."""
+    max_images: Annotated[Count | None, tyro.conf.arg(metavar="N")] = None
+    """Use at most this many real pictures."""
+    batch: Count = 32
+    """Pictures at a time."""
+    intervals: bool = True
+    """Find confidence intervals."""
+    precision: Literal["auto", "float32", "bf16"] = "float32"
+    """Activations of the network."""
+    device: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
+    """cpu, cuda, cuda:1 ...; the GPU where there is one."""
+    json: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """Write everything found to this file."""
+    outdir: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None
+    """Or to a file in this folder, named after what was judged."""
+
+
+def main(argv: list[str]) -> int:
+    """Parse, open, compute, and print a table."""
+    options = parse(Options, argv, "organza evaluate", pairs=True)
+    if options.list:
+        return _list()
+    if (options.network is None) == (options.pictures is None):
+        raise UserError("what shall be judged?", hint="give either --network or --pictures")
+    if options.network is not None and options.resolution is not None:
+        raise UserError("a network's pictures are judged at their own size", hint="leave --resolution out")
+    # After parsing: PyTorch takes seconds to import.
+    from organza.core import distributed
+    from organza.metrics.names import parse_metrics
+
+    if options.metrics is not None:
+        parse_metrics(options.metrics)  # before any work
+    distributed.start()
+    try:
+        report = _evaluate(options)
+    finally:
+        main_process = distributed.rank() == 0
+        distributed.stop()
+    if main_process:
+        show(report)
+        for path in _outputs(options):
+            say(report.write(path))
+    return 0
+
+
+def _evaluate(options: Options) -> Report:
+    from organza.core import distributed
+    from organza.metrics import evaluate
+    from organza.metrics.opened import open_pair, open_real, trained_with
+    from organza.models.generator import load
+
+    changes: dict[str, Any] = {name: getattr(options, name) for name in ("resolution", "labels", "max_images")}
+    generated: Any
+    with bars() as progress:
+
+        def reading(done: int, total: int) -> None:
+            progress("reading pictures", done, total)
+
+        def opened() -> tuple[Any, Any, bool]:
+            if options.network is None:
+                assert options.pictures is not None
+                return *open_pair(options.pictures, options.data, reading, **changes), bool(options.mirror)
+            G = load(options.network, device=options.device, precision=options.precision)
+            real = (
+                None
+                if options.data is None
+                else open_real(options.data, G, reading, against=options.against, **changes)
+            )
+            return G, real, trained_with(G).mirror if options.mirror is None else options.mirror
+
+        if distributed.rank() == 0:
+            opened()  # decodes into the cache, which the others then find
+        distributed.barrier()
+        generated, real, mirror = opened()
+        count = 2000 if options.pictures is None else min(2000, len(generated))
+        return evaluate(
+            generated,
+            real,
+            f"fd{count}_full" if options.metrics is None else options.metrics,
+            features=options.features,
+            distance=options.distance,
+            reference=options.reference,
+            seed=options.seed,
+            psi=options.trunc,
+            noise=options.noise,
+            mirror=mirror,
+            batch=options.batch,
+            intervals=options.intervals,
+            progress=progress if distributed.rank() == 0 else None,
+        )
+
+
+def _outputs(options: Options) -> list[Path]:
+    judged = options.network or options.pictures
+    assert judged is not None
+    named = [] if options.outdir is None else [options.outdir / f"evaluate-{judged.resolve().name}.json"]
+    return ([] if options.json is None else [options.json]) + named
+
+
+def _list() -> int:
+    from rich.table import Table
+
+    from organza.cli.console import terminal
+    from organza.metrics.names import EXAMPLES
+
+    table = Table("name", "", box=None)
+    for name, meaning in EXAMPLES.items():
+        table.add_row(name, meaning)
+    terminal().print(table)
+    say("Any count goes: fid5k, fid1000. _full: against every real picture. docs/metrics.md says more.")
+    return 0
+
+
+def show(report: Report) -> None:
+    """Print a report as a table, and its warnings on standard error."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    from organza.cli.console import terminal
+
+    table = Table("metric", "value", "95% interval", "better", "pictures", box=None)
+    for name, figure in report.figures.items():
+        against = f" against {figure.real}" if figure.real else ""
+        interval = "" if figure.interval is None else " to ".join(number(value) for value in figure.interval)
+        table.add_row(escape(name), number(figure.value), interval, figure.better, f"{figure.generated}{against}")
+    terminal(width=120).print(table)
+    if report.real is not None and "reference" in report.real:
+        say(f"real: the statistics in {report.real['reference']}")
+    elif report.real is not None:
+        of, part = report.real, {"training": ", those trained on", "held-out": ", those held out"}
+        mirrored = ", each mirrored as well" if report.settings.get("mirror") else ""
+        size = "x".join(map(str, of["resolution"]))
+        say(f"real: {of['pictures']} pictures of {of['data']}{part.get(of['part'], '')}, {size}{mirrored}")
+    for name, network in report.networks.items():
+        say(f"{name}: pictures resized by {network['resize']}; weights and preparation {network['digest'][:12]}")
+    for note in report.notes:
+        say(f"warning: {note}", error=True)
+
+
+def number(value: float) -> str:
+    """A figure with about four digits.
+
+    Example:
+        >>> number(123.456), number(0.0012345), number(0.0)
+        ('123.5', '0.001234', '0')
+    """
+    return f"{value:.4g}"
+
+
+class bars:
+    """A progress bar for each part of an evaluation, one after the other."""
+
+    def __enter__(self) -> Callable[[str, int, int], None]:
+        from contextlib import ExitStack
+
+        self._stack, self._what = ExitStack(), ""
+        self._bar: Callable[[int, int], None] | None = None
+        return self._show
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def _show(self, what: str, done: int, total: int) -> None:
+        from organza.cli.progress import progress_bar
+
+        if what != self._what:
+            self._stack.close()
+            self._what, self._bar = what, self._stack.enter_context(progress_bar(what, "pictures"))
+        assert self._bar is not None
+        self._bar(done, total)
+        if done >= total:
+            self._stack.close()
+            self._what = ""
+
+
+def figure_text(figure: Figure) -> str:
+    """A figure with its interval, on one line.
+
+    Example:
+        >>> from organza.metrics.report import Figure
+        >>> figure_text(Figure(12.5, (11.0, 14.0)))
+        '12.5 (11 to 14)'
+    """
+    interval = "" if figure.interval is None else f" ({' to '.join(number(value) for value in figure.interval)})"
+    return number(figure.value) + interval

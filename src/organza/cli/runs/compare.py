@@ -1,0 +1,81 @@
+"""organza compare: which run is better, and what was different?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from organza.cli.parse import parse
+from organza.cli.record import record
+from organza.core.errors import UserError
+from organza.core.text import say
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Show runs in one table, and draw their quality against images shown and against time."""
+
+    runs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN ...")]
+    """Folders of runs."""
+    metric: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
+    """Compare by this one; otherwise by the one that most of them have."""
+    metrics: Annotated[str | None, tyro.conf.arg(metavar="NAMES")] = None
+    """Compute these for every checkpoint that is kept, such as fd_organza64_2k. It needs --data."""
+    data: Annotated[Path | None, tyro.conf.arg(metavar="PATH")] = None
+    """The real pictures, for --metrics."""
+    features: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
+    """Feature network for names that state none."""
+    output: Path = Path("compare.png")
+    """The plot."""
+    device: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
+    """cpu, cuda, cuda:1 ...; the GPU where there is one."""
+
+
+def main(argv: list[str]) -> int:
+    """Parse, read, compute what is missing, print a table and draw a plot."""
+    options = parse(Options, argv, "organza compare")
+    if not options.runs:
+        raise UserError("no run is named", hint="organza compare runs/00000-a runs/00001-b")
+    if options.metrics is not None and options.data is None:
+        raise UserError("--metrics needs the real pictures", hint="give them with --data")
+    # After parsing: PyTorch takes seconds to import.
+    from rich.markup import escape
+    from rich.table import Table
+
+    from organza.cli.console import terminal
+    from organza.cli.metrics.evaluate import bars
+    from organza.media.images import check_suffix
+    from organza.runs.compare import common_metric, complete, plot, read_runs, table
+
+    check_suffix(options.output, (".png",))
+    runs = read_runs(options.runs)
+    if options.metrics is not None and options.data is not None:
+        before = {name for run in runs for name in run.figures}
+        with bars() as progress:
+            runs = complete(
+                runs,
+                options.metrics,
+                options.data,
+                features=options.features,
+                device=options.device,
+                progress=progress,
+            )
+        new = [name for name in runs[0].figures if name not in before]
+        metric = common_metric(runs, options.metric or (new[0] if new else None))
+    else:
+        metric = common_metric(runs, options.metric)
+    heads, rows = table(runs, metric)
+    shown = Table(*heads, box=None)
+    for row in rows:
+        shown.add_row(*(escape(cell) for cell in row))
+    terminal(width=200).print(shown)
+    if metric is None:
+        say("no run has a metric: --metrics fd_organza64_2k --data PICTURES computes one for every checkpoint")
+        return 0
+    path = plot(runs, metric, options.output)
+    record("compare", argv, path)
+    say(path)
+    return 0

@@ -1,0 +1,103 @@
+"""organza ladder stylegan2 --data PICTURES --kimg 10: a paper's table of changes, at a small budget."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from organza.cli.parse import parse, parse_seeds
+from organza.core.errors import UserError
+from organza.core.ranges import Count, Kimg, Positive, Range, Seed
+from organza.core.text import say
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Train presets that differ by one change each, at an equal small budget, and draw them as one table.
+
+    The ladders are stylegan and stylegan2, table 1 of each paper. Any presets can be a ladder. The same command again
+    goes on where it was stopped; rungs that are finished stay.
+    """
+
+    names: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="NAME ...")]
+    """Ladders and presets: stylegan2, or stylegan-d stylegan-e dcgan."""
+    data: Path
+    """Folder or archive of pictures."""
+    outdir: Path = Path("out/ladder")
+    """Folder for the runs and the table: ladder.txt, ladder.json, ladder.png."""
+    kimg: Kimg = 10.0
+    """Length of each training in thousands of images."""
+    resolution: str | None = None
+    """Side of the pictures, or HEIGHTxWIDTH; without it, their own."""
+    batch: Count = 16
+    """Images in a step."""
+    width: Positive = 1.0
+    """Factor on all feature maps, beside the one that follows from the pictures' size."""
+    growth: Annotated[float, Range(above=0, most=1)] = 0.5
+    """Share of the training during which networks grow that do."""
+    paper_size: Count = 1024
+    """Side of the pictures for which the presets are meant."""
+    set: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=VALUE")] = ()
+    """More settings, for all rungs that have them: z_dim=64 lr=0.002."""
+    seed: Seed = 0
+    """Seed of everything random."""
+    seeds: str = "0-7"
+    """Pictures to draw of each rung."""
+    metric: str = "fd2k"
+    """A metric as organza evaluate names it; none leaves the column out."""
+    device: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
+    """cpu, cuda, cuda:1 ...; the GPU where there is one."""
+
+
+def main(argv: list[str]) -> int:
+    """Climb, and print the table."""
+    options = parse(Options, argv, "organza ladder")
+    overrides = dict(_setting(word) for word in options.set)
+    from organza.core.device import keep_freed_memory
+    from organza.runs.ladder import Budget, climb
+
+    keep_freed_memory()
+    budget = Budget(options.kimg, options.batch, options.width, options.growth, options.paper_size, options.seed)
+    made = climb(
+        options.names,
+        options.data,
+        options.outdir,
+        budget,
+        resolution=options.resolution,
+        metric=None if options.metric == "none" else options.metric,
+        seeds=parse_seeds(options.seeds),
+        overrides=overrides,
+        device=options.device,
+        say=lambda line: say(line, error=True),
+    )
+    if made.rungs:
+        say(*made.text.read_text(encoding="utf-8").splitlines())
+        say(made.picture)
+    if not made.finished:
+        say("organza: stopped; the same command goes on", error=True)
+        return 130
+    return 0
+
+
+def _setting(word: str) -> tuple[str, object]:
+    """A setting's name and value: a number, true or false, none, or text.
+
+    Example:
+        >>> _setting("z-dim=64"), _setting("noise=random")
+        (('z_dim', 64), ('noise', 'random'))
+    """
+    name, equals, text = word.partition("=")
+    if not (name and equals):
+        raise UserError(f"--set {word!r} is not NAME=VALUE", hint="write --set z_dim=64 lr=0.002")
+    fixed = {"true": True, "false": False, "none": None}
+    value: object = fixed.get(text.lower(), text)
+    for kind in (int, float) if isinstance(value, str) else ():
+        try:
+            value = kind(text)
+            break
+        except ValueError:
+            continue
+    return name.replace("-", "_"), value

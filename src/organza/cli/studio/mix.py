@@ -1,0 +1,51 @@
+"""organza mix: the style-mixing table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from organza.cli.parse import parse, parse_seeds
+from organza.cli.record import record
+from organza.cli.shared import Drawing
+from organza.core.text import say
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(Drawing):
+    """Draw a table: each row's picture with the styles of each column's. The sources are on the borders."""
+
+    rows: str = "0-3"
+    """Seeds of the rows: 0,1,4-6."""
+    columns: str = "10-15"
+    """Seeds of the columns."""
+    styles: str = "coarse"
+    """Layers that come from the column: coarse (4x4 and 8x8), middle (16x16 and 32x32), fine (the rest), or numbers
+    such as 0-6."""
+    output: Path = Path("out/mix.png")
+    """The picture."""
+
+
+def main(argv: list[str]) -> int:
+    """Parse, load, draw, and say where the picture is."""
+    options = parse(Options, argv, "organza mix")
+    rows, columns, labels = parse_seeds(options.rows), parse_seeds(options.columns), options.labels
+    from organza.models.generator import load
+    from organza.studio.mix import mix
+
+    G = load(options.network, device=options.device, precision=options.precision)
+    path = mix(
+        G,
+        rows,
+        columns,
+        options.output,
+        styles=options.styles,
+        labels=labels,
+        psi=options.trunc,
+        cutoff=options.cutoff,
+        noise=options.noise,
+        scale=options.scale,
+    )
+    record("mix", argv, path, inputs={"--network": G.source}, changes=["--precision", G.precision])
+    say(path)
+    return 0

@@ -1,6 +1,0 @@
-"""Feature networks: pictures in, vectors out, in whose space the metrics compare sets of pictures."""
-
-from organza.metrics.features.base import Features, Output
-from organza.metrics.features.opening import DEFAULT, FEATURES, metric_prefix, open_features
-
-__all__ = ["DEFAULT", "FEATURES", "Features", "Output", "metric_prefix", "open_features"]

@@ -1,0 +1,108 @@
+"""Networks and data sets by their paths, opened so that they can be judged against each other."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from organza.core.config import from_plain
+from organza.core.errors import UserError
+from organza.core.progress import Progress
+from organza.data import DataOptions, Dataset, open_dataset
+from organza.data.held_out import split
+
+if TYPE_CHECKING:
+    from organza.models.generator import Generator
+
+
+def trained_with(G: Generator) -> DataOptions:
+    """How the pictures were read that a network was trained on; for somebody else's network, to its size.
+
+    Example:
+        >>> from organza import load
+        >>> trained_with(load(tiny_run)).mirror
+        False
+    """
+    if G.source is not None and (G.source / "config.json").is_file():
+        plain: dict[str, Any] = json.loads((G.source / "config.json").read_text()).get("data") or {}
+        known = {field.name for field in fields(DataOptions)}
+        if plain:
+            options = from_plain(DataOptions, {k: v for k, v in plain.items() if k in known}, where=G.source)
+            return replace(options, strict=False)
+    return _sized(DataOptions(labels="auto" if G.label_dim else "none"), G)
+
+
+def _sized(options: DataOptions, G: Generator) -> DataOptions:
+    height, width = G.resolution
+    channels: Any = str(G.channels)
+    return replace(options, resolution=f"{height}x{width}", channels=channels)
+
+
+Against = Literal["training", "held-out", "all"]
+
+
+def open_real(
+    path: str | Path,
+    G: Generator,
+    progress: Progress | None = None,
+    *,
+    against: Against = "training",
+    **changes: Any,
+) -> Dataset:
+    """Real pictures for a network, read as those that it was trained on, but for ``changes`` (`DataOptions`).
+
+    Args:
+        path: the pictures.
+        G: the network.
+        progress: called as ``progress(done, total)`` while pictures are decoded for the first time.
+        against: where pictures were held out from the training: those that were not, those that were, or both.
+        **changes: fields of `DataOptions`.
+
+    Raises:
+        UserError: unusable data, or none was held out.
+
+    Example:
+        >>> from organza import load
+        >>> open_real(faces, load(tiny_run)).resolution
+        (16, 16)
+    """
+    # First word for word as in training, because then the pictures are in the cache already.
+    options = replace(trained_with(G), **_given(changes))
+    found = open_dataset(path, options, progress=progress)
+    if (found.resolution, found.spec.channels) != (G.resolution, G.channels):
+        found = open_dataset(path, _sized(options, G), progress=progress)
+    training, held_out = split(found, options)
+    if against == "held-out":
+        if held_out is None:
+            raise UserError("the network was trained without --held-out", where=G.source, hint="leave --against out")
+        return held_out
+    return training if against == "training" else found
+
+
+def open_pair(
+    pictures: str | Path, data: str | Path | None, progress: Progress | None = None, **changes: Any
+) -> tuple[Dataset, Dataset | None]:
+    """Two sets of pictures of the same size: that of the real ones, unless ``changes`` (`DataOptions`) say another.
+
+    Raises:
+        UserError: unusable data.
+
+    Example:
+        >>> one, other = open_pair(faces, faces)
+        >>> one.resolution == other.resolution
+        True
+    """
+    options = replace(DataOptions(), **_given(changes))
+    real = None if data is None else open_dataset(data, options, progress=progress)
+    if real is not None:
+        height, width = real.resolution
+        channels: Any = str(real.spec.channels)
+        options = replace(options, resolution=f"{height}x{width}", channels=channels, labels="none")
+    # A table of labels or a number of pictures belongs to the real set alone.
+    return open_dataset(pictures, replace(options, max_images=None), progress=progress), real
+
+
+def _given(changes: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in changes.items() if value is not None}

@@ -1,0 +1,330 @@
+"""A checkpoint as a frozen callable: latent codes and labels in, pictures out."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import operator
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor, nn
+
+from organza.contract.data import DataSpec
+from organza.contract.model import Latents
+from organza.core.device import Precision, choose_device, choose_dtype, computing, fit_threads
+from organza.core.errors import UserError
+from organza.core.text import printable, say
+from organza.formats import locate, read_weights
+from organza.formats.folder import read_folder
+from organza.formats.weights import Weights
+from organza.media.images import Pixels, to_pixels
+from organza.ops import inference
+from organza.training import checkpoint
+
+Noise = Literal["const", "random", "none"]
+T = TypeVar("T")
+
+
+def load(
+    path: str | Path,
+    networks: Literal["ema", "all"] = "ema",
+    *,
+    device: str | None = None,
+    precision: Precision = "float32",
+) -> Generator:
+    """Open a trained network: ours, or somebody else's.
+
+    Args:
+        path: a run's folder (its newest intact checkpoint is taken), one checkpoint, a file of NVIDIA, rosinality or
+            lucidrains, its address, or a name such as ``"ffhq256"``.
+        networks: ``"ema"``, the averaged generator alone, or ``"all"``, with the discriminator.
+        device: ``"cpu"``, ``"cuda"``, ...; None takes the GPU where there is one.
+        precision: format of activations: ``"float32"``, ``"bf16"``, or ``"auto"``: bf16 where the processor
+            multiplies it natively and the method allows it (docs/performance.md says how far off that is).
+
+    Raises:
+        UserError: nothing there that Organza can read, or it is broken.
+
+    Example:
+        >>> G = load(tiny_run, networks="all")
+        >>> images = G.synthesis(G.mapping(G.z([0, 1, 2, 3]), psi=0.7))
+        >>> G.discriminator(images).shape
+        torch.Size([4, 1])
+    """
+    here, where = locate(path), choose_device(device)
+    if here.is_file():
+        weights = read_weights(here)
+        weights.announce()
+        return _load(weights, networks, where, precision)
+    return newest(here, lambda folder: _load(read_folder(folder), networks, where, precision))
+
+
+def newest(path: Path, read: Callable[[Path], T]) -> T:
+    """What ``read`` makes of the newest whole checkpoint that ``path`` may mean; what it passes over is told.
+
+    Raises:
+        UserError: there is none.
+    """
+    return checkpoint.first_whole(candidates(path), read, lambda text: say(text, error=True))
+
+
+def candidates(path: Path) -> list[Path]:
+    """The checkpoints that ``path`` may mean, best first.
+
+    Raises:
+        UserError: there are none.
+    """
+    if not path.exists():
+        raise UserError("does not exist", where=path, hint="give the folder of a run, such as runs/00000-...")
+    if (path / "ema.safetensors").exists():
+        return [path]
+    found = list(checkpoint.newest_first(path / "checkpoints")) or list(checkpoint.newest_first(path))
+    if not found:
+        raise UserError("holds no checkpoint", where=path, hint="give the folder of a run that has saved one")
+    return found
+
+
+def _load(weights: Weights, networks: str, device: torch.device, precision: Precision) -> Generator:
+    method = weights.build(critic=networks == "all")
+    for net in method.nets.values():
+        net.eval().requires_grad_(False)
+    kind, critic = weights.method, method.critic
+    return Generator(
+        kind=kind,
+        spec=weights.spec,
+        latents=method.latents,
+        net=method.nets[method.latents.net].to(device),
+        critic=method.nets[critic].to(device) if critic is not None else None,
+        device=device,
+        dtype=choose_dtype(precision, device, auto_bf16="sampling" in method.bf16),
+        source=weights.path,
+    )
+
+
+def at_once(resolution: tuple[int, int]) -> int:
+    """How many pictures of ``resolution`` a processor without a GPU draws fastest at once.
+
+    Example:
+        >>> at_once((64, 64)), at_once((256, 256))
+        (16, 1)
+    """
+    return max(1, 2**16 // (resolution[0] * resolution[1]))
+
+
+@dataclass(frozen=True)
+class Generator:
+    """A trained generator. Made by `load`; it never changes.
+
+    Attributes:
+        kind: the method's name, such as ``"stylegan2"``.
+        net, critic: the networks.
+        source: the checkpoint that it was read from; None for a network made in memory.
+
+    Example:
+        >>> G = load(tiny_run)
+        >>> G.resolution, G.channels, G.z_dim, G.num_ws
+        ((16, 16), 3, 8, 6)
+    """
+
+    kind: str
+    spec: DataSpec
+    latents: Latents
+    net: nn.Module
+    critic: nn.Module | None
+    device: torch.device
+    dtype: torch.dtype
+    source: Path | None = None
+
+    @property
+    def precision(self) -> Literal["float32", "bf16"]:
+        """The format of activations, as `load` takes it."""
+        return "bf16" if self.dtype == torch.bfloat16 else "float32"
+
+    @property
+    def resolution(self) -> tuple[int, int]:
+        """Height and width of the pictures."""
+        return self.spec.resolution
+
+    @property
+    def channels(self) -> int:
+        """1 (grey), 3 (RGB) or 4 (RGBA)."""
+        return self.spec.channels
+
+    @property
+    def z_dim(self) -> int:
+        """Length of a latent code z."""
+        return self.latents.z_dim
+
+    @property
+    def w_dim(self) -> int:
+        """Length of an intermediate code w; `z_dim` where the method has none."""
+        return self.latents.w_dim
+
+    @property
+    def num_ws(self) -> int:
+        """How many w's draw one picture: one a layer in StyleGAN2."""
+        return self.latents.num_ws
+
+    @property
+    def label_dim(self) -> int:
+        """Length of a label vector; 0 for unconditional networks."""
+        return self.latents.label_dim
+
+    @property
+    def w_avg(self) -> Tensor:
+        """The mean w ``[w_dim]``, towards which truncation pulls."""
+        return self.latents.center(self.net)
+
+    def z(self, seeds: int | Sequence[int]) -> Tensor:
+        """The latent codes of seeds: ``[N, z_dim]``. A seed means the same as in NVIDIA's tools.
+
+        Raises:
+            UserError: a seed is no whole number between 0 and 2^32 - 1.
+        """
+        rows = [np.random.RandomState(seed).randn(1, self.z_dim) for seed in _seeds(seeds)]
+        return torch.from_numpy(np.concatenate([np.zeros([0, self.z_dim]), *rows])).float().to(self.device)
+
+    def placed(self, translate: tuple[float, float] = (0.0, 0.0), rotate: float = 0.0) -> Generator:
+        """The same network with its pictures moved and turned before they become pixels.
+
+        Only StyleGAN3's networks can: their input is a field of waves that has no edges. The weights are shared.
+
+        Args:
+            translate: to the right and down, as a share of the picture's longer side.
+            rotate: degrees counterclockwise, about the centre, before moving. Config T only turns its input: its
+                layers were not made for it.
+
+        Raises:
+            UserError: another kind of network, or numbers that are not finite.
+        """
+        if self.latents.placed is None:
+            raise UserError(f"pictures of {self.kind} can't be moved or turned", hint="StyleGAN3's can")
+        if not all(map(math.isfinite, (*translate, rotate))):
+            raise UserError(f"a move of {translate} and a turn of {rotate}", hint="give finite numbers")
+        return replace(self, net=self.latents.placed(self.net, translate, rotate))
+
+    def mapping(
+        self, z: Tensor, labels: ArrayLike | Tensor | None = None, psi: float = 1.0, cutoff: int | None = None
+    ) -> Tensor:
+        """Latent codes to intermediate codes, with truncation (StyleGAN, arXiv 1812.04948, appendix B).
+
+        Args:
+            z: ``[N, z_dim]``, from a standard normal.
+            labels: floats ``[N, label_dim]`` or one ``[label_dim]`` for all, or whole numbers: one class index for all
+                or one for each z.
+            psi: 1 leaves w as it is, 0 gives the mean.
+            cutoff: truncate only the first so many layers; None all.
+
+        Returns:
+            ``[N, num_ws, w_dim]``.
+
+        Raises:
+            UserError: a conditional network without labels, or labels of another length.
+        """
+        z = torch.as_tensor(z, dtype=torch.float32, device=self.device)
+        with inference():
+            ws = self.latents.mapping(self.net, z, self._labels(labels, len(z), self.label_dim))
+        return self.truncate(ws, psi, cutoff)
+
+    def truncate(self, ws: Tensor, psi: float, cutoff: int | None = None) -> Tensor:
+        """Pull intermediate codes ``[N, num_ws, w_dim]`` towards the mean w; see `mapping`."""
+        if psi == 1:
+            return ws
+        end = self.num_ws if cutoff is None else cutoff
+        return torch.cat([self.w_avg.lerp(ws[:, :end], psi), ws[:, end:]], dim=1)
+
+    def synthesis(self, ws: Tensor, noise: Noise = "const", rng: torch.Generator | None = None) -> Tensor:
+        """Intermediate codes ``[N, num_ws, w_dim]`` to raw float32 pictures ``[N, C, H, W]``, about in [-1, 1].
+
+        Args:
+            ws: one w for each layer.
+            noise: ``"const"`` (the stored noise), ``"random"`` (fresh, from ``rng``) or ``"none"``.
+            rng: source of fresh noise, on this generator's device; None takes torch's default.
+        """
+        ws = torch.as_tensor(ws, dtype=torch.float32, device=self.device)
+        if self.device.type == "cpu":
+            fit_threads()
+        # Few at a time stay in the processor's caches; fresh noise must come in the order of one batch.
+        count = len(ws) if noise == "random" or self.device.type != "cpu" else at_once(self.resolution)
+        with inference(), computing(self.dtype):
+            if len(ws) <= count:
+                return self.latents.synthesis(self.net, ws, noise, rng)
+            return torch.cat([self.latents.synthesis(self.net, part, noise, rng) for part in torch.split(ws, count)])
+
+    def generate(
+        self,
+        seeds: int | Sequence[int],
+        labels: ArrayLike | Tensor | None = None,
+        psi: float = 1.0,
+        cutoff: int | None = None,
+        noise: Noise = "const",
+        batch: int = 8,
+    ) -> Pixels:
+        """The pictures of seeds, uint8 ``[N, H, W, C]``; see `mapping` and `synthesis` for the other arguments.
+
+        Fresh noise is drawn from each seed, so a seed's picture does not depend on its neighbours.
+        """
+        seeds = _seeds(seeds)
+        ws = self.mapping(self.z(seeds), labels, psi, cutoff)
+        step = 1 if noise == "random" else batch
+        parts = []
+        for start in range(0, len(seeds), step):
+            rng = self.noise_rng(seeds[start]) if noise == "random" else None
+            parts.append(to_pixels(self.synthesis(ws[start : start + step], noise, rng)))
+        return np.concatenate(parts) if parts else np.zeros([0, *self.resolution, self.channels], np.uint8)
+
+    def noise_rng(self, seed: int) -> torch.Generator:
+        """The source of a seed's fresh noise, for `synthesis`."""
+        digest = hashlib.blake2b(f"noise/{seed}".encode(), digest_size=7).digest()
+        return torch.Generator(self.device).manual_seed(int.from_bytes(digest, "little"))
+
+    @torch.no_grad()
+    def discriminator(self, images: Tensor, labels: ArrayLike | Tensor | None = None) -> Tensor:
+        """Logits ``[N, 1]`` of pictures, float32 ``[N, C, H, W]`` in [-1, 1]; high means real.
+
+        Raises:
+            UserError: the network was loaded without its discriminator, or has none.
+        """
+        if self.critic is None:
+            raise UserError(
+                "no discriminator is loaded", hint='use load(path, networks="all") of an adversarial method'
+            )
+        images = torch.as_tensor(images, dtype=torch.float32, device=self.device)
+        with computing(self.dtype):
+            logits: Tensor = self.critic(images, self._labels(labels, len(images), self.spec.label_dim))
+        return logits.float()
+
+    def _labels(self, labels: ArrayLike | Tensor | None, count: int, size: int) -> Tensor:
+        if size == 0:
+            return torch.zeros([count, 0], device=self.device)
+        if labels is None:
+            raise UserError(f"this network needs a label of {size} numbers", hint=f"give a class from 0 to {size - 1}")
+        array: NDArray[Any] = np.asarray(labels.cpu() if isinstance(labels, Tensor) else labels)
+        if array.dtype.kind in "iu" and array.ndim < 2:
+            if array.min() < 0 or array.max() >= size:
+                raise UserError(f"class {labels} is not from 0 to {size - 1}")
+            array = np.eye(size, dtype=np.float32)[array]
+        if array.ndim == 1:
+            array = array[None]
+        if array.shape not in ((1, size), (count, size)) or not np.isfinite(array).all():
+            raise UserError(f"labels {list(array.shape)} don't fit", hint=f"give {[count, size]} finite numbers")
+        return torch.from_numpy(np.array(np.broadcast_to(array, (count, size)), np.float32)).to(self.device)
+
+
+def _seeds(seeds: int | Sequence[int]) -> list[int]:
+    """Seeds in a list; one may come alone."""
+    try:
+        found = [operator.index(seed) for seed in (seeds if isinstance(seeds, Iterable) else [seeds])]
+    except TypeError:
+        shown = printable(repr(seeds), 60)
+        raise UserError(f"seeds are whole numbers, not {shown}", hint="give one, or several in a list") from None
+    for seed in found:
+        if not 0 <= seed < 2**32:
+            raise UserError(f"seed {seed} is not between 0 and {2**32 - 1}")
+    return found

@@ -1,0 +1,300 @@
+"""Ablation ladders: presets that differ by one change each, trained at an equal small budget, side by side.
+
+A paper's table of rungs takes weeks of GPU time; here each rung is scaled down in proportion (`scaled`), so that what
+is compared stays the change. What comes out is a sketch of the paper's table, not a repetition of it.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+
+from organza.contract.data import DataSpec
+from organza.core.config import check, differences, to_plain
+from organza.core.errors import UserError
+from organza.core.files import atomic_write, make_folder, user_path
+from organza.core.ranges import Count, Kimg, Positive, Range, Seed
+from organza.data import Dataset, open_dataset
+from organza.media.images import Pixels, save_picture
+from organza.models.generator import Generator, load
+from organza.presets import Run, preset
+from organza.runs.ladder_table import Rung, picture, text_table
+from organza.runs.train import Outcome, method_name, override, train
+from organza.training.monitor import read_log
+
+LADDERS: dict[str, tuple[str, ...]] = {
+    "stylegan": tuple(f"stylegan-{rung}" for rung in "abcdef"),
+    "stylegan2": tuple(f"stylegan2-{rung}" for rung in "abcdef"),
+}
+"""Ladders by name: table 1 of StyleGAN (arXiv 1812.04948) and of StyleGAN2 (arXiv 1912.04958)."""
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What each rung may use.
+
+    Attributes:
+        kimg: length of the training in thousands of images.
+        batch: images in a step, at every size.
+        width: factor on all feature maps, beside the one that follows from the pictures' size.
+        growth: share of the training during which networks grow that do.
+        paper_size: the side of the pictures for which the presets are meant.
+        seed: of everything random.
+    """
+
+    kimg: Kimg = 10.0
+    batch: Count = 16
+    width: Positive = 1.0
+    growth: Annotated[float, Range(above=0, most=1)] = 0.5
+    paper_size: Count = 1024
+    seed: Seed = 0
+
+
+@dataclass(frozen=True)
+class Ladder:
+    """Rungs that were climbed, and the files that show them.
+
+    Attributes:
+        rungs: in order.
+        text, json, picture: the table in three forms.
+        finished: False when it was asked to stop; the same call goes on.
+    """
+
+    rungs: tuple[Rung, ...]
+    text: Path
+    json: Path
+    picture: Path
+    finished: bool = True
+
+
+def rungs(names: Iterable[str]) -> tuple[str, ...]:
+    """Presets from names of ladders and presets.
+
+    Raises:
+        UserError: no ladder and no preset has that name.
+
+    Example:
+        >>> rungs(["dcgan", "stylegan"])[:3]
+        ('dcgan', 'stylegan-a', 'stylegan-b')
+    """
+    found = [rung for name in names for rung in LADDERS.get(name, (name,))]
+    for name in found:
+        preset(name)
+    if not found:
+        raise UserError("a ladder of nothing", hint=f"name ladders ({', '.join(LADDERS)}) or presets")
+    return tuple(dict.fromkeys(found))
+
+
+def scaled(run: Run, spec: DataSpec, budget: Budget) -> Run:
+    """``run`` for smaller pictures and a smaller budget, in proportion.
+
+    Of the settings that a method has, these change: ``channel_base`` by the share of the size, so that the outermost
+    levels keep the paper's feature maps and the inner ones shrink; it and ``channel_max`` by ``budget.width``;
+    ``r1_gamma`` by the share of the pixels; the sizes in ``rates`` by the share of the size; ``batches`` away; growing
+    so that it ends after ``budget.growth`` of the training.
+
+    Example:
+        >>> small = scaled(preset("stylegan-f").run, DataSpec((32, 32)), Budget(kimg=8)).method
+        >>> small.channel_base, small.r1_gamma, small.fade_kimg, small.batches
+        (512, 0.009765625, 1.0, ())
+    """
+    share = max(spec.resolution) / budget.paper_size
+    method: Any = run.method
+    own = {f.name: getattr(method, f.name) for f in fields(method)}
+    changes: dict[str, Any] = {}
+    if own.get("channel_base"):
+        changes["channel_base"] = max(1, round(own["channel_base"] * share * budget.width))
+    if own.get("channel_max"):
+        changes["channel_max"] = max(1, round(own["channel_max"] * budget.width))
+    if own.get("r1_gamma"):
+        changes["r1_gamma"] = own["r1_gamma"] * share**2
+    if "batches" in own:
+        changes["batches"] = ()
+    if "rates" in own:
+        changes["rates"] = tuple((max(1, int(size * share)), rate) for size, rate in own["rates"])
+    if own.get("fade_kimg"):
+        levels = max(1, round(math.log2(max(spec.resolution) / own["start_size"])))
+        changes["fade_kimg"] = changes["stable_kimg"] = budget.kimg * budget.growth / levels / 2
+    training = replace(
+        run.training,
+        kimg=budget.kimg,
+        batch=budget.batch,
+        seed=budget.seed,
+        ema_rampup=0.05,
+        tick_kimg=max(0.001, budget.kimg / 10),
+        snapshot_kimg=max(0.001, budget.kimg / 2),
+        keep=1,
+        grid="8x4",
+    )
+    return replace(run, method=replace(method, **changes), training=training)
+
+
+def changes_between(before: Run | None, after: Run) -> dict[str, Any]:
+    """Settings of the method and its training in which two presets differ, by name: old and new value.
+
+    Settings that only the later one has are named with None as the old value.
+
+    Example:
+        >>> changes_between(preset("stylegan-e").run, preset("stylegan-f").run)
+        {'style_mixing': [0.0, 0.9]}
+    """
+    if before is None:
+        return {}
+    old, new = ({**to_plain(run.method), **to_plain(run.training)} for run in (before, after))
+    kinds = method_name(before), method_name(after)
+    named = {} if kinds[0] == kinds[1] else {"method": list(kinds)}
+    return named | {name: list(pair) for name, pair in differences(old, new).items() if name in new}
+
+
+def climb(
+    names: Sequence[str],
+    data: str | Path,
+    outdir: str | Path,
+    budget: Budget | None = None,
+    *,
+    resolution: str | None = None,
+    metric: str | None = "fd2k",
+    seeds: Sequence[int] = range(8),
+    overrides: Mapping[str, Any] | None = None,
+    device: str | None = None,
+    say: Say = print,
+) -> Ladder:
+    """Train every rung, or go on where a call before was stopped, and draw the table.
+
+    A rung that is finished is neither trained nor judged again. The table is written after each rung.
+
+    Args:
+        names: of ladders and presets, see `rungs`.
+        data: whatever `organza.open_dataset` opens.
+        outdir: folder for everything: a folder of runs for each rung, ``ladder.txt``, ``.json`` and ``.png``.
+        budget: the same for all.
+        resolution: pictures are brought to this size first.
+        metric: a name of `organza.metrics`, drawn against ``data``; None leaves it out.
+        seeds: of the pictures that are drawn.
+        overrides: settings by name, for all rungs that have them.
+        device: see `organza.train`.
+        say: called with a line at each rung.
+
+    Raises:
+        UserError: unusable data or settings, or a training that diverged.
+    """
+    outdir, budget = user_path(outdir), check(budget or Budget())
+    plan = [(name, preset(name).run) for name in rungs(names)]
+    _check_overrides(overrides or {}, plan)
+    if metric is not None:
+        from organza.metrics.names import parse_metrics  # loads much
+
+        parse_metrics(metric)
+    climbed: list[Rung] = []
+    rows: list[Pixels] = []
+    files = outdir / "ladder.txt", outdir / "ladder.json", outdir / "ladder.png"
+    finished = True
+    for index, (name, full) in enumerate(plan):
+        if resolution is not None:
+            full = replace(full, data=replace(full.data, resolution=resolution))
+        dataset = open_dataset(data, full.data)
+        small = scaled(full, dataset.spec, budget)
+        small = override(small, {k: v for k, v in (overrides or {}).items() if _has(small, k)})
+        say(f"{name} ({index + 1} of {len(plan)}): {preset(name).summary}")
+        outcome = train(small, data, outdir=outdir / name, device=device)
+        finished = finished and outcome.finished
+        if not outcome.finished:
+            break
+        G = load(outcome.folder, "all", device=device)
+        before = plan[index - 1][1] if index else None
+        climbed.append(_judge(name, changes_between(before, full), outcome, G, dataset, metric, outdir / name))
+        rows.append(_row(G, dataset, seeds))
+        make_folder(outdir)
+        _write(climbed, rows, budget, metric, files, dataset)
+    return Ladder(tuple(climbed), *files, finished=finished)
+
+
+def _has(run: Run, name: str) -> bool:
+    return any(name in {f.name for f in fields(getattr(run, part.name))} for part in fields(run))
+
+
+def _check_overrides(overrides: Mapping[str, Any], plan: Sequence[tuple[str, Run]]) -> None:
+    for name in overrides:
+        if not any(_has(run, name) for _, run in plan):
+            raise UserError(f"no rung has a setting {name!r}", hint="`organza presets NAME` lists a preset's settings")
+
+
+def _judge(
+    name: str,
+    changed: dict[str, Any],
+    outcome: Outcome,
+    G: Generator,
+    dataset: Dataset,
+    metric: str | None,
+    folder: Path,
+) -> Rung:
+    """The figures of a finished rung: found now, or read from the time before."""
+    ticks = [record for record in read_log(outcome.folder) if "seconds" in record]
+    last = ticks[-1] if ticks else {}
+    nets = {"G": G.net, "D": G.critic}
+    rung = Rung(
+        name=name,
+        summary=preset(name).summary,
+        changed=changed,
+        parameters={n: sum(p.numel() for p in net.parameters()) for n, net in nets.items() if net is not None},
+        seconds_per_kimg=round(last.get("seconds", 0.0) / (outcome.seen / 1000), 2),
+        losses={key.removeprefix("loss/"): value for key, value in last.items() if key.startswith("loss/")},
+        distance=None,
+        seen=outcome.seen,
+        run=str(outcome.folder),
+    )
+    if metric is None:
+        return rung
+    kept = folder / f"{metric}.json"
+    key = {"run": outcome.folder.name, "seen": outcome.seen}
+    try:
+        found = json.loads(kept.read_text())
+        if {name: found[name] for name in key} == key:
+            return replace(rung, distance=found["distance"])
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    from organza.metrics import evaluate
+
+    try:
+        report = evaluate(G, dataset, metric, intervals=False, mirror=dataset.mirror)
+    except UserError as error:
+        return replace(rung, note=str(error))
+    distance = next(iter(report.figures.values())).value
+    with atomic_write(kept) as temporary:
+        temporary.write_text(json.dumps({**key, "distance": distance}) + "\n")
+    return replace(rung, distance=distance)
+
+
+def _row(G: Generator, dataset: Dataset, seeds: Sequence[int]) -> Pixels:
+    labels = dataset.fetch(np.arange(len(seeds)) % len(dataset))[1] if G.label_dim else None
+    return G.generate(list(seeds), labels)
+
+
+def _write(
+    climbed: Sequence[Rung],
+    rows: Sequence[Pixels],
+    budget: Budget,
+    metric: str | None,
+    files: tuple[Path, Path, Path],
+    dataset: Dataset,
+) -> None:
+    notes = [f"{rung.name}: no {metric}: {rung.note}" for rung in climbed if rung.note]
+    height, width = dataset.spec.resolution
+    about = (
+        f"{budget.kimg:g} kimg each in batches of {budget.batch}, {width}x{height}, {dataset.name}, "
+        f"seed {budget.seed}; scaled down from {budget.paper_size}x{budget.paper_size}"
+    )
+    with atomic_write(files[0]) as temporary:
+        temporary.write_text("\n".join([text_table(climbed, metric), "", about, *notes]) + "\n")
+    plain = {"budget": asdict(budget), "data": dataset.name, "resolution": [height, width], "metric": metric}
+    with atomic_write(files[1]) as temporary:
+        temporary.write_text(json.dumps({**plain, "rungs": [asdict(rung) for rung in climbed]}, indent=2) + "\n")
+    save_picture(picture(climbed, rows, metric), files[2])

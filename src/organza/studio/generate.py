@@ -1,0 +1,241 @@
+"""Seeds, or saved w's, to pictures: one file each, or all in one grid."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from organza.core.errors import UserError
+from organza.core.files import user_path
+from organza.core.progress import Progress
+from organza.media.exact import save_npy, save_png16
+from organza.media.images import (
+    PICTURE_SUFFIXES,
+    Pixels,
+    check_scale,
+    check_suffix,
+    enlarge,
+    make_grid,
+    save_picture,
+    to_pixels,
+)
+from organza.studio.codes import Noise, batch_size, check_classes, check_request, codes, raw
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from organza.models.generator import Generator
+
+
+@dataclass(frozen=True)
+class Job:
+    """Pictures to draw, each with its name: the start of its file's name."""
+
+    ws: Callable[[slice], Tensor]
+    names: Sequence[str]
+    noise: Noise
+    noise_seeds: Sequence[int]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def images(self, G: Generator) -> Iterator[Tensor]:
+        """Each picture in turn, float ``[1, C, H, W]``, drawn a batch at a time."""
+        step = batch_size(G.resolution)
+        for start in range(0, len(self), step):
+            part = slice(start, start + step)
+            yield from raw(G, self.ws(part), self.noise, self.noise_seeds[part])
+
+    def image(self, G: Generator, index: int) -> Tensor:
+        """The picture at ``index``, as `images` gives it: in a batch of another size the last bits would differ.
+
+        Raises:
+            UserError: there is no such picture.
+        """
+        if not 0 <= index < len(self):
+            raise UserError(f"there is no picture {index}", hint=f"they go from 0 to {len(self) - 1}")
+        step = batch_size(G.resolution)
+        part = slice(index // step * step, index // step * step + step)
+        return list(raw(G, self.ws(part), self.noise, self.noise_seeds[part]))[index % step]
+
+
+def from_seeds(
+    G: Generator,
+    seeds: Sequence[int],
+    *,
+    labels: ArrayLike | None = None,
+    psi: float = 1.0,
+    cutoff: int | None = None,
+    noise: Noise = "const",
+) -> Job:
+    """The pictures of ``seeds``; see `organza.studio.codes.codes`.
+
+    Raises:
+        UserError: no seeds, a class is given to a network without classes, or not one for each seed.
+    """
+    if not len(seeds):
+        raise UserError("no seeds", hint="give at least one, such as 0-15")
+    check_request(G, labels, psi, cutoff)
+    check_classes(labels, len(seeds))
+    array = np.asarray(0 if labels is None else labels)
+    # A list of classes, or a table of label vectors; one vector is for all, whatever its length.
+    per_seed = array.ndim == (1 if array.dtype.kind in "iu" else 2) and len(array) == len(seeds) > 1
+
+    def ws(part: slice) -> Tensor:
+        chosen = np.asarray(labels)[part] if per_seed else labels
+        return codes(G, list(seeds[part]), labels=chosen, psi=psi, cutoff=cutoff)
+
+    return Job(ws, [f"seed{seed:04d}" for seed in seeds], noise, seeds)
+
+
+def from_codes(
+    G: Generator, saved: Tensor, *, psi: float = 1.0, cutoff: int | None = None, noise: Noise = "const"
+) -> Job:
+    """The pictures of saved w's ``[N, num_ws, w_dim]``, from `organza.studio.codes.load_codes`."""
+    check_request(G, None, psi, cutoff)
+    names = [f"w{index:04d}" for index in range(len(saved))]
+    return Job(lambda part: G.truncate(saved[part], psi, cutoff), names, noise, range(len(saved)))
+
+
+def pictures(
+    G: Generator,
+    seeds: Sequence[int],
+    *,
+    labels: ArrayLike | None = None,
+    psi: float = 1.0,
+    cutoff: int | None = None,
+    noise: Noise = "const",
+) -> Iterator[Pixels]:
+    """The picture of each seed in turn, uint8 ``[H, W, C]``, drawn a batch at a time.
+
+    Args:
+        G: a network from `organza.load`.
+        seeds: whole numbers from 0 to 2^32 - 1.
+        labels: for conditional networks: one class index or label vector for all, or one for each seed.
+        psi: truncation: 1 for the full variety, 0 for the average picture.
+        cutoff: truncate only the first so many layers.
+        noise: the stored noise, fresh noise for each seed, or none.
+
+    Raises:
+        UserError: a seed is out of range, a class is missing, unknown, or given to a network without classes.
+
+    Example:
+        >>> from organza import load
+        >>> next(pictures(load(tiny_run), [7], psi=0.7)).shape
+        (16, 16, 3)
+    """
+    job = from_seeds(G, seeds, labels=labels, psi=psi, cutoff=cutoff, noise=noise)
+    return (to_pixels(image)[0] for image in job.images(G))
+
+
+def generate(
+    G: Generator,
+    seeds: Sequence[int] | Job,
+    *,
+    output: str | os.PathLike[str] | None = None,
+    outdir: str | os.PathLike[str] = "out",
+    suffix: str = ".png",
+    deep: bool = False,
+    grid: tuple[int, int] | None = None,
+    labels: ArrayLike | None = None,
+    psi: float = 1.0,
+    cutoff: int | None = None,
+    noise: Noise = "const",
+    scale: int = 1,
+    only: int | None = None,
+    progress: Progress | None = None,
+) -> list[Path]:
+    """Write the pictures of ``seeds``.
+
+    With ``grid`` or ``output`` they go into one file, else into one file each, called ``seed0000.png`` and so on.
+
+    Args:
+        G: a network from `organza.load`.
+        seeds: whole numbers from 0 to 2^32 - 1; or what `from_codes` gives, and then ``labels``, ``psi``, ``cutoff``
+            and ``noise`` go there.
+        output: the one file; None with ``grid`` makes it ``grid.png`` in ``outdir``.
+        outdir: folder of the files when ``output`` is None; made where missing.
+        suffix: their format: ``.png``, ``.jpg``, ``.jpeg``, ``.webp``, or ``.npy`` for floats ``[H, W, C]``.
+        deep: 16 bits a channel, in ``.png``.
+        grid: columns and rows; None with ``output`` makes the grid about square. Cells without a seed stay empty.
+        labels, psi, cutoff, noise: see `pictures`.
+        scale: make each pixel a square of so many pixels.
+        only: write just the picture at this place in ``seeds``, bit for bit as it comes among all of them.
+        progress: called with pictures done and wanted.
+
+    Returns:
+        The files written.
+
+    Raises:
+        UserError: no seeds, more seeds than cells, an unknown format, a file that can't be written, or see `pictures`.
+
+    Example:
+        >>> from organza import load
+        >>> G = load(tiny_run)
+        >>> [path.name for path in generate(G, [0, 1], outdir=tmp_path)]
+        ['seed0000.png', 'seed0001.png']
+        >>> [path.name for path in generate(G, range(16), grid=(4, 4), psi=0.7, outdir=tmp_path)]
+        ['grid.png']
+    """
+    if isinstance(seeds, Job):
+        job = seeds
+    else:
+        job = from_seeds(G, seeds, labels=labels, psi=psi, cutoff=cutoff, noise=noise)
+    count = len(job) if only is None else 1
+    if grid is not None and len(job) > grid[0] * grid[1]:
+        cells = grid[0] * grid[1]
+        hint = f"give at most {cells} seeds or a larger grid"
+        raise UserError(f"{len(job)} seeds don't fit a grid of {grid[0]}x{grid[1]}", hint=hint)
+    outdir = user_path(outdir)
+    named = user_path(output) if output is not None else outdir / f"grid{suffix}"
+    # Asked before the work rather than after it.
+    check_suffix(named, (".png",) if deep else (*PICTURE_SUFFIXES, ".npy"))
+    exact = deep or named.suffix.lower() == ".npy"
+    single = output is not None or grid is not None
+    if exact and (grid is not None or (single and count > 1)):
+        raise UserError("16-bit and float files hold one picture each", hint="leave --grid and --output out")
+
+    drawn = _counted(job.images(G) if only is None else iter([job.image(G, only)]), count, progress)
+    if single and not exact:
+        picture = _grid(np.concatenate([to_pixels(image) for image in drawn]), grid)
+        return [save_picture(enlarge(picture, scale), named)]
+    names = job.names if only is None else [job.names[only]]
+    paths = [named] if single else [Path(outdir, f"{name}{named.suffix}") for name in names]
+    return [_save(image, path, deep, scale) for path, image in zip(paths, drawn, strict=True)]
+
+
+def _save(image: Tensor, path: Path, deep: bool, scale: int) -> Path:
+    if not deep and path.suffix.lower() != ".npy":
+        return save_picture(enlarge(to_pixels(image)[0], scale), path)
+    check_scale(image.shape[2], image.shape[3], scale)
+    image = image.repeat_interleave(scale, 2).repeat_interleave(scale, 3)
+    return save_png16(image, path) if deep else save_npy(image, path)
+
+
+def _grid(images: Pixels, grid: tuple[int, int] | None) -> Pixels:
+    if grid is not None:
+        empty = np.full([grid[0] * grid[1] - len(images), *images.shape[1:]], 255, np.uint8)
+        if images.shape[3] == 4:
+            empty[..., 3] = 0
+        images = np.concatenate([images, empty])
+    return images[0] if len(images) == 1 else make_grid(images, grid[0] if grid is not None else None)
+
+
+def _counted(images: Iterator[Tensor], count: int, progress: Progress | None) -> Iterator[Tensor]:
+    for index, image in enumerate(images):
+        yield image
+        if progress is not None:
+            progress(index + 1, count)
+
+
+def all_codes(G: Generator, job: Job) -> Tensor:
+    """Every w of a job, ``[N, num_ws, w_dim]``, as its pictures are drawn: for `organza.studio.codes.save_codes`."""
+    step = batch_size(G.resolution)
+    return torch.cat([job.ws(slice(start, start + step)) for start in range(0, len(job), step)])
