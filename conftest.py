@@ -55,8 +55,8 @@ def untrained() -> Generator:
     torch.manual_seed(0)
     spec = DataSpec((32, 32), 3, 0)
     method = StyleGAN2(z_dim=16, w_dim=16, channel_base=256, channel_max=16).resolve(spec, 4).build(spec)
-    net = method.nets[method.latents.net].eval().requires_grad_(False)
-    return Generator("stylegan2", spec, method.latents, net, None, torch.device("cpu"), torch.float32)
+    net = method.nets[method.model.net].eval().requires_grad_(False)
+    return Generator("stylegan2", spec, method.model, net, None, torch.device("cpu"), torch.float32)
 
 
 @pytest.fixture(autouse=True)

@@ -41,7 +41,7 @@ def network(size: int, base: int) -> Generator:
     for name, value in net.named_parameters():
         if name.endswith("noise_strength"):
             value.fill_(0.1)
-    return Generator("stylegan2", spec, method.latents, net, None, torch.device("cpu"), torch.float32)
+    return Generator("stylegan2", spec, method.model, net, None, torch.device("cpu"), torch.float32)
 
 
 def products(net: torch.nn.Module) -> float:

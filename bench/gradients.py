@@ -47,7 +47,8 @@ def gradient(method: Method, phase: Phase, loader: Loader, seen: int, batch: int
     player = method.players[phase.player]
     for name, net in method.nets.items():
         net.requires_grad_(name in player.nets).zero_grad(set_to_none=True)
-    loss, _ = phase.loss(method.nets, loader.batch(seen + index * batch, batch), torch.Generator().manual_seed(index))
+    shown = loader.batch(seen + index * batch, batch)
+    loss = phase.loss(method.nets, shown, torch.Generator().manual_seed(index)).loss
     loss.backward()
     grads = [p.grad for name in player.nets for p in method.nets[name].parameters() if p.grad is not None]
     return torch.cat([g.flatten() for g in grads])

@@ -92,7 +92,7 @@ def gradient(method: Method, phase: Phase, batch: Batch, dtype: torch.dtype) -> 
         net.requires_grad_(name in nets).zero_grad(set_to_none=True)
     torch.manual_seed(0)
     with computing(dtype):
-        loss, _ = phase.loss(method.nets, batch, torch.Generator().manual_seed(0))
+        loss = phase.loss(method.nets, batch, torch.Generator().manual_seed(0)).loss
         loss.backward()
     found = [p.grad for name in nets for p in method.nets[name].parameters() if p.grad is not None]
     return torch.cat([grad.flatten() for grad in found]).double()
@@ -100,7 +100,7 @@ def gradient(method: Method, phase: Phase, batch: Batch, dtype: torch.dtype) -> 
 
 def sample(method: Method, count: int, dtype: torch.dtype) -> Tensor:
     """Images ``[count, C, H, W]`` as a loaded generator makes them."""
-    latents, net = method.latents, method.nets[method.latents.net]
+    latents, net = method.model, method.nets[method.model.net]
     z = torch.randn(count, latents.z_dim, generator=torch.Generator().manual_seed(2))
     net.eval()
     with inference(), computing(dtype):

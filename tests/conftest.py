@@ -19,8 +19,8 @@ def tiny(spec: DataSpec) -> Generator:
     torch.manual_seed(0)
     config = StyleGAN2(z_dim=8, w_dim=8, channel_base=256, channel_max=8).resolve(spec, 4)
     method = config.build(spec)
-    net = method.nets[method.latents.net].eval().requires_grad_(False)
-    return Generator("stylegan2", spec, method.latents, net, None, torch.device("cpu"), torch.float32)
+    net = method.nets[method.model.net].eval().requires_grad_(False)
+    return Generator("stylegan2", spec, method.model, net, None, torch.device("cpu"), torch.float32)
 
 
 @pytest.fixture(scope="session")
@@ -51,8 +51,8 @@ def G_plain():
     torch.manual_seed(0)
     spec = DataSpec((16, 16), 3, 0)
     method = DCGAN(z_dim=8, width=8, latent="normal").resolve(spec, 4).build(spec)
-    net = method.nets[method.latents.net].eval().requires_grad_(False)
-    return Generator("dcgan", spec, method.latents, net, None, torch.device("cpu"), torch.float32)
+    net = method.nets[method.model.net].eval().requires_grad_(False)
+    return Generator("dcgan", spec, method.model, net, None, torch.device("cpu"), torch.float32)
 
 
 @pytest.fixture(scope="session")
@@ -61,8 +61,8 @@ def G_lucid():
     torch.manual_seed(0)
     spec = DataSpec((16, 16), 3, 0)
     method = LucidStyleGAN2(z_dim=8, mapping_layers=2, capacity=2, channel_max=16).resolve(spec, 4).build(spec)
-    net = method.nets[method.latents.net].eval().requires_grad_(False)
-    return Generator("lucidrains", spec, method.latents, net, None, torch.device("cpu"), torch.float32)
+    net = method.nets[method.model.net].eval().requires_grad_(False)
+    return Generator("lucidrains", spec, method.model, net, None, torch.device("cpu"), torch.float32)
 
 
 def make_features(name="toy", dim=6, standard=False):

@@ -21,13 +21,16 @@ from organza.core.version import __version__ as __version__
 if TYPE_CHECKING:
     from organza.core.errors import UserError
     from organza.data import DataOptions, Dataset, open_dataset
-    from organza.models.generator import Generator, load
+    from organza.models.generator import Generator
+    from organza.models.load import load
+    from organza.models.translator import Translator
     from organza.presets import PRESETS, Preset, Run, preset
     from organza.runs.train import Outcome, dry_run, train
 
 _HOMES = {
-    "load": "models.generator",
+    "load": "models.load",
     "Generator": "models.generator",
+    "Translator": "models.translator",
     "train": "runs.train",
     "dry_run": "runs.train",
     "Outcome": "runs.train",
@@ -49,6 +52,7 @@ __all__ = [
     "Outcome",
     "Preset",
     "Run",
+    "Translator",
     "UserError",
     "dry_run",
     "load",

@@ -238,5 +238,5 @@ def G():
 
     spec = DataSpec((16, 16), 3, 0)
     method = StyleGAN2(z_dim=8, w_dim=8, channel_base=128, channel_max=8).resolve(spec, 4).build(spec)
-    net = method.nets[method.latents.net].eval().requires_grad_(False)
-    return Generator("stylegan2", spec, method.latents, net, None, torch.device("cpu"), torch.float32)
+    net = method.nets[method.model.net].eval().requires_grad_(False)
+    return Generator("stylegan2", spec, method.model, net, None, torch.device("cpu"), torch.float32)

@@ -11,7 +11,7 @@ from organza.core.download import cache_path, cached_download, download
 from organza.core.errors import UserError
 from organza.data import catalogue, open_dataset
 from organza.data.catalogue import PUBLIC, File, Public
-from organza.models.generator import load
+from organza.models.load import load
 from organza.runs.dataset import fetch
 
 BODY = bytes(range(256)) * 4000

@@ -81,7 +81,7 @@ def test_rosinality_has_one_rate(tmp_path, capsys):
     assert "limit activations" in said and "groups of 4" in said
     G, z = organza.load(path), torch.randn(3, 12)
     with torch.no_grad():
-        torch.testing.assert_close(G.mapping(z), method.latents.mapping(method.nets["G"], z, torch.zeros(3, 0)))
+        torch.testing.assert_close(G.mapping(z), method.model.mapping(method.nets["G"], z, torch.zeros(3, 0)))
 
 
 @pytest.mark.parametrize(

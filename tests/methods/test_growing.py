@@ -9,13 +9,14 @@ import torch
 
 from organza import PRESETS, Run, UserError, load, ops, train
 from organza.contract.data import Batch, DataSpec
+from organza.contract.method import Clock
 from organza.core.config import from_plain, to_plain
 from organza.methods.basic.dcgan import DCGAN
 from organza.methods.stylegan.msg_gan import MSGGAN
 from organza.methods.stylegan.progan import ProGAN, schedule
 from organza.methods.stylegan.stylegan import StyleGAN
 from organza.nn.growing import Growth, enlarge, faded, shrink
-from organza.runs.train import _check_shares
+from organza.runs.plan import check_shares
 from organza.training.loop import advance
 from organza.training.settings import Training
 from organza.training.state import State
@@ -38,8 +39,8 @@ def build(config, spec=SPEC, seed=0):
 def draw(method, z, progress):
     net = method.nets["G"]
     net.grown.fill_(progress)
-    ws = method.latents.mapping(net, z, torch.zeros(len(z), 0))
-    return method.latents.synthesis(net, ws, "const", None)
+    ws = method.model.mapping(net, z, torch.zeros(len(z), 0))
+    return method.model.synthesis(net, ws, "const", None)
 
 
 @pytest.mark.parametrize("name", CONFIGS)
@@ -94,7 +95,7 @@ def test_growing_is_a_function_of_the_images_seen():
 def test_each_size_has_its_batch_and_rate():
     config = ProGAN(batches=((4, 32), (16, 8)), rates=((16, 0.003),), fade_kimg=1.0, stable_kimg=1.0)
     spec = DataSpec((16, 16))
-    found = [schedule(config, spec, n) for n in (0, 1500, 3500)]
+    found = [schedule(config, spec, Clock(n)) for n in (0, 1500, 3500)]
     assert [s.batch for s in found] == [32, 32, 8]
     assert [s.rate for s in found] == pytest.approx([1.0, 1.0, 3.0])
     assert [s.stage for s in found] == [0, 1, 3]
@@ -105,11 +106,11 @@ def test_optimizers_begin_anew_with_each_stage():
     batch = Batch(torch.rand(4, 3, 16, 24), torch.zeros(4, 0))
     for _ in range(3):
         advance(state, state.method.phases[0], batch, Training())
-    steps = {int(values["step"]) for values in state.learners["D"].adam.state.values()}
+    steps = {int(values["step"]) for values in state.learners["D"].optimizer.state.values()}
     state.enter(0)
     assert steps == {3}
     state.enter(1)
-    assert not state.learners["D"].adam.state
+    assert not state.learners["D"].optimizer.state
 
 
 @pytest.mark.parametrize("seen", [0, 12, 100])
@@ -119,12 +120,13 @@ def test_labels_reach_both_networks(config, seen):
     batch = Batch(torch.rand(4, 3, 16, 16) * 2 - 1, torch.eye(4), seen)
     for phase in method.phases:
         parameters = dict(method.nets[phase.player].named_parameters())
-        loss, stats = phase.loss(method.nets, batch, torch.Generator().manual_seed(0))
+        result = phase.loss(method.nets, batch, torch.Generator().manual_seed(0))
+        loss, stats = result.loss, result.stats
         gradients = torch.autograd.grad(loss, list(parameters.values()), allow_unused=True)
         assert loss.isfinite() and all(g.isfinite().all() for g in gradients if g is not None)
         assert ("labels/real" in stats) == (phase.player == "D" and config.label_d == "auxiliary")
     net, z = method.nets["G"], torch.randn(4, 8)
-    one, other = (method.latents.mapping(net, z, labels) for labels in (torch.eye(4), torch.eye(4).flip(0)))
+    one, other = (method.model.mapping(net, z, labels) for labels in (torch.eye(4), torch.eye(4).flip(0)))
     assert not torch.equal(one, other)
     scores = [method.nets["D"](batch.images, labels) for labels in (torch.eye(4), torch.eye(4).flip(0))]
     assert scores[0].shape == (4, 1)
@@ -173,12 +175,12 @@ def test_scheduled_batches_must_be_shared_too(monkeypatch):
     monkeypatch.setattr("organza.core.distributed.world", lambda: 2)
     method = replace(ProGAN().toy(), batches=((16, 7),)).build(DataSpec((16, 16)))
     with pytest.raises(UserError, match="comes to a batch of 7, which 2 processes can't share; give other --batches"):
-        _check_shares(method, kimg=0.1)
+        check_shares(method, kimg=0.1)
 
 
 def test_the_run_keeps_its_batch_where_the_schedule_says_nothing():
     config = replace(StyleGAN(), fade_kimg=1.0, stable_kimg=1.0)
-    found = [schedule(config, DataSpec((128, 128)), n).batch for n in (0, 3500, 5500, 7500)]
+    found = [schedule(config, DataSpec((128, 128)), Clock(n)).batch for n in (0, 3500, 5500, 7500)]
     assert found == [256, 64, None, None]
 
 
@@ -208,7 +210,7 @@ def test_old_files_mean_what_they_meant(config, name, before):
 def test_dcgan_draws_uniform_codes():
     method = DCGAN().toy().build(DataSpec((16, 16)))
     z = torch.randn(4000, 8, generator=torch.Generator().manual_seed(0))
-    ws = method.latents.mapping(method.nets["G"], z, torch.zeros(4000, 0))
+    ws = method.model.mapping(method.nets["G"], z, torch.zeros(4000, 0))
     shares = torch.histc(ws, 10, -1, 1) / ws.numel()
     assert shares.sum() == pytest.approx(1) and (shares - 0.1).abs().max() < 0.01
     old = replace(DCGAN().toy(), latent="normal").build(DataSpec((16, 16)))

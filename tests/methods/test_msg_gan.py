@@ -31,7 +31,8 @@ def test_every_variant_moves_every_weight(base, combine, loss):
     batch = Batch(torch.rand(4, 1, 16, 24) * 2 - 1, torch.zeros(4, 0))
     for phase in method.phases:
         parameters = dict(method.nets[phase.player].named_parameters())
-        value, stats = phase.loss(method.nets, batch, torch.Generator().manual_seed(0))
+        result = phase.loss(method.nets, batch, torch.Generator().manual_seed(0))
+        value, stats = result.loss, result.stats
         gradients = torch.autograd.grad(value, list(parameters.values()), allow_unused=True)
         dead = [name for name, g in zip(parameters, gradients, strict=True) if g is None or not g.any()]
         # Only the difference of scores counts in the relativistic loss, and a small batch may agree on the last bias.

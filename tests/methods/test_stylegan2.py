@@ -9,6 +9,7 @@ import torch
 
 from organza import ops
 from organza.contract.data import Batch, DataSpec
+from organza.contract.method import Result
 from organza.core.device import computing
 from organza.core.errors import UserError
 from organza.methods.stylegan.stylegan2 import StyleGAN2
@@ -31,7 +32,7 @@ def twin(request):
 def test_official_weights_give_the_official_pictures_and_logits(name, twin):
     case = golden.load("nvidia_ada_pkl", name)
     _, _, method = stylegan2_weights.load(case.folder / SNAPSHOT)
-    G, D, latents = method.nets["G"].requires_grad_(False), method.nets["D"].requires_grad_(False), method.latents
+    G, D, latents = method.nets["G"].requires_grad_(False), method.nets["D"].requires_grad_(False), method.model
     z, labels, images, d_labels = (case.arrays[key] for key in ("z", "c", "d_img", "d_c"))
 
     ws = latents.mapping(G, z, labels)
@@ -100,8 +101,8 @@ def test_official_losses_penalties_and_gradients(name, weights, twin):
     check_gradients("Dreg", penalty * (gamma / 2))
 
     n = len(noise)
-    ws = method.latents.mapping(G, z[:n], labels[:n])
-    lengths = path_lengths(lambda w: method.latents.synthesis(G, w, "const", None), ws, noise)
+    ws = method.model.mapping(G, z[:n], labels[:n])
+    lengths = path_lengths(lambda w: method.model.synthesis(G, w, "const", None), ws, noise)
     penalty, mean = path_length_penalty(lengths, torch.tensor(0.5))
     case.check("pl_penalty", penalty)
     case.check("pl_mean_after", mean)
@@ -127,7 +128,8 @@ def phase_gradients(method, batch, seed=1):
         learning = [method.nets[name] for name in method.players[phase.player].nets]
         for net in method.nets.values():
             net.requires_grad_(net in learning)
-        loss, stats = phase.loss(method.nets, batch, torch.Generator().manual_seed(seed))
+        result = phase.loss(method.nets, batch, torch.Generator().manual_seed(seed))
+        loss, stats = result.loss, result.stats
         parameters = {name: p for net in learning for name, p in net.named_parameters()}
         gradients = torch.autograd.grad(loss, list(parameters.values()), allow_unused=True)
         results[phase.name] = loss.detach(), stats, dict(zip(parameters, gradients, strict=True))
@@ -188,8 +190,8 @@ def test_running_means_move_after_the_step():
     means = phase_gradients(method, batch)
     for phase in method.phases:
         if phase.after is not None:
-            phase.after(method.nets, means[phase.name][1])
-    assert method.latents.center(method.nets["G"]).any()
+            phase.after(method.nets, Result(torch.zeros(()), means[phase.name][1]), torch.Generator())
+    assert method.model.center(method.nets["G"]).any()
     assert method.state["pl_mean"] == pytest.approx(0.01 * float(means["Greg"][1]["pl/length"]))
 
 

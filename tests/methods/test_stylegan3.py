@@ -24,7 +24,7 @@ def settled(config, spec, seed=0):
     torch.manual_seed(seed)
     method = config.resolve(spec, 4).build(spec)
     G = method.nets["G"].requires_grad_(False)
-    ws = method.latents.mapping(G, torch.randn(2, config.z_dim), torch.zeros(2, 0))
+    ws = method.model.mapping(G, torch.randn(2, config.z_dim), torch.zeros(2, 0))
     for index in range(len(G.synthesis.layers)):
         _, squares = G.synthesis.draw(ws)
         list(G.magnitudes())[index].copy_(squares[index])
@@ -62,7 +62,7 @@ def test_sizes(shape):
 def test_pictures_move(config):
     method, G, ws = settled(config, DataSpec((64, 64)))
     still = G.synthesis(ws)
-    moved = method.latents.placed(G, (8 / 64, -4 / 64), 0.0).synthesis(ws)
+    moved = method.model.placed(G, (8 / 64, -4 / 64), 0.0).synthesis(ws)
     # Right by 8 and up by 4 pixels; the middle, because edges have no partner.
     assert psnr(still[:, :, 12:56, 8:48], moved[:, :, 8:52, 16:56]) > 60
     assert torch.equal(G.synthesis(ws), still)
@@ -71,7 +71,7 @@ def test_pictures_move(config):
 @pytest.mark.parametrize(("config", "least"), [(R, 60.0)])
 def test_pictures_turn(config, least):
     method, G, ws = settled(config, DataSpec((64, 64)))
-    turned = method.latents.placed(G, (0.0, 0.0), 90.0).synthesis(ws)
+    turned = method.model.placed(G, (0.0, 0.0), 90.0).synthesis(ws)
     expected = torch.rot90(G.synthesis(ws), 1, (2, 3))
     assert psnr(expected[:, :, 12:-12, 12:-12], turned[:, :, 12:-12, 12:-12]) > least
 
@@ -97,7 +97,7 @@ def test_magnitudes_follow_the_layers():
     method = config.build(spec)
     batch = Batch(torch.rand(4, 3, 16, 16), torch.zeros(4, 0))
     d_main = method.phases[1]
-    _, stats = d_main.loss(method.nets, batch, torch.Generator().manual_seed(0))
+    stats = d_main.loss(method.nets, batch, torch.Generator().manual_seed(0)).stats
     with torch.no_grad():
         d_main.after(method.nets, stats)
     G = method.nets["G"]

@@ -28,17 +28,16 @@ def test_activations_in_bf16_and_everything_else_in_float32(name):
             for phase in method.phases:
                 for net in method.nets.values():
                     net.zero_grad()
-                loss, stats = phase.loss(method.nets, batch, torch.Generator().manual_seed(0))
+                result = phase.loss(method.nets, batch, torch.Generator().manual_seed(0))
+                loss, stats = result.loss, result.stats
                 loss.backward()
                 assert loss.dtype == torch.float32
                 assert all(value.dtype == torch.float32 for value in stats.values())
                 grads = [p.grad for n in method.players[phase.player].nets for p in method.nets[n].parameters()]
                 assert all(g is not None and g.dtype == torch.float32 and g.isfinite().all() for g in grads)
                 results[phase.name, dtype] = loss.item(), torch.cat([g.flatten() for g in grads])
-            images = method.latents.synthesis(
-                method.nets[method.latents.net].eval(), torch.zeros(1, 1, 8), "const", None
-            )
-            method.nets[method.latents.net].train()
+            images = method.model.synthesis(method.nets[method.model.net].eval(), torch.zeros(1, 1, 8), "const", None)
+            method.nets[method.model.net].train()
         assert images.dtype == torch.float32
         assert (torch.bfloat16 in inner) == (dtype == torch.bfloat16)
     for phase in method.phases:

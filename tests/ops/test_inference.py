@@ -24,7 +24,7 @@ def generator(spec: DataSpec, dtype: torch.dtype = torch.float32, **settings) ->
     for name, value in net.named_parameters():
         if name.endswith(("noise_strength", "bias")):
             value.add_(0.3 * torch.randn(value.shape))
-    return Generator("stylegan2", spec, method.latents, net, None, torch.device("cpu"), dtype)
+    return Generator("stylegan2", spec, method.model, net, None, torch.device("cpu"), dtype)
 
 
 def plain(G: Generator, ws: torch.Tensor, noise: str = "const", seed: int = 0) -> torch.Tensor:

@@ -14,7 +14,7 @@ from organza import PRESETS, UserError, train
 from organza.cli.main import main
 from organza.data.drawn_faces.files import write_faces
 from organza.formats import read_weights
-from organza.runs.train import _changed
+from organza.runs.train import changed
 from organza.training.checkpoint import newest_first
 from tests import golden
 
@@ -186,5 +186,5 @@ def test_runs_from_before_a_setting_was_there_continue(faces, tmp_path):
         del older["config"][name]
     del older["training"]["lr_decay"]
     (folder / "config.json").write_text(json.dumps(older))
-    assert _changed(folder, config) == {}
+    assert changed(folder, config) == {}
     assert train(run, faces, outdir=tmp_path, resume=True, **options).folder == folder

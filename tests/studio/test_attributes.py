@@ -7,7 +7,7 @@ import pytest
 
 from organza import load, preset, train
 from organza.data.drawn_faces.files import write_faces
-from organza.runs.train import override
+from organza.runs.plan import override
 
 BENCH = Path(__file__).parents[2] / "bench" / "attributes.py"
 

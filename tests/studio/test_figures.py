@@ -151,8 +151,8 @@ def test_a_mixture_is_neither_of_its_sources(tmp_path, size, channels, styles):
 def small(spec):
     torch.manual_seed(0)
     method = StyleGAN2(z_dim=8, w_dim=8, channel_base=256, channel_max=8).resolve(spec, 4).build(spec)
-    net = method.nets[method.latents.net].eval().requires_grad_(False)
-    return Generator("stylegan2", spec, method.latents, net, None, torch.device("cpu"), torch.float32)
+    net = method.nets[method.model.net].eval().requires_grad_(False)
+    return Generator("stylegan2", spec, method.model, net, None, torch.device("cpu"), torch.float32)
 
 
 def test_all_layers_where_that_is_said(G, tmp_path):

@@ -148,8 +148,8 @@ from organza.models.generator import Generator
 from organza.methods.stylegan.stylegan2 import StyleGAN2
 spec = DataSpec((256, 256), 3, 0)
 method = StyleGAN2(z_dim=8, w_dim=8, channel_base=256, channel_max=8).resolve(spec, 4).build(spec)
-net = method.nets[method.latents.net].eval().requires_grad_(False)
-G = Generator("stylegan2", spec, method.latents, net, None, torch.device("cpu"), torch.float32)
+net = method.nets[method.model.net].eval().requires_grad_(False)
+G = Generator("stylegan2", spec, method.model, net, None, torch.device("cpu"), torch.float32)
 interpolate(G, [1, 2, 3], sys.argv[1], seconds=float(sys.argv[2]), fps=30)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """

@@ -58,7 +58,7 @@ def test_other_methods_augment_too(name, kind):
     for step in range(5):
         for phase in state.method.phases:
             batch = Batch(images, torch.zeros(4, 0), seen=4 * step)
-            stats = advance(state, phase, batch, Training(micro_batch=2))
+            stats = advance(state, phase, batch, Training(micro_batch=2)).stats
             if phase.player == "D" and kind == "ada" and "augment/p" in stats:
                 p = stats["augment/p"]
     assert kind != "ada" or p in (0.0, pytest.approx(0.4))
@@ -202,6 +202,6 @@ def test_every_loss_learns_and_r2_is_paid(loss):
     state = State.fresh(config.build(spec), torch.device("cpu"))
     batch = Batch(torch.rand(4, 3, 16, 16) * 2 - 1, torch.zeros(4, 0))
     for phase in state.method.phases:
-        stats = advance(state, phase, batch, Training(micro_batch=4))
+        stats = advance(state, phase, batch, Training(micro_batch=4)).stats
         assert state.learners[phase.player].flat.isfinite().all() and state.learners[phase.player].flat.any()
         assert phase.name != "Dreg" or (stats["r1/penalty"] > 0 and stats["r2/penalty"] > 0)

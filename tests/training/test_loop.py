@@ -20,7 +20,7 @@ from safetensors.torch import load_file
 
 from organza import PRESETS, Run, UserError, train
 from organza.contract.data import Batch, DataSpec
-from organza.contract.method import Adam, Method, Nets, Phase, Player, Stats
+from organza.contract.method import Adam, Method, Nets, Phase, Player, Result
 from organza.runs.train import dry_run
 from organza.training import ema, optimizers, settings
 from organza.training.checkpoint import newest_first
@@ -53,7 +53,7 @@ def test_each_phase_moves_its_player_alone_and_reaches_every_weight(name: str) -
     # Not every layer of a network that grows is in use at once; each is at some time.
     for phase, seen in product(state.method.phases, (0, 8, 20, 1000)):
         before = {n: total(learner) for n, learner in state.learners.items()}
-        stats = advance(state, phase, replace(batch, seen=seen), Training(micro_batch=4))
+        stats = advance(state, phase, replace(batch, seen=seen), Training(micro_batch=4)).stats
         assert stats, f"{phase.name} reports nothing"
         assert all(value.isfinite().all() for value in stats.values())
         for player, learner in state.learners.items():
@@ -131,15 +131,14 @@ def test_normalisation_counts_a_step_once_however_it_is_cut(name: str, micro: in
 
 
 def test_parts_of_a_batch_leave_the_mean_of_what_they_find() -> None:
-    def loss(nets: Nets, batch: Batch, rng: torch.Generator) -> tuple[torch.Tensor, Stats]:
-        return nets["N"](batch.images).square().mean(), {}
+    def loss(nets: Nets, batch: Batch, rng: torch.Generator) -> Result:
+        return Result(nets["N"](batch.images).square().mean())
 
     method = Method(
         nets={"N": torch.nn.BatchNorm2d(3)},
         players={"N": Player(("N",), Adam(lr=0.0))},
         phases=(Phase("N", "N", loss),),
-        latents=toy("dcgan").method.build(DataSpec((16, 16))).latents,
-        ema=(),
+        models={},
     )
     state, images = State.fresh(method, torch.device("cpu")), torch.randn(6, 3, 4, 4)
     advance(state, method.phases[0], Batch(images, torch.zeros(6, 0)), Training(micro_batch=2))
@@ -156,14 +155,14 @@ def test_statistics_of_each_image_are_refused(shape: tuple[int, ...]) -> None:
     state = State.fresh(toy("vae").method.build(DataSpec((16, 16))), torch.device("cpu"))
     (phase,) = state.method.phases
 
-    def loss(nets: Nets, batch: Batch, rng: torch.Generator) -> tuple[torch.Tensor, Stats]:
-        found, stats = phase.loss(nets, batch, rng)
-        return found, {**stats, "penalty": torch.zeros(shape)}
+    def loss(nets: Nets, batch: Batch, rng: torch.Generator) -> Result:
+        found = phase.loss(nets, batch, rng)
+        return replace(found, stats={**found.stats, "penalty": torch.zeros(shape)})
 
     batch = Batch(torch.rand(4, 3, 16, 16), torch.zeros(4, 0))
     with pytest.raises(UserError, match=r"phase 'VAE' reports 'penalty' of shape \[.*\], not \[\]; .* Phase.shapes"):
         advance(state, replace(phase, loss=loss), batch, Training())
-    stats = advance(state, replace(phase, loss=loss, shapes={"penalty": shape}), batch, Training())
+    stats = advance(state, replace(phase, loss=loss, shapes={"penalty": shape}), batch, Training()).stats
     assert stats["penalty"].shape == shape
 
 
@@ -219,7 +218,7 @@ def test_a_run_leaves_pictures_a_plot_and_a_log(faces: Path, tmp_path: Path) -> 
 
 def test_learning_rates_are_corrected_for_lazy_regularisation() -> None:
     method = PRESETS["stylegan2"].run.method.toy().resolve(DataSpec((16, 16)), 4).build(DataSpec((16, 16)))
-    adam = {name: learner.adam.param_groups[0] for name, learner in optimizers.build(method).items()}
+    adam = {name: learner.optimizer.param_groups[0] for name, learner in optimizers.build(method).items()}
     assert adam["D"]["lr"] == pytest.approx(0.0025 * 16 / 17)
     assert adam["D"]["betas"][1] == pytest.approx(0.99 ** (16 / 17))
     assert adam["G"]["lr"] == pytest.approx(0.0025 * 4 / 5)
@@ -292,7 +291,9 @@ def test_rates_fall_to_zero_at_the_end_in_the_optimizers(
     rates: list[float] = []
     step = optimizers.Learner.step
     monkeypatch.setattr(
-        optimizers.Learner, "step", lambda self, rate: (step(self, rate), rates.append(self.adam.param_groups[0]["lr"]))
+        optimizers.Learner,
+        "step",
+        lambda self, rate: (step(self, rate), rates.append(self.optimizer.param_groups[0]["lr"])),
     )
     train(toy("vae"), faces, outdir=tmp_path, kimg=0.04, batch=4, lr=0.001, lr_decay=0.5, grid="4x2", metrics="none")
     assert [1000 * rate for rate in rates] == pytest.approx([1, 1, 1, 1, 1, 1, 0.8, 0.6, 0.4, 0.2])

@@ -5,14 +5,15 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
+from organza.contract.data import Batch
 from organza.training.checkpoint import Position
 from organza.training.monitor import Monitor
 from organza.training.pace import Pace
 from organza.training.settings import Training
+from organza.training.voice import Voice
 
 
 def told(line: str) -> float:
@@ -23,14 +24,16 @@ def told(line: str) -> float:
 
 def test_the_end_is_told_calmly_on_a_busy_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lines: list[str] = []
-    monitor = Monitor(tmp_path, Training(kimg=100), np.zeros([1, 4, 4, 3], np.uint8), torch.zeros(1, 0), Position())
-    monkeypatch.setattr(monitor, "say", lines.append)
+    voice = Voice(kimg=100)
+    monitor = Monitor(
+        tmp_path, Training(kimg=100), Batch(torch.zeros(1, 3, 4, 4), torch.zeros(1, 0)), Position(), voice
+    )
+    monkeypatch.setattr(voice, "say", lines.append)
     clock = 0.0
     # By the last tick alone: 1h 43m, 9m, 38m, 2m.
     for tick, seconds in enumerate([62.4, 5.5, 23.5, 1.25], start=1):
         clock += seconds
         monitor.tick(Position(seen=1000 * tick, step=tick, seconds=clock), {}, 0.0)
-    monitor.close()
     first, *rest = [told(line) for line in lines]
     assert first == pytest.approx(103, abs=1)
     for before, after in zip([first, *rest], rest, strict=False):

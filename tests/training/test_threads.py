@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from organza.contract.data import Batch
-from organza.contract.method import Adam, Method, Phase, Player, Schedule
+from organza.contract.method import Adam, Method, Phase, Player, Result, Schedule
 from organza.core import cores
 from organza.ops import conv2d
 from organza.training.state import State
@@ -39,17 +39,16 @@ class Net(nn.Module):
 def state(sees_threads: bool) -> State:
     """A training of one weight; its loss may depend on the number of threads."""
 
-    def loss(nets: Any, batch: Batch, rng: torch.Generator) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    def loss(nets: Any, batch: Batch, rng: torch.Generator) -> Result:
         nets["D"].count.add_(1)
         noise = torch.rand((), generator=rng) + (1e-6 * torch.get_num_threads() if sees_threads else 0.0)
-        return (nets["D"].weight * noise).sum(), {}
+        return Result((nets["D"].weight * noise).sum())
 
     method = Method(
         nets={"D": Net()},
         players={"D": Player(("D",), Adam())},
         phases=(Phase("D", "D", loss),),
-        latents=None,  # type: ignore[arg-type]
-        ema=(),
+        models={},
     )
     return State.fresh(method, torch.device("cpu"))
 

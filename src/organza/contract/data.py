@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Literal
 
 from torch import Tensor
 
 from organza.core.ranges import Count, CountOrZero
 
+Layout = Literal["images", "pairs", "unpaired"]
+"""How images lie in a dataset: one by one; as pairs of source and target; or as two sets that don't correspond."""
+
 
 @dataclass(frozen=True)
 class DataSpec:
-    """What a network must know of the pictures it is built for.
+    """What a network must know of the images it is built for.
 
     Attributes:
-        resolution: height and width in pixels.
-        channels: 1 (grey), 3 (RGB) or 4 (RGBA).
+        resolution: height and width in pixels, of source and target alike.
+        channels: of what is generated: 1 (grey), 3 (RGB) or 4 (RGBA).
         label_dim: length of a label vector; 0 without labels.
+        source: channels of the images that a translator is given; 0 without such.
+        count: images in an epoch (of the larger set, where there are two); 0 where nobody knows.
 
     Example:
         >>> DataSpec(resolution=(64, 64), channels=3).label_dim
@@ -26,28 +33,41 @@ class DataSpec:
     resolution: tuple[Count, Count]
     channels: Count = 3
     label_dim: CountOrZero = 0
+    source: CountOrZero = 0
+    count: CountOrZero = 0
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Real pictures for one step.
+    """Real images for one step.
 
     Attributes:
-        images: float32 ``[N, C, H, W]`` in ``[-1, 1]``.
+        images: float32 ``[N, C, H, W]`` in ``[-1, 1]``: what a generator learns to make, the target of a translation.
         labels: float32 ``[N, label_dim]``; ``label_dim`` may be 0.
-        seen: training images consumed before this step, over all processes. Schedules (growing, annealing) read it.
-        target: for translation, as many pictures of the other domain: partners in pairs, or strangers.
+        seen: training images consumed before this step, over all processes. What grows or anneals reads it.
+        source: for translation, as many images of the other domain: partners in pairs, or strangers.
+        carry: what earlier phases of the same step left for each image, by name, ``[N, ...]``; see `Result.carry`.
     """
 
     images: Tensor
     labels: Tensor
     seen: int = 0
-    target: Batch | None = None
+    source: Tensor | None = None
+    carry: Mapping[str, Tensor] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.images)
 
+    def leaving(self, carry: Mapping[str, Tensor]) -> Batch:
+        """The same, as later phases find it: with ``carry`` added to what it carries."""
+        return replace(self, carry={**self.carry, **carry})
+
     def part(self, start: int, stop: int) -> Batch:
-        """The micro-batch of pictures ``start`` to ``stop``."""
-        target = None if self.target is None else self.target.part(start, stop)
-        return replace(self, images=self.images[start:stop], labels=self.labels[start:stop], target=target)
+        """The micro-batch of images ``start`` to ``stop``."""
+        return replace(
+            self,
+            images=self.images[start:stop],
+            labels=self.labels[start:stop],
+            source=None if self.source is None else self.source[start:stop],
+            carry={name: value[start:stop] for name, value in self.carry.items()},
+        )

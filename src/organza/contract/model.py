@@ -1,28 +1,58 @@
-"""How a trained method is used: what `organza.load` makes a generator from."""
+"""How a trained method is used: what `organza.load` makes a generator or a translator from."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
+Mode = Literal["eval", "train"]
+"""What normalisation and dropout do: stored statistics and none, or the batch's own statistics and dropout."""
+
+
+@dataclass(frozen=True)
+class NoiseInput:
+    """A layer's noise: the stored map ``[H, W]`` (a buffer called ``noise_const``) of `layer`, and its strength."""
+
+    layer: nn.Module
+    strength: nn.Parameter
+
+
+@dataclass(frozen=True)
+class StyleAccess:
+    """What tools may read or change in a network whose layers take styles. Each field is a function of the network.
+
+    Attributes:
+        affine: the weights ``[features, w_dim]`` that turn a w into the styles of convolutions, one for each w that
+            meets any (layers to RGB are left out, as in SeFa, arXiv 2007.06600).
+        noise: the noise inputs, in the order in which they are added; [] where there are none.
+        sizes: the longer side in pixels at which each tensor of the synthesis works, by the tensor's name.
+    """
+
+    affine: Callable[[nn.Module], list[Tensor]]
+    noise: Callable[[nn.Module], list[NoiseInput]]
+    sizes: Callable[[nn.Module], dict[str, int]]
+
 
 @dataclass(frozen=True)
 class Latents:
-    """How pictures come out of a trained method: a latent code, its intermediate form, a picture.
+    """How images come out of a generator: a latent code, its intermediate form, an image.
 
     Methods without an intermediate space have ``w == z`` and one w for all layers.
 
     Attributes:
-        net: name of the network in ``Method.nets`` that draws.
+        net: name of the generator in ``Method.nets``.
         z_dim, w_dim, num_ws, label_dim: sizes.
         mapping: ``(net, z [N, z_dim], labels [N, label_dim]) -> ws [N, num_ws, w_dim]``, without truncation.
         synthesis: ``(net, ws, noise "const" | "random" | "none", rng) -> images [N, C, H, W]``, float32.
         center: the mean w ``[w_dim]``, towards which truncation pulls.
-        placed: ``(net, (right, down), degrees) -> net`` with its pictures moved, as a share of their longer side, and
+        placed: ``(net, (right, down), degrees) -> net`` with its images moved, as a share of their longer side, and
             turned counterclockwise; None where a network can't.
+        critic: name of the discriminator or None. Called as ``net(images, labels) -> [N, 1]``.
+        styles: the insides of a style-based network; None of another.
     """
 
     net: str
@@ -34,3 +64,36 @@ class Latents:
     synthesis: Callable[[nn.Module, Tensor, str, torch.Generator | None], Tensor]
     center: Callable[[nn.Module], Tensor]
     placed: Callable[[nn.Module, tuple[float, float], float], nn.Module] | None = None
+    critic: str | None = None
+    styles: StyleAccess | None = None
+
+
+@dataclass(frozen=True)
+class Translation:
+    """How an image becomes another.
+
+    Attributes:
+        net: name of the generator in ``Method.nets``.
+        source, channels: channels of what goes in and of what comes out.
+        apply: ``(net, images [N, source, H, W], labels [N, label_dim], z [N, z_dim] or None) -> [N, channels, H, W]``,
+            float32, both in [-1, 1].
+        multiple: height and width of an image must be divisible by this.
+        mode: which `Mode` gives what the method's authors show.
+        label_dim, z_dim: sizes of the label and of the style code; 0 without such.
+        critic: name of the discriminator or None. Called as ``net(images, condition) -> [N, 1, h, w]``.
+        conditional: whether the discriminator sees the source image as its condition; else the condition is None.
+    """
+
+    net: str
+    source: int
+    channels: int
+    apply: Callable[[nn.Module, Tensor, Tensor, Tensor | None], Tensor]
+    multiple: int = 1
+    mode: Mode = "eval"
+    label_dim: int = 0
+    z_dim: int = 0
+    critic: str | None = None
+    conditional: bool = False
+
+
+Model = Latents | Translation

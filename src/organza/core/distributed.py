@@ -100,6 +100,16 @@ def average(tensors: Sequence[Tensor]) -> None:
         tensor.copy_(part.view_as(tensor))
 
 
+def concatenate(tensor: Tensor) -> Tensor:
+    """The tensors ``[N, ...]`` of all processes, of equal shapes, one after the other: ``[world * N, ...]``."""
+    if not _active():
+        return tensor
+    found = [torch.empty_like(tensor) for _ in range(world())]
+    with _talking():
+        dist.all_gather(found, tensor.contiguous())
+    return torch.cat(found)
+
+
 def gather(value: T) -> list[T]:
     """Every process's value, in order of rank, on all of them. Values travel pickled: among our own processes only."""
     if not _active():

@@ -99,6 +99,12 @@ class Dataset:
         same._rows, same.key = self._rows, key
         return same
 
+    def apart(self, part: str) -> Dataset:
+        """The same images as one part of a set that was parted."""
+        same = self.named(self.name, self.key)
+        same.part = part
+        return same
+
     def __len__(self) -> int:
         return self._meta.count if self._rows is None else len(self._rows)
 

@@ -52,6 +52,7 @@ def open_domains(
     *,
     split: str = "train",
     direction: Direction = "AtoB",
+    layout: Literal["auto", "pairs", "unpaired"] = "auto",
     cache_dir: str | Path | None = None,
     progress: Progress | None = None,
 ) -> Domains:
@@ -68,6 +69,7 @@ def open_domains(
         options: size, channels ... of both.
         split: which part, where the set has parts.
         direction: "BtoA" swaps source and target.
+        layout: "pairs" insists on pairs; "unpaired" forgets which images belong together.
         cache_dir, progress: as for `open_dataset`.
 
     Raises:
@@ -75,17 +77,22 @@ def open_domains(
     """
     options = options or DataOptions()
     whole = open_source(path)
-    a, b, halves = _sides(whole, split)
+    a, b, halves = sides(whole, split)
     first = open_dataset(a, options, cache_dir=cache_dir, progress=progress)
     height, width = first.resolution
     second = open_dataset(
         b,
-        DataOptions(**{**vars(options), "resolution": f"{height}x{width}"}),
+        replace(options, resolution=f"{height}x{width}"),
         cache_dir=cache_dir,
         progress=progress,
     )
     pairs = _pairs(first.names, second.names, a.prefix, b.prefix)
     paired = halves or len(pairs) == min(len(first), len(second)) > 0
+    if layout == "pairs" and not paired:
+        counts = f"{len(first)} and {len(second)} images, {len(pairs)} names in common"
+        hint = "name what belongs together alike, or take a method for unpaired sets"
+        raise UserError(f"it holds two sets whose images are no pairs ({counts})", where=path, hint=hint)
+    paired = paired and layout != "unpaired"
     if paired:
         first, second = first.select([i for i, _ in pairs]), second.select([j for _, j in pairs])
     return Domains(first, second, paired) if direction == "AtoB" else Domains(second, first, paired)
@@ -161,7 +168,12 @@ def single_images(source: Source, layout: Literal["auto", "images"] = "auto") ->
 SPLITS = ("train", "val", "valid", "validation", "test")
 
 
-def _sides(whole: Source, split: str) -> tuple[PartSource, PartSource, bool]:
+def sides(whole: Source, split: str) -> tuple[PartSource, PartSource, bool]:
+    """The sides A and B of a set for translation, and whether they are the halves of images side by side.
+
+    Raises:
+        UserError: it is no such set, or the split does not exist.
+    """
     names = [entry.name for entry in whole.entries()]
     tops = {parent for name in names for parent in _parents(name)}
     for a, b in ((f"{split}A", f"{split}B"), (f"A/{split}", f"B/{split}"), (f"{split}/A", f"{split}/B"), ("A", "B")):

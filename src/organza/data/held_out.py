@@ -29,8 +29,7 @@ def split(dataset: Dataset, options: DataOptions) -> tuple[Dataset, Dataset | No
     if options.held_out is None:
         return dataset, None
     train, held_out = _parted(dataset, options, options.held_out)
-    train.part, held_out.part = "training", "held-out"
-    return train, held_out
+    return train.apart("training"), held_out.apart("held-out")
 
 
 def _parted(dataset: Dataset, options: DataOptions, wish: str) -> tuple[Dataset, Dataset]:

@@ -12,13 +12,14 @@ from __future__ import annotations
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from organza.contract.data import Batch
+from organza.media.images import to_tensor
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,6 +56,26 @@ def flips(positions: NDArray[np.int64], seed: int) -> NDArray[np.bool_]:
     return np.asarray(mix(salt ^ positions.astype(np.uint64)) >> np.uint64(63) == 1)
 
 
+def crops(
+    images: NDArray[np.uint8], positions: NDArray[np.int64], seed: int, size: tuple[int, int]
+) -> NDArray[np.uint8]:
+    """A part of ``size`` of each image ``[N, H, W, C]``, anywhere in it by a hash of its position.
+
+    Example:
+        >>> crops(np.zeros((2, 9, 9, 3), np.uint8), np.arange(2), 0, (8, 8)).shape
+        (2, 8, 8, 3)
+    """
+    salt = mix(np.array([seed & 0xFFFFFFFFFFFFFFFF], np.uint64)) ^ np.uint64(0xC209)
+    drawn = mix(salt ^ positions.astype(np.uint64))
+    room = images.shape[1] - size[0] + 1, images.shape[2] - size[1] + 1
+    tops = (drawn >> np.uint64(32)) % np.uint64(room[0])
+    lefts = (drawn & np.uint64(0xFFFFFFFF)) % np.uint64(room[1])
+    found = np.empty((len(images), *size, images.shape[3]), np.uint8)
+    for place, (image, top, left) in enumerate(zip(images, tops.tolist(), lefts.tolist(), strict=True)):
+        found[place] = image[top : top + size[0], left : left + size[1]]
+    return found
+
+
 class Loader:
     """Batches by position. One background thread reads the batches that will be asked for next.
 
@@ -64,9 +85,11 @@ class Loader:
         device: where batches shall be.
         rank: this process among ``world`` processes, each of which gets its slice of every global batch.
         ahead: how many batches to read in advance.
+        crop: height and width of the part that is shown of each image, at a place by a hash of (seed, p); None: all.
 
     Attributes:
         waited: seconds that callers have waited in `batch`, in all.
+        count: images in an epoch.
     """
 
     def __init__(
@@ -78,8 +101,10 @@ class Loader:
         rank: int = 0,
         world: int = 1,
         ahead: int = 2,
+        crop: tuple[int, int] | None = None,
     ) -> None:
         self.dataset, self.seed, self.device = dataset, seed, torch.device(device)
+        self.crop, self.count = crop, len(dataset)
         self.rank, self.world, self.ahead = rank, world, ahead
         self.waited = 0.0
         self._orders: dict[int, NDArray[np.int64]] = {}
@@ -134,21 +159,17 @@ class Loader:
         """Runs in the thread: everything but the copy to a GPU, and without PyTorch's own threads."""
         positions = self.positions(seen, size)
         pixels, labels = self.fetch(positions)
+        if self.crop is not None:
+            pixels = crops(pixels, positions, self.seed, self.crop)
         if self.dataset.mirror:
             flipped = flips(positions, self.seed)
             pixels[flipped] = pixels[flipped, :, ::-1]
         if self.device.type == "cpu":
-            images = np.divide(pixels, np.float32(127.5), dtype=np.float32)
-            images -= 1
-            done = Batch(torch.from_numpy(images).permute(0, 3, 1, 2), torch.from_numpy(labels), seen)
+            done = Batch(to_tensor(pixels), torch.from_numpy(labels), seen)
             return lambda: done
-        return lambda: self._to_device(pixels, labels, seen)
-
-    def _to_device(self, pixels: NDArray[np.uint8], labels: NDArray[np.float32], seen: int) -> Batch:
-        # A quarter of the bytes cross the bus this way. A blocking copy would wait for all the GPU has still to do.
-        images = torch.from_numpy(pixels).to(self.device, non_blocking=True).permute(0, 3, 1, 2)
-        targets = torch.from_numpy(labels).to(self.device, non_blocking=True)
-        return Batch(images.to(torch.float32) / 127.5 - 1, targets, seen)
+        return lambda: Batch(
+            to_tensor(pixels, self.device), torch.from_numpy(labels).to(self.device, non_blocking=True), seen
+        )
 
     def close(self) -> None:
         """Stop reading ahead."""
@@ -162,20 +183,22 @@ class Loader:
 
 
 class DomainLoader:
-    """Batches of source and target pictures by position; pairs stay together and are mirrored together.
+    """Batches of source and target images by position; pairs stay together, are cropped and mirrored together.
 
     Args:
         domains: what to show.
-        seed, device, rank, world: as for `Loader`.
+        seed, settings: as for `Loader`.
+
+    Attributes:
+        count: images in an epoch: of the larger set.
     """
 
-    def __init__(
-        self, domains: Domains, *, seed: int, device: str | torch.device = "cpu", rank: int = 0, world: int = 1
-    ) -> None:
+    def __init__(self, domains: Domains, *, seed: int, **settings: Any) -> None:
         # Any fixed change of the seed makes the order of the second set independent of the first.
         other = seed if domains.paired else seed ^ 0x5DEECE66D
-        self._source = Loader(domains.source, seed=seed, device=device, rank=rank, world=world)
-        self._target = Loader(domains.target, seed=other, device=device, rank=rank, world=world)
+        self._source = Loader(domains.source, seed=seed, **settings)
+        self._target = Loader(domains.target, seed=other, **settings)
+        self.count = max(len(domains.source), len(domains.target))
 
     @property
     def waited(self) -> float:
@@ -183,8 +206,8 @@ class DomainLoader:
         return self._source.waited + self._target.waited
 
     def batch(self, seen: int, size: int) -> Batch:
-        """Source pictures at positions ``[seen, seen + size)``, with target pictures as `Batch.target`."""
-        return replace(self._source.batch(seen, size), target=self._target.batch(seen, size))
+        """Target images at positions ``[seen, seen + size)``, with source images as `Batch.source`."""
+        return replace(self._target.batch(seen, size), source=self._source.batch(seen, size).images)
 
     def close(self) -> None:
         """Stop reading ahead."""

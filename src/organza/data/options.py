@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 from organza.core.errors import UserError
-from organza.core.ranges import Count
+from organza.core.ranges import Count, Range
 from organza.data.decode import Filter, Fit
 
 
@@ -50,6 +50,28 @@ class DataOptions:
     held_out: str | None = None
     """Never train on some of the pictures, to see whether D knows the others by heart: a number (500), a share (5%), or
     another data set of such pictures."""
+
+
+@dataclass(frozen=True)
+class DomainOptions(DataOptions):
+    """How the two sides of a translation are read: pairs of images, or two sets.
+
+    Example:
+        >>> DomainOptions(resolution="256").load_size((256, 256))
+        (286, 286)
+    """
+
+    direction: Literal["AtoB", "BtoA"] = "AtoB"
+    """Which side is translated into which: A is trainA/, A/ or the left half of images that lie side by side."""
+    split: str = "train"
+    """Which part to train on, where the dataset has parts (train, val, test)."""
+    jitter: Annotated[float, Range(least=1, most=4)] = 286 / 256
+    """Images are read this much larger, and each time a random part of the training size is shown, the same of both
+    images of a pair (pix2pix, section 6.2: 286 instead of 256). 1: always the whole image."""
+
+    def load_size(self, resolution: tuple[int, int]) -> tuple[int, int]:
+        """The size at which images are read, for a training at ``resolution``."""
+        return round(resolution[0] * self.jitter), round(resolution[1] * self.jitter)
 
 
 def parse_resolution(text: str) -> tuple[int, int]:

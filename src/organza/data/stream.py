@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -83,7 +83,9 @@ class Shards:
                 what = f"--{name.replace('_', '-')} can't be used with streamed shards"
                 raise UserError(what, where=addresses[0], hint="download them first, and give the folder")
         self.addresses, self.kept = addresses, kept
-        self.key = hashlib.sha256(repr((addresses, replace(options, mirror=False))).encode()).hexdigest()[:20]
+        said = {f.name: getattr(options, f.name) for f in fields(options) if getattr(options, f.name) != f.default}
+        said.pop("mirror", None)
+        self.key = hashlib.sha256(repr((addresses, sorted(said.items()))).encode()).hexdigest()[:20]
         self._folder = cache_root() / "streams" / self.key
         self._options, self._progress = options, progress
         self._futures: dict[int, Future[Dataset]] = {}
@@ -264,7 +266,7 @@ class ShardLoader(Loader):
 
     def __init__(self, shards: Shards, **settings: Any) -> None:
         super().__init__(shards.first, **settings)
-        self.shards = shards
+        self.shards, self.count = shards, 0
 
     def fetch(self, positions: NDArray[np.int64]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
         """The images and labels at positions of the stream."""

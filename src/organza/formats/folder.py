@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from organza.contract.data import DataSpec
 from organza.core.config import from_plain, to_plain
 from organza.core.errors import UserError
 from organza.core.version import __version__
-from organza.formats.weights import Weights
+from organza.formats.weights import Weights, skeleton
 from organza.presets import METHODS
 from organza.tensors.entry import Entry
 from organza.tensors.records import RefusedError, brief
@@ -39,7 +40,8 @@ def read_folder(folder: Path) -> Weights:
         try:
             nets |= _nets(folder, "nets", "{}")
         except UserError as error:
-            problems = dict.fromkeys(("G", "D"), error.what)
+            with suppress(RefusedError):
+                problems = dict.fromkeys(skeleton(settings, spec).nets, error.what)
     return Weights(
         path=folder,
         format=f"Organza checkpoint ({method})",

@@ -15,6 +15,7 @@ from torch.overrides import TorchFunctionMode
 
 from organza.contract.data import DataSpec
 from organza.contract.method import Method, MethodConfig
+from organza.contract.model import Model
 from organza.core.errors import UserError
 from organza.core.text import say
 from organza.core.version import __version__
@@ -91,26 +92,33 @@ class Weights:
             raise UserError(f"{net} can't be read: {error}", where=self.path) from None
         return found
 
-    def build(self, *, critic: bool) -> Method:
-        """The method with what generates, averaged if it can be had, and its critic if ``critic`` and there is one.
+    def build(self, model: str | None = None, *, critic: bool) -> tuple[Method, Model]:
+        """The method and one of its models, whose generator is averaged if that can be had.
+
+        Args:
+            model: the name of one of `Method.models`; None takes the first.
+            critic: whether its discriminator is wanted as well; the model's `critic` is None where there is none.
 
         Networks are filled as they are made: nothing is initialised at random, and no memory is taken before names and
         shapes agree. What is not filled stays shapes.
 
         Raises:
-            UserError: no such networks can be built, or the file has others.
+            UserError: no such networks can be built, the file has others, or the method has no such model.
         """
         try:
             method = skeleton(self.config, self.spec)
         except RefusedError as error:
             raise UserError(f"settings that can't be used: {error}", where=self.path) from None
-        main = method.latents.net
+        chosen = method.model if model is None else method.models.get(model)
+        if chosen is None:
+            raise UserError(f"it has no model {model!r}", where=self.path, hint=f"choose {' or '.join(method.models)}")
+        main = chosen.net
         theirs = main if main in self.nets and f"{main}_ema" not in self.nets else f"{main}_ema"
         self._fill(main, method.nets[main], theirs)
-        if not critic or method.critic is None or method.critic not in {*self.nets, *self.problems}:
-            return replace(method, critic=None)
-        self._fill(method.critic, method.nets[method.critic], method.critic)
-        return method
+        if not critic or chosen.critic is None or chosen.critic not in {*self.nets, *self.problems}:
+            return method, replace(chosen, critic=None)
+        self._fill(chosen.critic, method.nets[chosen.critic], chosen.critic)
+        return method, chosen
 
     def _fill(self, name: str, net: nn.Module, theirs: str) -> None:
         wanted, where = net.state_dict(), self.path

@@ -17,7 +17,8 @@ from organza.data.loader import mix, permutation
 
 if TYPE_CHECKING:
     from organza.data.dataset import Dataset
-    from organza.models.generator import Generator, Noise
+    from organza.media.images import to_levels
+from organza.models.generator import Generator, Noise
 
 Indices = NDArray[np.int64]
 SEEDS = 1_000_000
@@ -154,8 +155,7 @@ class Drawn:
         z, labels = self.codes(indices)
         ws = self.G.mapping(z, labels, self.psi)
         rng = self.G.noise_rng(self.first + int(indices[0])) if self.noise == "random" else None
-        images = self.G.synthesis(ws, self.noise, rng)
-        return (images.float() * 127.5 + 128).clamp(0, 255).byte().permute(0, 2, 3, 1)
+        return to_levels(self.G.synthesis(ws, self.noise, rng))
 
 
 def places(indices: Indices, seed: int) -> NDArray[np.float64]:

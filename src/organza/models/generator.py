@@ -5,106 +5,26 @@ from __future__ import annotations
 import hashlib
 import math
 import operator
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Literal
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from organza.contract.data import DataSpec
 from organza.contract.model import Latents
-from organza.core.device import Precision, choose_device, choose_dtype, computing, fit_threads
+from organza.core.device import computing, fit_threads
 from organza.core.errors import UserError
-from organza.core.text import printable, say
-from organza.formats import locate, read_weights
-from organza.formats.folder import read_folder
-from organza.formats.weights import Weights
+from organza.core.text import printable
 from organza.media.images import Pixels, to_pixels
+from organza.models.labels import label_vectors
 from organza.ops import inference
-from organza.training import checkpoint
 
 Noise = Literal["const", "random", "none"]
-T = TypeVar("T")
-
-
-def load(
-    path: str | Path,
-    networks: Literal["ema", "all"] = "ema",
-    *,
-    device: str | None = None,
-    precision: Precision = "float32",
-) -> Generator:
-    """Open a trained network: ours, or somebody else's.
-
-    Args:
-        path: a run's folder (its newest intact checkpoint is taken), one checkpoint, a file of NVIDIA, rosinality or
-            lucidrains, its address, or a name such as ``"ffhq256"``.
-        networks: ``"ema"``, the averaged generator alone, or ``"all"``, with the discriminator.
-        device: ``"cpu"``, ``"cuda"``, ...; None takes the GPU where there is one.
-        precision: format of activations: ``"float32"``, ``"bf16"``, or ``"auto"``: bf16 where the processor
-            multiplies it natively and the method allows it (docs/performance.md says how far off that is).
-
-    Raises:
-        UserError: nothing there that Organza can read, or it is broken.
-
-    Example:
-        >>> G = load(tiny_run, networks="all")
-        >>> images = G.synthesis(G.mapping(G.z([0, 1, 2, 3]), psi=0.7))
-        >>> G.discriminator(images).shape
-        torch.Size([4, 1])
-    """
-    here, where = locate(path), choose_device(device)
-    if here.is_file():
-        weights = read_weights(here)
-        weights.announce()
-        return _load(weights, networks, where, precision)
-    return newest(here, lambda folder: _load(read_folder(folder), networks, where, precision))
-
-
-def newest(path: Path, read: Callable[[Path], T]) -> T:
-    """What ``read`` makes of the newest whole checkpoint that ``path`` may mean; what it passes over is told.
-
-    Raises:
-        UserError: there is none.
-    """
-    return checkpoint.first_whole(candidates(path), read, lambda text: say(text, error=True))
-
-
-def candidates(path: Path) -> list[Path]:
-    """The checkpoints that ``path`` may mean, best first.
-
-    Raises:
-        UserError: there are none.
-    """
-    if not path.exists():
-        raise UserError("does not exist", where=path, hint="give the folder of a run, such as runs/00000-...")
-    if (path / "ema.safetensors").exists():
-        return [path]
-    found = list(checkpoint.newest_first(path / "checkpoints")) or list(checkpoint.newest_first(path))
-    if not found:
-        raise UserError("holds no checkpoint", where=path, hint="give the folder of a run that has saved one")
-    return found
-
-
-def _load(weights: Weights, networks: str, device: torch.device, precision: Precision) -> Generator:
-    method = weights.build(critic=networks == "all")
-    for net in method.nets.values():
-        net.eval().requires_grad_(False)
-    kind, critic = weights.method, method.critic
-    return Generator(
-        kind=kind,
-        spec=weights.spec,
-        latents=method.latents,
-        net=method.nets[method.latents.net].to(device),
-        critic=method.nets[critic].to(device) if critic is not None else None,
-        device=device,
-        dtype=choose_dtype(precision, device, auto_bf16="sampling" in method.bf16),
-        source=weights.path,
-    )
 
 
 def at_once(resolution: tuple[int, int]) -> int:
@@ -119,7 +39,7 @@ def at_once(resolution: tuple[int, int]) -> int:
 
 @dataclass(frozen=True)
 class Generator:
-    """A trained generator. Made by `load`; it never changes.
+    """A trained generator. Made by `organza.load`; it never changes.
 
     Attributes:
         kind: the method's name, such as ``"stylegan2"``.
@@ -229,7 +149,7 @@ class Generator:
         """
         z = torch.as_tensor(z, dtype=torch.float32, device=self.device)
         with inference():
-            ws = self.latents.mapping(self.net, z, self._labels(labels, len(z), self.label_dim))
+            ws = self.latents.mapping(self.net, z, label_vectors(labels, len(z), self.label_dim, self.device))
         return self.truncate(ws, psi, cutoff)
 
     def truncate(self, ws: Tensor, psi: float, cutoff: int | None = None) -> Tensor:
@@ -297,24 +217,8 @@ class Generator:
             )
         images = torch.as_tensor(images, dtype=torch.float32, device=self.device)
         with computing(self.dtype):
-            logits: Tensor = self.critic(images, self._labels(labels, len(images), self.spec.label_dim))
+            logits: Tensor = self.critic(images, label_vectors(labels, len(images), self.spec.label_dim, self.device))
         return logits.float()
-
-    def _labels(self, labels: ArrayLike | Tensor | None, count: int, size: int) -> Tensor:
-        if size == 0:
-            return torch.zeros([count, 0], device=self.device)
-        if labels is None:
-            raise UserError(f"this network needs a label of {size} numbers", hint=f"give a class from 0 to {size - 1}")
-        array: NDArray[Any] = np.asarray(labels.cpu() if isinstance(labels, Tensor) else labels)
-        if array.dtype.kind in "iu" and array.ndim < 2:
-            if array.min() < 0 or array.max() >= size:
-                raise UserError(f"class {labels} is not from 0 to {size - 1}")
-            array = np.eye(size, dtype=np.float32)[array]
-        if array.ndim == 1:
-            array = array[None]
-        if array.shape not in ((1, size), (count, size)) or not np.isfinite(array).all():
-            raise UserError(f"labels {list(array.shape)} don't fit", hint=f"give {[count, size]} finite numbers")
-        return torch.from_numpy(np.array(np.broadcast_to(array, (count, size)), np.float32)).to(self.device)
 
 
 def _seeds(seeds: int | Sequence[int]) -> list[int]:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from organza.contract.data import Batch
-from organza.contract.method import Stats
+from organza.contract.method import Nets, Result, Stats
 from organza.core.ranges import Kimg, Range, Share
 from organza.nn.augment import augment, groups
 from organza.nn.diffaugment import diffaugment, parse_policy
@@ -92,6 +92,10 @@ class Augmenter:
             return {}
         seen = torch.full((), float(batch.seen), device=signs.device)
         return {"ada": torch.stack([signs.float().mean(), seen])}
+
+    def after(self, nets: Nets, result: Result, rng: torch.Generator) -> None:
+        """`adapt`, as `Phase.after`."""
+        self.adapt(result.stats)
 
     @torch.no_grad()
     def adapt(self, stats: Stats) -> None:

@@ -8,6 +8,8 @@ from typing import Protocol, cast
 import torch
 from torch import Tensor, nn
 
+from organza.contract.model import Latents
+
 
 class Styled(Protocol):
     """A generator with a mapping network and a w for each layer."""
@@ -58,3 +60,18 @@ def plain_synthesis(net: nn.Module, ws: Tensor, noise: str, rng: torch.Generator
 def origin(z_dim: int) -> Callable[[nn.Module], Tensor]:
     """The centre of a standard normal z: ``[z_dim]`` zeros."""
     return lambda net: torch.zeros(z_dim, device=next(net.parameters()).device)
+
+
+def plain_latents(
+    net: str,
+    z_dim: int,
+    critic: str | None = None,
+    mapping: Callable[[nn.Module, Tensor, Tensor], Tensor] = identity_mapping,
+) -> Latents:
+    """The model of a generator without an intermediate space, labels and noise."""
+    return Latents(net, z_dim, z_dim, 1, 0, mapping, plain_synthesis, origin(z_dim), critic=critic)
+
+
+def style_latents(z_dim: int, w_dim: int, num_ws: int, label_dim: int) -> Latents:
+    """The model of a `Styled` generator G with a discriminator D."""
+    return Latents("G", z_dim, w_dim, num_ws, label_dim, style_mapping, style_synthesis, style_center, critic="D")

@@ -203,7 +203,7 @@ def complete(
     from organza.metrics.names import parse_metrics
     from organza.metrics.opened import open_real, trained_with
     from organza.metrics.report import Figure
-    from organza.models.generator import load
+    from organza.models.load import load_generator
 
     parse_metrics(metrics)
     store = cache or cache_root() / "metrics"
@@ -211,7 +211,7 @@ def complete(
     for run in runs:
         figures = {name: list(points) for name, points in run.figures.items()}
         for checkpoint in kept(run):
-            G = load(checkpoint, device=device, precision="auto")  # as in training
+            G = load_generator(checkpoint, device=device, precision="auto")  # as in training
             real = open_real(data, G)
             mirrored = trained_with(G).mirror if mirror is None else mirror
             weights = (checkpoint / "ema.safetensors").read_bytes()

@@ -13,9 +13,10 @@ from organza.core.progress import Progress
 from organza.data import open_dataset
 from organza.data.drawn_faces.files import write_faces
 from organza.media.images import Pixels, make_grid, save_picture, to_image
-from organza.models.generator import load
+from organza.models.load import load_generator
 from organza.presets import preset
-from organza.runs.train import override, train
+from organza.runs.plan import override
+from organza.runs.train import train
 from organza.studio.generate import pictures
 from organza.studio.interpolate import interpolate
 
@@ -71,7 +72,7 @@ def demo(
     run = run if kimg is None else override(run, {"kimg": kimg})
     outcome = train(run, data, outdir=outdir / "runs")
     real, _ = open_dataset(data).fetch(np.resize(np.arange(faces), 24))
-    G = load(outcome.folder, precision="auto")
+    G = load_generator(outcome.folder, precision="auto")
     generated = np.stack(list(pictures(G, range(24), psi=0.8)))
     left, right = (make_grid(_large(images), columns=6, gap=2) for images in (real, generated))
     between = np.full([len(left), 16, left.shape[2]], 255, np.uint8)

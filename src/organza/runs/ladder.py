@@ -22,10 +22,12 @@ from organza.core.files import atomic_write, make_folder, user_path
 from organza.core.ranges import Count, Kimg, Positive, Range, Seed
 from organza.data import Dataset, open_dataset
 from organza.media.images import Pixels, save_picture
-from organza.models.generator import Generator, load
+from organza.models.generator import Generator
+from organza.models.load import load_generator
 from organza.presets import Run, preset
 from organza.runs.ladder_table import Rung, picture, text_table
-from organza.runs.train import Outcome, method_name, override, train
+from organza.runs.plan import method_name, override
+from organza.runs.train import Outcome, train
 from organza.training.monitor import read_log
 
 LADDERS: dict[str, tuple[str, ...]] = {
@@ -208,7 +210,7 @@ def climb(
         finished = finished and outcome.finished
         if not outcome.finished:
             break
-        G = load(outcome.folder, "all", device=device)
+        G = load_generator(outcome.folder, "all", device=device)
         before = plan[index - 1][1] if index else None
         climbed.append(_judge(name, changes_between(before, full), outcome, G, dataset, metric, outdir / name))
         rows.append(_row(G, dataset, seeds))

@@ -19,7 +19,7 @@ from organza.core.files import atomic_write
 from organza.formats import locate, read_weights
 from organza.formats.folder import LICENCE_FILE
 from organza.methods.stylegan.stylegan2 import pyramid
-from organza.models.generator import newest
+from organza.models.load import newest
 from organza.presets import METHODS, Run
 from organza.training import checkpoint
 from organza.training.state import State
@@ -142,7 +142,7 @@ def copy_weights(state: State, origin: Origin) -> str:
     """
     counts, fresh = {}, []
     for name, net in state.method.nets.items():
-        copied, missed = _copy(net, _of(name, origin.nets), from_the_end=name == state.method.critic)
+        copied, missed = _copy(net, _of(name, origin.nets), from_the_end=name == state.method.model.critic)
         counts[name] = f"{copied} of {copied + len(missed)} tensors of {name}"
         fresh += [f"{name}.{tensor}" for tensor in missed]
         if name in state.ema:

@@ -22,7 +22,7 @@ from organza.metrics.by_pictures import NETS
 from organza.metrics.names import Metric, parse_metric, parse_metrics
 from organza.metrics.report import Figure, Report
 from organza.metrics.team import Team
-from organza.models.generator import load
+from organza.models.load import load_generator
 from organza.vision import features
 from organza.vision.features import organza64
 from organza.vision.lpips import open_distance
@@ -183,7 +183,7 @@ class Watch:
         report = None
         try:
             with torch.random.fork_rng(devices=[]):
-                G = load(saved, precision=self.precision, device=self.device)
+                G = load_generator(saved, precision=self.precision, device=self.device)
                 report = evaluate(G, self.dataset, metrics, team=Team(), **self.options)
         except Exception as error:  # a training is worth more than a figure
             self.say(f"warning: the metrics could not be computed and are off from now on ({error})")

@@ -15,6 +15,7 @@ generator state to keep. A number that is not finite is neither written nor read
 
 from __future__ import annotations
 
+import hashlib
 import json
 import zlib
 from collections import defaultdict
@@ -194,6 +195,15 @@ def first_whole(checkpoints: Iterable[Path], read: Callable[[Path], T], say: Cal
                 say(f"warning: {reason}; passed over for {path.name}")
             return found
     raise broken[0] if broken else UserError("no checkpoint")
+
+
+def content_mark(net: nn.Module) -> str:
+    """A network's content as 16 hexadecimal digits: names and numbers, not where it lies."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(net.state_dict().items()):
+        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()[:16]
 
 
 def check(checkpoint: Path) -> Path:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from organza.contract.data import Batch, DataSpec
-from organza.contract.method import MethodConfig, Phase
+from organza.contract.method import Clock, MethodConfig, Phase
 from organza.core import distributed
 from organza.core.device import computing, free_memory, total_memory
 from organza.core.errors import UserError
@@ -87,7 +87,7 @@ def memory(state: State, spec: DataSpec, settings: Training, dtype: torch.dtype)
         UserError: sizes beyond counting.
     """
     assert settings.batch is not None
-    held = [*state.method.nets.values(), *state.ema.values()]
+    held = [*state.nets.values(), *state.ema.values()]
     weights = sum(t.numel() * t.element_size() for net in held for t in net.state_dict().values())
     learning = sum(3 * 4 * learner.flat.numel() for learner in state.learners.values())
     found = Memory(weights + learning, 0, 1)
@@ -95,12 +95,23 @@ def memory(state: State, spec: DataSpec, settings: Training, dtype: torch.dtype)
         share = max(1, size // distributed.world())
         micro = min(settings.micro_batch or share, share)
         with _countable(), computing(dtype):
-            images = torch.empty(micro, spec.channels, *spec.resolution, device=META)
-            batch = Batch(images, torch.empty(micro, spec.label_dim, device=META), seen)
-            kept = max(_kept(state, phase, batch) for phase in state.method.phases)
+            batch, kept = blank(spec, micro, seen), 0
+            for phase in state.method.phases:
+                needed, batch = _kept(state, phase, batch)
+                kept = max(kept, needed)
         if kept > found.activations:
             found = replace(found, activations=kept, micro_batch=micro)
     return found
+
+
+def blank(spec: DataSpec, count: int, seen: int = 0) -> Batch:
+    """A batch that has shapes and holds no numbers."""
+    images, labels = (
+        torch.empty(count, spec.channels, *spec.resolution, device=META),
+        torch.empty(count, spec.label_dim, device=META),
+    )
+    source = torch.empty(count, spec.source, *spec.resolution, device=META) if spec.source else None
+    return Batch(images, labels, seen, source)
 
 
 def room(device: torch.device) -> tuple[int | None, int | None]:
@@ -143,11 +154,12 @@ def seconds_per_kimg(state: State, batch: Batch, settings: Training, dtype: torc
         for phase in state.method.phases:
             for _ in range(2):
                 started = time.perf_counter()
-                advance(state, phase, batch, small)
+                left = advance(state, phase, batch, small).carry
                 if batch.images.is_cuda:
                     torch.cuda.synchronize()
                 elapsed = time.perf_counter() - started
             seconds += elapsed / len(batch) / phase.every
+            batch = batch.leaving(left)
     return 1000 * seconds / distributed.world()
 
 
@@ -166,12 +178,13 @@ def _batches(state: State, settings: Training) -> dict[int, int]:
     """Images seen before the last step of each batch size -> the size."""
     assert settings.batch is not None
     last = max(0, round(settings.kimg * 1000) - 1)
-    sizes = {last * i // 100: state.method.schedule(last * i // 100).batch or settings.batch for i in range(101)}
+    times = [Clock(last * i // 100, last + 1) for i in range(101)]
+    sizes = {clock.seen: state.method.schedule(clock).batch or settings.batch for clock in times}
     latest = {size: seen for seen, size in sizes.items()}
     return {seen: size for size, seen in latest.items()}
 
 
-def _kept(state: State, phase: Phase, batch: Batch) -> int:
+def _kept(state: State, phase: Phase, batch: Batch) -> tuple[int, Batch]:
     storages: dict[int, torch.UntypedStorage] = {}
 
     def weigh(tensor: Tensor) -> Tensor:
@@ -182,8 +195,8 @@ def _kept(state: State, phase: Phase, batch: Batch) -> int:
     for name, net in state.method.nets.items():
         net.requires_grad_(name in state.method.players[phase.player].nets)
     with torch.autograd.graph.saved_tensors_hooks(weigh, lambda tensor: tensor):
-        phase.loss(state.method.nets, batch, torch.Generator())
-    return sum(storage.nbytes() for storage in storages.values())
+        carry = phase.loss(state.nets, batch, torch.Generator()).carry
+    return sum(storage.nbytes() for storage in storages.values()), batch.leaving(carry)
 
 
 def _gigabytes(size: int) -> str:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from organza.contract.method import Method
+from organza.media.images import to_tensor
 from organza.training.settings import Training
 
 SHARE = 1 / 30  # of a tick's pictures are shown to D once more: less than 1% of the time
@@ -54,9 +55,9 @@ class Gauge:
         say: Callable[[str], None],
         advice: str,
     ) -> None:
-        assert method.critic is not None and settings.batch is not None
+        assert method.model.critic is not None and settings.batch is not None
         self.method, self.sets, self.say, self.advice = method, (train, held_out), say, advice
-        self.critic = method.nets[method.critic]
+        self.critic = method.nets[method.model.critic]
         most = min(max(settings.batch, round(settings.tick_kimg * 1000 * SHARE)), 512, len(train), len(held_out))
         self.chunk = min(settings.micro_batch or settings.batch, most)
         self.count = most // self.chunk * self.chunk
@@ -97,7 +98,7 @@ class Gauge:
         self.critic.eval()
         for start in range(0, self.count, self.chunk):
             pixels, labels = images.fetch(np.sort(indices[start : start + self.chunk]))
-            x = torch.from_numpy(pixels).to(device).permute(0, 3, 1, 2).float() / 127.5 - 1
+            x = to_tensor(pixels, device)
             x = x if self.method.augment is None else self.method.augment(x, rng)
             scores.append(self.critic(x, torch.from_numpy(labels).to(device)).float())
         self.critic.train(training)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,7 +18,7 @@ import torch
 from torch import Tensor
 
 from organza.contract.data import Batch
-from organza.contract.method import Phase, Stats
+from organza.contract.method import Carry, Clock, Phase, Result
 from organza.core import distributed
 from organza.core.device import computing
 from organza.core.errors import UserError
@@ -37,7 +38,13 @@ ENORMOUS = 1e6  # no loss of a healthy training comes near it
 class Loader(Protocol):
     """Where batches come from: a pure function of the position, so that there is nothing to resume."""
 
-    waited: float
+    count: int
+    """Images in an epoch; 0 where nobody knows."""
+
+    @property
+    def waited(self) -> float:
+        """Seconds that callers have waited for batches, in all."""
+        ...
 
     def batch(self, seen: int, size: int) -> Batch:
         """This process's share of the ``size`` images that follow the first ``seen``."""
@@ -74,21 +81,23 @@ def train(
     device = next(iter(state.learners.values())).flat.device
     end = round(settings.kimg * 1000)
     sums: dict[str, Tensor] = {}
-    with computing(dtype), interruptible() as asked_to_stop, Threads(state, monitor.say) as threads:
+    with computing(dtype), interruptible() as asked_to_stop, Threads(state, monitor.voice.say) as threads:
         if state.position.seen == 0:
             monitor.sample(state)
         while state.position.seen < end:
             before, started = state.position, time.perf_counter()
-            schedule = state.method.schedule(before.seen)
+            schedule = state.method.schedule(Clock(before.seen, end, loader.count))
             state.enter(schedule.stage)
             size = schedule.batch or settings.batch
-            rate = schedule.rate * lr_factor(settings, before.seen)
+            falling = lr_factor(settings, before.seen)
             batch = loader.batch(before.seen, size)
             threads.fit(batch.part(0, micro_batch(settings, len(batch))), schedule)
             for phase in state.method.phases:
-                if before.step % phase.every == 0:
-                    stats = advance(state, phase, batch, settings, rate)
-                    for name, value in stats.items():
+                if phase.active(schedule.stage) and before.step % phase.every == 0:
+                    rate = falling * schedule.rate * schedule.rates.get(phase.player, 1.0)
+                    result = advance(state, phase, batch, settings, rate, schedule.stage)
+                    batch = batch.leaving(result.carry)
+                    for name, value in result.stats.items():
                         if value.numel() == 1:
                             pair = torch.stack([value.reshape(()), torch.ones_like(value.reshape(()))])
                             sums[name] = sums[name] + pair if name in sums else pair
@@ -96,7 +105,7 @@ def train(
             for name, average in state.ema.items():
                 ema.update(average, state.method.nets[name], keep)
             seconds = before.seconds + time.perf_counter() - started
-            state.position = Position(before.seen + size, before.step + 1, seconds, schedule.stage)
+            state.move(Position(before.seen + size, before.step + 1, seconds, schedule.stage))
             monitor.step(state.position)
 
             seen = state.position.seen
@@ -122,17 +131,18 @@ def train(
     return True
 
 
-def advance(state: State, phase: Phase, batch: Batch, settings: Training, rate: float = 1.0) -> Stats:
+def advance(state: State, phase: Phase, batch: Batch, settings: Training, rate: float = 1.0, stage: int = 0) -> Result:
     """One optimizer step of one phase: freeze the others, accumulate micro-batches, average over processes, step.
 
     Returns:
-        The phase's statistics, averaged over micro-batches and processes.
+        The phase's statistics, averaged over micro-batches and processes, and this process's share of what it carries.
     """
-    method = state.method
+    method, nets = state.method, state.nets
     player, learner = method.players[phase.player], state.learners[phase.player]
+    fixed = player.fixed(stage)
     for name, net in method.nets.items():
-        net.requires_grad_(name in player.nets)
-    learner.zero()
+        net.requires_grad_(name in player.nets and name not in fixed)
+    learner.zero(fixed)
     micro = micro_batch(settings, len(batch))
     parts = [batch.part(i, i + micro) for i in range(0, len(batch), micro)]
     found = Parts(phase, method.nets.values(), len(parts))
@@ -141,16 +151,20 @@ def advance(state: State, phase: Phase, batch: Batch, settings: Training, rate: 
         rng = generator(
             batch.images.device, settings.seed, batch.seen, phase.name, distributed.rank() * len(parts) + index
         )
-        loss, stats = phase.loss(method.nets, part, rng)
-        (loss * (phase.gain / len(parts))).backward()  # type: ignore[no-untyped-call]
-        found.add(stats)
+        result = phase.loss(nets, part, rng)
+        (result.loss * (phase.gain / len(parts))).backward()  # type: ignore[no-untyped-call]
+        found.add(result, len(part))
     distributed.average([learner.flat, *found.tensors])
-    found.finish()
+    result = found.finish()
     learner.step(rate)
+    carry: Carry = result.carry
     if phase.after is not None:
+        rng = generator(batch.images.device, settings.seed, batch.seen, f"{phase.name}/after", 0)
         with torch.no_grad():
-            phase.after(method.nets, found.stats)
-    return found.stats
+            left = phase.after(nets, result, rng)
+        carry = carry if left is None else left
+    first = distributed.rank() * len(batch)
+    return replace(result, carry={name: value[first : first + len(batch)] for name, value in carry.items()})
 
 
 def generator(device: torch.device, seed: int, seen: int, phase: str, part: int) -> torch.Generator:

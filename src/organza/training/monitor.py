@@ -5,7 +5,6 @@ Rank 0 alone writes; on other ranks every method does nothing.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import sys
 from collections.abc import Callable, Mapping
@@ -14,33 +13,24 @@ from typing import Any
 
 import numpy as np
 import torch
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
-from organza.contract.model import Latents
+from organza.contract.data import Batch
 from organza.core import distributed
 from organza.core.files import append, atomic_write
-from organza.core.text import printable
 from organza.media.images import Pixels, make_grid, save_picture, to_pixels
 from organza.training import checkpoint
 from organza.training.board import open_board
 from organza.training.checkpoint import Position
 from organza.training.pace import Pace
 from organza.training.plots import plot_log
+from organza.training.preview import preview, sheet
 from organza.training.settings import Training
 from organza.training.state import State
+from organza.training.voice import Voice
 
 Record = dict[str, Any]
-UNSEEN = contextlib.suppress(OSError, ValueError)
-"""A terminal or a reader of our words may go away; the training goes on, and the log has it all."""
-
-
-class Terminal(Console):
-    """A `Console` that falls silent when its reader is gone."""
-
-    def on_broken_pipe(self) -> None:
-        """Rich would end the program."""
-        self.quiet = True
+Measure = Callable[[int, Mapping[str, float], list[Record]], Mapping[str, float]]
+"""``(images seen, the tick's statistics, the log so far) -> more statistics``."""
 
 
 class Monitor:
@@ -49,56 +39,47 @@ class Monitor:
     Args:
         folder: the run's folder.
         settings: resolved training settings.
-        reals: uint8 ``[N, H, W, C]`` real pictures to show beside the samples, as many as the grid has cells.
-        labels: float32 ``[N, label_dim]``, theirs; the samples take the same.
+        examples: real images, one for each cell of the sample grid: a generator's samples take their labels and are
+            shown beside them, a translator translates their sources.
         position: where the training starts; later entries of the log are dropped.
+        voice: tells the person at the terminal.
+        gauge: asked at each tick for more statistics.
+        after_step: called after every iteration.
     """
 
     def __init__(
-        self, folder: Path, settings: Training, reals: Pixels, labels: torch.Tensor, position: Position
+        self,
+        folder: Path,
+        settings: Training,
+        examples: Batch,
+        position: Position,
+        voice: Voice,
+        *,
+        gauge: Measure | None = None,
+        after_step: Callable[[], None] | None = None,
     ) -> None:
-        self.folder, self.settings, self.reals, self.labels = folder, settings, reals, labels
+        self.folder, self.settings, self.examples, self.voice = folder, settings, examples, voice
+        self.gauge, self.after_step = gauge, after_step
+        self.records: list[Record] = []
         self._main = distributed.rank() == 0
-        self._console = Terminal(stderr=True, soft_wrap=True)
-        self._mark, self._progress, self._task = position, None, TaskID(0)
-        self._waited, self._quality, self._pace = 0.0, "", Pace()
-        self.after_step: Callable[[], None] | None = None
-        self.gauge: Callable[[int, Mapping[str, float], list[Record]], Mapping[str, float]] | None = None
+        self._mark, self._waited, self._quality, self._pace = position, 0.0, "", Pace()
         if not self._main:
             return
         self.records = [r for r in read_log(folder) if r["seen"] <= position.seen]
         with atomic_write(folder / "log.jsonl") as temporary:
             temporary.write_text("".join(json.dumps(record) + "\n" for record in self.records))
         self._board = open_board(folder / "tensorboard", position.seen)
-        if self._console.is_terminal:
-            columns = (BarColumn(bar_width=24), TextColumn("{task.description}"))
-            self._progress = Progress(*columns, console=self._console, refresh_per_second=4)
-            self._task = self._progress.add_task("starting", total=settings.kimg * 1000, completed=position.seen)
-            self._progress.start()
-
-    def close(self) -> None:
-        """Take the progress line down."""
-        if self._main and self._progress is not None:
-            with UNSEEN:
-                self._progress.stop()
-
-    def say(self, text: str) -> None:
-        """Tell the person at the terminal something, beside the progress line."""
-        if self._main:
-            with UNSEEN:
-                self._console.print(printable(text), markup=False, highlight=False)
 
     def step(self, position: Position) -> None:
         """Called after every iteration."""
         if self.after_step is not None:
             self.after_step()
-        if self._progress is not None:
+        if self.voice.live:
             images, seconds = position.seen - self._mark.seen, position.seconds - self._mark.seconds
             pace = self._pace.seconds_per_image(images, seconds)
             record = self.records[-1] if self.records else {}
             text = _line(position, self.settings.kimg, seconds / max(images, 1), pace, record)
-            with UNSEEN:
-                self._progress.update(self._task, completed=position.seen, description=text + self._quality)
+            self.voice.show(position.seen, text + self._quality)
 
     def tick(self, position: Position, means: Mapping[str, float], waited: float) -> None:
         """Record the statistics of the time since the last tick."""
@@ -121,8 +102,10 @@ class Monitor:
         self._mark, self._waited = position, waited
         self._pace.add(images, seconds)
         self._record(record)
-        if self._progress is None:
-            self.say(_line(position, self.settings.kimg, seconds / images, self._pace.seconds_per_image(), record))
+        if not self.voice.live:
+            self.voice.say(
+                _line(position, self.settings.kimg, seconds / images, self._pace.seconds_per_image(), record)
+            )
 
     def evaluated(self, position: Position, figures: Mapping[str, float]) -> None:
         """Record what an evaluation of the newest checkpoint found."""
@@ -132,20 +115,21 @@ class Monitor:
             self._quality = "".join(f"  {n.removeprefix('metrics/')} {figures[n]:.4g}" for n in names[:1])
 
     def sample(self, state: State) -> None:
-        """Write the grid of fixed seeds, the reals beside it, and the plot so far."""
+        """Write the sample grid (of a generator, with the real images beside it), and the plot so far."""
         if not self._main:
             return
         columns = int(self.settings.grid.split("x")[0])
-        latents = state.method.latents
-        images = draw(state.ema.get(latents.net, state.method.nets[latents.net]), latents, self.labels)
-        gap = np.full([1, 1, self.reals.shape[-1]], 255, np.uint8)
-        left, right = make_grid(images, columns), make_grid(self.reals, columns)
-        between = np.broadcast_to(gap, [left.shape[0], max(4, images.shape[2] // 8), left.shape[2]])
-        path = self.folder / "samples" / f"{state.position.seen:09d}.png"
-        save_picture(np.concatenate([left, between, right], axis=1), path)
+        found = preview(state, self.examples)
+        grid, reals = sheet(found, columns), to_pixels(self.examples.images)
         if self._board is not None:
-            self._board.image(state.position.seen, "samples", left)
-        self._watch_diversity(state.position, images)
+            self._board.image(state.position.seen, "samples", grid)
+        images = found.get("samples")
+        if images is not None:
+            gap = np.full([1, 1, reals.shape[-1]], 255, np.uint8)
+            between = np.broadcast_to(gap, [grid.shape[0], max(4, images.shape[2] // 8), grid.shape[2]])
+            grid = np.concatenate([grid, between, make_grid(reals, columns)], axis=1)
+            self._watch_diversity(state.position, images, reals)
+        save_picture(grid, self.folder / "samples" / f"{state.position.seen:09d}.png")
         if len(self.records) > 1:
             plot_log(self.records, self.folder / "plot.png")
 
@@ -165,30 +149,16 @@ class Monitor:
         if self._board is not None:
             self._board.scalars(record["seen"], {name: value for name, value in record.items() if name != "seen"})
 
-    def _watch_diversity(self, position: Position, images: Pixels) -> None:
+    def _watch_diversity(self, position: Position, images: Pixels, reals: Pixels) -> None:
         """Mode collapse is silent in the losses, but not here: the samples become alike."""
-        diversity = float(images.std(axis=0).mean() / max(self.reals.std(axis=0).mean(), 1e-6))
+        diversity = float(images.std(axis=0).mean() / max(reals.std(axis=0).mean(), 1e-6))
         best = max((r.get("samples/diversity", 0.0) for r in self.records), default=0.0)
         if best > 0.5 and diversity < 0.15:
-            self.say(
+            self.voice.say(
                 f"warning: the samples have become alike ({diversity:.2f} of the real pictures' variety, {best:.2f} "
                 "before): the generator may have collapsed; go back to an earlier checkpoint or raise --r1-gamma"
             )
         self._record({"seen": position.seen, "kimg": position.seen / 1000, "samples/diversity": round(diversity, 4)})
-
-
-def draw(net: torch.nn.Module, latents: Latents, labels: torch.Tensor) -> Pixels:
-    """Pictures uint8 ``[N, H, W, C]`` of seeds 0 to N - 1, one for each label ``[N, label_dim]``."""
-    device = next(net.parameters()).device
-    images = []
-    with torch.no_grad():
-        for start in range(0, len(labels), 16):
-            part = labels[start : start + 16].to(device)
-            seeds = range(start, start + len(part))
-            z = np.stack([np.random.RandomState(seed).randn(latents.z_dim) for seed in seeds])
-            ws = latents.mapping(net, torch.from_numpy(z).float().to(device), part)
-            images.append(to_pixels(latents.synthesis(net, ws, "const", None)))
-    return np.concatenate(images)
 
 
 def read_log(folder: Path) -> list[Record]:

@@ -2,42 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.graph import increment_version
 
-from organza.contract.method import Method, Phase
+from organza.contract.method import Adam, Method, Optimizer, Phase, RMSprop
 
 
 @dataclass(frozen=True)
 class Learner:
-    """A player ready to learn: its parameters, their gradients as views of ``flat``, and its optimizer."""
+    """A player ready to learn: its parameters (and whose they are), their gradients in ``flat``, and its optimizer."""
 
+    owners: list[str]
     parameters: list[nn.Parameter]
     flat: Tensor
-    adam: torch.optim.Adam
+    optimizer: torch.optim.Optimizer
     rate: float
 
-    def zero(self) -> None:
-        """Clear the gradients. They stay zero, not None, where a loss does not reach, so that all ranks agree."""
+    def zero(self, fixed: Collection[str] = ()) -> None:
+        """Clear the gradients. They stay zero, not None, where a loss does not reach, so that all ranks agree.
+
+        Those of the networks ``fixed`` are None: the optimizer leaves such weights alone.
+        """
         self.flat.zero_()
-        for parameter, grad in zip(self.parameters, self._views(), strict=True):
-            parameter.grad = grad
+        for owner, parameter, grad in zip(self.owners, self.parameters, self._views(), strict=True):
+            parameter.grad = None if owner in fixed else grad
 
     def step(self, rate: float) -> None:
-        """One step of Adam with the learning rate scaled by ``rate``."""
-        for group in self.adam.param_groups:
+        """One step with the learning rate scaled by ``rate``."""
+        for group in self.optimizer.param_groups:
             group["lr"] = self.rate * rate
-        self.adam.step()
+        self.optimizer.step()
         for parameter in self.parameters:  # PyTorch's fused step does not say that it changes them
             increment_version(parameter)
 
     def restart(self) -> None:
         """Forget the running means: the next step is as the first one."""
-        self.adam.state.clear()
+        self.optimizer.state.clear()
 
     def load(self, state: Mapping[int, Mapping[str, Tensor]]) -> None:
         """Go on from the optimizer's state of each parameter, by its number.
@@ -53,7 +57,7 @@ class Learner:
                 key: torch.empty_like(like, dtype=x.dtype).copy_(x) if x.shape == like.shape else x
                 for key, x in held.items()
             }
-        self.adam.load_state_dict({**self.adam.state_dict(), "state": loaded})
+        self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": loaded})
 
     def _views(self) -> list[Tensor]:
         views, start = [], 0
@@ -89,16 +93,26 @@ def build(method: Method) -> Mapping[str, Learner]:
     """A `Learner` for each player of ``method``, on the device where its networks are."""
     learners = {}
     for name, player in method.players.items():
-        parameters = [p for net in player.nets for p in method.nets[net].parameters()]
-        ratio = lazy_ratio(method.phases, name)
-        adam = player.optimizer
-        optimizer = torch.optim.Adam(
-            parameters,
-            lr=adam.lr * ratio,
-            betas=(adam.betas[0] ** ratio, adam.betas[1] ** ratio),
-            eps=adam.eps,
-            fused=True,
-        )
+        named = [(net, p) for net in player.nets for p in method.nets[net].parameters()]
+        parameters = [p for _, p in named]
+        optimizer = make(player.optimizer, parameters, lazy_ratio(method.phases, name))
         flat = torch.zeros(sum(p.numel() for p in parameters), device=parameters[0].device)
-        learners[name] = Learner(parameters, flat, optimizer, adam.lr * ratio)
+        rate = optimizer.param_groups[0]["lr"]
+        learners[name] = Learner([net for net, _ in named], parameters, flat, optimizer, rate)
     return learners
+
+
+def make(wanted: Optimizer, parameters: list[nn.Parameter], ratio: float = 1.0) -> torch.optim.Optimizer:
+    """PyTorch's optimizer as ``wanted``, corrected for lazy regularisers by `lazy_ratio`.
+
+    Example:
+        >>> [type(make(o, [nn.Parameter(torch.ones(1))])).__name__ for o in (Adam(), RMSprop(), SGD())]
+        ['Adam', 'RMSprop', 'SGD']
+    """
+    lr, decay = wanted.lr * ratio, wanted.weight_decay
+    if isinstance(wanted, Adam):
+        betas = (wanted.betas[0] ** ratio, wanted.betas[1] ** ratio)
+        return torch.optim.Adam(parameters, lr=lr, betas=betas, eps=wanted.eps, weight_decay=decay, fused=True)
+    if isinstance(wanted, RMSprop):
+        return torch.optim.RMSprop(parameters, lr=lr, alpha=wanted.alpha**ratio, eps=wanted.eps, weight_decay=decay)
+    return torch.optim.SGD(parameters, lr=lr, momentum=wanted.momentum, weight_decay=decay)

@@ -1,6 +1,6 @@
-"""What the parts of a batch leave beside gradients: statistics, and what forward passes write into the networks.
+"""What the parts of a batch leave beside gradients: statistics, carried tensors, and what forward passes write.
 
-Both are means over the parts, over all micro-batches and processes alike; so it does not matter how a batch is cut.
+All of it is put together over micro-batches and processes alike; so it does not matter how a batch is cut.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from organza.contract.method import Phase, Stats
+from organza.contract.method import Phase, Result, Stats
 from organza.core import distributed
 from organza.core.errors import UserError
 
@@ -19,16 +19,14 @@ class Parts:
     """Collects over one phase of one step. Each part finds the networks' buffers as they were before the phase.
 
     Args:
-        phase: whose statistics.
+        phase: whose results.
         nets: all networks; buffers are, for instance, the running means of batch normalisation.
         count: parts of this process's batch.
-
-    Attributes:
-        stats: the means of the statistics, complete after `finish`.
     """
 
     def __init__(self, phase: Phase, nets: Iterable[nn.Module], count: int) -> None:
-        self.phase, self.count, self.stats = phase, count, Stats()
+        self.phase, self.count, self.loss, self.stats = phase, count, torch.zeros(()), Stats()
+        self.carry: dict[str, list[Tensor]] = {}
         alone = count * distributed.world() == 1  # then the forward pass itself has made the mean
         self.buffers = [] if alone else [buffer for net in nets for buffer in net.buffers()]
         self.before = [buffer.clone() for buffer in self.buffers]
@@ -39,15 +37,15 @@ class Parts:
         for buffer, before in zip(self.buffers, self.before, strict=True):
             buffer.copy_(before)
 
-    def add(self, stats: Stats) -> None:
-        """After a part, with its statistics.
+    def add(self, result: Result, size: int) -> None:
+        """After a part of ``size`` images.
 
         Raises:
-            UserError: one has a shape that the phase does not state.
+            UserError: a statistic has a shape that the phase does not state, or something carried is not by image.
         """
         for moved, buffer, before in zip(self.moved, self.buffers, self.before, strict=True):
             moved += (buffer - before) / self.count
-        for name, value in stats.items():
+        for name, value in result.stats.items():
             if tuple(value.shape) != (shape := self.phase.shapes.get(name, ())):
                 raise UserError(
                     f"phase {self.phase.name!r} reports {name!r} of shape {list(value.shape)}, not {list(shape)}",
@@ -55,13 +53,22 @@ class Parts:
                 )
             value = value.detach().float() / self.count
             self.stats[name] = self.stats[name] + value if name in self.stats else value
+        for name, value in result.carry.items():
+            if value.ndim == 0 or len(value) != size:
+                raise UserError(
+                    f"phase {self.phase.name!r} carries {name!r} of shape {list(value.shape)}, not [{size}, ...]"
+                )
+            self.carry.setdefault(name, []).append(value.detach())
+        self.loss = self.loss.to(result.loss.device) + result.loss.detach() / self.count
 
     @property
     def tensors(self) -> list[Tensor]:
         """What is still to be averaged over processes, in place."""
         return [*self.stats.values(), *self.moved]
 
-    def finish(self) -> None:
-        """Move the buffers by the means."""
+    def finish(self) -> Result:
+        """Move the buffers by the means; the result of the whole batch, with what all processes carry."""
         for moved, buffer, before in zip(self.moved, self.buffers, self.before, strict=True):
             buffer.copy_(before + (moved if buffer.is_floating_point() else moved.round()))
+        carry = {name: distributed.concatenate(torch.cat(parts)) for name, parts in self.carry.items()}
+        return Result(self.loss, self.stats, carry)

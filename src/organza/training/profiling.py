@@ -14,10 +14,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from organza.contract.data import Batch
-from organza.contract.method import Loss, Method, Nets, Phase, Stats
+from organza.contract.method import Carry, Loss, Method, Nets, Phase, Result
 from organza.core.files import atomic_write
 
 WARM_UP = 2  # steps in which memory is first touched and kernels are chosen
@@ -73,15 +72,15 @@ class Profiler:
             self.say(f"too short to profile: that takes {self._first - self._next + 1} more steps")
 
     def _watched(self, phase: Phase) -> Phase:
-        def after(nets: Nets, stats: Stats) -> None:
-            if phase.after is not None:
-                phase.after(nets, stats)
+        def after(nets: Nets, result: Result, rng: torch.Generator) -> Carry | None:
+            left = None if phase.after is None else phase.after(nets, result, rng)
             self._enter(REST)
+            return left
 
         return replace(phase, loss=self._watched_loss(phase), after=after)
 
     def _watched_loss(self, phase: Phase) -> Loss:
-        def loss(nets: Nets, batch: Batch, rng: torch.Generator) -> tuple[Tensor, Stats]:
+        def loss(nets: Nets, batch: Batch, rng: torch.Generator) -> Result:
             self._enter(f"{phase.name}: loss")
             result = phase.loss(nets, batch, rng)
             self._enter(f"{phase.name}: gradients and step")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from organza.contract.data import DataSpec
 from organza.core.device import Precision
 from organza.core.errors import UserError
-from organza.core.ranges import Count, CountOrZero, Kimg, PositiveOrZero, Seed, Share
+from organza.core.ranges import Count, CountOrZero, Kimg, Positive, PositiveOrZero, Seed, Share
 
 
 @dataclass(frozen=True)
@@ -17,6 +17,8 @@ class Training:
 
     kimg: Kimg = 25000.0
     """Length of the training in thousands of images."""
+    epochs: Positive | None = None
+    """The same in passes over the data, which then decide; of two sets, over the larger."""
     batch: Count | None = None
     """Images per step over all processes. None: by resolution, as in StyleGAN2-ADA's auto settings."""
     micro_batch: Count | None = None
@@ -81,7 +83,7 @@ def resolve(settings: Training, spec: DataSpec, world: int) -> Training:
     """Fill in what depends on the data and the number of processes.
 
     Raises:
-        UserError: a batch that the processes or micro-batches can't share equally, or no grid.
+        UserError: epochs of an unknown length, a batch that can't be shared equally, or no grid.
     """
     batch = settings.batch or auto_batch(spec, world)
     if batch % world:
@@ -91,8 +93,13 @@ def resolve(settings: Training, spec: DataSpec, world: int) -> Training:
     if share % micro:
         raise UserError(f"--micro-batch {micro} does not divide the {share} images of each process")
     grid_size(settings.grid)
+    kimg = settings.kimg
+    if settings.epochs is not None:
+        if not spec.count:
+            raise UserError("nobody knows how long an epoch of this data is", hint="give --kimg instead of --epochs")
+        kimg = max(settings.epochs * spec.count / 1000, 0.001)
     ema = batch * 10 / 32 if settings.ema_kimg is None else settings.ema_kimg
-    return replace(settings, batch=batch, micro_batch=settings.micro_batch and micro, ema_kimg=ema)
+    return replace(settings, kimg=kimg, batch=batch, micro_batch=settings.micro_batch and micro, ema_kimg=ema)
 
 
 def grid_size(grid: str) -> tuple[int, int]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from organza.contract.method import Method
 from organza.core.errors import UserError
@@ -32,10 +32,22 @@ class State:
         """Move a newly built method to ``device`` and make it ready to train."""
         for net in method.nets.values():
             net.to(device).train()
+        for net in method.frozen.values():
+            net.to(device).eval().requires_grad_(False)
         for tensor in method.state.values():
             tensor.data = tensor.to(device)  # in place: the phases hold these very tensors
         ema = {name: copy.deepcopy(method.nets[name]).eval().requires_grad_(False) for name in method.ema}
         return cls(method, ema, build(method))
+
+    @property
+    def nets(self) -> dict[str, nn.Module]:
+        """All networks as losses see them: those that learn and the frozen helpers."""
+        return {**self.method.nets, **self.method.frozen}
+
+    @property
+    def averaged(self) -> dict[str, nn.Module]:
+        """The same with averages in the place of networks that have one."""
+        return {**self.nets, **self.ema}
 
     def enter(self, stage: int) -> None:
         """Let the optimizers begin anew when a method's schedule has come to another stage."""
@@ -43,9 +55,13 @@ class State:
             for learner in self.learners.values():
                 learner.restart()
 
+    def move(self, position: Position) -> None:
+        """Note how far it is now."""
+        self.position = position
+
     def save(self, folder: Path, config: Mapping[str, Any], keep: int) -> Path:
         """Write a checkpoint; see `checkpoint.save`."""
-        optimizers = {name: learner.adam.state_dict()["state"] for name, learner in self.learners.items()}
+        optimizers = {name: learner.optimizer.state_dict()["state"] for name, learner in self.learners.items()}
         resume = Resume(self.position, optimizers, self.method.state)
         return checkpoint.save(folder, config, self.ema, self.method.nets, resume, keep=keep)
 
@@ -74,6 +90,6 @@ class State:
         for net in (*self.method.nets.values(), *self.ema.values()):
             tensors += net.state_dict().values()
         for learner in self.learners.values():
-            for moments in learner.adam.state.values():
-                tensors += moments.values()
+            for moments in learner.optimizer.state.values():
+                tensors += [value for value in moments.values() if isinstance(value, Tensor)]
         return checkpoint.finite(tensors)

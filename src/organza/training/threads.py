@@ -64,30 +64,37 @@ def same_bits(state: State, part: Batch, *numbers: int) -> bool:
     """Whether each of these numbers of threads gives the same losses and gradients, bit for bit. Nothing is changed."""
     usual = torch.get_num_threads()
     try:
-        return all(_same_bits(state, phase, part, numbers) for phase in state.method.phases)
+        for phase in state.method.phases:
+            same, part = _same_bits(state, phase, part, numbers)
+            if not same:
+                return False
+        return True
     finally:
         torch.set_num_threads(usual)
 
 
-def _same_bits(state: State, phase: Phase, part: Batch, numbers: Sequence[int]) -> bool:
+def _same_bits(state: State, phase: Phase, part: Batch, numbers: Sequence[int]) -> tuple[bool, Batch]:
+    """Whether it is so in this phase, and the batch as the next one finds it."""
     found = []
     for number in numbers:
         torch.set_num_threads(number)
-        found.append(_gradients(state, phase, part))
-    return all(torch.equal(a, b) for other in found[1:] for a, b in zip(found[0], other, strict=True))
+        tensors, left = _gradients(state, phase, part)
+        found.append(tensors)
+    return all(torch.equal(a, b) for other in found[1:] for a, b in zip(found[0], other, strict=True)), left
 
 
-def _gradients(state: State, phase: Phase, part: Batch) -> list[Tensor]:
-    """Loss and gradients of a phase, as `organza.training.loop.advance` comes to them."""
+def _gradients(state: State, phase: Phase, part: Batch) -> tuple[list[Tensor], Batch]:
+    """Loss and gradients of a phase, as `organza.training.loop.advance` comes to them, and the batch afterwards."""
     method = state.method
     for name, net in method.nets.items():
         net.requires_grad_(name in method.players[phase.player].nets)
     buffers = [buffer for net in method.nets.values() for buffer in net.buffers()]
     before = [buffer.clone() for buffer in buffers]
     torch.manual_seed(0)
-    loss, _ = phase.loss(method.nets, part, torch.Generator(part.images.device).manual_seed(0))
+    result = phase.loss(state.nets, part, torch.Generator(part.images.device).manual_seed(0))
     weights = [weight for weight in state.learners[phase.player].parameters if weight.requires_grad]
-    found = torch.autograd.grad(loss, weights, allow_unused=True)
+    found = torch.autograd.grad(result.loss, weights, allow_unused=True)
     for buffer, value in zip(buffers, before, strict=True):
         buffer.copy_(value)
-    return [loss.detach(), *(grad for grad in found if grad is not None)]
+    tensors = [result.loss.detach(), *(grad for grad in found if grad is not None)]
+    return tensors, part.leaving({name: value.detach() for name, value in result.carry.items()})

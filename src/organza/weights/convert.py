@@ -13,7 +13,7 @@ from organza.formats.nvidia.write import write_nvidia
 from organza.formats.ports.rosinality_write import write_rosinality
 from organza.formats.weights import Weights
 from organza.methods.stylegan.stylegan2 import StyleGAN2
-from organza.models.generator import newest
+from organza.models.load import newest
 
 Layout = Literal["organza", "nvidia", "rosinality"]
 

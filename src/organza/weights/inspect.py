@@ -14,7 +14,7 @@ from organza.core.errors import UserError
 from organza.formats import locate, understand
 from organza.formats.folder import read_folder
 from organza.formats.weights import Weights
-from organza.models.generator import newest
+from organza.models.load import newest
 from organza.tensors.opening import Opened, open_file
 from organza.tensors.pickle.machine import parts
 from organza.tensors.records import RefusedError

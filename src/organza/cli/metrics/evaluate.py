@@ -101,7 +101,7 @@ def _evaluate(options: Options) -> Report:
     from organza.core import distributed
     from organza.metrics import evaluate
     from organza.metrics.opened import open_pair, open_real, trained_with
-    from organza.models.generator import load
+    from organza.models.load import load_generator
 
     changes: dict[str, Any] = {name: getattr(options, name) for name in ("resolution", "labels", "max_images")}
     generated: Any
@@ -114,7 +114,7 @@ def _evaluate(options: Options) -> Report:
             if options.network is None:
                 assert options.pictures is not None
                 return *open_pair(options.pictures, options.data, reading, **changes), bool(options.mirror)
-            G = load(options.network, device=options.device, precision=options.precision)
+            G = load_generator(options.network, device=options.device, precision=options.precision)
             real = (
                 None
                 if options.data is None

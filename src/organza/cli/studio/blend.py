@@ -46,11 +46,11 @@ def main(argv: list[str]) -> int:
     """Parse, load, mix, and say where the network is."""
     options = parse(Options, argv, "organza blend")
     seeds = parse_seeds(options.seeds)
-    from organza.models.generator import load
+    from organza.models.load import load_generator
     from organza.studio.blend import blend, comparison
     from organza.studio.codes import codes
 
-    first, second = (load(path, device="cpu") for path in (options.network, options.second))
+    first, second = (load_generator(path, device="cpu") for path in (options.network, options.second))
     codes(first, seeds, labels=options.class_, psi=options.trunc)
     path = blend(
         first,
@@ -64,7 +64,7 @@ def main(argv: list[str]) -> int:
     picture = comparison(
         first,
         second,
-        load(path, device="cpu"),
+        load_generator(path, device="cpu"),
         seeds,
         path / "comparison.png",
         labels=options.class_,

@@ -61,7 +61,7 @@ def main(argv: list[str]) -> int:
     """Parse, load, look, and say what was found and where it is."""
     options = parse(Options, argv, "organza directions")
     from organza.media.images import PICTURE_SUFFIXES, check_suffix
-    from organza.models.generator import load
+    from organza.models.load import load_generator
     from organza.studio.codes import codes
     from organza.studio.directions import save_directions
     from organza.studio.edit import overview
@@ -69,7 +69,7 @@ def main(argv: list[str]) -> int:
     check_suffix(options.output, (".safetensors",))
     picture = options.strips or options.output.with_name(f"{options.output.name}.png")
     check_suffix(picture, PICTURE_SUFFIXES)
-    G = load(options.network, device=options.device)
+    G = load_generator(options.network, device=options.device)
     found = _find(options, G)
     path = save_directions(options.output, found)
     ws = codes(G, [options.seed], labels=options.class_, psi=options.trunc)

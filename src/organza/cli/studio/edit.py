@@ -44,12 +44,12 @@ def main(argv: list[str]) -> int:
     """Parse, load, draw, and say where the picture is."""
     options = parse(Options, argv, "organza edit")
     seeds, labels = parse_seeds(options.seeds), options.labels
-    from organza.models.generator import load
+    from organza.models.load import load_generator
     from organza.studio.codes import check_request, codes, load_codes
     from organza.studio.directions import load_directions
     from organza.studio.edit import edit, parse_edits
 
-    G = load(options.network, device=options.device, precision=options.precision)
+    G = load_generator(options.network, device=options.device, precision=options.precision)
     edits = parse_edits(options.apply, load_directions(options.directions, G), G.num_ws)
     if options.w is None:
         ws = codes(G, seeds, labels=labels, psi=options.trunc, cutoff=options.cutoff)

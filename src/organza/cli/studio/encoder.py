@@ -31,11 +31,11 @@ def main(argv: list[str]) -> int:
     """Parse, load, train, and say how much of w is explained and where the file is."""
     options = parse(Options, argv, "organza encoder")
     from organza.media.images import check_suffix
-    from organza.models.generator import load
+    from organza.models.load import load_generator
     from organza.studio.projection.encoder import Teaching, save_encoder, teach
 
     check_suffix(options.output, (".safetensors",))
-    G = load(options.network, device=options.device)
+    G = load_generator(options.network, device=options.device)
     with progress_bar("teaching", "pictures") as progress:
         encoder, left = teach(G, Teaching(options.pictures, options.batch), seed=options.seed, progress=progress)
     say(f"explains {100 * (1 - left):.0f}% of the variance of w in new pictures")

@@ -53,14 +53,14 @@ def main(argv: list[str]) -> int:
         raise UserError("a saved w has its class in it already", hint="leave --class or --w out")
     # After parsing: PyTorch takes seconds to import.
     from organza.media.images import check_suffix
-    from organza.models.generator import load
+    from organza.models.load import load_generator
     from organza.studio.codes import load_codes, save_codes
     from organza.studio.generate import all_codes, from_codes, from_seeds, generate
 
     if options.save_w is not None:
         check_suffix(options.save_w, (".npz",))
     exact = options.precision == "auto" and options.format in ("png16", "npy")
-    G = load(options.network, device=options.device, precision="float32" if exact else options.precision)
+    G = load_generator(options.network, device=options.device, precision="float32" if exact else options.precision)
     if translate is not None or options.rotate:
         G = G.placed(translate or (0.0, 0.0), options.rotate)
     draw = {"psi": options.trunc, "cutoff": options.cutoff, "noise": options.noise}

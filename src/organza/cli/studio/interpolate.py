@@ -54,14 +54,14 @@ def main(argv: list[str]) -> int:
     labels, grid = options.labels, parse_grid(options.grid)
     # After parsing: PyTorch takes seconds to import.
     from organza.media.video import check_video
-    from organza.models.generator import load
+    from organza.models.load import load_generator
     from organza.studio.codes import load_codes
     from organza.studio.interpolate import interpolate, plan
 
     check_video(options.output, options.fps)
     if options.w is None and (note := plan(parse_seeds(options.seeds), grid[0] * grid[1]).note):
         say(f"organza: {note}", error=True)
-    G = load(options.network, device=options.device, precision=options.precision)
+    G = load_generator(options.network, device=options.device, precision=options.precision)
     if options.w is not None:
         seeds = load_codes(options.w, G)
     with progress_bar("drawing", "frames") as progress:

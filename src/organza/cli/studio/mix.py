@@ -30,10 +30,10 @@ def main(argv: list[str]) -> int:
     """Parse, load, draw, and say where the picture is."""
     options = parse(Options, argv, "organza mix")
     rows, columns, labels = parse_seeds(options.rows), parse_seeds(options.columns), options.labels
-    from organza.models.generator import load
+    from organza.models.load import load_generator
     from organza.studio.mix import mix
 
-    G = load(options.network, device=options.device, precision=options.precision)
+    G = load_generator(options.network, device=options.device, precision=options.precision)
     path = mix(
         G,
         rows,

@@ -36,10 +36,10 @@ class Options(Trained):
 def main(argv: list[str]) -> int:
     """Parse, load, draw, and say where the picture is and how far pixels move."""
     options = parse(Options, argv, "organza noise")
-    from organza.models.generator import load
+    from organza.models.load import load_generator
     from organza.studio.noise import noise
 
-    G = load(options.network, device=options.device)
+    G = load_generator(options.network, device=options.device)
     found = noise(
         G,
         options.seed,

@@ -58,7 +58,7 @@ class Options(Trained):
 def main(argv: list[str]) -> int:
     """Parse, load, search, and say how near it came and where the results are."""
     options = parse(Options, argv, "organza project")
-    from organza.models.generator import load
+    from organza.models.load import load_generator
     from organza.studio.projection.invert import Projecting, Tuning
     from organza.studio.projection.project import by_landmarks, project
 
@@ -68,7 +68,7 @@ def main(argv: list[str]) -> int:
         if kind != "mtcnn" or not folder:
             raise UserError(f"can't align by {options.align!r}", hint="write mtcnn:FOLDER")
         align = by_landmarks(folder, options.crop)
-    G = load(options.network, device=options.device)
+    G = load_generator(options.network, device=options.device)
     with progress_bar("searching", "steps") as progress:
         found = project(
             G,

@@ -30,10 +30,10 @@ def main(argv: list[str]) -> int:
     """Parse, load, draw, and say where the picture is."""
     options = parse(Options, argv, "organza truncation")
     seeds, labels = parse_seeds(options.seeds), options.labels
-    from organza.models.generator import load
+    from organza.models.load import load_generator
     from organza.studio.truncation import truncation
 
-    G = load(options.network, device=options.device, precision=options.precision)
+    G = load_generator(options.network, device=options.device, precision=options.precision)
     path = truncation(
         G,
         seeds,

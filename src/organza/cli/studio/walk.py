@@ -42,11 +42,11 @@ def main(argv: list[str]) -> int:
     grid, labels = None if options.grid is None else parse_grid(options.grid), options.labels
     seeds = seeds_of(options.seeds, grid, "0")
     from organza.media.video import check_video
-    from organza.models.generator import load
+    from organza.models.load import load_generator
     from organza.studio.walk import walk
 
     check_video(options.output, options.fps)
-    G = load(options.network, device=options.device, precision=options.precision)
+    G = load_generator(options.network, device=options.device, precision=options.precision)
     with progress_bar("drawing", "frames") as progress:
         path = walk(
             G,

@@ -93,6 +93,17 @@ def make_plan(source: Source, options: DataOptions, *, keep_size: bool = False) 
     return Plan(source, everything, rows, labels, captions, target, guessed)
 
 
+def chosen_resolution(source: Source, options: DataOptions) -> tuple[int, int]:
+    """Height and width that ``options`` ask for or, if they leave it open, that fit the images.
+
+    Raises:
+        UserError: as `make_plan`.
+    """
+    size = make_plan(source, replace(options, labels="none", captions="none")).target.size
+    assert size is not None
+    return size
+
+
 def _choose(source: Source, entries: Sequence[Entry], options: DataOptions, keep_size: bool) -> tuple[Target, bool]:
     size = None if options.resolution is None else parse_resolution(options.resolution)
     channels = 0 if options.channels == "auto" else int(options.channels)

@@ -19,7 +19,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,11 +34,11 @@ from organza.data.cache import parallel
 from organza.data.cache.plan import Coloured, Plan, make_plan, pixels_in
 from organza.data.decode import Target, decode, is_grey, open_picture, render
 from organza.data.export.encode import why
+from organza.data.options import DataOptions
 from organza.data.source import BadPicture, Entry, Source
 from organza.data.tables.tables import table_stamp
 
 if TYPE_CHECKING:
-    from organza.data.options import DataOptions
     from organza.data.tables.values import Labels
 
 FORMAT = 3
@@ -65,7 +65,8 @@ class Meta:
 
 def content_key(source: Source, options: DataOptions) -> str:
     """What the cache is found by: 20 hexadecimal digits."""
-    said = {k: v for k, v in asdict(options).items() if k not in ("layout", "mirror", "strict", "held_out")}
+    names = {field.name for field in fields(DataOptions)} - {"layout", "mirror", "strict", "held_out"}
+    said: dict[str, object] = {name: getattr(options, name) for name in names}
     if options.classes is None:
         del said["classes"]  # younger than caches that exist
     said["tables"] = [table_stamp(source, wish) for wish in (options.labels, options.captions)]

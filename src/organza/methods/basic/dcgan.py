@@ -17,12 +17,11 @@ from typing import Annotated, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from organza.contract.data import Batch, DataSpec
-from organza.contract.method import Adam, Method, Nets, Phase, Player, Stats
-from organza.contract.model import Latents
+from organza.contract.data import Batch, DataSpec, Layout
+from organza.contract.method import Adam, Method, Nets, Phase, Player, Result
 from organza.core.ranges import Count, PositiveOrZero, Range
 from organza.nn.augmenter import Augmented, Augmenter
-from organza.nn.latent import identity_mapping, origin, plain_synthesis, uniform_mapping
+from organza.nn.latent import identity_mapping, plain_latents, uniform_mapping
 from organza.nn.losses import logistic_d, logistic_g
 from organza.nn.pyramid import Decoder, Encoder, Norm
 
@@ -32,6 +31,7 @@ class DCGAN(Augmented):
     """Settings of DCGAN; the defaults are the paper's."""
 
     takes_labels: ClassVar[bool] = False
+    layout: ClassVar[Layout] = "images"
     z_dim: Count = 100
     """Length of the latent vector."""
     latent: Literal["uniform", "normal"] = field(default="uniform", metadata={"absent": "normal"})
@@ -67,31 +67,30 @@ class DCGAN(Augmented):
             images: Tensor = net(mapping(net, standard_normal(batch, self.z_dim, rng), batch.labels)[:, 0])
             return images
 
-        def d_loss(nets: Nets, batch: Batch, rng: torch.Generator) -> tuple[Tensor, Stats]:
+        def d_loss(nets: Nets, batch: Batch, rng: torch.Generator) -> Result:
             with torch.no_grad():
                 fakes = generated(nets["G"], batch, rng)
             real, fake = nets["D"](augmenter(batch.images, rng)), nets["D"](augmenter(fakes, rng))
             loss = logistic_d(real, fake).mean()
             stats = {"loss/D": loss, "scores/real": real.mean(), "scores/fake": fake.mean()}
             stats |= {"signs/real": real.sign().mean(), **augmenter.measure(batch, real.sign())}
-            return loss, {name: value.detach() for name, value in stats.items()}
+            return Result(loss, stats)
 
-        def g_loss(nets: Nets, batch: Batch, rng: torch.Generator) -> tuple[Tensor, Stats]:
+        def g_loss(nets: Nets, batch: Batch, rng: torch.Generator) -> Result:
             fakes = generated(nets["G"], batch, rng)
             loss = logistic_g(nets["D"](augmenter(fakes, rng))).mean()
-            return loss, {"loss/G": loss.detach()}
+            return Result(loss, {"loss/G": loss.detach()})
 
         adam = Adam(self.lr, (self.beta1, 0.999))
         return Method(
             nets={"G": generator, "D": discriminator},
             players={"D": Player(("D",), adam), "G": Player(("G",), adam)},
             phases=(
-                Phase("D", "D", d_loss, after=lambda _, stats: augmenter.adapt(stats), shapes=augmenter.shapes),
+                Phase("D", "D", d_loss, after=augmenter.after, shapes=augmenter.shapes),
                 Phase("G", "G", g_loss),
             ),
-            latents=Latents("G", self.z_dim, self.z_dim, 1, 0, mapping, plain_synthesis, origin(self.z_dim)),
+            models={"G": plain_latents("G", self.z_dim, "D", mapping)},
             ema=("G",),
-            critic="D",
             augment=augmenter if self.augment != "none" else None,
             state=augmenter.state,
             bf16=("training", "sampling"),

@@ -15,11 +15,10 @@ from typing import Annotated, ClassVar
 import torch
 from torch import Tensor, nn
 
-from organza.contract.data import Batch, DataSpec
-from organza.contract.method import Adam, Method, Nets, Phase, Player, Stats
-from organza.contract.model import Latents
+from organza.contract.data import Batch, DataSpec, Layout
+from organza.contract.method import Adam, Method, Nets, Phase, Player, Result
 from organza.core.ranges import Count, PositiveOrZero, Range
-from organza.nn.latent import identity_mapping, origin, plain_synthesis
+from organza.nn.latent import plain_latents
 from organza.nn.pyramid import Decoder, Encoder
 
 
@@ -28,6 +27,7 @@ class VAE:
     """Settings of the variational autoencoder."""
 
     takes_labels: ClassVar[bool] = False
+    layout: ClassVar[Layout] = "images"
     z_dim: Count = 64
     """Length of the code."""
     width: Count = 32
@@ -54,7 +54,7 @@ class VAE:
         encoder = Encoder(2 * self.z_dim, spec.resolution, spec.channels, self.width, nn.BatchNorm2d)
         decoder = Decoder(self.z_dim, spec.resolution, spec.channels, self.width, nn.BatchNorm2d)
 
-        def bound(nets: Nets, batch: Batch, rng: torch.Generator) -> tuple[Tensor, Stats]:
+        def bound(nets: Nets, batch: Batch, rng: torch.Generator) -> Result:
             mean, log_variance = nets["encoder"](batch.images).chunk(2, dim=1)
             noise = torch.randn(mean.shape, generator=rng, device=mean.device)
             images = nets["decoder"](mean + noise * (0.5 * log_variance).exp())
@@ -62,15 +62,13 @@ class VAE:
             divergence = gaussian_divergence(mean, log_variance)
             loss = (error + divergence).mean() / batch.images[0].numel()
             stats = {"loss/VAE": loss, "terms/reconstruction": error.mean(), "terms/divergence": divergence.mean()}
-            return loss, {name: value.detach() for name, value in stats.items()}
+            return Result(loss, stats)
 
         return Method(
             nets={"encoder": encoder, "decoder": decoder},
             players={"VAE": Player(("encoder", "decoder"), Adam(self.lr, (0.9, 0.999)))},
             phases=(Phase("VAE", "VAE", bound),),
-            latents=Latents(
-                "decoder", self.z_dim, self.z_dim, 1, 0, identity_mapping, plain_synthesis, origin(self.z_dim)
-            ),
+            models={"decoder": plain_latents("decoder", self.z_dim)},
             ema=("decoder",),
             bf16=("training", "sampling"),
         )

@@ -15,15 +15,14 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from organza.contract.data import Batch, DataSpec
-from organza.contract.method import Adam, Method, Nets, Phase, Player, Stats
-from organza.contract.model import Latents
+from organza.contract.data import Batch, DataSpec, Layout
+from organza.contract.method import Adam, Method, Nets, Phase, Player, Result
 from organza.core.ranges import Count, PositiveOrZero
 from organza.methods.basic.dcgan import Critic, standard_normal
 from organza.nn.augmenter import Augmented, Augmenter
-from organza.nn.latent import identity_mapping, origin, plain_synthesis
+from organza.nn.latent import plain_latents
 from organza.nn.losses import wasserstein_d, wasserstein_g
 from organza.nn.penalties import interpolate, wgan_gp
 from organza.nn.pyramid import Decoder, layer_norm
@@ -34,6 +33,7 @@ class WGANGP(Augmented):
     """Settings of WGAN-GP; the defaults are algorithm 1's."""
 
     takes_labels: ClassVar[bool] = False
+    layout: ClassVar[Layout] = "images"
     z_dim: Count = 128
     """Length of the latent vector."""
     width: Count = 64
@@ -63,7 +63,7 @@ class WGANGP(Augmented):
         critic = Critic(spec, self.width, layer_norm)
         augmenter = Augmenter(self)
 
-        def d_loss(nets: Nets, batch: Batch, rng: torch.Generator) -> tuple[Tensor, Stats]:
+        def d_loss(nets: Nets, batch: Batch, rng: torch.Generator) -> Result:
             with torch.no_grad():
                 fakes = augmenter(nets["G"](standard_normal(batch, self.z_dim, rng)), rng)
                 reals = augmenter(batch.images, rng)
@@ -79,24 +79,23 @@ class WGANGP(Augmented):
                 "penalty/gradient": penalty,
             }
             stats |= augmenter.measure(batch, (real - fake).sign())  # a critic's scores have no zero
-            return loss, {name: value.detach() for name, value in stats.items()}
+            return Result(loss, stats)
 
-        def g_loss(nets: Nets, batch: Batch, rng: torch.Generator) -> tuple[Tensor, Stats]:
+        def g_loss(nets: Nets, batch: Batch, rng: torch.Generator) -> Result:
             fakes = nets["G"](standard_normal(batch, self.z_dim, rng))
             loss = wasserstein_g(nets["D"](augmenter(fakes, rng))).mean()
-            return loss, {"loss/G": loss.detach()}
+            return Result(loss, {"loss/G": loss.detach()})
 
         adam = Adam(self.lr, (0.0, 0.9))
         return Method(
             nets={"G": generator, "D": critic},
             players={"D": Player(("D",), adam), "G": Player(("G",), adam)},
             phases=(
-                Phase("D", "D", d_loss, after=lambda _, stats: augmenter.adapt(stats), shapes=augmenter.shapes),
+                Phase("D", "D", d_loss, after=augmenter.after, shapes=augmenter.shapes),
                 Phase("G", "G", g_loss, every=self.critic_steps),
             ),
-            latents=Latents("G", self.z_dim, self.z_dim, 1, 0, identity_mapping, plain_synthesis, origin(self.z_dim)),
+            models={"G": plain_latents("G", self.z_dim, "D")},
             ema=("G",),
-            critic="D",
             augment=augmenter if self.augment != "none" else None,
             state=augmenter.state,
             bf16=("training", "sampling"),

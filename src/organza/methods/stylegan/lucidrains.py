@@ -16,8 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from organza.contract.data import Batch, DataSpec
-from organza.contract.method import Adam, Method, Nets, Phase, Player, Stats
+from organza.contract.data import Batch, DataSpec, Layout
+from organza.contract.method import Adam, Method, Nets, Phase, Player, Result
 from organza.contract.model import Latents
 from organza.core.errors import UserError
 from organza.core.ranges import Count, Depth, Positive, PositiveOrZero, Share
@@ -40,6 +40,7 @@ class LucidStyleGAN2:
     """
 
     takes_labels: ClassVar[bool] = False
+    layout: ClassVar[Layout] = "images"
     z_dim: Count = 512
     """Length of a latent code, z and w alike."""
     mapping_layers: Depth = 8
@@ -98,9 +99,12 @@ class LucidStyleGAN2:
                 Phase("Dreg", "D", loss.d_reg, every=self.gp_every),
                 Phase("G", "G", loss.g_main, after=loss.track_w, shapes={"w_mean": (self.z_dim,)}),
             ),
-            latents=Latents("G", self.z_dim, self.z_dim, generator.num_ws, 0, _mapping, _synthesis, _center),
+            models={
+                "G": Latents(
+                    "G", self.z_dim, self.z_dim, generator.num_ws, 0, _mapping, _synthesis, _center, critic="D"
+                )
+            },
             ema=("G",),
-            critic="D",
         )
 
 
@@ -344,28 +348,31 @@ class _Losses:
         ws = torch.where(swapped[:, None], other[:, None], one[:, None])
         return net.synthesis(ws, "random", rng), one.detach().mean(0)
 
-    def d_main(self, nets: Nets, batch: Batch, rng: torch.Generator) -> tuple[Tensor, Stats]:
+    def d_main(self, nets: Nets, batch: Batch, rng: torch.Generator) -> Result:
         with torch.no_grad():
             fakes, _ = self.draw(nets, batch, rng)
         real, fake = nets["D"](batch.images, batch.labels), nets["D"](fakes, batch.labels)
         loss = hinge_d(real, fake).mean()
-        return loss, {
-            "loss/D": loss.detach(),
-            "scores/real": real.detach().mean(),
-            "scores/fake": fake.detach().mean(),
-        }
+        return Result(
+            loss,
+            {
+                "loss/D": loss.detach(),
+                "scores/real": real.detach().mean(),
+                "scores/fake": fake.detach().mean(),
+            },
+        )
 
-    def d_reg(self, nets: Nets, batch: Batch, rng: torch.Generator) -> tuple[Tensor, Stats]:
+    def d_reg(self, nets: Nets, batch: Batch, rng: torch.Generator) -> Result:
         # In [0, 1] gradients are twice as long as in [-1, 1].
         penalty = 4 * r1(lambda x: nets["D"](x, batch.labels), batch.images).mean()
-        return penalty * self.config.gp_weight, {"penalty/gradient": penalty.detach()}
+        return Result(penalty * self.config.gp_weight, {"penalty/gradient": penalty.detach()})
 
-    def g_main(self, nets: Nets, batch: Batch, rng: torch.Generator) -> tuple[Tensor, Stats]:
+    def g_main(self, nets: Nets, batch: Batch, rng: torch.Generator) -> Result:
         fakes, mean = self.draw(nets, batch, rng)
         loss = hinge_g(nets["D"](fakes, batch.labels)).mean()
-        return loss, {"loss/G": loss.detach(), "w_mean": mean}
+        return Result(loss, {"loss/G": loss.detach(), "w_mean": mean})
 
-    def track_w(self, nets: Nets, stats: Stats) -> None:
+    def track_w(self, nets: Nets, result: Result, rng: torch.Generator) -> None:
         """Move the mean of w a little to this step's."""
         average = _generator(nets["G"]).w_avg
-        average.lerp_(stats["w_mean"].to(average.device), 0.005)
+        average.lerp_(result.stats["w_mean"].to(average.device), 0.005)

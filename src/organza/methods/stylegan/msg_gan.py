@@ -20,8 +20,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from organza.contract.data import Batch, DataSpec
-from organza.contract.method import Adam, Method, Nets, Phase, Player, Stats
+from organza.contract.data import Batch, DataSpec, Layout
+from organza.contract.method import Adam, Method, Nets, Phase, Player, Result, Stats
 from organza.contract.model import Latents
 from organza.core.device import to_compute
 from organza.core.errors import UserError
@@ -51,6 +51,7 @@ class MSGGAN:
     """
 
     takes_labels: ClassVar[bool] = False
+    layout: ClassVar[Layout] = "images"
     base: Literal["progan", "stylegan"] = "progan"
     """Whose generator: MSG-ProGAN's or MSG-StyleGAN's."""
     combine: Literal["simple", "lin_cat", "cat_lin"] = "simple"
@@ -112,9 +113,8 @@ class MSGGAN:
                 Phase("D", "D", loss.d_loss, after=loss.after, shapes={"w_mean": (w_dim,)}),
                 Phase("G", "G", loss.g_loss, after=loss.after, shapes={"w_mean": (w_dim,)}),
             ),
-            latents=Latents("G", self.z_dim, w_dim, num_ws, 0, _mapping, _synthesis, _center),
+            models={"G": Latents("G", self.z_dim, w_dim, num_ws, 0, _mapping, _synthesis, _center, critic="D")},
             ema=("G",),
-            critic="D",
             bf16=("training", "sampling"),
         )
 
@@ -276,7 +276,7 @@ class _Losses:
         ws = generator.mapping(z)
         return generator.draw(ws, "random", rng), {"w_mean": ws[:, 0].detach().mean(0)}
 
-    def d_loss(self, nets: Nets, batch: Batch, rng: torch.Generator) -> tuple[Tensor, Stats]:
+    def d_loss(self, nets: Nets, batch: Batch, rng: torch.Generator) -> Result:
         config, critic = self.config, _critic(nets["D"])
         with torch.no_grad():
             fakes, stats = self._draw(nets["G"], batch, rng)
@@ -296,9 +296,9 @@ class _Losses:
             loss = logistic_d(real, fake).mean() + config.r1_gamma / 2 * penalty
             stats["penalty/r1"] = penalty.detach()
         stats |= {"loss/D": loss.detach(), "scores/real": real.detach().mean(), "scores/fake": fake.detach().mean()}
-        return loss, stats
+        return Result(loss, stats)
 
-    def g_loss(self, nets: Nets, batch: Batch, rng: torch.Generator) -> tuple[Tensor, Stats]:
+    def g_loss(self, nets: Nets, batch: Batch, rng: torch.Generator) -> Result:
         config, critic = self.config, _critic(nets["D"])
         fakes, stats = self._draw(nets["G"], batch, rng)
         fake = critic.judge(fakes)
@@ -307,13 +307,13 @@ class _Losses:
             loss = (F.relu(1 + (real - fake.mean())) + F.relu(1 - (fake - real.mean()))).mean()
         else:
             loss = (wasserstein_g if config.loss == "wgan-gp" else logistic_g)(fake).mean()
-        return loss, {**stats, "loss/G": loss.detach()}
+        return Result(loss, {**stats, "loss/G": loss.detach()})
 
-    def after(self, nets: Nets, stats: Stats) -> None:
+    def after(self, nets: Nets, result: Result, rng: torch.Generator) -> None:
         """Move the mean of w, the centre of truncation, a little to this step's; it is zero without a mapping."""
         if self.config.base == "stylegan":
             average = _generator(nets["G"]).w_avg
-            average.lerp_(stats["w_mean"].to(average.device), 0.005)
+            average.lerp_(result.stats["w_mean"].to(average.device), 0.005)
 
 
 def _critic(net: nn.Module) -> Discriminator:

@@ -22,8 +22,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from organza.contract.data import Batch, DataSpec
-from organza.contract.method import Adam, Method, Nets, Phase, Player, Schedule, Stats
+from organza.contract.data import Batch, DataSpec, Layout
+from organza.contract.method import Adam, Clock, Method, Nets, Phase, Player, Result, Schedule, Stats
 from organza.contract.model import Latents
 from organza.core.device import to_compute
 from organza.core.ranges import Count, CountOrZero, KimgOrZero, Positive, PositiveOrZero
@@ -53,6 +53,7 @@ class ProGAN:
     """
 
     takes_labels: ClassVar[bool] = True
+    layout: ClassVar[Layout] = "images"
     z_dim: Count = 512
     """Length of the latent code."""
     channel_base: Count = 16384
@@ -152,7 +153,8 @@ class ProGAN:
             UserError: pictures of a size or with channels that can't be built.
         """
         generator = Generator(self, spec)
-        latents = Latents("G", self.z_dim, generator.w_dim, 1, generator.label_dim, _mapping, _synthesis, _center)
+        sizes = self.z_dim, generator.w_dim, 1, generator.label_dim
+        latents = Latents("G", *sizes, _mapping, _synthesis, _center, critic="D")
         return growing_method(self, spec, generator, Discriminator(self, spec), latents, PlayLoss(self, spec))
 
 
@@ -168,18 +170,18 @@ def growth(config: ProGAN, spec: DataSpec) -> Growth:
     return Growth(start, end, config.fade_kimg, config.stable_kimg)
 
 
-def schedule(config: ProGAN, spec: DataSpec, seen: int) -> Schedule:
+def schedule(config: ProGAN, spec: DataSpec, clock: Clock) -> Schedule:
     """Batch, learning rate and fresh optimizers by how far the networks have grown.
 
     Example:
-        >>> schedule(ProGAN(rates=((8, 0.002),)), DataSpec((16, 16)), seen=1_000_000)
-        Schedule(batch=None, rate=2.0, stage=1)
+        >>> schedule(ProGAN(rates=((8, 0.002),)), DataSpec((16, 16)), Clock(1_000_000))
+        Schedule(batch=None, rate=2.0, rates={}, stage=1)
     """
     plan = growth(config, spec)
-    level, _ = level_and_alpha(plan.progress(seen))
+    level, _ = level_and_alpha(plan.progress(clock.seen))
     size = max(spec.resolution) >> (plan.end - level)
     batch, rate = at_size(config.batches, size), at_size(config.rates, size)
-    return Schedule(int(batch or 0) or None, 1.0 if rate is None else rate / config.lr, stage=plan.stage(seen))
+    return Schedule(int(batch or 0) or None, 1.0 if rate is None else rate / config.lr, stage=plan.stage(clock.seen))
 
 
 def growing_method(
@@ -202,10 +204,9 @@ def growing_method(
         nets={"G": generator, "D": discriminator},
         players={"D": Player(("D",), adam), "G": Player(("G",), adam)},
         phases=tuple(phases),
-        latents=latents,
+        models={"G": latents},
         ema=("G",),
-        critic="D",
-        schedule=lambda seen: schedule(config, spec, seen),
+        schedule=lambda clock: schedule(config, spec, clock),
         bf16=("training", "sampling"),
     )
 
@@ -464,7 +465,7 @@ class PlayLoss:
         z = torch.randn(len(batch), self.config.z_dim, generator=rng, device=batch.images.device)
         return net.draw_level(_mapping(net, z, batch.labels)[:, 0], progress), {}
 
-    def d_loss(self, nets: Nets, batch: Batch, rng: torch.Generator) -> tuple[Tensor, Stats]:
+    def d_loss(self, nets: Nets, batch: Batch, rng: torch.Generator) -> Result:
         """What the discriminator minimises: real against fake, its penalty, its guesses at labels."""
         config, critic, progress = self.config, _critic(nets["D"]), self.growth.progress(batch.seen)
         with torch.no_grad():
@@ -487,14 +488,14 @@ class PlayLoss:
             if guess is not None:
                 wrong = F.cross_entropy(guess, batch.labels)
                 total, stats[f"labels/{name}"] = total + config.label_weight * wrong, wrong
-        return total, self._finish({**stats, "loss/D": total}, progress)
+        return Result(total, self._finish({**stats, "loss/D": total}, progress))
 
-    def d_reg(self, nets: Nets, batch: Batch, rng: torch.Generator) -> tuple[Tensor, Stats]:
+    def d_reg(self, nets: Nets, batch: Batch, rng: torch.Generator) -> Result:
         """R1 in steps of its own (StyleGAN2, section 3.1)."""
         progress = self.growth.progress(batch.seen)
         scores = self._scores(_critic(nets["D"]), batch, progress)
         penalty = r1(scores, faded(batch.images, progress, self.growth.end)).mean()
-        return self.config.r1_gamma / 2 * penalty, {"penalty/r1": penalty.detach()}
+        return Result(self.config.r1_gamma / 2 * penalty, {"penalty/r1": penalty.detach()})
 
     def _scores(self, critic: Discriminator, batch: Batch, progress: float) -> Function:
         """What penalties differentiate.
@@ -505,7 +506,7 @@ class PlayLoss:
         share = 0.5 ** (self.growth.end - level_and_alpha(progress)[0])
         return lambda images: critic.judge(images, batch.labels, progress)[0] * share
 
-    def g_loss(self, nets: Nets, batch: Batch, rng: torch.Generator) -> tuple[Tensor, Stats]:
+    def g_loss(self, nets: Nets, batch: Batch, rng: torch.Generator) -> Result:
         """What the generator minimises."""
         progress = self.growth.progress(batch.seen)
         fakes, stats = self.draw(nets["G"], batch, progress, rng)
@@ -513,17 +514,17 @@ class PlayLoss:
         total = (wasserstein_g if self.config.loss == "wgan-gp" else logistic_g)(fake).mean()
         if guess is not None:
             total = total + self.config.label_weight * F.cross_entropy(guess, batch.labels)
-        return total, self._finish({**stats, "loss/G": total}, progress)
+        return Result(total, self._finish({**stats, "loss/G": total}, progress))
 
     def _finish(self, stats: Stats, progress: float) -> Stats:
         device = stats[next(iter(stats))].device
         grown = {"growth/level": torch.tensor(progress, device=device)}
         return {name: value.detach() for name, value in (stats | grown).items()}
 
-    def after(self, nets: Nets, stats: Stats) -> None:
+    def after(self, nets: Nets, result: Result, rng: torch.Generator) -> None:
         """Note in the networks how far they have grown, for those who load them."""
         for net in nets.values():
-            net.get_buffer("grown").copy_(stats["growth/level"])
+            net.get_buffer("grown").copy_(result.stats["growth/level"])
 
 
 def _critic(net: nn.Module) -> Discriminator:

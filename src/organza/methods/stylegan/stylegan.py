@@ -24,8 +24,7 @@ import torch
 from torch import Tensor, nn
 
 from organza.contract.data import Batch, DataSpec
-from organza.contract.method import Method, Nets, Phase, Stats
-from organza.contract.model import Latents
+from organza.contract.method import Method, Nets, Phase, Result, Stats
 from organza.core.device import to_compute
 from organza.core.ranges import Count, CountOrZero, Depth, KimgOrZero, Positive, PositiveOrZero, Share
 from organza.methods.stylegan.progan import (
@@ -40,7 +39,7 @@ from organza.methods.stylegan.progan import (
 )
 from organza.methods.stylegan.stylegan2 import StyleGAN2, SynthesisLayer, ToRGB, normalize, pyramid
 from organza.nn.growing import Growing, enlarge, level_and_alpha, shrink
-from organza.nn.latent import style_center, style_mapping, style_synthesis
+from organza.nn.latent import style_latents, style_mapping
 from organza.nn.layers import EqualConv2d, EqualLinear, conv_up, conv_weight
 from organza.nn.penalties import path_length_penalty, path_lengths
 from organza.ops import bias_act, conv2d, filter2d, setup_filter
@@ -121,9 +120,7 @@ class StyleGAN(ProGAN):
             UserError: pictures of a size or with channels that can't be built.
         """
         generator, loss = Generator(self, spec), StyleLoss(self, spec)
-        latents = Latents(
-            "G", self.z_dim, self.w_dim, generator.num_ws, spec.label_dim, style_mapping, style_synthesis, style_center
-        )
+        latents = style_latents(self.z_dim, self.w_dim, generator.num_ws, spec.label_dim)
         method = growing_method(self, spec, generator, Discriminator(self, spec), latents, loss)
         if not self.pl_weight:
             return method
@@ -384,7 +381,7 @@ class StyleLoss(PlayLoss):
             ws = torch.where(swapped[:, None], other[:, None], ws)
         return ws, mean
 
-    def g_reg(self, nets: Nets, batch: Batch, rng: torch.Generator) -> tuple[Tensor, Stats]:
+    def g_reg(self, nets: Nets, batch: Batch, rng: torch.Generator) -> Result:
         """Path lengths (StyleGAN2, eq. 4), at the present size."""
         config, progress = self.config, self.growth.progress(batch.seen)
         generator, n = _generator(nets["G"]), max(1, len(batch) // self.config.pl_batch_shrink)
@@ -394,15 +391,15 @@ class StyleLoss(PlayLoss):
         lengths = path_lengths(lambda w: generator.draw_level(w, progress, "random", rng), ws, direction)
         penalty = path_length_penalty(lengths, self.pl_mean.to(ws.device), config.pl_decay)[0].mean()
         stats = {"penalty/path": penalty, "penalty/path_length": lengths.mean(), "w_mean": mean}
-        return config.pl_weight * penalty, self._finish(stats, progress)
+        return Result(config.pl_weight * penalty, self._finish(stats, progress))
 
-    def after_paths(self, nets: Nets, stats: Stats) -> None:
+    def after_paths(self, nets: Nets, result: Result, rng: torch.Generator) -> None:
         """Move the running mean of path lengths."""
-        self.after(nets, stats)
-        self.pl_mean.lerp_(stats["penalty/path_length"].to(self.pl_mean.device), self.config.pl_decay)
+        self.after(nets, result, rng)
+        self.pl_mean.lerp_(result.stats["penalty/path_length"].to(self.pl_mean.device), self.config.pl_decay)
 
-    def after(self, nets: Nets, stats: Stats) -> None:
+    def after(self, nets: Nets, result: Result, rng: torch.Generator) -> None:
         """Move the mean of w, the centre of truncation, a little to this step's."""
-        super().after(nets, stats)
+        super().after(nets, result, rng)
         average = _generator(nets["G"]).w_avg
-        average.lerp_(stats["w_mean"].to(average.device), 1 - self.config.w_avg_decay)
+        average.lerp_(result.stats["w_mean"].to(average.device), 1 - self.config.w_avg_decay)

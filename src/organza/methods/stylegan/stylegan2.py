@@ -20,14 +20,13 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from organza.contract.data import Batch, DataSpec
-from organza.contract.method import Adam, Method, Nets, Phase, Player, Stats
-from organza.contract.model import Latents
+from organza.contract.data import Batch, DataSpec, Layout
+from organza.contract.method import Adam, Method, Nets, Phase, Player, Result
 from organza.core.device import to_compute
 from organza.core.errors import UserError
 from organza.core.ranges import Count, CountOrZero, Depth, Positive, PositiveOrZero, Share
 from organza.nn.augmenter import Augmented, Augmenter
-from organza.nn.latent import style_center, style_mapping, style_synthesis
+from organza.nn.latent import style_latents, style_mapping, style_synthesis
 from organza.nn.layers import EqualConv2d, EqualLinear, conv_weight, minibatch_stddev
 from organza.nn.levels import check_channels, level_widths
 from organza.nn.losses import ADVERSARIAL, AdversarialLoss
@@ -54,6 +53,7 @@ class StyleGAN2(Augmented):
     """
 
     takes_labels: ClassVar[bool] = True
+    layout: ClassVar[Layout] = "images"
     z_dim: Count = 512
     """Length of the latent code z."""
     w_dim: Count = 512
@@ -214,18 +214,8 @@ class StyleGAN2(Augmented):
             nets={"G": generator, "D": discriminator},
             players={"G": Player(("G",), adam), "D": Player(("D",), adam)},
             phases=tuple(phases),
-            latents=Latents(
-                net="G",
-                z_dim=self.z_dim,
-                w_dim=self.w_dim,
-                num_ws=generator.num_ws,
-                label_dim=spec.label_dim,
-                mapping=style_mapping,
-                synthesis=style_synthesis,
-                center=style_center,
-            ),
+            models={"G": style_latents(self.z_dim, self.w_dim, generator.num_ws, spec.label_dim)},
             ema=("G",),
-            critic="D",
             augment=augmenter if self.augment != "none" else None,
             state={"pl_mean": pl_mean, **augmenter.state},
             bf16=("training", "sampling"),
@@ -617,7 +607,7 @@ class _Losses:
         ws, mean = self._ws(net, labels, rng)
         return style_synthesis(net, ws, self.config.noise, rng), mean
 
-    def g_main(self, nets: Nets, batch: Batch, rng: torch.Generator) -> tuple[Tensor, Stats]:
+    def g_main(self, nets: Nets, batch: Batch, rng: torch.Generator) -> Result:
         fake, mean = self._draw(nets["G"], batch.labels, rng)
         scores = self._judge(nets, fake, batch.labels, rng)
         real = None
@@ -626,14 +616,17 @@ class _Losses:
                 real = self._judge(nets, batch.images, batch.labels, rng)
         loss = self.loss.g(real, scores).mean()
         seen = scores.detach()
-        return loss, {
-            "loss/G": loss.detach(),
-            "scores/fake": seen.mean(),
-            "signs/fake": seen.sign().mean(),
-            "w_mean": mean,
-        }
+        return Result(
+            loss,
+            {
+                "loss/G": loss.detach(),
+                "scores/fake": seen.mean(),
+                "signs/fake": seen.sign().mean(),
+                "w_mean": mean,
+            },
+        )
 
-    def g_reg(self, nets: Nets, batch: Batch, rng: torch.Generator) -> tuple[Tensor, Stats]:
+    def g_reg(self, nets: Nets, batch: Batch, rng: torch.Generator) -> Result:
         generator = nets["G"]
         n = max(1, len(batch) // self.config.pl_batch_shrink)
         ws, mean = self._ws(generator, batch.labels[:n], rng)
@@ -641,13 +634,16 @@ class _Losses:
         lengths = path_lengths(lambda w: style_synthesis(generator, w, self.config.noise, rng), ws, direction)
         penalty, _ = path_length_penalty(lengths, self.pl_mean.to(lengths.device), self.config.pl_decay)
         average = penalty.mean()
-        return average * self.config.pl_weight, {
-            "pl/penalty": average.detach(),
-            "pl/length": lengths.detach().mean(),
-            "w_mean": mean,
-        }
+        return Result(
+            average * self.config.pl_weight,
+            {
+                "pl/penalty": average.detach(),
+                "pl/length": lengths.detach().mean(),
+                "w_mean": mean,
+            },
+        )
 
-    def d_main(self, nets: Nets, batch: Batch, rng: torch.Generator) -> tuple[Tensor, Stats]:
+    def d_main(self, nets: Nets, batch: Batch, rng: torch.Generator) -> Result:
         with torch.no_grad():
             fake, mean = self._draw(nets["G"], batch.labels, rng)
         self._freeze(nets["D"])
@@ -656,15 +652,18 @@ class _Losses:
         loss = self.loss.d(real_scores, fake_scores).mean()
         seen = real_scores.detach()
         signs = self.loss.signs(seen, fake_scores.detach())
-        return loss, {
-            "loss/D": loss.detach(),
-            "scores/real": seen.mean(),
-            "signs/real": signs.mean(),
-            "w_mean": mean,
-            **self.augment.measure(batch, signs),
-        }
+        return Result(
+            loss,
+            {
+                "loss/D": loss.detach(),
+                "scores/real": seen.mean(),
+                "signs/real": signs.mean(),
+                "w_mean": mean,
+                **self.augment.measure(batch, signs),
+            },
+        )
 
-    def d_reg(self, nets: Nets, batch: Batch, rng: torch.Generator) -> tuple[Tensor, Stats]:
+    def d_reg(self, nets: Nets, batch: Batch, rng: torch.Generator) -> Result:
         assert self.config.r1_gamma is not None
         self._freeze(nets["D"])
         loss, stats = torch.zeros((), device=batch.images.device), {}
@@ -678,20 +677,20 @@ class _Losses:
             penalty = r2(lambda x: self._judge(nets, x, batch.labels, rng), fake).mean()
             loss = loss + penalty * (self.config.r2_gamma / 2)
             stats["r2/penalty"] = penalty.detach()
-        return loss, stats
+        return Result(loss, stats)
 
-    def after_d(self, nets: Nets, stats: Stats) -> None:
+    def after_d(self, nets: Nets, result: Result, rng: torch.Generator) -> None:
         """Follow w, and adapt the augmentations."""
-        self.track_w(nets, stats)
-        self.augment.adapt(stats)
+        self.track_w(nets, result, rng)
+        self.augment.adapt(result.stats)
 
-    def track_w(self, nets: Nets, stats: Stats) -> None:
+    def track_w(self, nets: Nets, result: Result, rng: torch.Generator) -> None:
         """Move the mean of w, the centre of truncation, a little to this step's."""
         average = _generator(nets["G"]).w_avg
-        average.lerp_(stats["w_mean"].to(average.device), 1 - self.config.w_avg_decay)
+        average.lerp_(result.stats["w_mean"].to(average.device), 1 - self.config.w_avg_decay)
 
-    def track_pl(self, nets: Nets, stats: Stats) -> None:
+    def track_pl(self, nets: Nets, result: Result, rng: torch.Generator) -> None:
         """Move the running mean of path lengths likewise."""
-        self.track_w(nets, stats)
-        self.pl_mean.lerp_(stats["pl/length"].to(self.pl_mean.device), self.config.pl_decay)
-        stats["pl/mean"] = self.pl_mean.clone()
+        self.track_w(nets, result, rng)
+        self.pl_mean.lerp_(result.stats["pl/length"].to(self.pl_mean.device), self.config.pl_decay)
+        result.stats["pl/mean"] = self.pl_mean.clone()

@@ -23,8 +23,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from organza.contract.data import Batch, DataSpec
-from organza.contract.method import Adam, Method, Nets, Phase, Player, Stats
+from organza.contract.data import Batch, DataSpec, Layout
+from organza.contract.method import Adam, Method, Nets, Phase, Player, Result
 from organza.contract.model import Latents
 from organza.core.device import compute_dtype
 from organza.core.errors import UserError
@@ -56,6 +56,7 @@ class StyleGAN3(Augmented):
     """
 
     takes_labels: ClassVar[bool] = True
+    layout: ClassVar[Layout] = "images"
     z_dim: Count = 512
     """Length of the latent code z."""
     w_dim: Count = 512
@@ -224,19 +225,21 @@ class StyleGAN3(Augmented):
             nets={"G": generator, "D": discriminator},
             players={"G": Player(("G",), Adam(self.lr, betas)), "D": Player(("D",), Adam(self.lr_d, betas))},
             phases=tuple(phases),
-            latents=Latents(
-                net="G",
-                z_dim=self.z_dim,
-                w_dim=self.w_dim,
-                num_ws=generator.num_ws,
-                label_dim=spec.label_dim,
-                mapping=style_mapping,
-                synthesis=_synthesis,
-                center=style_center,
-                placed=_placed,
-            ),
+            models={
+                "G": Latents(
+                    net="G",
+                    z_dim=self.z_dim,
+                    w_dim=self.w_dim,
+                    num_ws=generator.num_ws,
+                    label_dim=spec.label_dim,
+                    mapping=style_mapping,
+                    synthesis=_synthesis,
+                    center=style_center,
+                    placed=_placed,
+                    critic="D",
+                )
+            },
             ema=("G",),
-            critic="D",
             augment=augmenter if self.augment != "none" else None,
             state=augmenter.state,
             bf16=("training",),  # images of a trained network change by two levels of 255
@@ -573,39 +576,42 @@ class _Losses:
         scores: Tensor = nets["D"](self.augment(blurred(images, faded), rng), batch.labels)
         return scores
 
-    def g_main(self, nets: Nets, batch: Batch, rng: torch.Generator) -> tuple[Tensor, Stats]:
+    def g_main(self, nets: Nets, batch: Batch, rng: torch.Generator) -> Result:
         fake, _, _ = self._draw(nets["G"], batch.labels, rng)
         scores = self._score(nets, fake, batch, rng)
         loss = logistic_g(scores).mean()
         seen = scores.detach()
-        return loss, {"loss/G": loss.detach(), "scores/fake": seen.mean(), "signs/fake": seen.sign().mean()}
+        return Result(loss, {"loss/G": loss.detach(), "scores/fake": seen.mean(), "signs/fake": seen.sign().mean()})
 
-    def d_main(self, nets: Nets, batch: Batch, rng: torch.Generator) -> tuple[Tensor, Stats]:
+    def d_main(self, nets: Nets, batch: Batch, rng: torch.Generator) -> Result:
         with torch.no_grad():
             fake, mean, squares = self._draw(nets["G"], batch.labels, rng)
         fake_scores = self._score(nets, fake, batch, rng)
         real_scores = self._score(nets, batch.images, batch, rng)
         loss = logistic_d(real_scores, fake_scores).mean()
         seen = real_scores.detach()
-        return loss, {
-            "loss/D": loss.detach(),
-            "scores/real": seen.mean(),
-            "signs/real": seen.sign().mean(),
-            "w_mean": mean,
-            "magnitudes": squares,
-            **self.augment.measure(batch, seen.sign()),
-        }
+        return Result(
+            loss,
+            {
+                "loss/D": loss.detach(),
+                "scores/real": seen.mean(),
+                "signs/real": seen.sign().mean(),
+                "w_mean": mean,
+                "magnitudes": squares,
+                **self.augment.measure(batch, seen.sign()),
+            },
+        )
 
-    def d_reg(self, nets: Nets, batch: Batch, rng: torch.Generator) -> tuple[Tensor, Stats]:
+    def d_reg(self, nets: Nets, batch: Batch, rng: torch.Generator) -> Result:
         assert self.config.r1_gamma is not None
         penalty = r1(lambda x: self._score(nets, x, batch, rng), batch.images).mean()
-        return penalty * (self.config.r1_gamma / 2), {"r1/penalty": penalty.detach()}
+        return Result(penalty * (self.config.r1_gamma / 2), {"r1/penalty": penalty.detach()})
 
-    def track(self, nets: Nets, stats: Stats) -> None:
+    def track(self, nets: Nets, result: Result, rng: torch.Generator) -> None:
         """Move the mean w and the layers' magnitudes a little to this step's."""
         assert self.config.magnitude_decay is not None
         generator = _generator(nets["G"])
-        generator.w_avg.lerp_(stats["w_mean"].to(generator.w_avg.device), 1 - self.config.w_avg_decay)
-        for magnitude, square in zip(generator.magnitudes(), stats["magnitudes"].unbind(), strict=True):
+        generator.w_avg.lerp_(result.stats["w_mean"].to(generator.w_avg.device), 1 - self.config.w_avg_decay)
+        for magnitude, square in zip(generator.magnitudes(), result.stats["magnitudes"].unbind(), strict=True):
             magnitude.lerp_(square.to(magnitude.device), 1 - self.config.magnitude_decay)
-        self.augment.adapt(stats)
+        self.augment.adapt(result.stats)

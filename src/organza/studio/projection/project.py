@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from organza.core.errors import UserError
@@ -19,7 +18,16 @@ from organza.data.align import Crop, align_face, five_point_quad
 from organza.data.decode import Fit, Target, decode, open_picture, render
 from organza.data.source import BadPicture
 from organza.media.figure import table
-from organza.media.images import PICTURE_SUFFIXES, Pixels, check_suffix, enlarge, save_picture, to_image, to_pixels
+from organza.media.images import (
+    PICTURE_SUFFIXES,
+    Pixels,
+    check_suffix,
+    enlarge,
+    save_picture,
+    to_image,
+    to_pixels,
+    to_tensor,
+)
 from organza.media.video import check_video, write_video
 from organza.studio.codes import check_request, draw, save_codes
 from organza.studio.projection.encoder import load_encoder
@@ -197,7 +205,7 @@ def project(
     guess = None if encoder is None else load_encoder(encoder, G)
     names, pixels = read_targets(pictures, G.resolution, G.channels, fit, align)
     perceptual = open_perceptual(distance, G.channels, G.device)
-    targets = (torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 127.5 - 1).to(G.device)
+    targets = to_tensor(pixels, G.device)
     start = None if guess is None else guess(targets)
     total = settings.steps + (0 if tuning is None else tuning.steps)
     search = _Search(optimise(G, targets, perceptual, settings, start=start, labels=labels, seed=seed), total, progress)

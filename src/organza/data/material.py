@@ -1,0 +1,157 @@
+"""What a training is shown, opened as one thing: single images, a stream of shards, or both sides of a translation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from organza.contract.data import Batch, DataSpec, Layout
+from organza.core.errors import UserError
+from organza.core.progress import Progress
+from organza.data.cache.plan import chosen_resolution
+from organza.data.dataset import Dataset, open_dataset
+from organza.data.domains import Domains, open_domains, sides, single_images
+from organza.data.held_out import split
+from organza.data.loader import DomainLoader, Loader
+from organza.data.opening import open_source
+from organza.data.options import DataOptions, DomainOptions, parse_resolution
+from organza.data.stream import ShardLoader, Shards, remote_shards
+from organza.media.images import to_tensor
+
+
+@dataclass(frozen=True)
+class Material:
+    """Data for a training.
+
+    Attributes:
+        name, key: short, for the run's folder; and of the content with all options that change it.
+        spec: what networks must know.
+        target: the images that a generator learns to make; of streamed shards, the first.
+        held_out: images set aside by `DataOptions.held_out`, or None.
+        domains: source and target of a translation, or None.
+        shards: the stream, or None.
+    """
+
+    name: str
+    key: str
+    spec: DataSpec
+    target: Dataset
+    held_out: Dataset | None = None
+    domains: Domains | None = None
+    shards: Shards | None = None
+
+    @property
+    def about(self) -> str:
+        """How many images of which size, in words."""
+        height, width = self.spec.resolution
+        if self.domains is None:
+            first = "" if self.shards is None else " (in the first shard)"
+            return f"{len(self.target)} images{first} {height}x{width}"
+        if self.domains.paired:
+            return f"{len(self.target)} pairs {height}x{width}"
+        return f"{len(self.domains.source)} and {len(self.target)} images {height}x{width}"
+
+    def describe(self) -> dict[str, Any]:
+        """What a run's ``config.json`` says of it beside the options."""
+        found: dict[str, Any] = {"name": self.name, "key": self.key, "images": len(self.target)}
+        if self.domains is not None:
+            found |= {"source_images": len(self.domains.source), "paired": self.domains.paired}
+        if self.held_out is not None:
+            found |= {"held_out_key": self.held_out.key, "held_out_images": len(self.held_out)}
+        return found
+
+    def loader(self, **settings: Any) -> Loader | DomainLoader:
+        """Batches of it; see `Loader` for the settings."""
+        if self.domains is not None:
+            return DomainLoader(self.domains, crop=self.spec.resolution, **settings)
+        return Loader(self.target, **settings) if self.shards is None else ShardLoader(self.shards, **settings)
+
+    def examples(self, count: int) -> Batch:
+        """``count`` images (again and again, if there are fewer) with their sources: the middle of each."""
+        order = np.resize(np.random.RandomState(0).permutation(len(self.target)), count)
+        images, labels = self.target.fetch(order)
+        batch = Batch(to_tensor(self._middle(images)), torch.from_numpy(labels))
+        if self.domains is None:
+            return batch
+        source = self.domains.source
+        if not self.domains.paired:
+            order = np.resize(np.random.RandomState(0).permutation(len(source)), count)
+        return replace(batch, source=to_tensor(self._middle(source.fetch(order)[0])))
+
+    def _middle(self, images: np.ndarray[Any, np.dtype[np.uint8]]) -> np.ndarray[Any, np.dtype[np.uint8]]:
+        height, width = self.spec.resolution
+        top, left = (images.shape[1] - height) // 2, (images.shape[2] - width) // 2
+        return images[:, top : top + height, left : left + width]
+
+
+def open_material(
+    path: str | Path,
+    options: DataOptions,
+    layout: Layout,
+    *,
+    progress: Progress | None = None,
+    say: Callable[[str], None] = lambda text: None,
+) -> Material:
+    """Open the data that a method of ``layout`` is trained on.
+
+    Args:
+        path: whatever `open_dataset` or `open_domains` takes; remote shards are streamed.
+        options: `DomainOptions` for translations.
+        layout: what the method needs.
+        progress: called as ``progress(done, total)`` while images are decoded for the first time.
+        say: told what the user should know.
+
+    Raises:
+        UserError: the data lies there in another way than the method needs, or can't be used.
+    """
+    addresses = remote_shards(path)
+    if layout != "images":
+        if addresses or not isinstance(options, DomainOptions):
+            raise UserError("a translation needs two sides: a folder or an archive with A and B", where=path)
+        return _translation(path, options, layout, progress)
+    if addresses:
+        shards = Shards(addresses, options, progress=progress)
+        return Material(shards.first.name, shards.first.key, shards.first.spec, shards.first, shards=shards)
+    if warning := single_images(open_source(path), options.layout):
+        say(f"warning: {warning}")
+    whole = open_dataset(path, options, progress=progress)
+    _tell_skipped(whole, say)
+    dataset, held_out = split(whole, options)
+    spec = replace(dataset.spec, count=len(dataset))
+    return Material(dataset.name, dataset.key, spec, dataset, held_out)
+
+
+def _translation(path: str | Path, options: DomainOptions, layout: Layout, progress: Progress | None) -> Material:
+    if options.layout == "images":
+        needs = "pairs" if layout == "pairs" else "two sets"
+        raise UserError(f"--layout images, but this method translates: it needs {needs}", where=path)
+    if options.held_out is not None:
+        raise UserError("--held-out sets single images aside", hint="give a dataset with val/ or test/ beside train/")
+    size = None if options.resolution is None else parse_resolution(options.resolution)
+    if size is None:
+        size = chosen_resolution(sides(open_source(path), options.split)[0], options)
+    height, width = options.load_size(size)
+    domains = open_domains(
+        path,
+        replace(options, resolution=f"{height}x{width}"),
+        split=options.split,
+        direction=options.direction,
+        layout="pairs" if layout == "pairs" else "unpaired",
+        progress=progress,
+    )
+    source, target = domains.source, domains.target
+    spec = replace(target.spec, resolution=size, source=source.spec.channels, count=max(len(source), len(target)))
+    name = open_source(path).name + ("" if options.split == "train" else f"-{options.split}")
+    return Material(name, f"{source.key}-{target.key}", spec, target, domains=domains)
+
+
+def _tell_skipped(dataset: Dataset, say: Callable[[str], None]) -> None:
+    for image, reason in dataset.skipped[:20]:
+        say(f"skipped {image}: {reason}")
+    if len(dataset.skipped) > 20:
+        say(f"skipped {len(dataset.skipped) - 20} more; `organza dataset info` lists them")
