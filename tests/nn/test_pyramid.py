@@ -1,4 +1,4 @@
-"""The plain methods in bf16."""
+"""Plain convolutions equal PyTorch's, and the plain methods work in bf16."""
 
 from __future__ import annotations
 
@@ -8,6 +8,39 @@ import torch
 from organza import PRESETS
 from organza.contract.data import Batch, DataSpec
 from organza.core.device import computing
+from organza.nn import pyramid
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("mode", ["zeros", "reflect", "replicate"])
+@pytest.mark.parametrize(("kernel", "stride", "padding"), [(7, 1, 3), (3, 2, 1), (4, 2, 1), (3, 1, 0)])
+def test_convolutions_pad_as_pytorch_does(kernel, stride, padding, mode, bias):
+    same(torch.nn.Conv2d, pyramid.Conv2d, kernel, stride, padding, bias=bias, padding_mode=mode)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize(
+    ("kernel", "stride", "padding", "more"), [(3, 2, 1, 1), (4, 2, 1, 0), (5, 2, 2, 1), (4, 3, 2, 2)]
+)
+def test_transposed_convolutions_pad_as_pytorch_does(kernel, stride, padding, more, bias):
+    both = (torch.nn.ConvTranspose2d, pyramid.ConvTranspose2d)
+    same(*both, kernel, stride, padding, bias=bias, output_padding=more)
+
+
+def same(theirs, ours, *args, **more):
+    """The two layers give the same results and the same gradients, of their input as well."""
+    torch.manual_seed(0)
+    first, second = (layer(3, 4, *args, **more).double() for layer in (theirs, ours))
+    second.load_state_dict(first.state_dict())
+    x = torch.randn(2, 3, 8, 9, dtype=torch.float64, requires_grad=True)
+    outs = [layer(x) for layer in (first, second)]
+    torch.testing.assert_close(*outs)
+    direction = torch.randn_like(outs[0])
+    slopes = [
+        torch.autograd.grad((out * direction).sum(), [x, *layer.parameters()])
+        for out, layer in zip(outs, (first, second), strict=True)
+    ]
+    torch.testing.assert_close(*slopes)
 
 
 @pytest.mark.parametrize("name", ["dcgan", "wgan-gp", "vae"])

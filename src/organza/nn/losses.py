@@ -51,14 +51,31 @@ def hinge_g(fake: Tensor) -> Tensor:
     return -fake
 
 
-def least_squares_d(real: Tensor, fake: Tensor) -> Tensor:
-    """Least squares with targets 1 and 0 and the paper's factor 1/2: Mao et al. 2017 (arXiv 1611.04076), eq. 9."""
-    return 0.5 * (real - 1).square() + 0.5 * fake.square()
+def least_squares_d(real: Tensor, fake: Tensor, a: float = 0.0, b: float = 1.0) -> Tensor:
+    """Least squares with targets ``b`` and ``a`` and the factor 1/2: Mao et al. 2017 (arXiv 1611.04076), eq. 2 and 9.
+
+    The defaults are eq. 9 (LSGAN). The mean is CycleGAN's discriminator loss, half the sum of both mean squares.
+
+    Args:
+        real: logits of real images.
+        fake: logits of generated images.
+        a: target of ``fake``; above 0 to smooth labels.
+        b: target of ``real``; below 1 to smooth labels.
+
+    Example:
+        >>> import torch
+        >>> least_squares_d(torch.tensor([1.0]), torch.tensor([1.0]))
+        tensor([0.5000])
+    """
+    return 0.5 * (real - b).square() + 0.5 * (fake - a).square()
 
 
-def least_squares_g(fake: Tensor) -> Tensor:
-    """Generator's side of least squares, target 1, factor 1/2: Mao et al. 2017, eq. 9."""
-    return 0.5 * (fake - 1).square()
+def least_squares_g(fake: Tensor, c: float = 1.0) -> Tensor:
+    """Generator's side of least squares, target ``c``, factor 1/2: Mao et al. 2017, eq. 2 and 9.
+
+    pix2pix and CycleGAN leave the factor out for the generator: their loss is twice this one.
+    """
+    return 0.5 * (fake - c).square()
 
 
 def wasserstein_d(real: Tensor, fake: Tensor) -> Tensor:

@@ -8,10 +8,12 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from organza.core.device import to_compute
 from organza.core.errors import UserError
+from organza.nn.initial import init_normal
 from organza.ops import bias_act, conv2d, conv_transpose2d
 
 Norm = Callable[[int], nn.Module]
@@ -44,16 +46,27 @@ class Conv2d(nn.Conv2d):
     def forward(self, x: Tensor) -> Tensor:
         """``[N, I, H, W]`` -> ``[N, O, ...]``."""
         assert isinstance(self.padding, tuple)
-        return conv2d(x, self.weight, self.bias, self.stride[0], self.padding[0])
+        padding = self.padding[0]
+        if self.padding_mode != "zeros":
+            x, padding = F.pad(x, [padding] * 4, mode=self.padding_mode), 0
+        return conv2d(x, self.weight, self.bias, self.stride[0], padding)
 
 
 class ConvTranspose2d(nn.ConvTranspose2d):
-    """`torch.nn.ConvTranspose2d` in the same way."""
+    """`torch.nn.ConvTranspose2d` in the same way; its output padding is at most its padding."""
 
     def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
         """``[N, I, H, W]`` -> ``[N, O, ...]``."""
         assert isinstance(self.padding, tuple)
-        return bias_act(conv_transpose2d(x, self.weight, self.stride[0], self.padding[0]), self.bias, overwrite=True)
+        padding, more = self.padding[0], self.output_padding[0]
+        assert more <= padding
+        if more == 0:
+            y = conv_transpose2d(x, self.weight, self.stride[0], padding)
+        else:  # the whole result, less the padding; output padding is a padding that is smaller at the far ends
+            y = conv_transpose2d(x, self.weight, self.stride[0])
+            far = padding - more
+            y = y[:, :, padding : y.shape[2] - far, padding : y.shape[3] - far]
+        return bias_act(y, self.bias, overwrite=more == 0)
 
 
 class Decoder(nn.Module):
@@ -82,7 +95,7 @@ class Decoder(nn.Module):
             layers += [ConvTranspose2d(inner, outer, 4, 2, 1, bias=False), norm(outer), nn.ReLU(inplace=True)]
         layers += [ConvTranspose2d(maps[-1], channels, 4, 2, 1), nn.Tanh()]
         self.layers = nn.Sequential(*layers)
-        self.apply(init_dcgan)
+        self.apply(init_normal)
 
     def forward(self, z: Tensor) -> Tensor:
         """``[N, z_dim]`` -> ``[N, C, H, W]``."""
@@ -115,7 +128,7 @@ class Encoder(nn.Module):
             layers += [Conv2d(outer, inner, 4, 2, 1, bias=False), norm(inner), nn.LeakyReLU(0.2)]
         layers += [Conv2d(maps[-1], outputs, core), nn.Flatten()]
         self.layers = nn.Sequential(*layers)
-        self.apply(init_dcgan)
+        self.apply(init_normal)
 
     def forward(self, images: Tensor) -> Tensor:
         """``[N, C, H, W]`` -> ``[N, outputs]``."""
@@ -125,17 +138,6 @@ class Encoder(nn.Module):
             x = layer(x)
         vectors: Tensor = flatten(last(x.float()))
         return vectors
-
-
-def init_dcgan(module: nn.Module) -> None:
-    """DCGAN's initialisation: weights from N(0, 0.02), batch-norm gains from N(1, 0.02), biases zero."""
-    if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
-        nn.init.normal_(module.weight, 0.0, 0.02)
-        if module.bias is not None:
-            nn.init.zeros_(module.bias)
-    elif isinstance(module, nn.BatchNorm2d):
-        nn.init.normal_(module.weight, 1.0, 0.02)
-        nn.init.zeros_(module.bias)
 
 
 def layer_norm(maps: int) -> nn.Module:

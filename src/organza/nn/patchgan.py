@@ -1,0 +1,83 @@
+"""The PatchGAN discriminator of pix2pix: one logit for each patch of an image.
+
+Isola et al. 2017 (arXiv 1611.07004), section 3.2.2 and appendix 6.1.2; earlier Li & Wand 2016 (arXiv 1604.04382). The
+number of layers sets the size of a patch: 0 is the PixelGAN (1x1), 1 the 16x16, 3 the 70x70, 5 the 286x286 PatchGAN.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+import torch
+from torch import Tensor, nn
+
+from organza.core.device import to_compute
+from organza.nn.initial import init_normal
+from organza.nn.norms import Norm, conv_bias, norm_layer
+from organza.nn.pyramid import Conv2d
+from organza.nn.sides import check_sides
+
+
+class PatchGAN(nn.Module):
+    """Images ``[N, C, H, W]`` to logits ``[N, 1, h, w]``, one for each patch of `receptive_field` pixels.
+
+    ``layers`` halvings, then two layers at that size: ``h = H // 2**layers - 2``, so the shorter side must be at least
+    ``3 * 2**layers`` (24 by default). The PixelGAN (``layers=0``) takes any size and has ``h = H``.
+
+    Args:
+        in_channels: channels of the images, plus those of the condition if there is one.
+        layers: number of halvings. 3, the 70x70 PatchGAN, is what pix2pix and CycleGAN report.
+        width: feature maps of the first layer; doubled at each further layer, up to ``8 * width``.
+        norm: normalisation of all layers but the first and the last.
+
+    Example:
+        >>> PatchGAN(3, width=4)(torch.zeros(1, 3, 64, 96)).shape
+        torch.Size([1, 1, 6, 10])
+        >>> PatchGAN(4, layers=0, width=4)(torch.zeros(1, 3, 5, 7), condition=torch.zeros(1, 1, 5, 7)).shape
+        torch.Size([1, 1, 5, 7])
+    """
+
+    def __init__(self, in_channels: int, layers: int = 3, width: int = 64, norm: Norm = "batch") -> None:
+        super().__init__()
+        self.least = 3 * 2**layers if layers else 1
+        bias = conv_bias(norm)
+        kernel, padding = (4, 1) if layers else (1, 0)
+        maps = [width * min(2**k, 8) for k in range(layers + 1)] if layers else [width, 2 * width]
+        self.layers = nn.ModuleList()
+        for k, (inputs, outputs) in enumerate(zip([in_channels, *maps], maps, strict=False)):
+            conv = Conv2d(inputs, outputs, kernel, 2 if k < layers else 1, padding, bias=k == 0 or bias)
+            normal = norm_layer("none" if k == 0 else norm, outputs)
+            self.layers.append(nn.Sequential(OrderedDict(conv=conv, norm=normal, act=nn.LeakyReLU(0.2))))
+        last = Conv2d(maps[-1], 1, kernel, 1, padding, bias=bool(layers) or bias)
+        self.layers.append(nn.Sequential(OrderedDict(conv=last)))
+        self.apply(init_normal)
+
+    def forward(self, images: Tensor, condition: Tensor | None = None) -> Tensor:
+        """``[N, C, H, W]`` -> logits ``[N, 1, h, w]``, float32.
+
+        Args:
+            images: real or generated.
+            condition: ``[N, C', H, W]``, what they were made from; it stands before them among the channels.
+
+        Raises:
+            UserError: a side is too short.
+        """
+        check_sides(images, least=self.least)
+        *inner, last = self.layers
+        x = to_compute(images if condition is None else torch.cat([condition, images], 1))
+        for layer in inner:
+            x = layer(x)
+        logits: Tensor = last(x.float())
+        return logits
+
+
+def receptive_field(layers: int) -> int:
+    """Pixels along each side of the patch that one logit of `PatchGAN` depends on.
+
+    Two layers of kernel 4 see 7 of their inputs; each halving before them turns r into 2 r + 2.
+
+    Example:
+        >>> [receptive_field(layers) for layers in range(6)]
+        [1, 16, 34, 70, 142, 286]
+    """
+    return 9 * 2**layers - 2 if layers else 1
