@@ -69,7 +69,7 @@ def measure(mode: str, arguments: argparse.Namespace) -> None:
         learners[phase.player].step(1.0)
         if phase.after is not None:
             with torch.no_grad():
-                phase.after(method.nets, stats)
+                phase.after(method.nets, result, torch.Generator(where).manual_seed(0))
         if where.type == "cuda":
             torch.cuda.synchronize()
         return time.perf_counter() - started

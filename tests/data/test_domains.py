@@ -80,8 +80,8 @@ def test_pairs_stay_together(tmp_path):
     with DomainLoader(pairs, seed=3) as loader:
         for position in range(0, 40, 4):
             batch = loader.batch(position, 4)
-            assert torch.equal(batch.images, batch.target.images), "same order, same mirroring"
-            assert torch.equal(batch.part(1, 3).target.images, batch.target.images[1:3])
+            assert torch.equal(batch.images, batch.source), "same order, same mirroring"
+            assert torch.equal(batch.part(1, 3).source, batch.source[1:3])
         assert loader.waited >= 0
 
 
@@ -91,7 +91,7 @@ def test_two_sets_are_walked_independently(tmp_path):
     assert not both.paired
     with DomainLoader(both, seed=3) as loader:
         batch = loader.batch(0, 6)
-    assert not torch.equal(batch.images, batch.target.images)
+    assert not torch.equal(batch.images, batch.source)
 
 
 def scene(seed, width, height=32):

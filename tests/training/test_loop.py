@@ -290,10 +290,11 @@ def test_rates_fall_to_zero_at_the_end_in_the_optimizers(
 ) -> None:
     rates: list[float] = []
     step = optimizers.Learner.step
-    monkeypatch.setattr(
-        optimizers.Learner,
-        "step",
-        lambda self, rate: (step(self, rate), rates.append(self.optimizer.param_groups[0]["lr"])),
-    )
+
+    def noted(self: optimizers.Learner, rate: float) -> None:
+        step(self, rate)
+        rates.append(self.optimizer.param_groups[0]["lr"])
+
+    monkeypatch.setattr(optimizers.Learner, "step", noted)
     train(toy("vae"), faces, outdir=tmp_path, kimg=0.04, batch=4, lr=0.001, lr_decay=0.5, grid="4x2", metrics="none")
     assert [1000 * rate for rate in rates] == pytest.approx([1, 1, 1, 1, 1, 1, 0.8, 0.6, 0.4, 0.2])
