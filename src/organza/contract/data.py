@@ -14,6 +14,10 @@ Layout = Literal["images", "pairs", "unpaired"]
 """How images lie in a dataset: one by one; as pairs of source and target; or as two sets that don't correspond."""
 
 
+Direction = Literal["AtoB", "BtoA"]
+"""Which side of a dataset is translated into which."""
+
+
 @dataclass(frozen=True)
 class DataSpec:
     """What a network must know of the images it is built for.
@@ -24,6 +28,7 @@ class DataSpec:
         label_dim: length of a label vector; 0 without labels.
         source: channels of the images that a translator is given; 0 without such.
         count: images in an epoch (of the larger set, where there are two); 0 where nobody knows.
+        direction: which side of the dataset is the source of a translation.
 
     Example:
         >>> DataSpec(resolution=(64, 64), channels=3).label_dim
@@ -35,6 +40,7 @@ class DataSpec:
     label_dim: CountOrZero = 0
     source: CountOrZero = 0
     count: CountOrZero = 0
+    direction: Direction = "AtoB"
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -236,6 +236,10 @@ class MethodConfig(Protocol):
 
     def resolve(self, spec: DataSpec, batch: int) -> MethodConfig:
         """The same settings with nothing left open, for images of ``spec`` and ``batch`` images a step."""
+        ...
+
+    def like(self, other: Any, spec: DataSpec) -> MethodConfig:
+        """These settings with the architecture of ``other``, settings of the same method for images of ``spec``."""
         ...
 
     def toy(self) -> MethodConfig:

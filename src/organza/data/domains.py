@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from organza.contract.data import Direction
 from organza.core.errors import UserError
 from organza.data.dataset import Dataset, open_dataset
 from organza.data.decode import Target, decode, open_picture, render
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from organza.core.progress import Progress
-
-Direction = Literal["AtoB", "BtoA"]
 
 
 @dataclass(frozen=True)

@@ -145,7 +145,13 @@ def _translation(path: str | Path, options: DomainOptions, layout: Layout, progr
         progress=progress,
     )
     source, target = domains.source, domains.target
-    spec = replace(target.spec, resolution=size, source=source.spec.channels, count=max(len(source), len(target)))
+    spec = replace(
+        target.spec,
+        resolution=size,
+        source=source.spec.channels,
+        count=max(len(source), len(target)),
+        direction=options.direction,
+    )
     name = open_source(path).name + ("" if options.split == "train" else f"-{options.split}")
     return Material(name, f"{source.key}-{target.key}", spec, target, domains=domains)
 

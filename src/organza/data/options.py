@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
+from organza.contract.data import Direction
 from organza.core.errors import UserError
 from organza.core.ranges import Count, Range
 from organza.data.decode import Filter, Fit
@@ -61,7 +62,7 @@ class DomainOptions(DataOptions):
         (286, 286)
     """
 
-    direction: Literal["AtoB", "BtoA"] = "AtoB"
+    direction: Direction = "AtoB"
     """Which side is translated into which: A is trainA/, A/ or the left half of images that lie side by side."""
     split: str = "train"
     """Which part to train on, where the dataset has parts (train, val, test)."""

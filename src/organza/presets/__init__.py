@@ -6,7 +6,7 @@ Presets are plain values; one that varies another is written as `replace(that, o
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from organza.contract.method import MethodConfig
 from organza.core.errors import UserError
@@ -20,7 +20,13 @@ from organza.methods.stylegan.progan import ProGAN
 from organza.methods.stylegan.stylegan import StyleGAN
 from organza.methods.stylegan.stylegan2 import StyleGAN2
 from organza.methods.stylegan.stylegan3 import StyleGAN3
+from organza.methods.translation.cyclegan import CycleGAN
+from organza.methods.translation.pix2pix import Pix2Pix
+from organza.presets.run import Preset, Run
+from organza.presets.translation import PRESETS as TRANSLATION
 from organza.training.settings import Training
+
+__all__ = ["METHODS", "PRESETS", "Preset", "Run", "preset"]
 
 METHODS: dict[str, type[MethodConfig]] = {
     "stylegan2": StyleGAN2,
@@ -32,35 +38,10 @@ METHODS: dict[str, type[MethodConfig]] = {
     "dcgan": DCGAN,
     "wgan-gp": WGANGP,
     "vae": VAE,
+    "pix2pix": Pix2Pix,
+    "cyclegan": CycleGAN,
 }
 """Method names, as checkpoints store them, and their settings' classes."""
-
-
-@dataclass(frozen=True)
-class Run:
-    """All settings of a training: which method, how it trains, how pictures are read.
-
-    Example:
-        >>> Run(DCGAN(lr=0.001), Training(kimg=100)).training.kimg
-        100
-    """
-
-    method: MethodConfig
-    training: Training = field(default_factory=Training)
-    data: DataOptions = field(default_factory=DataOptions)
-
-
-@dataclass(frozen=True)
-class Preset:
-    """A named `Run` and a line that says what it is for.
-
-    Example:
-        >>> PRESETS["stylegan2"].run.data.mirror
-        False
-    """
-
-    summary: str
-    run: Run
 
 
 _auto = Run(StyleGAN2())
@@ -209,6 +190,7 @@ PRESETS: dict[str, Preset] = {
     "vae": Preset(
         "variational autoencoder on DCGAN's pyramids", Run(VAE(), Training(kimg=1000, batch=64, ema_kimg=10))
     ),
+    **TRANSLATION,
 }
 
 

@@ -109,19 +109,17 @@ def adopt(run: Run, origin: Origin, spec: DataSpec, explicit: Mapping[str, Any])
     if METHODS[origin.method] is not type(config):
         mine = next((name for name, kind in METHODS.items() if kind is type(config)), type(config).__name__)
         raise UserError(f"holds a network of {origin.method}, not of {mine}", where=origin.about["file"])
-    like = getattr(config, "like", None)
-    if like is not None:
-        adopted: MethodConfig = like(origin.config, spec)
-        for field in fields(adopted):  # type: ignore[arg-type]
-            wish, has = getattr(config, field.name), getattr(adopted, field.name)
-            if field.name in explicit and wish != has:
-                option = "--" + field.name.replace("_", "-")
-                raise UserError(
-                    f"{option} {wish} contradicts {origin.about['file']}, which has {has}", hint=f"leave {option} out"
-                )
-        config = adopted
-        if "start_size" not in explicit and "G.grown" in origin.nets:  # what is there need not grow again
-            config = replace(config, start_size=_grown_size(origin))  # type: ignore[type-var]
+    adopted: MethodConfig = config.like(origin.config, spec)
+    for field in fields(adopted):  # type: ignore[arg-type]
+        wish, has = getattr(config, field.name), getattr(adopted, field.name)
+        if field.name in explicit and wish != has:
+            option = "--" + field.name.replace("_", "-")
+            raise UserError(
+                f"{option} {wish} contradicts {origin.about['file']}, which has {has}", hint=f"leave {option} out"
+            )
+    config = adopted
+    if "start_size" not in explicit and "G.grown" in origin.nets:  # what is there need not grow again
+        config = replace(config, start_size=_grown_size(origin))  # type: ignore[type-var]
     training = run.training if "ema_rampup" in explicit else replace(run.training, ema_rampup=None)
     return replace(run, method=config, training=training)
 

@@ -1,0 +1,155 @@
+"""pix2pix.
+
+Phillip Isola, Jun-Yan Zhu, Tinghui Zhou, Alexei A. Efros: Image-to-Image Translation with Conditional Adversarial
+Networks. CVPR 2017, arXiv 1611.07004.
+
+What it changed: one recipe for all translations that can be shown as pairs. The generator is a U-Net (section 3.2.1),
+the discriminator sees patches of the source and of the real or generated image together (section 3.2.2), and an L1
+distance to the target keeps the whole in place (equations 3 and 4). The only noise is dropout, which stays on when
+images are translated, as do the batch's own statistics (section 3.3).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Annotated, ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+
+from organza.contract.data import Batch, DataSpec, Layout
+from organza.contract.method import Adam, Method, Nets, Phase, Player, Result
+from organza.contract.model import Mode, Translation
+from organza.core.errors import UserError
+from organza.core.ranges import Count, CountOrZero, Depth, PositiveOrZero, Range
+from organza.nn.losses import least_squares_d, least_squares_g, logistic_d, logistic_g
+from organza.nn.norms import Norm
+from organza.nn.patchgan import PatchGAN
+from organza.nn.unet import UNetGenerator
+
+Game = Literal["logistic", "least-squares"]
+
+
+@dataclass(frozen=True)
+class Pix2Pix:
+    """Settings of pix2pix; the defaults are those of the published PyTorch results."""
+
+    takes_labels: ClassVar[bool] = False
+    layout: ClassVar[Layout] = "pairs"
+    width: Count = 64
+    """Feature maps of G at full resolution; doubled at each halving, up to eight times as many."""
+    depth: Depth | None = None
+    """Halvings of G. None: down to one pixel, at most 8, as far as both sides can be halved."""
+    width_d: Count = 64
+    """Feature maps of D's first layer."""
+    layers_d: CountOrZero = 3
+    """Halvings of D: 3 sees patches of 70x70 pixels; 0 single pixels."""
+    norm: Norm = "batch"
+    """Normalisation of both networks."""
+    dropout: bool = True
+    """Drop half of the features next to G's innermost level."""
+    l1_weight: PositiveOrZero = 100.0
+    """Weight of the L1 distance to the target (lambda, equation 4)."""
+    game: Game = "logistic"
+    """The adversarial loss: Goodfellow's with the non-saturating generator, or least squares (arXiv 1611.04076)."""
+    lr: PositiveOrZero = 0.0002
+    """Learning rate of both networks."""
+    beta1: Annotated[float, Range(least=0, below=1)] = 0.5
+    """Adam's first beta."""
+    test_mode: Mode = "train"
+    """What normalisation and dropout do when images are translated: as in training, as the authors have it, or eval."""
+
+    def resolve(self, spec: DataSpec, batch: int) -> Pix2Pix:
+        """The same with a depth that fits the images."""
+        return self if self.depth is not None else replace(self, depth=unet_depth(spec.resolution))
+
+    def like(self, other: Pix2Pix, spec: DataSpec) -> Pix2Pix:
+        """These settings with the architecture of ``other``."""
+        names = ("width", "depth", "width_d", "layers_d", "norm", "dropout", "test_mode")
+        return replace(self, **{name: getattr(other, name) for name in names})
+
+    def toy(self) -> Pix2Pix:
+        """Tiny networks, for tests."""
+        return replace(self, width=4, width_d=4, layers_d=1)
+
+    def build(self, spec: DataSpec) -> Method:
+        """The networks and their two phases.
+
+        Raises:
+            UserError: images of this size can't be translated.
+        """
+        if self.depth is None:
+            raise ValueError("call resolve(spec, batch) before build(spec)")
+        generator = UNetGenerator(spec.source, spec.channels, self.depth, self.width, self.norm, self.dropout)
+        if any(side % generator.multiple for side in spec.resolution):
+            height, width = spec.resolution
+            raise UserError(
+                f"{width}x{height} images can't be halved {self.depth} times", hint="take a smaller --depth"
+            )
+        discriminator = PatchGAN(spec.source + spec.channels, self.layers_d, self.width_d, self.norm)
+
+        def d_loss(nets: Nets, batch: Batch, rng: torch.Generator) -> Result:
+            with torch.no_grad():
+                fakes = nets["G"](batch.source)
+            real, fake = nets["D"](batch.images, batch.source), nets["D"](fakes, batch.source)
+            loss = adversarial_d(self.game, real, fake)
+            return Result(loss, {"loss/D": loss, "scores/real": real.mean(), "scores/fake": fake.mean()})
+
+        def g_loss(nets: Nets, batch: Batch, rng: torch.Generator) -> Result:
+            fakes = nets["G"](batch.source)
+            adversarial = adversarial_g(self.game, nets["D"](fakes, batch.source))
+            distance = (fakes - batch.images).abs().mean()
+            loss = adversarial + self.l1_weight * distance
+            return Result(loss, {"loss/G": loss, "terms/adversarial": adversarial, "terms/l1": distance})
+
+        adam = Adam(self.lr, (self.beta1, 0.999))
+        translation = Translation(
+            "G",
+            spec.source,
+            spec.channels,
+            apply=_apply,
+            multiple=generator.multiple,
+            mode=self.test_mode,
+            critic="D",
+            conditional=True,
+        )
+        return Method(
+            nets={"G": generator, "D": discriminator},
+            players={"D": Player(("D",), adam), "G": Player(("G",), adam)},
+            phases=(Phase("D", "D", d_loss), Phase("G", "G", g_loss)),
+            models={spec.direction: translation},
+        )
+
+
+def unet_depth(resolution: tuple[int, int]) -> int:
+    """How often both sides can be halved, at most 8 times.
+
+    Example:
+        >>> unet_depth((256, 256)), unet_depth((128, 192)), unet_depth((1024, 1024))
+        (8, 6, 8)
+
+    Raises:
+        UserError: not even twice.
+    """
+    depth = next(d for d in range(8, -1, -1) if all(side % 2**d == 0 for side in resolution))
+    if depth < 2:
+        height, width = resolution
+        raise UserError(f"{width}x{height} images can't be halved twice", hint="take sides that are multiples of 32")
+    return depth
+
+
+def adversarial_d(game: Game, real: Tensor, fake: Tensor) -> Tensor:
+    """D's loss, halved to slow it down (section 3.3), from the logits of real and generated images."""
+    loss = logistic_d(real, fake) / 2 if game == "logistic" else least_squares_d(real, fake)
+    return loss.mean()
+
+
+def adversarial_g(game: Game, fake: Tensor) -> Tensor:
+    """G's adversarial loss from the logits of generated images."""
+    loss = logistic_g(fake) if game == "logistic" else 2 * least_squares_g(fake)
+    return loss.mean()
+
+
+def _apply(net: nn.Module, images: Tensor, labels: Tensor, z: Tensor | None) -> Tensor:
+    output: Tensor = net(images)
+    return output
