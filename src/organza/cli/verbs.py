@@ -21,6 +21,7 @@ VERBS: dict[str, Verb] = {
     "evaluate": Verb("metrics", "judge a network or pictures: FID, KID, precision and recall, path length ..."),
     "compare": Verb("runs", "put runs side by side: quality against images and time, speed, settings"),
     "generate": Verb("studio", "make pictures from seeds, one by one or in a grid"),
+    "translate": Verb("translate", "translate images with a trained network: photos to paintings, sketches to photos"),
     "interpolate": Verb("studio", "make a seamless film from one seed to the next (.mp4, .gif, .webp)"),
     "walk": Verb("studio", "make a film of a random walk that ends where it began"),
     "truncation": Verb("studio", "draw seeds from truncated to full variety, with the average in the middle"),

@@ -100,6 +100,7 @@ def train(
 
     Example:
         >>> from dataclasses import replace
+        >>> from organza import preset
         >>> run = preset("stylegan2").run
         >>> small = replace(run, method=run.method.toy())
         >>> outcome = train(small, faces, outdir=folder, kimg=0.008, batch=4, grid="4x2")

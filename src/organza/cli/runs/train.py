@@ -94,10 +94,10 @@ def main(argv: list[str]) -> int:
             **changes,
         )
     if outcome.finished and distributed.rank() == 0:
-        say(
-            f"{outcome.folder}: {outcome.seen / 1000:g} kimg; next: organza generate --network {outcome.folder}",
-            error=True,
-        )
+        then = f"organza generate --network {outcome.folder}"
+        if preset(name).run.method.layout != "images":
+            then = f"organza translate --network {outcome.folder} --input IMAGES"
+        say(f"{outcome.folder}: {outcome.seen / 1000:g} kimg; next: {then}", error=True)
     return 0
 
 

@@ -1,0 +1,179 @@
+"""Files and folders of images through a translator."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from organza.core.errors import UserError
+from organza.core.files import user_path
+from organza.data.decode import Target, decode, open_picture, render
+from organza.data.opening import open_source
+from organza.data.readers.part import PartSource
+from organza.data.source import BadPicture, Source, suffix
+from organza.media.images import PICTURE_SUFFIXES, check_suffix, save_picture, to_image
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+    from PIL import Image
+
+    from organza.contract.model import Mode
+    from organza.core.progress import Progress
+    from organza.models.translator import Size, Translator
+
+Side = Literal["whole", "left", "right"]
+"""Of an image: all of it, or a half, where pairs lie side by side."""
+
+
+@dataclass(frozen=True)
+class Done:
+    """What was made of some images.
+
+    Attributes:
+        written: the files.
+        skipped: (name, reason) of what could not be used.
+    """
+
+    written: list[Path]
+    skipped: list[tuple[str, str]]
+
+
+def translate_files(
+    T: Translator,
+    source: str | Path,
+    *,
+    outdir: str | Path = "out",
+    output: str | Path | None = None,
+    format: Literal["png", "jpg", "webp"] = "png",
+    side: Side = "whole",
+    compare: bool = False,
+    labels: ArrayLike | None = None,
+    size: Size = "trained",
+    mode: Mode | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Done:
+    """Translate an image, or all images of a folder or an archive.
+
+    Args:
+        T: from `organza.load`.
+        source: an image, or whatever `organza.open_dataset` takes.
+        outdir: where the files go, under the names that they have in ``source``.
+        output: the one file to write instead, for one image.
+        format: of the files in ``outdir``.
+        side: which part of each image is translated.
+        compare: lay the source beside what was made of it.
+        labels, size, mode, seed: as for `Translator.translate`.
+        progress: called as ``progress(done, total)``.
+
+    Raises:
+        UserError: nothing to translate, an unknown format, a file that would be overwritten by its own translation, or
+            a full disk.
+    """
+    path = user_path(source)
+    single = path.is_file() and path.suffix.lower() in (*PICTURE_SUFFIXES, ".bmp", ".tif", ".tiff", ".gif", ".avif")
+    if output is not None and not single:
+        raise UserError("--output names one file, but there are many images", where=source, hint="give --outdir")
+    places = _places(path, single, user_path(outdir), output, f".{format}", side)
+    written, skipped = [], []
+    for number, (name, image, target) in enumerate(places(T.model.source)):
+        if isinstance(image, str):
+            skipped.append((name, image))
+        else:
+            made = T.translate(image, labels, size=size, mode=mode, seed=seed)
+            save_picture(np.asarray(_beside(image, made) if compare else made), target)
+            written.append(target)
+        if progress is not None:
+            progress(number + 1, places.count)
+    if not written:
+        reason = f": {skipped[0][0]}: {skipped[0][1]}" if skipped else ""
+        raise UserError(f"no usable images{reason}", where=source)
+    return Done(written, skipped)
+
+
+@dataclass(frozen=True)
+class _Places:
+    """Each image that is to be translated, with its name and where the result goes."""
+
+    source: Source | None
+    path: Path
+    folder: Path
+    output: Path | None
+    ending: str
+    side: Side
+
+    @property
+    def count(self) -> int:
+        return 1 if self.source is None else len(self.source.entries())
+
+    def __call__(self, channels: int) -> Iterator[tuple[str, Image.Image | str, Path]]:
+        if self.source is None:
+            target = self.output or self.folder / f"{self.path.stem}{self.ending}"
+            yield self.path.name, self._image(self.path.read_bytes(), channels), target
+            return
+        taken: set[Path] = set()
+        for entry in self.source.entries():
+            try:
+                image = self._image(self.source.read(entry), channels)
+            except BadPicture as error:
+                if entry.claimed:
+                    yield entry.name, str(error), Path()
+                continue
+            target = self.folder / _safe(entry.name, self.ending)
+            if target in taken:  # a.jpg beside a.png
+                target = self.folder / _safe(entry.name.replace(".", "_"), self.ending)
+            taken.add(target)
+            yield entry.name, image, target
+
+    def _image(self, data: object, channels: int) -> Image.Image:
+        try:
+            pixels = render(decode(open_picture(data)), Target(None, channels))  # type: ignore[arg-type]
+        except BadPicture as error:
+            if self.source is None:
+                raise UserError(f"can't be used: {error}", where=self.path) from None
+            raise
+        if self.side != "whole" and self.source is None:
+            half = pixels.shape[1] // 2
+            pixels = pixels[:, :half] if self.side == "left" else pixels[:, -half:]
+        return to_image(pixels)
+
+
+def _places(path: Path, single: bool, folder: Path, output: str | Path | None, ending: str, side: Side) -> _Places:
+    named = None if output is None else check_suffix(output, PICTURE_SUFFIXES)
+    if single:
+        target = named or folder / f"{path.stem}{ending}"
+        if target.resolve() == path.resolve():
+            raise UserError("its translation would overwrite it", where=path, hint="give another --outdir or --output")
+        return _Places(None, path, folder, named, ending, side)
+    whole = open_source(path)
+    inside = path.is_dir() and (folder.resolve() == path.resolve() or path.resolve() in folder.resolve().parents)
+    if inside:
+        raise UserError("the results would lie among the images", where=folder, hint="give an --outdir beside them")
+    return _Places(whole if side == "whole" else PartSource(whole, path, "", side), path, folder, None, ending, side)
+
+
+def _safe(name: str, ending: str) -> Path:
+    """The path of a result below the output folder: no part of a name from an archive leads out of it.
+
+    Example:
+        >>> _safe("../a/b.jpg", ".png").as_posix(), _safe("/etc/x", ".png").as_posix()
+        ('a/b.png', 'etc/x.png')
+    """
+    plain = PurePosixPath(name)
+    parts = [part.replace("\\", "_").replace(":", "_") for part in plain.parts if part not in ("/", "..", ".")]
+    last = parts[-1] if parts else "image"
+    stem = last[: -len(suffix(last))] if suffix(last) and last != suffix(last) else last
+    return Path(*parts[:-1], f"{stem}{ending}")
+
+
+def _beside(source: Image.Image, made: Image.Image) -> Image.Image:
+    """Both at the size of the result, left and right."""
+    mode = "RGBA" if "RGBA" in (source.mode, made.mode) else "RGB"
+    left = source.convert(mode).resize(made.size)
+    both = left.crop((0, 0, 2 * made.width, made.height))
+    both.paste(made.convert(mode), (made.width, 0))
+    return both
