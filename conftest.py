@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from organza.models.generator import Generator
+    from organza.models.translator import Translator
 
 os.environ.setdefault("OMP_NUM_THREADS", "2")
 
@@ -29,6 +32,28 @@ def faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("faces") / "faces.zip"
     write_faces(path, 48, 16, seed=0)
     return path
+
+
+@pytest.fixture(scope="session")
+def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of 24 pairs, 16x16: drawn faces as line art in ``A``, painted in ``B``."""
+    from organza.data.drawn_faces.drawing import draw
+    from organza.data.drawn_faces.face import random_faces
+    from organza.media.images import save_picture
+
+    folder = tmp_path_factory.mktemp("pairs")
+    for number, face in enumerate(random_faces(24, seed=0)):
+        save_picture(draw(face, 16, "line"), folder / "A" / f"{number}.png")
+        save_picture(draw(face, 16, "paint"), folder / "B" / f"{number}.png")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def shown(faces: Path, pairs: Path) -> Callable[[str], Path]:
+    """What the preset of a name is trained on: `faces`, or `pairs` for a translation."""
+    from organza import preset
+
+    return lambda name: faces if preset(name).run.method.layout == "images" else pairs
 
 
 @pytest.fixture(scope="session")
@@ -59,15 +84,33 @@ def untrained() -> Generator:
     return Generator("stylegan2", spec, method.model, net, None, torch.device("cpu"), torch.float32)
 
 
+@pytest.fixture(scope="session")
+def translator() -> Translator:
+    """A CycleGAN of 16x16 images with random weights."""
+    import torch
+
+    from organza.contract.data import DataSpec
+    from organza.contract.model import Translation
+    from organza.methods.translation.cyclegan import CycleGAN
+    from organza.models.translator import Translator
+
+    torch.manual_seed(0)
+    spec = DataSpec((16, 16), 3, source=3)
+    method = CycleGAN().toy().resolve(spec, 1).build(spec)
+    assert isinstance(method.model, Translation)
+    net = method.nets[method.model.net].eval().requires_grad_(False)
+    return Translator("cyclegan", spec, method.model, net, None, torch.device("cpu"), torch.float32)
+
+
 @pytest.fixture(autouse=True)
 def _examples(
     doctest_namespace: dict[str, Any], request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """What examples in docstrings may use: `tiny_run`, `faces`, ``G`` (untrained), ``folder`` (empty)."""
+    """What examples in docstrings may use: `tiny_run`, `faces`, ``G`` and ``T`` (untrained), ``folder`` (empty)."""
     if not isinstance(request.node, pytest.DoctestItem):
         return
     words = set(re.findall(r"\w+", " ".join(example.source for example in request.node.dtest.examples)))
-    for name, fixture in {"tiny_run": "tiny_run", "faces": "faces", "G": "untrained"}.items():
+    for name, fixture in {"tiny_run": "tiny_run", "faces": "faces", "G": "untrained", "T": "translator"}.items():
         if name in words:
             doctest_namespace[name] = request.getfixturevalue(fixture)
     for name in {"folder", "tmp_path"} & words:

@@ -25,7 +25,9 @@ from torch import Tensor
 
 from organza.contract.data import Batch, DataSpec
 from organza.contract.method import Method, MethodConfig, Phase
+from organza.contract.model import Latents, Translation
 from organza.core.device import computing
+from organza.nn.norms import running
 from organza.ops import inference
 from organza.presets import PRESETS
 from organza.training.loop import advance
@@ -61,28 +63,38 @@ def images(count: int, size: int) -> Tensor:
     return torch.nn.functional.interpolate(noise, scale_factor=4.0, mode="bilinear")
 
 
+def spec_for(name: str, size: int) -> DataSpec:
+    """Square images, and sources where the method translates."""
+    return DataSpec((size, size), source=0 if PRESETS[name].run.method.layout == "images" else 3)
+
+
 def measure(name: str, size: int, most: int, batch: int, steps: int) -> Iterator[Found]:
     """Every phase of a preset, and its images, at initialisation and after ``steps`` steps."""
-    spec = DataSpec((size, size))
+    spec = spec_for(name, size)
     torch.manual_seed(0)
     method = small(PRESETS[name].run.method, most).resolve(spec, batch).build(spec)
     state, pictures = State.fresh(method, torch.device("cpu")), images(4 * batch, size)
 
     def at(step: int) -> Batch:
         first = step % 4 * batch
-        return Batch(pictures[first : first + batch], torch.zeros(batch, 0), SEEN + step * batch)
+        shown = pictures[first : first + batch]
+        return Batch(shown, torch.zeros(batch, 0), SEEN + step * batch, shown.flip(0) if spec.source else None)
 
     for step in range(steps + 1):
         if step in (0, steps):
+            shown = at(step)
             for phase in method.phases:
-                one, other = (gradient(method, phase, at(step), dtype) for dtype in (torch.float32, torch.bfloat16))
+                one, other = (gradient(method, phase, shown, dtype) for dtype in (torch.float32, torch.bfloat16))
+                carry = phase.loss(method.nets, shown, torch.Generator().manual_seed(0)).carry
+                shown = shown.leaving({name: value.detach() for name, value in carry.items()})
                 cosine = float(one @ other / (one.norm() * other.norm()))
                 yield Found(phase.name, step, cosine, float(other.norm() / one.norm()))
-            one, other = (sample(method, batch, dtype) for dtype in (torch.float32, torch.bfloat16))
+            one, other = (sample(method, batch, size, dtype) for dtype in (torch.float32, torch.bfloat16))
             yield Found("images", step, levels=float(127.5 * (other - one).abs().mean()))
+        shown = at(step)
         for phase in method.phases:
             if step % phase.every == 0:
-                advance(state, phase, at(step), Training())
+                shown = shown.leaving(advance(state, phase, shown, Training()).carry)
 
 
 def gradient(method: Method, phase: Phase, batch: Batch, dtype: torch.dtype) -> Tensor:
@@ -98,9 +110,16 @@ def gradient(method: Method, phase: Phase, batch: Batch, dtype: torch.dtype) -> 
     return torch.cat([grad.flatten() for grad in found]).double()
 
 
-def sample(method: Method, count: int, dtype: torch.dtype) -> Tensor:
+def sample(method: Method, count: int, size: int, dtype: torch.dtype) -> Tensor:
     """Images ``[count, C, H, W]`` as a loaded generator makes them."""
-    latents, net = method.model, method.nets[method.model.net]
+    model, net = method.model, method.nets[method.model.net]
+    if isinstance(model, Translation):
+        with inference(), computing(dtype), running(net, model.mode):
+            torch.manual_seed(0)
+            found = model.apply(net, images(count, size), torch.zeros(count, 0), None)
+        return found.double().clamp(-1, 1)
+    assert isinstance(model, Latents)
+    latents = model
     z = torch.randn(count, latents.z_dim, generator=torch.Generator().manual_seed(2))
     net.eval()
     with inference(), computing(dtype):
@@ -111,7 +130,7 @@ def sample(method: Method, count: int, dtype: torch.dtype) -> Tensor:
 
 def allowed(name: str, size: int, most: int) -> tuple[str, ...]:
     """What ``--precision auto`` does in bf16 with a preset's method."""
-    spec = DataSpec((size, size))
+    spec = spec_for(name, size)
     return small(PRESETS[name].run.method, most).resolve(spec, 8).build(spec).bf16
 
 

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-import organza.models.generator
+import organza.models.load
 from organza.contract.data import DataSpec
 from organza.methods.stylegan.stylegan2 import StyleGAN2
 from organza.models.generator import Generator
@@ -20,5 +20,5 @@ def network(monkeypatch):
         asked.append((str(path), device))
         return G
 
-    monkeypatch.setattr(organza.models.generator, "load", load)
+    monkeypatch.setattr(organza.models.load, "load_generator", load)
     return asked

@@ -22,6 +22,7 @@ from organza.tensors.records import RefusedError
 from organza.tensors.tensor_file import read_header
 from organza.weights.convert import convert
 from organza.weights.inspect import inspect
+from tests.shapes import spec_of
 
 DEEP: list[object] = []
 for _ in range(50):
@@ -180,7 +181,7 @@ def test_headers(name, source, tmp_path):
 @pytest.mark.parametrize("name", PRESETS)
 def test_shapes_alone_are_those_of_networks(name):
     """In sizes, number formats and order in memory, which fast convolutions want."""
-    spec = DataSpec((32, 32))
+    spec = spec_of(name, 32)
     config = PRESETS[name].run.method.toy().resolve(spec, 4)
     shapes, real = skeleton(config, spec), config.build(spec)
     for net, module in real.nets.items():

@@ -18,7 +18,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from organza import PRESETS, Run, UserError, train
+from organza import PRESETS, UserError, train
 from organza.contract.data import Batch, DataSpec
 from organza.contract.method import Adam, Method, Nets, Phase, Player, Result
 from organza.runs.train import dry_run
@@ -27,11 +27,7 @@ from organza.training.checkpoint import newest_first
 from organza.training.loop import advance
 from organza.training.settings import Training
 from organza.training.state import State
-
-
-def toy(name: str) -> Run:
-    run = PRESETS[name].run
-    return replace(run, method=run.method.toy())
+from tests.shapes import batch_of, spec_of, toy
 
 
 def total(learner: optimizers.Learner) -> torch.Tensor:
@@ -44,16 +40,17 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_each_phase_moves_its_player_alone_and_reaches_every_weight(name: str) -> None:
-    spec = DataSpec((16, 16), 3, 0)
+    spec = spec_of(name)
     config = toy(name).method.resolve(spec, 4)
     torch.manual_seed(0)
     state = State.fresh(config.build(spec), torch.device("cpu"))
-    batch = Batch(torch.rand(4, 3, 16, 16) * 2 - 1, torch.zeros(4, 0))
+    batch = batch_of(spec, 4)
     reached = {n: torch.zeros_like(learner.flat) for n, learner in state.learners.items()}
     # Not every layer of a network that grows is in use at once; each is at some time.
-    for phase, seen in product(state.method.phases, (0, 8, 20, 1000)):
+    for seen, phase in product((0, 8, 20, 1000), state.method.phases):
         before = {n: total(learner) for n, learner in state.learners.items()}
-        stats = advance(state, phase, replace(batch, seen=seen), Training(micro_batch=4)).stats
+        result = advance(state, phase, replace(batch, seen=seen), Training(micro_batch=4))
+        batch, stats = batch.leaving(result.carry), result.stats
         assert stats, f"{phase.name} reports nothing"
         assert all(value.isfinite().all() for value in stats.values())
         for player, learner in state.learners.items():
@@ -179,9 +176,9 @@ def test_labels_are_refused_where_they_would_be_ignored(name: str, faces: Path, 
 def test_labels_reach_the_networks_that_take_them(name: str) -> None:
     spec = DataSpec((16, 16), 3, 4)
     nets = toy(name).method.resolve(spec, 4).build(spec)
-    assert nets.latents.label_dim == 4
-    assert nets.critic is not None
-    one, other = (nets.nets[nets.critic](torch.ones(2, 3, 16, 16), torch.eye(4)[[k, k]]) for k in (0, 1))
+    assert nets.model.label_dim == 4
+    assert nets.model.critic is not None
+    one, other = (nets.nets[nets.model.critic](torch.ones(2, 3, 16, 16), torch.eye(4)[[k, k]]) for k in (0, 1))
     guesses = getattr(toy(name).method, "label_d", "") == "auxiliary"
     assert guesses or not torch.equal(one, other)
 
@@ -232,7 +229,7 @@ LAZY = {"G": "pl_every", "D": "r1_every"}
 @pytest.mark.parametrize("name", PRESETS)
 def test_adam_is_slowed_by_its_steps_in_an_iteration(name: str, every: int) -> None:
     """Counted, over as many iterations as it takes each phase to come round, for every lazy phase that there is."""
-    spec, method = DataSpec((16, 16)), toy(name).method
+    spec, method = spec_of(name), toy(name).method
     lazy = {field: every for field in LAZY.values() if hasattr(method, field)}
     built = replace(method, **lazy).resolve(spec, 4).build(spec)
     rounds = math.lcm(*(phase.every for phase in built.phases))

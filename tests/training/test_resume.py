@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import signal
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -41,10 +42,11 @@ def assert_equal_bits(one: Path, other: Path) -> None:
 
 
 @pytest.mark.parametrize("name", PRESETS)
-def test_resumed_training_is_bit_identical(name: str, faces: Path, tmp_path: Path) -> None:
-    straight = train(toy(name), faces, outdir=tmp_path / "a", kimg=0.024, **SHORT)
-    half = train(toy(name), faces, outdir=tmp_path / "b", kimg=0.012, **SHORT)
-    whole = train(toy(name), faces, outdir=tmp_path / "b", kimg=0.024, resume=True, **SHORT)
+def test_resumed_training_is_bit_identical(name: str, shown: Callable[[str], Path], tmp_path: Path) -> None:
+    data = shown(name)
+    straight = train(toy(name), data, outdir=tmp_path / "a", kimg=0.024, **SHORT)
+    half = train(toy(name), data, outdir=tmp_path / "b", kimg=0.012, **SHORT)
+    whole = train(toy(name), data, outdir=tmp_path / "b", kimg=0.024, resume=True, **SHORT)
     assert half.folder == whole.folder
     assert_equal_bits(last(straight), last(whole))
 

@@ -42,6 +42,12 @@ class Translator:
         net, critic: the networks.
         source: the checkpoint that it was read from; None for a network made in memory.
         name, names: which of the checkpoint's models this is, and all of them.
+
+    Example:
+        >>> T.apply(torch.zeros(2, 3, 16, 24)).shape
+        torch.Size([2, 3, 16, 24])
+        >>> T.translate(np.zeros([30, 50, 3], np.uint8), size="own").size
+        (50, 30)
     """
 
     kind: str
