@@ -22,6 +22,7 @@ from organza.tensors.records import RefusedError
 from organza.tensors.tensor_file import read_header
 from organza.weights.convert import convert
 from organza.weights.inspect import inspect
+from tests import peak
 from tests.shapes import spec_of
 
 DEEP: list[object] = []
@@ -95,9 +96,9 @@ def test_odd_configs(source, tmp_path):
 
 @pytest.mark.slow
 def test_every_odd_config(source, tmp_path):
-    resource = pytest.importorskip("resource")
+    peak.start()
     try_all(source, tmp_path / "net", 10_000)
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < 1.5e6
+    assert peak.kilobytes() < 1.5e6
 
 
 @pytest.mark.parametrize(

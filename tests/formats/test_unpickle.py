@@ -33,7 +33,7 @@ from organza.tensors.opening import open_file
 from organza.tensors.pickle.machine import Limits, Stream, unpickle
 from organza.tensors.records import RefusedError, Stub
 from organza.weights.inspect import inspect
-from tests import golden
+from tests import golden, peak
 from tests.formats.test_layouts import mmgeneration
 
 plain = st.recursive(
@@ -257,8 +257,8 @@ def fuzz_folder(count: int, seed: int, run: Path, folder: Path, monkeypatch) -> 
 
 
 def within_bounds() -> None:
-    resource = pytest.importorskip("resource")
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < 1.5e6
+    peak.start()
+    assert peak.kilobytes() < 1.5e6
 
 
 def test_mutated_files_do_nothing(tmp_path, monkeypatch):

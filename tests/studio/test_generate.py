@@ -88,7 +88,7 @@ def test_truncation_and_cutoff_reach_the_network(G):
         ({"seeds": [2**32]}, "seed 4294967296 is not between 0 and 4294967295"),
         ({"grid": (1, 2)}, "3 seeds don't fit a grid of 1x2; give at most 2 seeds or a larger grid"),
         ({"labels": 3}, "this network has no classes; leave the class out"),
-        ({"psi": float("nan")}, "a truncation of nan; give a number, such as 0.7"),
+        ({"psi": float("nan")}, "a truncation of nan; give a number such as 0.7"),
         ({"cutoff": 99}, "a cutoff of 99; this network has 6 layers to truncate"),
         ({"suffix": ".gif"}, "no format is known for '.gif'; end the name in .png, .jpg, .jpeg, .webp or .npy"),
         ({"output": "picture"}, "picture: the name has no suffix; end the name in .png"),

@@ -12,6 +12,7 @@ from scipy.interpolate import CubicSpline
 from organza.core.errors import UserError
 from organza.studio.interpolate import frames, interpolate, periodic_cubic, periodic_linear, periodic_slerp, plan
 from organza.studio.walk import walk
+from tests.peak import PRINT_PEAK
 
 
 @pytest.mark.parametrize("count", [2, 3, 5])
@@ -140,8 +141,8 @@ def test_a_minute_at_256_in_flat_memory(tmp_path):
     assert peaks[1] < peaks[0] + 30_000
 
 
-FILM = """
-import resource, sys, torch
+FILM = f"""
+import sys, torch
 from organza.studio.interpolate import interpolate
 from organza.contract.data import DataSpec
 from organza.models.generator import Generator
@@ -151,7 +152,7 @@ method = StyleGAN2(z_dim=8, w_dim=8, channel_base=256, channel_max=8).resolve(sp
 net = method.nets[method.model.net].eval().requires_grad_(False)
 G = Generator("stylegan2", spec, method.model, net, None, torch.device("cpu"), torch.float32)
 interpolate(G, [1, 2, 3], sys.argv[1], seconds=float(sys.argv[2]), fps=30)
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+{PRINT_PEAK}
 """
 
 

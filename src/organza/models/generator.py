@@ -154,6 +154,7 @@ class Generator:
 
     def truncate(self, ws: Tensor, psi: float, cutoff: int | None = None) -> Tensor:
         """Pull intermediate codes ``[N, num_ws, w_dim]`` towards the mean w; see `mapping`."""
+        check_psi(psi)
         if psi == 1:
             return ws
         end = self.num_ws if cutoff is None else cutoff
@@ -219,6 +220,16 @@ class Generator:
         with computing(self.dtype):
             logits: Tensor = self.critic(images, label_vectors(labels, len(images), self.spec.label_dim, self.device))
         return logits.float()
+
+
+def check_psi(psi: float) -> None:
+    """See that ``psi`` can be used.
+
+    Raises:
+        UserError: it is not finite, or so large that nothing is left of an image.
+    """
+    if not abs(psi) <= 1000:
+        raise UserError(f"a truncation of {psi}", hint="give a number such as 0.7")
 
 
 def _seeds(seeds: int | Sequence[int]) -> list[int]:

@@ -16,6 +16,7 @@ from organza.core.arrays import read_arrays
 from organza.core.errors import UserError
 from organza.core.files import atomic_write
 from organza.media.images import Pixels, check_suffix, to_pixels
+from organza.models.generator import check_psi
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -39,10 +40,9 @@ def check_request(G: Generator, labels: ArrayLike | None, psi: float, cutoff: in
     """Refuse what ``G`` can't do, in words that say what it can.
 
     Raises:
-        UserError: labels for a network without classes, a cutoff that it has no layers for, an infinite psi.
+        UserError: labels for a network without classes, a cutoff that it has no layers for, an impossible psi.
     """
-    if not np.isfinite(psi):
-        raise UserError(f"a truncation of {psi}", hint="give a number, such as 0.7")
+    check_psi(psi)
     if cutoff is not None and not 0 <= cutoff <= G.num_ws:
         raise UserError(f"a cutoff of {cutoff}", hint=f"this network has {G.num_ws} layers to truncate")
     if labels is not None and G.label_dim == 0:
