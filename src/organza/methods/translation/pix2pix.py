@@ -118,6 +118,7 @@ class Pix2Pix:
             players={"D": Player(("D",), adam), "G": Player(("G",), adam)},
             phases=(Phase("D", "D", d_loss), Phase("G", "G", g_loss)),
             models={spec.direction: translation},
+            bf16=("training", "sampling"),
         )
 
 
