@@ -43,6 +43,24 @@ def ms_ssim(a: Tensor, b: Tensor) -> Tensor:
     return result
 
 
+def ssim(a: Tensor, b: Tensor) -> Tensor:
+    """The structural similarity at full size alone (Wang, Bovik, Sheikh and Simoncelli 2004): ``[N]``, 1 for equals.
+
+    Images ``[N, C, H, W]`` in [0, 255]; a window of 11 pixels, the mean over places and channels.
+
+    Raises:
+        ValueError: different shapes.
+
+    Example:
+        >>> x = 255 * torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+        >>> [round(number, 6) for number in ssim(x, x).tolist()]
+        [1.0, 1.0]
+    """
+    if a.shape != b.shape:
+        raise ValueError(f"images {list(a.shape)} and {list(b.shape)} can't be compared")
+    return _ssim(a, b)[0]
+
+
 def _ssim(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     """SSIM and its contrast term alone, each ``[N]``."""
     c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
