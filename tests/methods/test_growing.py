@@ -214,4 +214,4 @@ def test_dcgan_draws_uniform_codes():
     shares = torch.histc(ws, 10, -1, 1) / ws.numel()
     assert shares.sum() == pytest.approx(1) and (shares - 0.1).abs().max() < 0.01
     old = replace(DCGAN().toy(), latent="normal").build(DataSpec((16, 16)))
-    assert torch.equal(old.latents.mapping(old.nets["G"], z, torch.zeros(4000, 0))[:, 0], z)
+    assert torch.equal(old.model.mapping(old.nets["G"], z, torch.zeros(4000, 0))[:, 0], z)

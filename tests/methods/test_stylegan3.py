@@ -97,9 +97,10 @@ def test_magnitudes_follow_the_layers():
     method = config.build(spec)
     batch = Batch(torch.rand(4, 3, 16, 16), torch.zeros(4, 0))
     d_main = method.phases[1]
-    stats = d_main.loss(method.nets, batch, torch.Generator().manual_seed(0)).stats
+    result = d_main.loss(method.nets, batch, torch.Generator().manual_seed(0))
+    stats = result.stats
     with torch.no_grad():
-        d_main.after(method.nets, stats)
+        d_main.after(method.nets, result, torch.Generator())
     G = method.nets["G"]
     assert torch.equal(torch.stack(list(G.magnitudes())), stats["magnitudes"])
     assert torch.equal(G.w_avg, stats["w_mean"])

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal
-
-from torch import Tensor
+from typing import TYPE_CHECKING, Literal
 
 from organza.core.ranges import Count, CountOrZero
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Layout = Literal["images", "pairs", "unpaired"]
 """How images lie in a dataset: one by one; as pairs of source and target; or as two sets that don't correspond."""

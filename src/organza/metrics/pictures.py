@@ -17,7 +17,7 @@ from organza.data.loader import mix, permutation
 
 if TYPE_CHECKING:
     from organza.data.dataset import Dataset
-    from organza.media.images import to_levels
+from organza.media.images import to_levels
 from organza.models.generator import Generator, Noise
 
 Indices = NDArray[np.int64]
