@@ -5,8 +5,8 @@
 A small classifier learns the attributes from drawn, labelled faces; it never sees a generated one in training. It then
 answers for pictures of the network, logistic regressions on w give the directions (`organza.studio.directions`), and
 each of fresh pictures is moved along each: those without the attribute towards it, the others away from it. Counted is
-how many change to the other answer, and how many of the other attributes' answers stay. Strength and layers are chosen on
-other pictures than they are measured on: the pair that keeps most among those that change nineteen of twenty. In the
+how many change to the other answer, and how many of the other attributes' answers stay. Strength and layers are chosen
+on other pictures than they are measured on: the pair that keeps most among those that change nineteen of twenty. In the
 last column each picture goes only as far as it needs.
 
 The network that the documentation's table is about:
