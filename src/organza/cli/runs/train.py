@@ -7,18 +7,18 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field, fields, make_dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import tyro
 
 from organza.cli.parse import parse, typed
 from organza.cli.progress import progress_bar
-from organza.core import distributed
-from organza.core.device import keep_freed_memory
 from organza.core.errors import UserError
 from organza.core.text import say
-from organza.presets import PRESETS, Run, preset
-from organza.runs.train import dry_run, train
+from organza.presets import PRESETS, preset
+
+if TYPE_CHECKING:
+    from organza.presets import Run
 
 NO_DATA = "--data is missing"
 WHICH_DATA = "give a folder or an archive of images; `organza faces --dest faces.zip` makes one to try things out"
@@ -56,11 +56,15 @@ def main(argv: list[str]) -> int:
     options = parse(
         _options(run, preset(name).summary), words, f"organza train {name}", pairs=True, missing={NO_DATA: WHICH_DATA}
     )
+    from organza.core import distributed
+    from organza.core.device import keep_freed_memory
+    from organza.runs.train import dry_run, train
+
     job: Job = options.job
     stated = typed(words)  # not what differs from the preset: who types a preset's own value insists on it
     changes: dict[str, Any] = {
         field.name: getattr(getattr(options, part.name), field.name)
-        for part in fields(Run)
+        for part in fields(run)
         for field in fields(getattr(run, part.name))
         if field.name in stated
     }
@@ -127,7 +131,7 @@ def _resume_alone(words: list[str]) -> list[str]:
 def _options(run: Run, summary: str) -> type[Any]:
     """All options of a preset as one dataclass whose parts have the preset's values as defaults."""
     parts: list[Any] = [("job", Job)]
-    for part in fields(Run):
+    for part in fields(run):
         value = getattr(run, part.name)
         parts.append((part.name, type(value), field(default=value)))
     flat: type[Any] = tyro.conf.configure(tyro.conf.OmitArgPrefixes)(make_dataclass("Options", parts, frozen=True))
