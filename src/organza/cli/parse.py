@@ -8,11 +8,10 @@ import difflib
 import inspect
 import io
 import operator
-import os
 import re
 import types
 import typing
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -25,6 +24,7 @@ from tyro.constructors import (
     StructTypeInfo,
 )
 
+from organza.cli.complaints import one_line, unbroken
 from organza.cli.elsewhere import hint_of
 from organza.core.config import bounds, check
 from organza.core.errors import UserError
@@ -100,13 +100,13 @@ def parse(
     said = io.StringIO()
     try:
         # Tyro draws a box of several lines; what it says is kept and told as one.
-        with contextlib.redirect_stderr(said), contextlib.nullcontext() if asks_help else _unbroken():
+        with contextlib.redirect_stderr(said), contextlib.nullcontext() if asks_help else unbroken():
             shape = kind if asks_help else _bare(kind)
             read = tyro.cli(shape, args=list(argv), prog=prog, description=about, config=config, registry=_registry)
     except SystemExit as stop:
         if not stop.code:
             raise
-        line = _one_line(said.getvalue(), argv)
+        line = one_line(said.getvalue(), argv)
         raise UserError(line, hint=(missing or {}).get(line, hint)) from None
     try:
         return check(kind(**vars(read)), option)
@@ -180,20 +180,6 @@ def words_of(options: Any) -> list[str]:
     return words
 
 
-@contextlib.contextmanager
-def _unbroken() -> Iterator[None]:
-    """Let tyro think that the terminal is wide, so that it does not break what it says."""
-    before = os.environ.get("COLUMNS")
-    os.environ["COLUMNS"] = "100000"
-    try:
-        yield
-    finally:
-        if before is None:
-            os.environ.pop("COLUMNS", None)
-        else:
-            os.environ["COLUMNS"] = before
-
-
 def names_of(kind: Any) -> list[str]:
     """The names of a dataclass's options, without dashes in front; those of dataclasses in it as well.
 
@@ -228,61 +214,6 @@ def _check_names(argv: Sequence[str], known: Sequence[str], hint: str, pairs: bo
             raise UserError(f"unknown option --{name}", hint=here)
         near = difflib.get_close_matches(name, known, n=1, cutoff=0.75)
         raise UserError(f"unknown option --{name}" + (f" (did you mean --{near[0]}?)" if near else ""), hint=hint)
-
-
-def _typed(option: str, argv: Sequence[str]) -> str | None:
-    """What stands at ``option`` in ``argv``, quoted."""
-    for word, after in zip(reversed(argv), reversed([*argv[1:], ""]), strict=True):
-        name, equals, value = word.partition("=")
-        if name.replace("_", "-") == option:
-            return repr(value if equals else after)
-    return None
-
-
-def _one_line(box: str, argv: Sequence[str] = ()) -> str:
-    """Tyro's error box as a sentence; values as they were typed in ``argv``, where the box has broken them.
-
-    Example:
-        >>> _one_line("╭─ Unrecognized options ─╮\\n│ Unrecognized options: x │\\n│ ─── │\\n│ For help ... │\\n╰──╯")
-        "nothing is expected at 'x'"
-    """
-    plain = re.sub(r"\x1b\[[0-9;]*m", "", box)
-    rows = [row.strip(" │╭╮╰╯").strip("─ ") for row in plain.splitlines()]
-    # The title, what is wrong, a rule or the end, and help; with lines of blanks where the terminal has no Unicode.
-    rows = ["" if set(row) <= {"-"} else row for row in rows]
-    start = next((i for i, row in enumerate(rows) if row), 0) + 1
-    start = next((i for i in range(start, len(rows)) if rows[i]), len(rows))
-    stop = next((i for i in range(start, len(rows)) if not rows[i]), len(rows))
-    text = " ".join(rows[start:stop])
-
-    if missing := re.match(r"Missing from .*?: *(.*)", text):
-        # Each with its help, which ends so.
-        options = [item.split()[0] for item in missing[1].split("(required)") if item.strip()]
-        return f"{' and '.join(options)} {'is' if len(options) == 1 else 'are'} missing"
-    if unknown := re.match(r"Unrecognized options: *(.*)", text):
-        return f"nothing is expected at {unknown[1]!r}"
-    if bad := re.match(r"Error parsing (\S+): *(.*)", text):
-        option = bad[1].split("/")[-1].rstrip(":")
-        typed = _typed(option, argv)
-        return f"{option}: {bad[2]}" if typed is None else f"{option}: {typed} is not {_wanted(bad[2])}"
-    if choice := re.match(r"invalid choice '(.*)' for argument '([^']*)'. Expected one of \((.*?),?\)", text):
-        option = choice[2].split("/")[-1]
-        return f"{option} can't be {_typed(option, argv) or repr(choice[1])}: choose {choice[3].replace(chr(39), '')}"
-    if short := re.match(r"Missing value for argument '([^']*)'", text):
-        return f"{short[1].split('/')[-1]} needs a value"
-    return text[:1].lower() + text[1:]
-
-
-def _wanted(reason: str) -> str:
-    """What a value should have been, from a function's or tyro's complaint about it.
-
-    Example:
-        >>> _wanted("no type matching {None}|FLOAT could be instantiated from ['x'].")
-        'a number'
-    """
-    if re.search(r"literal for int|\bINT\b", reason):
-        return "a whole number"
-    return "a number" if re.search(r"to float|\bFLOAT\b", reason) else "what it takes"
 
 
 def parse_seeds(text: str, what: str = "seeds") -> list[int]:
