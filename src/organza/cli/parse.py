@@ -11,7 +11,7 @@ import operator
 import re
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -25,7 +25,7 @@ from tyro.constructors import (
 )
 
 from organza.cli.complaints import one_line, unbroken
-from organza.cli.elsewhere import hint_of
+from organza.cli.elsewhere import hint_of, ours
 from organza.core.config import bounds, check
 from organza.core.errors import UserError
 from organza.core.files import user_path
@@ -80,7 +80,7 @@ def parse(
     """Read ``argv`` into the dataclass ``kind``: each field is an option, its docstring the help.
 
     Ranges that the annotations state (`organza.core.ranges`) are checked, and the help shows them. ``--help``
-    prints the help and exits.
+    prints the help and exits. Options of NVIDIA's tools are taken as ours (`organza.cli.elsewhere`).
 
     Args:
         kind: a dataclass whose own docstring is the description.
@@ -92,8 +92,9 @@ def parse(
     Raises:
         UserError: an unknown option, a missing one, or a value that can't be read or is out of range.
     """
-    hint = f"`{prog} --help` explains the options"
-    _check_names(argv, names_of(kind), hint, pairs)
+    hint, defaults = f"`{prog} --help` explains the options", defaults_of(kind)
+    argv = ours(argv, defaults, prog)
+    _check_names(argv, list(defaults), prog, pairs)
     asks_help = not {"-h", "--help"}.isdisjoint(argv)
     about = f"{inspect.cleandoc(kind.__doc__ or '')}\n\nWith --offline it never uses the network."
     config = () if pairs else (tyro.conf.FlagCreatePairsOff,)
@@ -188,20 +189,36 @@ def names_of(kind: Any) -> list[str]:
         >>> names_of(Options)[-4:]
         ['rows', 'columns', 'styles', 'output']
     """
-    names = []
+    return list(defaults_of(kind))
+
+
+def defaults_of(kind: Any) -> dict[str, Any]:
+    """Option -> default (`dataclasses.MISSING` where there is none), under the names of `names_of`."""
+    found: dict[str, Any] = {}
     hints = typing.get_type_hints(kind, include_extras=True)
     for field in dataclasses.fields(kind):
-        hint = hints[field.name]
+        hint, default = hints[field.name], field.default
         if dataclasses.is_dataclass(hint):
-            names += names_of(hint)
+            inner = defaults_of(hint)
+            if default is not dataclasses.MISSING:
+                inner = dict(zip(inner, _values(default), strict=True))
+            found |= inner
             continue
         about = [item.name for item in getattr(hint, "__metadata__", ()) if getattr(item, "name", None)]
-        names.append((about[0] if about else field.name).replace("_", "-"))
-    return names
+        found[(about[0] if about else field.name).replace("_", "-")] = default
+    return found
 
 
-def _check_names(argv: Sequence[str], known: Sequence[str], hint: str, pairs: bool) -> None:
+def _values(value: Any) -> Iterator[Any]:
+    """The values of a dataclass's fields; those of dataclasses in it as well."""
+    for field in dataclasses.fields(value):
+        inner = getattr(value, field.name)
+        yield from _values(inner) if dataclasses.is_dataclass(inner) else [inner]
+
+
+def _check_names(argv: Sequence[str], known: Sequence[str], prog: str, pairs: bool) -> None:
     """Refuse options that there are not; tyro would speak of missing ones first, and it has some of its own."""
+    hint = f"`{prog} --help` explains the options"
     for word in argv:
         if "\0" in word:
             raise UserError(f"{word!r} has a zero byte in it", hint=hint)
@@ -210,7 +227,7 @@ def _check_names(argv: Sequence[str], known: Sequence[str], hint: str, pairs: bo
         name = word[2:].split("=")[0].replace("_", "-")
         if name in known or name == "help" or (pairs and name.removeprefix("no-") in known):
             continue
-        if here := hint_of(name, known):
+        if here := hint_of(name, known, prog):
             raise UserError(f"unknown option --{name}", hint=here)
         near = difflib.get_close_matches(name, known, n=1, cutoff=0.75)
         raise UserError(f"unknown option --{name}" + (f" (did you mean --{near[0]}?)" if near else ""), hint=hint)

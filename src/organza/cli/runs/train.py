@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import tyro
 
-from organza.cli.parse import parse, typed
+from organza.cli.elsewhere import ours, preset_first
+from organza.cli.parse import defaults_of, parse, typed
 from organza.cli.progress import progress_bar
 from organza.core.errors import UserError
 from organza.core.text import say
@@ -49,13 +50,13 @@ class Job:
 
 def main(argv: list[str]) -> int:
     """Parse ``PRESET [options]`` and train."""
+    argv = preset_first(argv)
     if not argv or argv[0].startswith("-"):
         return _without_preset(argv)
-    name, words = argv[0], _resume_alone(argv[1:])
-    run = preset(name).run
-    options = parse(
-        _options(run, preset(name).summary), words, f"organza train {name}", pairs=True, missing={NO_DATA: WHICH_DATA}
-    )
+    name, run, prog = argv[0], preset(argv[0]).run, f"organza train {argv[0]}"
+    kind = _options(run, preset(name).summary)
+    words = _resume_alone(ours(argv[1:], defaults_of(kind), prog))
+    options = parse(kind, words, prog, pairs=True, missing={NO_DATA: WHICH_DATA})
     from organza.core import distributed
     from organza.core.device import keep_freed_memory
     from organza.runs.train import dry_run, train
