@@ -1,6 +1,7 @@
 """Organza: train, run and explore generative adversarial networks.
 
-The public names below are imported on first use, so that `import organza` costs nothing.
+The public names below are imported on first use, so that `import organza` costs nothing. Messages go through `logging`;
+`organza.verbose()` shows all of them, as the command line does.
 
 Example:
     >>> import organza
@@ -20,6 +21,7 @@ from organza.core.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from organza.core.errors import UserError
+    from organza.core.messages import verbose
     from organza.data import DataOptions, Dataset, open_dataset
     from organza.models.generator import Generator
     from organza.models.load import load
@@ -42,6 +44,7 @@ _HOMES = {
     "Run": "presets",
     "preset": "presets",
     "UserError": "core.errors",
+    "verbose": "core.messages",
 }
 
 __all__ = [
@@ -59,6 +62,7 @@ __all__ = [
     "open_dataset",
     "preset",
     "train",
+    "verbose",
 ]
 
 

@@ -45,6 +45,34 @@ def test_help_is_quick_and_imports_nothing_heavy():
     assert out.endswith("set()\n")
 
 
+HELP_OF_ALL = """
+import contextlib, io, sys, time
+from organza.cli.main import main
+from organza.cli.verbs import VERBS, module
+
+lines = [[verb, "--help"] for verb in VERBS] + [["dataset", verb, "--help"] for verb in module("dataset")._VERBS]
+for words in [*lines, ["help", "train"], ["help", "dataset", "build"], ["train"], ["presets"]]:
+    start, code = time.perf_counter(), 0
+    with contextlib.redirect_stdout(io.StringIO()) as said, contextlib.redirect_stderr(io.StringIO()):
+        try:
+            code = main(words)
+        except SystemExit as stop:
+            code = stop.code
+    heavy = {"torch", "numpy", "PIL", "matplotlib"} & {*sys.modules}
+    assert code == (2 if words == ["train"] else 0) and said.getvalue() and not heavy, (words, code, heavy)
+    print(time.perf_counter() - start)
+"""
+
+
+def test_help_of_every_verb_and_lists_are_quick_and_import_no_pytorch():
+    done = subprocess.run([sys.executable, "-c", HELP_OF_ALL], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    times = [float(line) for line in done.stdout.split()]
+    assert len(times) > len(VERBS) + 5
+    # Imports included, none took more than 0.1 s on an idle machine.
+    assert max(times) < 2
+
+
 def test_version(capsys):
     assert main(["--version"]) == 0
     assert capsys.readouterr().out == f"organza {organza.__version__}\n"

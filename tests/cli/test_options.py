@@ -14,7 +14,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from organza.cli.main import main
-from organza.cli.runs import train as cli_train
 from organza.cli.verbs import module
 from organza.core.config import bounds, kinds
 from organza.presets import PRESETS, Run
@@ -75,7 +74,7 @@ def fuzz(examples: int, faces: Path, capsys: pytest.CaptureFixture[str], monkeyp
     gigabyte = 10**9  # so that nothing large is really built
     monkeypatch.setattr("organza.training.estimate.free_memory", lambda device: gigabyte)
     monkeypatch.setattr("organza.training.estimate.total_memory", lambda device: gigabyte)
-    monkeypatch.setattr(cli_train, "keep_freed_memory", lambda: None)
+    monkeypatch.setattr("organza.core.device.keep_freed_memory", lambda: None)
 
     @settings(
         max_examples=examples, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck), database=None

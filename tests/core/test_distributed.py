@@ -40,7 +40,7 @@ def bound():
     return one
 
 
-def test_who_falls_silent_is_missed_once_heard(capfd):
+def test_who_falls_silent_is_missed_once_heard(caplog):
     sockets = [bound() for _ in range(4)]
     address = sockets[0].getsockname()
     over, codes = threading.Event(), []
@@ -58,17 +58,17 @@ def test_who_falls_silent_is_missed_once_heard(capfd):
         sockets[3].sendto(nonsense, address)
     assert over.wait(30)
     pulse.close()
-    said = capfd.readouterr().err
+    said = caplog.messages
     who = "organza: rank 0: rank 1 (process 1 on there) has not been heard of for 1 s"
-    assert f"{who}: is it stopped? After 1.2 s (ORGANZA_PATIENCE) this training ends\n" in said
-    assert f"{who}: this training ends; the same torchrun command goes on from the last checkpoint\n" in said
-    assert set(codes) == {2} and "rank 2" not in said and "rank 3" not in said
+    assert f"{who}: is it stopped? After 1.2 s (ORGANZA_PATIENCE) this training ends" in said
+    assert f"{who}: this training ends; the same torchrun command goes on from the last checkpoint" in said
+    assert set(codes) == {2} and all("rank 1 (" in line for line in said)
     assert sockets[1].recv(100) == b"organza beat 0"
     for one in sockets:
         one.close()
 
 
-def test_who_comes_back_is_welcome(capfd):
+def test_who_comes_back_is_welcome(caplog):
     sockets = [bound(), bound()]
     peers = [(one.getsockname(), "process 7 on there") for one in sockets]
     pulse = Pulse(0, peers, sockets[0], patience=60.0, end=lambda code: None)
@@ -78,7 +78,7 @@ def test_who_comes_back_is_welcome(capfd):
     pulse._hear(1, b"beat")
     pulse.close()
     sockets[1].close()
-    said = capfd.readouterr().err.splitlines()
+    said = caplog.messages
     assert len(said) == 2 and "31 s: is it stopped?" in said[0] and said[1] == "organza: rank 0: rank 1 is back"
 
 
@@ -89,15 +89,15 @@ def test_patience_is_a_number_of_seconds(patience, monkeypatch):
         distributed._patience()
 
 
-def test_what_goes_wrong_between_processes_is_one_line(capfd):
+def test_what_goes_wrong_between_processes_is_one_line(caplog):
     raw = "[/pytorch/third_party/gloo/gloo/transport/tcp/pair.cc:547] Connection closed by peer [127.0.0.1]:33447\nmore"
     with pytest.raises(SystemExit) as caught, distributed._talking():
         raise RuntimeError(raw)
     assert caught.value.code == 2
-    assert capfd.readouterr().err == (
+    assert caplog.messages == [
         "organza: rank 0: another process of this training is lost (Connection closed by peer [127.0.0.1]:33447); "
-        "the same torchrun command goes on from the last checkpoint\n"
-    )
+        "the same torchrun command goes on from the last checkpoint"
+    ]
 
 
 def together(faces, outdir, kimg, processes=2):

@@ -335,11 +335,11 @@ def test_whose(whose, tmp_path):
 
 
 @pytest.mark.parametrize(("to", "name"), [("nvidia", "a.pkl"), ("rosinality", "a.pt")])
-def test_our_own_network_stays_our_own(to, name, tiny_run, tmp_path, capsys):
+def test_our_own_network_stays_our_own(to, name, tiny_run, tmp_path, caplog):
     path = convert(tiny_run, tmp_path / name, to)
     assert read_weights(path).licence is None
     organza.load(path)
-    assert "NVIDIA" not in capsys.readouterr().err
+    assert "NVIDIA" not in caplog.text
     folder = convert(path, tmp_path / "folder")
     assert not (folder / "LICENCE-NOTE.txt").exists()
 

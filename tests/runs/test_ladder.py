@@ -16,13 +16,11 @@ from organza.runs.ladder import Budget, climb, rungs, scaled
 TINY = {"z_dim": 8, "w_dim": 8, "mapping_layers": 2, "channel_base": 64}
 
 
-def test_a_ladder(faces, tmp_path, monkeypatch):
-    said = []
+def test_a_ladder(faces, tmp_path, monkeypatch, caplog):
+    caplog.set_level("INFO", "organza.runs.ladder")
 
     def go(names=("stylegan-e", "stylegan-f"), metric="fd_organza64_48_full"):
-        return climb(
-            names, faces, tmp_path, Budget(0.016, 4), metric=metric, seeds=[0, 1, 2], overrides=TINY, say=said.append
-        )
+        return climb(names, faces, tmp_path, Budget(0.016, 4), metric=metric, seeds=[0, 1, 2], overrides=TINY)
 
     first = go(["stylegan-e"])
     made = go()
@@ -38,7 +36,7 @@ def test_a_ladder(faces, tmp_path, monkeypatch):
     assert [rung["name"] for rung in plain["rungs"]] == ["stylegan-e", "stylegan-f"]
     with Image.open(made.picture) as picture:
         assert picture.size == (330 + 6 * (3 * 16 + 4), 2 * 6 * 18)
-    assert said[0].startswith("stylegan-e (1 of 1)")
+    assert caplog.messages[0].startswith("stylegan-e (1 of 1)")
 
     def refuse(*_, **__):
         raise UserError("too few pictures")

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from organza.cli.verbs import VERBS, module
 from organza.core import cores
 from organza.core.errors import UserError
+from organza.core.messages import shown
 from organza.core.text import say
 from organza.core.version import __version__
 
@@ -44,10 +45,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     if offline:
         os.environ["ORGANZA_OFFLINE"] = "1"
     try:
-        try:
-            return _run(words)
-        finally:
-            _flush()
+        with shown():
+            try:
+                return _run(words)
+            finally:
+                _flush()
     except UserError as error:
         return _fail(f"{error}", 2, error if debug else None)
     except KeyboardInterrupt as error:

@@ -8,7 +8,6 @@ import difflib
 import inspect
 import io
 import operator
-import os
 import re
 import types
 import typing
@@ -25,7 +24,8 @@ from tyro.constructors import (
     StructTypeInfo,
 )
 
-from organza.cli.elsewhere import hint_of
+from organza.cli.complaints import one_line, unbroken
+from organza.cli.elsewhere import hint_of, ours
 from organza.core.config import bounds, check
 from organza.core.errors import UserError
 from organza.core.files import user_path
@@ -80,7 +80,7 @@ def parse(
     """Read ``argv`` into the dataclass ``kind``: each field is an option, its docstring the help.
 
     Ranges that the annotations state (`organza.core.ranges`) are checked, and the help shows them. ``--help``
-    prints the help and exits.
+    prints the help and exits. Options of NVIDIA's tools are taken as ours (`organza.cli.elsewhere`).
 
     Args:
         kind: a dataclass whose own docstring is the description.
@@ -92,21 +92,22 @@ def parse(
     Raises:
         UserError: an unknown option, a missing one, or a value that can't be read or is out of range.
     """
-    hint = f"`{prog} --help` explains the options"
-    _check_names(argv, names_of(kind), hint, pairs)
+    hint, defaults = f"`{prog} --help` explains the options", defaults_of(kind)
+    argv = ours(argv, defaults, prog)
+    _check_names(argv, list(defaults), prog, pairs)
     asks_help = not {"-h", "--help"}.isdisjoint(argv)
     about = f"{inspect.cleandoc(kind.__doc__ or '')}\n\nWith --offline it never uses the network."
     config = () if pairs else (tyro.conf.FlagCreatePairsOff,)
     said = io.StringIO()
     try:
         # Tyro draws a box of several lines; what it says is kept and told as one.
-        with contextlib.redirect_stderr(said), contextlib.nullcontext() if asks_help else _unbroken():
+        with contextlib.redirect_stderr(said), contextlib.nullcontext() if asks_help else unbroken():
             shape = kind if asks_help else _bare(kind)
             read = tyro.cli(shape, args=list(argv), prog=prog, description=about, config=config, registry=_registry)
     except SystemExit as stop:
         if not stop.code:
             raise
-        line = _one_line(said.getvalue(), argv)
+        line = one_line(said.getvalue(), argv)
         raise UserError(line, hint=(missing or {}).get(line, hint)) from None
     try:
         return check(kind(**vars(read)), option)
@@ -180,20 +181,6 @@ def words_of(options: Any) -> list[str]:
     return words
 
 
-@contextlib.contextmanager
-def _unbroken() -> Iterator[None]:
-    """Let tyro think that the terminal is wide, so that it does not break what it says."""
-    before = os.environ.get("COLUMNS")
-    os.environ["COLUMNS"] = "100000"
-    try:
-        yield
-    finally:
-        if before is None:
-            os.environ.pop("COLUMNS", None)
-        else:
-            os.environ["COLUMNS"] = before
-
-
 def names_of(kind: Any) -> list[str]:
     """The names of a dataclass's options, without dashes in front; those of dataclasses in it as well.
 
@@ -202,20 +189,36 @@ def names_of(kind: Any) -> list[str]:
         >>> names_of(Options)[-4:]
         ['rows', 'columns', 'styles', 'output']
     """
-    names = []
+    return list(defaults_of(kind))
+
+
+def defaults_of(kind: Any) -> dict[str, Any]:
+    """Option -> default (`dataclasses.MISSING` where there is none), under the names of `names_of`."""
+    found: dict[str, Any] = {}
     hints = typing.get_type_hints(kind, include_extras=True)
     for field in dataclasses.fields(kind):
-        hint = hints[field.name]
+        hint, default = hints[field.name], field.default
         if dataclasses.is_dataclass(hint):
-            names += names_of(hint)
+            inner = defaults_of(hint)
+            if default is not dataclasses.MISSING:
+                inner = dict(zip(inner, _values(default), strict=True))
+            found |= inner
             continue
         about = [item.name for item in getattr(hint, "__metadata__", ()) if getattr(item, "name", None)]
-        names.append((about[0] if about else field.name).replace("_", "-"))
-    return names
+        found[(about[0] if about else field.name).replace("_", "-")] = default
+    return found
 
 
-def _check_names(argv: Sequence[str], known: Sequence[str], hint: str, pairs: bool) -> None:
+def _values(value: Any) -> Iterator[Any]:
+    """The values of a dataclass's fields; those of dataclasses in it as well."""
+    for field in dataclasses.fields(value):
+        inner = getattr(value, field.name)
+        yield from _values(inner) if dataclasses.is_dataclass(inner) else [inner]
+
+
+def _check_names(argv: Sequence[str], known: Sequence[str], prog: str, pairs: bool) -> None:
     """Refuse options that there are not; tyro would speak of missing ones first, and it has some of its own."""
+    hint = f"`{prog} --help` explains the options"
     for word in argv:
         if "\0" in word:
             raise UserError(f"{word!r} has a zero byte in it", hint=hint)
@@ -224,65 +227,10 @@ def _check_names(argv: Sequence[str], known: Sequence[str], hint: str, pairs: bo
         name = word[2:].split("=")[0].replace("_", "-")
         if name in known or name == "help" or (pairs and name.removeprefix("no-") in known):
             continue
-        if here := hint_of(name, known):
+        if here := hint_of(name, known, prog):
             raise UserError(f"unknown option --{name}", hint=here)
         near = difflib.get_close_matches(name, known, n=1, cutoff=0.75)
         raise UserError(f"unknown option --{name}" + (f" (did you mean --{near[0]}?)" if near else ""), hint=hint)
-
-
-def _typed(option: str, argv: Sequence[str]) -> str | None:
-    """What stands at ``option`` in ``argv``, quoted."""
-    for word, after in zip(reversed(argv), reversed([*argv[1:], ""]), strict=True):
-        name, equals, value = word.partition("=")
-        if name.replace("_", "-") == option:
-            return repr(value if equals else after)
-    return None
-
-
-def _one_line(box: str, argv: Sequence[str] = ()) -> str:
-    """Tyro's error box as a sentence; values as they were typed in ``argv``, where the box has broken them.
-
-    Example:
-        >>> _one_line("╭─ Unrecognized options ─╮\\n│ Unrecognized options: x │\\n│ ─── │\\n│ For help ... │\\n╰──╯")
-        "nothing is expected at 'x'"
-    """
-    plain = re.sub(r"\x1b\[[0-9;]*m", "", box)
-    rows = [row.strip(" │╭╮╰╯").strip("─ ") for row in plain.splitlines()]
-    # The title, what is wrong, a rule or the end, and help; with lines of blanks where the terminal has no Unicode.
-    rows = ["" if set(row) <= {"-"} else row for row in rows]
-    start = next((i for i, row in enumerate(rows) if row), 0) + 1
-    start = next((i for i in range(start, len(rows)) if rows[i]), len(rows))
-    stop = next((i for i in range(start, len(rows)) if not rows[i]), len(rows))
-    text = " ".join(rows[start:stop])
-
-    if missing := re.match(r"Missing from .*?: *(.*)", text):
-        # Each with its help, which ends so.
-        options = [item.split()[0] for item in missing[1].split("(required)") if item.strip()]
-        return f"{' and '.join(options)} {'is' if len(options) == 1 else 'are'} missing"
-    if unknown := re.match(r"Unrecognized options: *(.*)", text):
-        return f"nothing is expected at {unknown[1]!r}"
-    if bad := re.match(r"Error parsing (\S+): *(.*)", text):
-        option = bad[1].split("/")[-1].rstrip(":")
-        typed = _typed(option, argv)
-        return f"{option}: {bad[2]}" if typed is None else f"{option}: {typed} is not {_wanted(bad[2])}"
-    if choice := re.match(r"invalid choice '(.*)' for argument '([^']*)'. Expected one of \((.*?),?\)", text):
-        option = choice[2].split("/")[-1]
-        return f"{option} can't be {_typed(option, argv) or repr(choice[1])}: choose {choice[3].replace(chr(39), '')}"
-    if short := re.match(r"Missing value for argument '([^']*)'", text):
-        return f"{short[1].split('/')[-1]} needs a value"
-    return text[:1].lower() + text[1:]
-
-
-def _wanted(reason: str) -> str:
-    """What a value should have been, from a function's or tyro's complaint about it.
-
-    Example:
-        >>> _wanted("no type matching {None}|FLOAT could be instantiated from ['x'].")
-        'a number'
-    """
-    if re.search(r"literal for int|\bINT\b", reason):
-        return "a whole number"
-    return "a number" if re.search(r"to float|\bFLOAT\b", reason) else "what it takes"
 
 
 def parse_seeds(text: str, what: str = "seeds") -> list[int]:

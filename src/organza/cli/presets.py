@@ -10,11 +10,10 @@ import tyro
 
 from organza.cli.parse import parse
 from organza.core.config import bounds, kinds
+from organza.presets import PRESETS, Preset, preset
 
 if TYPE_CHECKING:
     from rich.console import Console
-
-    from organza.presets import Preset
 
 
 @dataclass(frozen=True)
@@ -31,7 +30,6 @@ def main(argv: list[str]) -> int:
     from rich.table import Table
 
     from organza.cli.console import terminal
-    from organza.presets import PRESETS, preset
 
     console = terminal(width=120)
     if options.name is None:
@@ -41,26 +39,27 @@ def main(argv: list[str]) -> int:
         console.print(table)
         console.print("\n`organza presets NAME` shows the settings of one.")
     else:
-        show(console, options.name, preset(options.name))
+        show(console, preset(options.name))
     return 0
 
 
-def show(console: Console, name: str, entry: Preset) -> None:
+def show(console: Console, entry: Preset) -> None:
     """Print what a preset is for, its method's description, and all its settings, by part."""
     from rich.table import Table
 
-    console.print(f"[bold]{name}[/]: {entry.summary}\n")
+    console.print(f"[bold]{entry.name}[/]: {entry.summary}\n")
+    run = entry.run
     # The module of a method opens with its paper.
-    module = inspect.getmodule(type(entry.run.method))
-    for text in (module.__doc__ if module else None, type(entry.run.method).__doc__):
+    module = inspect.getmodule(type(run.method))
+    for text in (module.__doc__ if module else None, type(run.method).__doc__):
         if text:
             console.print(inspect.cleandoc(text).split("\n\nExample:")[0] + "\n", markup=False)
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     table.add_column("option")
     table.add_column("value")
     table.add_column("range")
-    for part in fields(entry.run):
-        settings = getattr(entry.run, part.name)
+    for part in fields(run):
+        settings = getattr(run, part.name)
         table.add_row(f"[dim]{part.name}[/]", "", "")
         for row in _rows(settings):
             table.add_row(*row)

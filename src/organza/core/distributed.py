@@ -23,8 +23,9 @@ import torch.distributed as dist
 from torch import Tensor
 
 from organza.core.errors import UserError
-from organza.core.text import say
+from organza.core.messages import logger
 
+log = logger(__name__)
 T = TypeVar("T")
 AGAIN = "the same torchrun command goes on from the last checkpoint"
 _RANKS = [b"%d" % number for number in range(10_000)]
@@ -211,7 +212,7 @@ class Pulse:
     def _hear(self, other: int, word: bytes) -> None:
         if other in self._warned:
             self._warned.discard(other)
-            _say(f"rank {other} is back")
+            _warn(f"rank {other} is back")
         if word == b"bye":
             self._heard.pop(other, None)
         else:
@@ -220,11 +221,11 @@ class Pulse:
     def _judge(self, other: int, silent: float) -> None:
         who = f"rank {other} ({self.peers[other][1]}) has not been heard of for {silent:.0f} s"
         if silent > self.patience:
-            _say(f"{who}: this training ends; {AGAIN}")
+            _warn(f"{who}: this training ends; {AGAIN}")
             self.end(2)
         elif silent > self.warn and other not in self._warned:
             self._warned.add(other)
-            _say(f"{who}: is it stopped? After {self.patience:g} s (ORGANZA_PATIENCE) this training ends")
+            _warn(f"{who}: is it stopped? After {self.patience:g} s (ORGANZA_PATIENCE) this training ends")
 
 
 def _start_pulse() -> Pulse:
@@ -260,13 +261,12 @@ def _talking() -> Iterator[None]:
         yield
     except RuntimeError as error:
         reason = re.sub(r"^\[[^]]*:\d+\] *", "", str(error).partition("\n")[0]).rstrip(".")
-        _say(f"another process of this training is lost ({reason}); {AGAIN}")
+        _warn(f"another process of this training is lost ({reason}); {AGAIN}")
         raise SystemExit(2) from error
 
 
-def _say(text: str) -> None:
-    with contextlib.suppress(OSError):
-        say(f"organza: rank {rank()}: {text}", error=True)
+def _warn(text: str) -> None:
+    log.warning(f"organza: rank {rank()}: {text}")
 
 
 def _active() -> bool:

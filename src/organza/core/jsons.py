@@ -6,8 +6,6 @@ import json
 import re
 from typing import Any
 
-import numpy as np
-
 from organza.core.errors import UserError
 
 MAX_DEPTH = 64
@@ -63,6 +61,8 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _depth(data: bytes) -> int:
     if data.count(b"[") + data.count(b"{") <= 1:
         return 1
+    import numpy as np  # here, so that what only may read JSON starts without it
+
     brackets = np.frombuffer(_STRING.sub(b"", data).translate(None, _ALL_BUT_BRACKETS), np.uint8)
     steps = np.where((brackets == ord("[")) | (brackets == ord("{")), 1, -1)
     return int(np.cumsum(steps).max(initial=0))

@@ -17,13 +17,14 @@ from organza.contract.data import DataSpec
 from organza.contract.method import Method, MethodConfig
 from organza.contract.model import Model
 from organza.core.errors import UserError
-from organza.core.text import say
+from organza.core.messages import logger
 from organza.core.version import __version__
 from organza.ops import setup_filter
 from organza.tensors.entry import Entry, constant
 from organza.tensors.networks import near
 from organza.tensors.records import RefusedError, brief
 
+log = logger(__name__)
 MAX_RESOLUTION = 4096
 
 NVIDIA_LICENCE = (
@@ -136,15 +137,15 @@ class Weights:
         net.load_state_dict({key: _as(value, wanted[key]) for key, value in self.tensors(theirs).items()}, assign=True)
 
     def announce(self) -> None:
-        """Say on stderr, once for each file, what its user must know: the licence, and names of foreign code."""
+        """Warn, once for each file, of what its user must know: the licence, and names of foreign code."""
         if self.path in _ANNOUNCED:
             return
         _ANNOUNCED.add(self.path)
         if self.licence is not None:
-            say(f"{self.path.name}: {self.licence}", error=True)
+            log.warning(f"{self.path.name}: {self.licence}")
         if self.foreign:
             names = ", ".join(self.foreign[:5])
-            say(f"{self.path.name}: names foreign code, which was not run: {names}", error=True)
+            log.warning(f"{self.path.name}: names foreign code, which was not run: {names}")
 
 
 _ANNOUNCED: set[Path] = set()

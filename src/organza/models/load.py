@@ -9,13 +9,15 @@ from typing import Literal, TypeVar
 from organza.contract.model import Latents
 from organza.core.device import Precision, choose_device, choose_dtype
 from organza.core.errors import UserError
-from organza.core.text import say
+from organza.core.messages import logger
 from organza.formats import locate, read_weights
 from organza.formats.folder import read_folder
 from organza.formats.weights import Weights
 from organza.models.generator import Generator
 from organza.models.translator import Translator
 from organza.training import checkpoint
+
+log = logger(__name__)
 
 Networks = Literal["ema", "all"]
 T = TypeVar("T")
@@ -97,7 +99,7 @@ def newest(path: Path, read: Callable[[Path], T]) -> T:
     Raises:
         UserError: there is none.
     """
-    return checkpoint.first_whole(candidates(path), read, lambda text: say(text, error=True))
+    return checkpoint.first_whole(candidates(path), read, log.warning)
 
 
 def candidates(path: Path) -> list[Path]:

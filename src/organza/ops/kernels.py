@@ -16,8 +16,9 @@ from typing import Any, no_type_check
 import torch
 from torch import Tensor
 
-from organza.core.text import say
+from organza.core.messages import logger
 
+log = logger(__name__)
 triton: Any = None
 tl: Any = None
 devices = {"cuda"}
@@ -59,7 +60,7 @@ def _guarded(compute: Callable[..., Tensor | None]) -> Callable[..., Tensor | No
         except Exception as error:  # of many kinds: no Triton, no C compiler, a GPU too old ...
             _problem = error
             reason = f"{type(error).__name__}: {error}".splitlines()[0][:200]
-            say(f"organza: plain PyTorch instead of Triton's kernels: {reason}", error=True)
+            log.warning(f"organza: plain PyTorch instead of Triton's kernels: {reason}")
             return None
 
     return call

@@ -1,4 +1,4 @@
-"""What a preset is: all settings of a training, under a name."""
+"""The type of a preset's value."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ class Run:
     """All settings of a training: which method, how it trains, how pictures are read.
 
     Example:
+        >>> from organza.methods.basic.dcgan import DCGAN
         >>> Run(DCGAN(lr=0.001), Training(kimg=100)).training.kimg
         100
     """
@@ -21,16 +22,3 @@ class Run:
     method: MethodConfig
     training: Training = field(default_factory=Training)
     data: DataOptions = field(default_factory=DataOptions)
-
-
-@dataclass(frozen=True)
-class Preset:
-    """A named `Run` and a line that says what it is for.
-
-    Example:
-        >>> PRESETS["stylegan2"].run.data.mirror
-        False
-    """
-
-    summary: str
-    run: Run

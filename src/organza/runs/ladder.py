@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,6 +19,7 @@ from organza.contract.data import DataSpec
 from organza.core.config import check, differences, to_plain
 from organza.core.errors import UserError
 from organza.core.files import atomic_write, make_folder, user_path
+from organza.core.messages import logger
 from organza.core.ranges import Count, Kimg, Positive, Range, Seed
 from organza.data import Dataset, open_dataset
 from organza.media.images import Pixels, save_picture
@@ -30,13 +31,12 @@ from organza.runs.plan import method_name, override
 from organza.runs.train import Outcome, train
 from organza.training.monitor import read_log
 
+log = logger(__name__)
 LADDERS: dict[str, tuple[str, ...]] = {
     "stylegan": tuple(f"stylegan-{rung}" for rung in "abcdef"),
     "stylegan2": tuple(f"stylegan2-{rung}" for rung in "abcdef"),
 }
 """Ladders by name: table 1 of StyleGAN (arXiv 1812.04948) and of StyleGAN2 (arXiv 1912.04958)."""
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -167,7 +167,6 @@ def climb(
     seeds: Sequence[int] = range(8),
     overrides: Mapping[str, Any] | None = None,
     device: str | None = None,
-    say: Say = print,
 ) -> Ladder:
     """Train every rung, or go on where a call before was stopped, and draw the table.
 
@@ -183,7 +182,6 @@ def climb(
         seeds: of the pictures that are drawn.
         overrides: settings by name, for all rungs that have them.
         device: see `organza.train`.
-        say: called with a line at each rung.
 
     Raises:
         UserError: unusable data or settings, or a training that diverged.
@@ -205,7 +203,7 @@ def climb(
         dataset = open_dataset(data, full.data)
         small = scaled(full, dataset.spec, budget)
         small = override(small, {k: v for k, v in (overrides or {}).items() if _has(small, k)})
-        say(f"{name} ({index + 1} of {len(plan)}): {preset(name).summary}")
+        log.info(f"{name} ({index + 1} of {len(plan)}): {preset(name).summary}")
         outcome = train(small, data, outdir=outdir / name, device=device)
         finished = finished and outcome.finished
         if not outcome.finished:

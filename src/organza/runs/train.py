@@ -9,6 +9,7 @@ import shlex
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
+from logging import INFO, WARNING
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,8 @@ from organza.core import distributed
 from organza.core.config import differences, from_plain, to_plain
 from organza.core.errors import UserError
 from organza.core.files import atomic_write, user_path
+from organza.core.messages import logger
 from organza.core.progress import Progress
-from organza.core.text import say
 from organza.nn.augmenter import Augmented
 from organza.presets import METHODS, Run
 from organza.runs.folder import take
@@ -37,7 +38,9 @@ from organza.training.plots import plot_log
 from organza.training.profiling import Profiler
 from organza.training.settings import Training
 from organza.training.state import State
-from organza.training.voice import UNSEEN, Voice
+from organza.training.voice import Voice
+
+log = logger(__name__)
 
 _FREE = ("kimg", "epochs", "micro_batch", "tick_kimg", "snapshot_kimg", "keep", "grid", "metrics", "metrics_share")
 FREE_TO_CHANGE = {f"training.{name}" for name in _FREE} | {"data.layout", "spec.count", "organza"}
@@ -333,5 +336,4 @@ def _how_to_continue() -> str:
 
 def _say(text: str) -> None:
     if distributed.rank() == 0:
-        with UNSEEN:
-            say(text, error=True)
+        log.log(WARNING if text.startswith("warning") else INFO, text)

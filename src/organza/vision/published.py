@@ -8,7 +8,9 @@ from pathlib import Path
 from organza.core.cache import cache_root
 from organza.core.download import download, offline_wished
 from organza.core.errors import UserError
-from organza.core.text import say
+from organza.core.messages import logger
+
+log = logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,7 @@ def fetch(name: str) -> Path:
     """
     file, path = PUBLISHED[name], place(name)
     if not path.is_file() and file.size > 1 and not offline_wished():
-        say(f"{file.name} ({file.size:.0f} MB) is fetched once: {file.url}", error=True)
+        log.info(f"{file.name} ({file.size:.0f} MB) is fetched once: {file.url}")
     try:
         return download(file.url, path, sha256=file.sha256)
     except UserError as error:

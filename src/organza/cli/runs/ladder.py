@@ -71,7 +71,6 @@ def main(argv: list[str]) -> int:
         seeds=parse_seeds(options.seeds),
         overrides=overrides,
         device=options.device,
-        say=lambda line: say(line, error=True),
     )
     if made.rungs:
         say(*made.text.read_text(encoding="utf-8").splitlines())

@@ -7,18 +7,19 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field, fields, make_dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import tyro
 
-from organza.cli.parse import parse, typed
+from organza.cli.elsewhere import ours, preset_first
+from organza.cli.parse import defaults_of, parse, typed
 from organza.cli.progress import progress_bar
-from organza.core import distributed
-from organza.core.device import keep_freed_memory
 from organza.core.errors import UserError
 from organza.core.text import say
-from organza.presets import PRESETS, Run, preset
-from organza.runs.train import dry_run, train
+from organza.presets import PRESETS, preset
+
+if TYPE_CHECKING:
+    from organza.presets import Run
 
 NO_DATA = "--data is missing"
 WHICH_DATA = "give a folder or an archive of images; `organza faces --dest faces.zip` makes one to try things out"
@@ -49,18 +50,22 @@ class Job:
 
 def main(argv: list[str]) -> int:
     """Parse ``PRESET [options]`` and train."""
+    argv = preset_first(argv)
     if not argv or argv[0].startswith("-"):
         return _without_preset(argv)
-    name, words = argv[0], _resume_alone(argv[1:])
-    run = preset(name).run
-    options = parse(
-        _options(run, preset(name).summary), words, f"organza train {name}", pairs=True, missing={NO_DATA: WHICH_DATA}
-    )
+    name, run, prog = argv[0], preset(argv[0]).run, f"organza train {argv[0]}"
+    kind = _options(run, preset(name).summary)
+    words = _resume_alone(ours(argv[1:], defaults_of(kind), prog))
+    options = parse(kind, words, prog, pairs=True, missing={NO_DATA: WHICH_DATA})
+    from organza.core import distributed
+    from organza.core.device import keep_freed_memory
+    from organza.runs.train import dry_run, train
+
     job: Job = options.job
     stated = typed(words)  # not what differs from the preset: who types a preset's own value insists on it
     changes: dict[str, Any] = {
         field.name: getattr(getattr(options, part.name), field.name)
-        for part in fields(Run)
+        for part in fields(run)
         for field in fields(getattr(run, part.name))
         if field.name in stated
     }
@@ -127,7 +132,7 @@ def _resume_alone(words: list[str]) -> list[str]:
 def _options(run: Run, summary: str) -> type[Any]:
     """All options of a preset as one dataclass whose parts have the preset's values as defaults."""
     parts: list[Any] = [("job", Job)]
-    for part in fields(Run):
+    for part in fields(run):
         value = getattr(run, part.name)
         parts.append((part.name, type(value), field(default=value)))
     flat: type[Any] = tyro.conf.configure(tyro.conf.OmitArgPrefixes)(make_dataclass("Options", parts, frozen=True))

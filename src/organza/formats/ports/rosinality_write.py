@@ -11,12 +11,13 @@ from torch import Tensor
 from organza.contract.data import DataSpec
 from organza.core.errors import UserError
 from organza.core.files import atomic_write
-from organza.core.text import say
+from organza.core.messages import logger
 from organza.formats.ports.rosinality import discriminator_name, generator_name
 from organza.formats.weights import made
 from organza.methods.stylegan.stylegan2 import StyleGAN2
 from organza.ops import setup_filter
 
+log = logger(__name__)
 RATE = 0.01
 """The mapping's factor on the learning rate, which his code has and no file states."""
 
@@ -54,7 +55,7 @@ def write_rosinality(
     content["organza"] = made(licence)
     content["latent_avg"] = nets["G_ema"]["w_avg"].detach().cpu().clone()
     for note in _lost(config, with_d="D" in nets):
-        say(f"organza: {note}", error=True)
+        log.warning(f"organza: {note}")
     with atomic_write(dest) as temporary, open(temporary, "wb") as file:
         torch.save(content, file)
     return dest

@@ -1,0 +1,128 @@
+"""The names of all presets with a line each: all that lists and help need, known without importing PyTorch.
+
+The settings of a family are Python values in the file of its name (`stylegan.py`, `translation.py` ...), under the same
+names.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from organza.core.errors import UserError
+
+if TYPE_CHECKING:
+    from organza.presets.run import Run
+
+SUMMARIES: dict[str, dict[str, str]] = {
+    "stylegan": {
+        "stylegan2": "StyleGAN2 with settings chosen from the pictures' size",
+        "stylegan2-256": "StyleGAN2 at 256x256 as in the paper, half the feature maps of config F",
+        "stylegan2-512": "StyleGAN2 config F at 512x512",
+        "stylegan2-1024": "StyleGAN2 config F at 1024x1024, as in the paper",
+        "stylegan2-cifar": "StyleGAN2 for 32x32 pictures of many kinds, as StyleGAN2-ADA trains CIFAR-10",
+        "stylegan2-tiny": "a small StyleGAN2 for laptops: faces at 64x64 within an hour on two cores",
+        "stylegan2-demo": "what `make demo` trains: 32x32 in a few minutes on two cores",
+        "stylegan2-a": "StyleGAN2's table 1, A: the StyleGAN it began with",
+        "stylegan2-b": "B: A with weight demodulation",
+        "stylegan2-c": "C: B with lazy regularisation",
+        "stylegan2-d": "D: C with path lengths regularised",
+        "stylegan2-e": "E: D without growing, with skip connections in G and residual ones in D",
+        "stylegan2-f": "F: E with larger networks",
+        "stylegan3-t": "StyleGAN3 config T: detail moves with what it belongs to",
+        "stylegan3-r": "StyleGAN3 config R: the same for turning",
+        "progan": "ProGAN with the paper's settings, for one GPU",
+        "msg-progan": "MSG-GAN on ProGAN: all sizes at once, WGAN-GP",
+        "msg-stylegan": "MSG-GAN on StyleGAN: all sizes at once, non-saturating loss and R1",
+        "stylegan-a": "StyleGAN's table 1, A: the ProGAN it began with",
+        "stylegan-b": "B: A with smoothing, from 8x8, non-saturating loss and R1, for longer",
+        "stylegan-c": "C: B with a mapping network and styles",
+        "stylegan-d": "D: C beginning with a learned constant",
+        "stylegan-e": "E: D with noise",
+        "stylegan-f": "F: E with style mixing: StyleGAN as in its paper",
+        "lucidrains": "StyleGAN2 as lucidrains' package builds it, to train on from its files",
+    },
+    "translation": {
+        "pix2pix": "pix2pix: translate pairs, such as label maps and facades",
+        "cyclegan": "CycleGAN: translate between two sets without pairs",
+    },
+    "basic": {
+        "dcgan": "DCGAN with the paper's settings",
+        "wgan-gp": "WGAN-GP on DCGAN's networks, five critic steps",
+        "vae": "variational autoencoder on DCGAN's pyramids",
+    },
+}
+"""Family -> preset -> what it is for."""
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A named `Run` and a line that says what it is for.
+
+    Example:
+        >>> PRESETS["stylegan2"].run.data.mirror
+        False
+    """
+
+    name: str
+    family: str
+    summary: str
+
+    @property
+    def run(self) -> Run:
+        """All settings; the first look at a family's imports its methods, and PyTorch."""
+        runs: dict[str, Run] = import_module(f"organza.presets.{self.family}").RUNS
+        return runs[self.name]
+
+
+PRESETS: Mapping[str, Preset] = {
+    name: Preset(name, family, summary) for family, names in SUMMARIES.items() for name, summary in names.items()
+}
+
+
+def preset(name: str) -> Preset:
+    """The preset called ``name``.
+
+    Raises:
+        UserError: there is none; the message names the nearest.
+
+    Example:
+        >>> preset("dcgan").summary
+        "DCGAN with the paper's settings"
+    """
+    if name not in PRESETS:
+        raise UserError(f"no preset is called {name!r}", hint=_nearest(name))
+    return PRESETS[name]
+
+
+_KNOWN_AS = {
+    "gan": "dcgan",
+    "pggan": "progan",
+    "stylegan1": "stylegan-f",
+    "stylegan2-ada": "stylegan2 (with --augment ada)",
+    "wgan": "wgan-gp",
+}
+
+
+def _nearest(name: str) -> str:
+    """What somebody may have meant: the same in other letters, a family of presets, or names that look alike.
+
+    Example:
+        >>> _nearest("stylegan")
+        'did you mean one of stylegan-a to stylegan-f, or stylegan2?'
+        >>> _nearest("StyleGAN3"), _nearest("dcgam")
+        ('did you mean stylegan3-t or stylegan3-r?', 'did you mean dcgan?')
+    """
+    plain = name.strip().lower().replace("_", "-").replace(" ", "-")
+    if plain in PRESETS or plain in _KNOWN_AS:
+        return f"did you mean {_KNOWN_AS.get(plain, plain)}?"
+    family = [preset for preset in PRESETS if preset.startswith(f"{plain}-")]
+    near = difflib.get_close_matches(plain, [preset for preset in PRESETS if preset not in family], n=1)
+    if len(family) > 2:
+        return f"did you mean {', or '.join([f'one of {family[0]} to {family[-1]}', *near])}?"
+    if found := family or near:
+        return f"did you mean {' or '.join(found)}?"
+    return "`organza presets` lists them"

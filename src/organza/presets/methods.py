@@ -1,0 +1,9 @@
+"""The methods of all families by name."""
+
+from __future__ import annotations
+
+from organza.contract.method import MethodConfig
+from organza.presets import basic, stylegan, translation
+
+METHODS: dict[str, type[MethodConfig]] = {**stylegan.METHODS, **translation.METHODS, **basic.METHODS}
+"""Method names, as checkpoints store them, and their settings' classes."""
