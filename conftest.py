@@ -56,6 +56,19 @@ def shown(faces: Path, pairs: Path) -> Callable[[str], Path]:
     return lambda name: faces if preset(name).run.method.layout == "images" else pairs
 
 
+@pytest.fixture
+def told(capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -> Callable[[], str]:
+    """What a person at a terminal has been told since the last call: what was printed, and what was logged."""
+    caplog.set_level("INFO", "organza")
+
+    def since() -> str:
+        found = capfd.readouterr().err + caplog.text
+        caplog.clear()
+        return found
+
+    return since
+
+
 @pytest.fixture(scope="session")
 def tiny_run(tmp_path_factory: pytest.TempPathFactory, faces: Path) -> Path:
     """The folder of a run: a toy StyleGAN2 after a few steps on `faces`."""

@@ -107,13 +107,13 @@ def test_an_autoencoder_goes_on_too(data, tmp_path):
     assert json.loads((again.folder / "config.json").read_text())["config"]["width"] == 2
 
 
-def test_a_run_of_ours_and_its_own_continuation(faces, tiny_run, tmp_path, capsys):
+def test_a_run_of_ours_and_its_own_continuation(faces, tiny_run, tmp_path, told):
     run = PRESETS["stylegan2"].run
     options = {**QUICK, "lr": 0.002, "w_avg_decay": 0.995}
     half = train(run, faces, outdir=tmp_path / "a", resume=tiny_run, **{**options, "kimg": 0.008})
-    assert "fresh" not in capsys.readouterr().err
+    assert "fresh" not in told()
     again = train(run, faces, outdir=tmp_path / "a", resume=tiny_run, **{**options, "kimg": 0.016})
-    assert again.folder == half.folder and "continuing" in capsys.readouterr().err
+    assert again.folder == half.folder and "continuing" in told()
     straight = train(run, faces, outdir=tmp_path / "b", resume=tiny_run, **{**options, "kimg": 0.016})
     one, other = tensors(again.folder, "nets"), tensors(straight.folder, "nets")
     assert all(torch.equal(one[name], other[name]) for name in one)

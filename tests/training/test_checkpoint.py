@@ -100,27 +100,27 @@ def test_damage_is_noticed(name, damage, run, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["config.json", "nets.safetensors", "resume.safetensors"])
-def test_training_goes_on_from_the_one_before(name, run, straight, faces, capsys):
+def test_training_goes_on_from_the_one_before(name, run, straight, faces, told):
     damaged = newest(run)
     flip(damaged / name, 0)
     go_on(run, faces)
-    said = capsys.readouterr().err
+    said = told()
     assert f"warning: {damaged / name}: broken checkpoint (it is not as it was written" in said
     assert "passed over for 000000004" in said and "continuing" in said
     assert_same(run, straight)
 
 
 @pytest.mark.parametrize("damage", [flip, zero])
-def test_whoever_reads_a_run_says_what_it_passes_over(damage, run, tmp_path, capsys):
+def test_whoever_reads_a_run_says_what_it_passes_over(damage, run, tmp_path, told):
     damage(newest(run) / "ema.safetensors", 1)
     older = newest(run).with_name("000000004")
     images = load(run).generate([0])
-    assert "broken checkpoint (it is not as it was written" in capsys.readouterr().err
+    assert "broken checkpoint (it is not as it was written" in told()
     assert (images == load(older).generate([0])).all()
     assert main(["generate", "--network", str(run), "--seeds", "0", "--outdir", str(tmp_path / "out")]) == 0
-    assert "passed over for 000000004" in capsys.readouterr().err
-    assert inspect(run).path == older and "passed over" in capsys.readouterr().err
-    assert read_origin(run).about["file"].endswith("000000004") and "passed over" in capsys.readouterr().err
+    assert "passed over for 000000004" in told()
+    assert inspect(run).path == older and "passed over" in told()
+    assert read_origin(run).about["file"].endswith("000000004") and "passed over" in told()
     with pytest.raises(UserError, match="is not as it was written"):
         load(newest(run))
 
@@ -128,7 +128,7 @@ def test_whoever_reads_a_run_says_what_it_passes_over(damage, run, tmp_path, cap
 @pytest.mark.parametrize(
     ("where", "number"), [("nets", NAN), ("ema", -INF), ("resume/optimizers", INF), ("nets/running_mean", NAN)]
 )
-def test_numbers_that_are_not_finite_are_passed_over(where, number, run, straight, faces, capsys):
+def test_numbers_that_are_not_finite_are_passed_over(where, number, run, straight, faces, told):
     path = newest(run)
     file, _, inside = where.partition("/")
     config, resume = checkpoint.read_config(path), checkpoint.read_resume(path)
@@ -138,7 +138,7 @@ def test_numbers_that_are_not_finite_are_passed_over(where, number, run, straigh
     position = {"position": json.dumps(asdict(resume.position))}
     checkpoint.write(path, config, tensors, metadata=position, replace=True)
     go_on(run, faces)
-    assert "holds numbers that are not finite: the training had diverged; use an older" in capsys.readouterr().err
+    assert "holds numbers that are not finite: the training had diverged; use an older" in told()
     assert_same(run, straight)
 
 

@@ -67,14 +67,12 @@ def test_falling_rates_resume_exactly(name: str, faces: Path, tmp_path: Path) ->
     assert any(not torch.equal(t, bits(last(steady))[n]) for n, t in bits(last(straight)).items())
 
 
-def test_a_run_with_falling_rates_is_lengthened(
-    faces: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_run_with_falling_rates_is_lengthened(faces: Path, tmp_path: Path, told: Callable[[], str]) -> None:
     options = {**SHORT, "lr_decay": 0.5}
     first = train(toy("dcgan"), faces, outdir=tmp_path, kimg=0.012, **options)
     longer = train(toy("dcgan"), faces, outdir=tmp_path, kimg=0.016, **options)
     assert longer.folder == first.folder and longer.seen == 16
-    assert "from 0.012 kimg, with learning rates at 50%" in capsys.readouterr().err
+    assert "from 0.012 kimg, with learning rates at 50%" in told()
     assert train(toy("dcgan"), faces, outdir=tmp_path, kimg=0.016, **SHORT).folder != first.folder
 
 
@@ -98,12 +96,12 @@ def test_a_signal_finishes_the_step_saves_and_says_how_to_continue(
 
 
 def test_the_same_command_again_does_nothing_when_finished(
-    faces: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    faces: Path, tmp_path: Path, told: Callable[[], str]
 ) -> None:
     first = train(toy("dcgan"), faces, outdir=tmp_path, kimg=0.008, **SHORT)
     again = train(toy("dcgan"), faces, outdir=tmp_path, kimg=0.008, **SHORT)
     assert again == replace(first)
-    assert "already at 0.008 kimg; --kimg lengthens it, --new starts another" in capsys.readouterr().err
+    assert "already at 0.008 kimg; --kimg lengthens it, --new starts another" in told()
     assert train(toy("dcgan"), faces, outdir=tmp_path, kimg=0.008, new=True, **SHORT).folder.name.startswith("00001-")
 
 
@@ -121,14 +119,14 @@ def test_nothing_to_resume(faces: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("broken", ["nets.safetensors", "ema.safetensors", "resume.safetensors"])
 def test_a_truncated_checkpoint_is_passed_over(
-    broken: str, faces: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    broken: str, faces: Path, tmp_path: Path, told: Callable[[], str]
 ) -> None:
     straight = train(toy("stylegan2"), faces, outdir=tmp_path / "a", kimg=0.024, **SHORT)
     run = train(toy("stylegan2"), faces, outdir=tmp_path / "b", kimg=0.016, **SHORT)
     file = last(run) / broken
     file.write_bytes(file.read_bytes()[:-100])
     again = train(toy("stylegan2"), faces, outdir=tmp_path / "b", kimg=0.024, **SHORT)
-    assert f"{file}: broken checkpoint" in capsys.readouterr().err
+    assert f"{file}: broken checkpoint" in told()
     assert_equal_bits(last(straight), last(again))
 
 

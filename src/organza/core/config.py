@@ -29,7 +29,7 @@ def to_plain(config: Any) -> Any:
     Example:
         >>> from organza.contract.data import DataSpec
         >>> to_plain(DataSpec(resolution=(32, 48)))
-        {'resolution': [32, 48], 'channels': 3, 'label_dim': 0}
+        {'resolution': [32, 48], 'channels': 3, 'label_dim': 0, ...}
     """
     if dataclasses.is_dataclass(config):
         return {f.name: to_plain(getattr(config, f.name)) for f in dataclasses.fields(config)}
@@ -52,7 +52,7 @@ def from_plain(cls: type[T], plain: Any, *, where: object = "config") -> T:
     Example:
         >>> from organza.contract.data import DataSpec
         >>> from_plain(DataSpec, {"resolution": [32, 48]})
-        DataSpec(resolution=(32, 48), channels=3, label_dim=0)
+        DataSpec(resolution=(32, 48), channels=3, label_dim=0, ...)
     """
     value: T = _decode(cls, plain, str(where))
     return value

@@ -106,6 +106,7 @@ def make(wanted: Optimizer, parameters: list[nn.Parameter], ratio: float = 1.0) 
     """PyTorch's optimizer as ``wanted``, corrected for lazy regularisers by `lazy_ratio`.
 
     Example:
+        >>> from organza.contract.method import SGD
         >>> [type(make(o, [nn.Parameter(torch.ones(1))])).__name__ for o in (Adam(), RMSprop(), SGD())]
         ['Adam', 'RMSprop', 'SGD']
     """
