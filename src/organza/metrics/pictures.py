@@ -14,11 +14,11 @@ from torch import Tensor
 
 from organza.core.errors import UserError
 from organza.data.loader import mix, permutation
+from organza.media.images import to_levels
+from organza.models.generator import Generator, Noise
 
 if TYPE_CHECKING:
     from organza.data.dataset import Dataset
-    from organza.media.images import to_levels
-from organza.models.generator import Generator, Noise
 
 Indices = NDArray[np.int64]
 SEEDS = 1_000_000

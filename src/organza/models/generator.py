@@ -47,6 +47,7 @@ class Generator:
         source: the checkpoint that it was read from; None for a network made in memory.
 
     Example:
+        >>> from organza import load
         >>> G = load(tiny_run)
         >>> G.resolution, G.channels, G.z_dim, G.num_ws
         ((16, 16), 3, 8, 6)
