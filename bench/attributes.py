@@ -29,6 +29,7 @@ from torch import nn
 from organza import load
 from organza.data.drawn_faces.drawing import draw as drawn
 from organza.data.drawn_faces.face import random_faces
+from organza.models.sampling import Sampling
 from organza.studio.codes import codes, raw
 from organza.studio.directions import independent, regress, save_directions, some_codes, without
 from organza.studio.edit import Edit, moved
@@ -154,7 +155,7 @@ def run(G, *, samples, pictures, faces, epochs, psi):
         "independent": (lone, [None]),
         "in layers": (lone, ranges_of(G)),
     }
-    tried, fresh = (codes(G, range(first, first + pictures), psi=psi) for first in (10**6, 2 * 10**6))
+    tried, fresh = (codes(G, range(first, first + pictures), Sampling(psi=psi)) for first in (10**6, 2 * 10**6))
     before = [answers_of(net, G, ws) for ws in (tried, fresh)]
     for n, name in enumerate(names):
         row = {

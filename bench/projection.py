@@ -17,6 +17,7 @@ from pathlib import Path
 import torch
 
 from organza import load
+from organza.models.sampling import Sampling
 from organza.studio.codes import codes
 from organza.studio.projection.encoder import load_encoder
 from organza.studio.projection.invert import Projecting, optimise
@@ -40,7 +41,7 @@ def main():
     own = options.pictures is None
     if own:
         first = 5000
-        everything = G.synthesis(codes(G, range(first, first + 100), psi=options.psi))
+        everything = G.synthesis(codes(G, range(first, first + 100), Sampling(psi=options.psi)))
         targets = everything[: options.count]
     else:
         _, pixels = read_targets(sorted(options.pictures.iterdir())[: options.count], G.resolution, G.channels)

@@ -18,6 +18,7 @@ from organza.metrics import collect as collecting
 from organza.metrics import evaluate, frechet_distance, kernel_distance, precision_recall
 from organza.metrics.collect import Wanted, collect, collect_real
 from organza.metrics.pictures import Drawn, Shown
+from organza.models.sampling import Sampling
 
 
 @pytest.fixture(scope="module")
@@ -136,7 +137,9 @@ def test_the_seed_decides(G, real):
     assert first == same != other
     a, b = Drawn(G).fetch(np.arange(4)), Drawn(G, first=2).fetch(np.arange(2))
     assert (a[2:].float() - b.float()).abs().mean() < 20  # the same codes, other noise
-    assert torch.equal(Drawn(G, noise="const").fetch(np.arange(4)), torch.from_numpy(G.generate(range(4))))
+    assert torch.equal(
+        Drawn(G, sampling=Sampling(noise="const")).fetch(np.arange(4)), torch.from_numpy(G.generate(range(4)))
+    )
 
 
 @pytest.mark.usefixtures("toys")

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import save_file
 
 import organza
@@ -154,6 +155,14 @@ def test_one_seed_or_several(untrained) -> None:
     for wrong in (1.5, "0-3", None, [0.5], ["1"]):
         with pytest.raises(UserError, match="seeds are whole numbers, not"):
             untrained.generate(wrong)
+
+
+def test_pillow_images(untrained, labelled) -> None:
+    for network, more in ((untrained, {"psi": 0.7, "noise": "random"}), (labelled, {"labels": [1, 0], "cutoff": 1})):
+        images = network.images([3, 4], **more)
+        assert all(isinstance(image, Image.Image) for image in images)
+        assert np.array_equal(np.stack([np.asarray(image) for image in images]), network.generate([3, 4], **more))
+    assert untrained.images([]) == []
 
 
 def test_public_names_have_docstrings_with_examples() -> None:

@@ -3,12 +3,13 @@ import pytest
 import torch
 
 from organza.core.errors import UserError
+from organza.models.sampling import Sampling
 from organza.studio.codes import codes, draw, load_codes, save_codes
 from organza.studio.generate import all_codes, from_codes, from_seeds, generate
 
 
 def test_codes_are_those_of_the_pictures(G):
-    np.testing.assert_array_equal(draw(G, codes(G, [3, 4], psi=0.7)), G.generate([3, 4], psi=0.7))
+    np.testing.assert_array_equal(draw(G, codes(G, [3, 4], Sampling(psi=0.7))), G.generate([3, 4], psi=0.7))
 
 
 def test_fresh_noise_is_that_of_the_seed(G_noisy):
@@ -117,27 +118,27 @@ def test_torch_files_without_codes(G, tmp_path):
 
 
 def test_generate_from_codes(G, tmp_path):
-    job = from_codes(G, codes(G, [5, 6]), psi=0.5)
+    job = from_codes(G, codes(G, [5, 6]), Sampling(psi=0.5))
     paths = generate(G, job, outdir=tmp_path, suffix=".npy")
     assert [path.name for path in paths] == ["w0000.npy", "w0001.npy"]
     with torch.no_grad():
-        wanted = G.synthesis(codes(G, [5, 6], psi=0.5))[0].permute(1, 2, 0).numpy()
+        wanted = G.synthesis(codes(G, [5, 6], Sampling(psi=0.5)))[0].permute(1, 2, 0).numpy()
     found = np.load(paths[0])
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, wanted, atol=1e-6)
-    assert torch.equal(all_codes(G, job), codes(G, [5, 6], psi=0.5))
+    assert torch.equal(all_codes(G, job), codes(G, [5, 6], Sampling(psi=0.5)))
 
 
 def test_all_codes_of_many_seeds(G_classes):
-    labels = [n % 5 for n in range(20)]
-    job = from_seeds(G_classes, range(20), labels=labels)
-    torch.testing.assert_close(all_codes(G_classes, job), codes(G_classes, range(20), labels=labels))
+    turns = Sampling([n % 5 for n in range(20)])
+    job = from_seeds(G_classes, range(20), turns)
+    torch.testing.assert_close(all_codes(G_classes, job), codes(G_classes, range(20), turns))
 
 
 def test_too_few_classes(G_classes):
     with pytest.raises(UserError, match="2 classes for 3 seeds; give one class for all or one for each seed"):
-        codes(G_classes, [1, 2, 3], labels=[0, 1])
+        codes(G_classes, [1, 2, 3], Sampling([0, 1]))
     with pytest.raises(UserError, match="2 classes for 3 seeds"):
-        from_seeds(G_classes, [1, 2, 3], labels=[0, 1])
+        from_seeds(G_classes, [1, 2, 3], Sampling([0, 1]))
     with pytest.raises(UserError, match="no seeds; give at least one"):
-        codes(G_classes, [], labels=1)
+        codes(G_classes, [], Sampling(1))

@@ -10,6 +10,7 @@ from organza.core.errors import UserError
 from organza.media.figure import TEXT, captioned, cell, table
 from organza.methods.stylegan.stylegan2 import StyleGAN2
 from organza.models.generator import Generator
+from organza.models.sampling import Sampling
 from organza.studio.codes import codes, draw
 from organza.studio.mix import mix, mixed, parse_layers
 from organza.studio.noise import deviation, fine_from, noise, noise_sizes, with_noise
@@ -47,7 +48,7 @@ def test_the_middle_column_is_the_average(G, tmp_path):
 def test_sweep_is_symmetric_about_the_average(G):
     ws = sweep(G, [1, 2], psis(5, 0.8))
     torch.testing.assert_close((ws + ws.flip(1)) / 2, G.w_avg.expand_as(ws), atol=1e-6, rtol=0)
-    cut = sweep(G, [1], [0.0], cutoff=2)
+    cut = sweep(G, [1], [0.0], Sampling(cutoff=2))
     torch.testing.assert_close(cut[:, 0, 2:], codes(G, [1])[:, 2:])
 
 
@@ -62,24 +63,25 @@ def test_truncation_without_mapping(G_plain, tmp_path):
     [
         ({"columns": 4}, "4 columns have no middle; give an odd number from 3 up, such as 9"),
         ({"columns": 1}, "1 columns have no middle"),
-        ({"most": 0.0}, "a truncation of 0; give a positive number, such as 1"),
-        ({"most": float("inf")}, "a truncation of inf"),
+        ({"sampling": {"psi": 0.0}}, "a truncation of 0; give a positive number, such as 1"),
+        ({"sampling": {"psi": float("inf")}}, "a truncation of inf"),
         ({"scale": 0}, "a scale of 0; give a whole number from 1 up"),
-        ({"cutoff": 9}, "a cutoff of 9; this network has 6 layers to truncate"),
+        ({"sampling": {"cutoff": 9}}, "a cutoff of 9; this network has 6 layers to truncate"),
         ({"seeds": []}, "no seeds; give at least one"),
-        ({"labels": 1}, "this network has no classes"),
+        ({"sampling": {"labels": 1}}, "this network has no classes"),
         ({"output": "t.gif"}, "t.gif: no format is known for '.gif'"),
     ],
 )
 def test_wrong_truncations(G, tmp_path, arguments, message):
+    given = {"seeds": [1], "output": tmp_path / "t.png", **arguments}
     with pytest.raises(UserError) as caught:
-        truncation(G, **{"seeds": [1], "output": tmp_path / "t.png", **arguments})
+        truncation(G, **given | {"sampling": Sampling(**arguments.get("sampling", {}))})
     assert message in str(caught.value)
     assert not list(tmp_path.iterdir())
 
 
 def test_all_layers_make_the_column_and_none_of_its_own_the_row(G, tmp_path):
-    picture = read(mix(G, [1, 2], [3, 4, 5], tmp_path / "m.png", styles="all", psi=0.7))
+    picture = read(mix(G, [1, 2], [3, 4, 5], tmp_path / "m.png", styles="all", sampling=Sampling(psi=0.7)))
     sources = G.generate([1, 2, 3, 4, 5], psi=0.7)
     for row in range(2):
         assert near(cell(picture, row + 1, 0, (16, 24)), sources[row])
@@ -100,7 +102,7 @@ def test_mixed_takes_just_these_layers(G):
 
 
 def test_mix_with_classes_and_transparency(G_classes, tmp_path):
-    picture = read(mix(G_classes, [1], [2], tmp_path / "m.png", labels=2))
+    picture = read(mix(G_classes, [1], [2], tmp_path / "m.png", sampling=Sampling(2)))
     assert picture.shape == (35, 35, 4)
     assert (cell(picture, 0, 0, (16, 16))[..., 3] == 0).all()
 

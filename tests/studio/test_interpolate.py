@@ -10,6 +10,7 @@ from PIL import Image
 from scipy.interpolate import CubicSpline
 
 from organza.core.errors import UserError
+from organza.models.sampling import Sampling
 from organza.studio.interpolate import frames, interpolate, periodic_cubic, periodic_linear, periodic_slerp, plan
 from organza.studio.walk import walk
 from tests.peak import PRINT_PEAK
@@ -78,12 +79,12 @@ def test_frames_pass_through_the_seeds_and_close(G, space, curve):
 
 
 def test_random_noise_can_be_made_again(G):
-    first, second = (np.stack(list(frames(G, [(0, 1)], 3, noise="random"))) for _ in range(2))
+    first, second = (np.stack(list(frames(G, [(0, 1)], 3, sampling=Sampling(noise="random")))) for _ in range(2))
     np.testing.assert_array_equal(first, second)
 
 
 def test_classes(G_classes):
-    film = np.stack(list(frames(G_classes, [(0, 1)], 2, labels=3)))
+    film = np.stack(list(frames(G_classes, [(0, 1)], 2, sampling=Sampling(3))))
     assert np.abs(film.astype(int) - G_classes.generate([0, 1], labels=3)).max() <= 1
 
 
@@ -143,6 +144,7 @@ def test_a_minute_at_256_in_flat_memory(tmp_path):
 
 FILM = f"""
 import sys, torch
+from organza.models.sampling import Sampling
 from organza.studio.interpolate import interpolate
 from organza.contract.data import DataSpec
 from organza.models.generator import Generator
@@ -166,7 +168,7 @@ interpolate(G, [1, 2, 3], sys.argv[1], seconds=float(sys.argv[2]), fps=30)
         ({"output": "loop.avi"}, "loop.avi: no format is known for '.avi'; end the name in .mp4, .gif or .webp"),
         ({"fps": 0}, "0 frames a second; .gif takes more than 0 and at most 50"),
         ({"fps": 60}, "60 frames a second; .gif takes more than 0 and at most 50"),
-        ({"labels": 1}, "this network has no classes; leave the class out"),
+        ({"sampling": Sampling(1)}, "this network has no classes; leave the class out"),
     ],
 )
 def test_wrong_requests(G, tmp_path, arguments, message):

@@ -8,6 +8,7 @@ from PIL import Image
 
 from organza.core.errors import UserError
 from organza.media.audio import QUIET, RATE, Sound
+from organza.models.sampling import Sampling
 from organza.studio.codes import codes
 from organza.studio.interpolate import interpolate
 from organza.studio.walk import random_walk, walk
@@ -30,12 +31,15 @@ def test_walk_without_smoothing_is_white():
 
 
 def test_walk_on_disk(G, tmp_path):
-    path = walk(G, [1, 2], tmp_path / "w.gif", grid=(2, 1), seconds=0.8, fps=10, smooth=0.3, psi=0.5)
+    calm = Sampling(psi=0.5)
+    path = walk(G, [1, 2], tmp_path / "w.gif", grid=(2, 1), seconds=0.8, fps=10, smooth=0.3, sampling=calm)
     with Image.open(path) as film:
         assert (film.n_frames, film.size) == (8, (48, 16))
     assert (
         path.read_bytes()
-        == walk(G, [1, 2], tmp_path / "again.gif", grid=(2, 1), seconds=0.8, fps=10, smooth=0.3, psi=0.5).read_bytes()
+        == walk(
+            G, [1, 2], tmp_path / "again.gif", grid=(2, 1), seconds=0.8, fps=10, smooth=0.3, sampling=calm
+        ).read_bytes()
     )
 
 
@@ -57,7 +61,7 @@ def test_short_walks_move(G, tmp_path):
         ({"grid": (3, 1)}, "2 seeds for a grid of 3x1; give one seed for each cell"),
         ({"seconds": 0.1}, "0.1 seconds at 10 frames a second make no film; make it longer"),
         ({"smooth": 0}, "a smoothness of 0; give a positive number of seconds"),
-        ({"labels": 1}, "this network has no classes"),
+        ({"sampling": Sampling(1)}, "this network has no classes"),
         ({"output": "w.png"}, "w.png: no format is known for '.png'; end the name in .mp4, .gif or .webp"),
     ],
 )
@@ -106,9 +110,12 @@ def test_silent_film_from_sound(G, tmp_path, beep):
 
 
 def test_keyframes_from_saved_codes(G, tmp_path):
-    ws = codes(G, [1, 2, 3, 4], psi=0.7)
+    calm = Sampling(psi=0.7)
+    ws = codes(G, [1, 2, 3, 4], calm)
     one = interpolate(G, ws[:2], tmp_path / "a.gif", seconds=0.6, fps=10)
-    assert one.read_bytes() == interpolate(G, [1, 2], tmp_path / "b.gif", seconds=0.6, fps=10, psi=0.7).read_bytes()
+    assert (
+        one.read_bytes() == interpolate(G, [1, 2], tmp_path / "b.gif", seconds=0.6, fps=10, sampling=calm).read_bytes()
+    )
     with Image.open(interpolate(G, ws, tmp_path / "c.gif", grid=(2, 1), seconds=0.6, fps=10)) as film:
         assert film.size == (48, 16)
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from organza.models.sampling import Sampling
+
 
 @dataclass(frozen=True, kw_only=True)
 class Trained:
@@ -56,6 +58,17 @@ class Drawing(Trained):
             return None
         classes = parse_seeds(self.class_, "classes")
         return classes[0] if len(classes) == 1 else classes
+
+    @property
+    def sampling(self) -> Sampling:
+        """All of that but the scale.
+
+        Raises:
+            UserError: a label that can't be read, or a number that can't be used.
+        """
+        from organza.models.sampling import Sampling
+
+        return Sampling(self.labels, self.trunc, self.cutoff, self.noise)
 
 
 def seeds_of(text: str | None, grid: tuple[int, int] | None, otherwise: str) -> list[int]:

@@ -25,7 +25,7 @@ def by_pictures(job: Job, metric: Metric) -> dict[str, Figure]:
 
 def _paths(job: Job, metric: Metric) -> dict[str, Figure]:
     assert isinstance(job.pictures, Drawn)
-    drawn, G = job.pictures, job.pictures.G
+    drawn, G, sampling = job.pictures, job.pictures.G, job.pictures.sampling
     distance, network, name = _open_distance(job, metric)
 
     def work(indices: Indices) -> Tensor:
@@ -36,7 +36,7 @@ def _paths(job: Job, metric: Metric) -> dict[str, Figure]:
         )
 
         def mapping(z: Tensor) -> Tensor:
-            return G.mapping(z, None if labels is None else labels.repeat(2, 1), drawn.psi)
+            return G.mapping(z, None if labels is None else labels.repeat(2, 1), sampling.psi, sampling.cutoff)
 
         def synthesis(ws: Tensor) -> Tensor:
             return G.synthesis(ws, "const")

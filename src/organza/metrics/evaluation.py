@@ -25,12 +25,11 @@ from organza.metrics.reference import Reference, read_reference
 from organza.metrics.report import Figure, Report
 from organza.metrics.team import Team
 from organza.models.generator import Generator
+from organza.models.sampling import Noise, Sampling
 from organza.vision.features import DEFAULT, Features, open_features
 
 if TYPE_CHECKING:
     from organza.data.dataset import Dataset
-    from organza.models.generator import Noise
-
 
 NAMED = ("organza64", "inception")
 """Feature networks whose name alone is enough; others are known by the file that the user gives."""
@@ -95,7 +94,7 @@ def evaluate(
     )
     pictures: Pictures
     if isinstance(generated, Generator):
-        pictures = Drawn(generated, seed * SEEDS, psi, noise, real)
+        pictures = Drawn(generated, seed * SEEDS, Sampling(psi=psi, noise=noise), real)
     else:
         pictures = Shown(generated, seed=seed)
     job = Job(

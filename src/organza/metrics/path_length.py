@@ -17,7 +17,6 @@ from torch.nn import functional as F
 EPSILON = 1e-4
 
 Space = Literal["z", "w"]
-Sampling = Literal["full", "end"]
 Distance = Callable[[Tensor, Tensor], Tensor]
 """Pictures float ``[N, 3, H, W]`` in [-1, 1], twice -> ``[N]``."""
 

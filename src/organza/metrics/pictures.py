@@ -14,11 +14,12 @@ from torch import Tensor
 
 from organza.core.errors import UserError
 from organza.data.loader import mix, permutation
+from organza.media.images import to_levels
+from organza.models.generator import Generator
+from organza.models.sampling import Sampling
 
 if TYPE_CHECKING:
     from organza.data.dataset import Dataset
-from organza.media.images import to_levels
-from organza.models.generator import Generator, Noise
 
 Indices = NDArray[np.int64]
 SEEDS = 1_000_000
@@ -98,15 +99,14 @@ class Shown:
 
 @dataclass(frozen=True)
 class Drawn:
-    """The pictures that a network draws from consecutive seeds.
+    """The images that a network generates from consecutive seeds.
 
     Attributes:
         G: the network.
-        first: seed of picture 0.
-        psi: truncation.
-        noise: ``"random"`` is fresh for each batch, from its first seed.
-        labels: data set from which conditional networks' labels are drawn: the picture's number decides which.
-        paired: pictures 2i and 2i + 1 share a label.
+        first: seed of image 0.
+        sampling: truncation and noise; fresh noise is another for each batch, from its first seed.
+        labels: dataset from which conditional networks' labels are taken: the image's number decides which.
+        paired: images 2i and 2i + 1 share a label.
 
     Example:
         >>> from organza import load
@@ -116,8 +116,7 @@ class Drawn:
 
     G: Generator
     first: int = 0
-    psi: float = 1.0
-    noise: Noise = "random"
+    sampling: Sampling = Sampling(noise="random")
     labels: Dataset | None = None
     paired: bool = False
 
@@ -153,9 +152,10 @@ class Drawn:
     def fetch(self, indices: Indices) -> Tensor:
         """uint8 ``[N, H, W, C]``, on the network's device."""
         z, labels = self.codes(indices)
-        ws = self.G.mapping(z, labels, self.psi)
-        rng = self.G.noise_rng(self.first + int(indices[0])) if self.noise == "random" else None
-        return to_levels(self.G.synthesis(ws, self.noise, rng))
+        ws = self.G.mapping(z, labels, self.sampling.psi, self.sampling.cutoff)
+        noise = self.sampling.noise
+        rng = self.G.noise_rng(self.first + int(indices[0])) if noise == "random" else None
+        return to_levels(self.G.synthesis(ws, noise, rng))
 
 
 def places(indices: Indices, seed: int) -> NDArray[np.float64]:

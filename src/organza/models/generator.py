@@ -1,4 +1,4 @@
-"""A checkpoint as a frozen callable: latent codes and labels in, pictures out."""
+"""A checkpoint as a frozen callable: latent codes and labels in, images out."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import Literal
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
+from PIL import Image
 from torch import Tensor, nn
 
 from organza.contract.data import DataSpec
@@ -20,15 +21,14 @@ from organza.contract.model import Latents
 from organza.core.device import computing, fit_threads
 from organza.core.errors import UserError
 from organza.core.text import printable
-from organza.media.images import Pixels, to_pixels
+from organza.media.images import Pixels, to_image, to_pixels
 from organza.models.labels import label_vectors
+from organza.models.sampling import Noise, check_psi
 from organza.ops import inference
-
-Noise = Literal["const", "random", "none"]
 
 
 def at_once(resolution: tuple[int, int]) -> int:
-    """How many pictures of ``resolution`` a processor without a GPU draws fastest at once.
+    """How many images of ``resolution`` a processor without a GPU generates fastest at once.
 
     Example:
         >>> at_once((64, 64)), at_once((256, 256))
@@ -47,6 +47,7 @@ class Generator:
         source: the checkpoint that it was read from; None for a network made in memory.
 
     Example:
+        >>> from organza import load
         >>> G = load(tiny_run)
         >>> G.resolution, G.channels, G.z_dim, G.num_ws
         ((16, 16), 3, 8, 6)
@@ -68,7 +69,7 @@ class Generator:
 
     @property
     def resolution(self) -> tuple[int, int]:
-        """Height and width of the pictures."""
+        """Height and width of the images."""
         return self.spec.resolution
 
     @property
@@ -88,7 +89,7 @@ class Generator:
 
     @property
     def num_ws(self) -> int:
-        """How many w's draw one picture: one a layer in StyleGAN2."""
+        """How many w's make one image: one a layer in StyleGAN2."""
         return self.latents.num_ws
 
     @property
@@ -111,12 +112,12 @@ class Generator:
         return torch.from_numpy(np.concatenate([np.zeros([0, self.z_dim]), *rows])).float().to(self.device)
 
     def placed(self, translate: tuple[float, float] = (0.0, 0.0), rotate: float = 0.0) -> Generator:
-        """The same network with its pictures moved and turned before they become pixels.
+        """The same network with its images moved and turned before they become pixels.
 
         Only StyleGAN3's networks can: their input is a field of waves that has no edges. The weights are shared.
 
         Args:
-            translate: to the right and down, as a share of the picture's longer side.
+            translate: to the right and down, as a share of the image's longer side.
             rotate: degrees counterclockwise, about the centre, before moving. Config T only turns its input: its
                 layers were not made for it.
 
@@ -161,7 +162,7 @@ class Generator:
         return torch.cat([self.w_avg.lerp(ws[:, :end], psi), ws[:, end:]], dim=1)
 
     def synthesis(self, ws: Tensor, noise: Noise = "const", rng: torch.Generator | None = None) -> Tensor:
-        """Intermediate codes ``[N, num_ws, w_dim]`` to raw float32 pictures ``[N, C, H, W]``, about in [-1, 1].
+        """Intermediate codes ``[N, num_ws, w_dim]`` to raw float32 images ``[N, C, H, W]``, about in [-1, 1].
 
         Args:
             ws: one w for each layer.
@@ -187,9 +188,9 @@ class Generator:
         noise: Noise = "const",
         batch: int = 8,
     ) -> Pixels:
-        """The pictures of seeds, uint8 ``[N, H, W, C]``; see `mapping` and `synthesis` for the other arguments.
+        """The images of seeds, uint8 ``[N, H, W, C]``; see `mapping` and `synthesis` for the other arguments.
 
-        Fresh noise is drawn from each seed, so a seed's picture does not depend on its neighbours.
+        Fresh noise is sampled from each seed, so a seed's image does not depend on its neighbours.
         """
         seeds = _seeds(seeds)
         ws = self.mapping(self.z(seeds), labels, psi, cutoff)
@@ -200,6 +201,23 @@ class Generator:
             parts.append(to_pixels(self.synthesis(ws[start : start + step], noise, rng)))
         return np.concatenate(parts) if parts else np.zeros([0, *self.resolution, self.channels], np.uint8)
 
+    def images(
+        self,
+        seeds: int | Sequence[int],
+        labels: ArrayLike | Tensor | None = None,
+        psi: float = 1.0,
+        cutoff: int | None = None,
+        noise: Noise = "const",
+        batch: int = 8,
+    ) -> list[Image.Image]:
+        """`generate` as Pillow images: grey, RGB or RGBA.
+
+        Example:
+            >>> [image.size for image in G.images([0, 1], psi=0.7)]
+            [(32, 32), (32, 32)]
+        """
+        return [to_image(pixels) for pixels in self.generate(seeds, labels, psi, cutoff, noise, batch)]
+
     def noise_rng(self, seed: int) -> torch.Generator:
         """The source of a seed's fresh noise, for `synthesis`."""
         digest = hashlib.blake2b(f"noise/{seed}".encode(), digest_size=7).digest()
@@ -207,7 +225,7 @@ class Generator:
 
     @torch.no_grad()
     def discriminator(self, images: Tensor, labels: ArrayLike | Tensor | None = None) -> Tensor:
-        """Logits ``[N, 1]`` of pictures, float32 ``[N, C, H, W]`` in [-1, 1]; high means real.
+        """Logits ``[N, 1]`` of images, float32 ``[N, C, H, W]`` in [-1, 1]; high means real.
 
         Raises:
             UserError: the network was loaded without its discriminator, or has none.
@@ -220,16 +238,6 @@ class Generator:
         with computing(self.dtype):
             logits: Tensor = self.critic(images, label_vectors(labels, len(images), self.spec.label_dim, self.device))
         return logits.float()
-
-
-def check_psi(psi: float) -> None:
-    """See that ``psi`` can be used.
-
-    Raises:
-        UserError: it is not finite, or so large that nothing is left of an image.
-    """
-    if not abs(psi) <= 1000:
-        raise UserError(f"a truncation of {psi}", hint="give a number such as 0.7")
 
 
 def _seeds(seeds: int | Sequence[int]) -> list[int]:

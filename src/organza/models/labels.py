@@ -2,43 +2,75 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from numpy.typing import ArrayLike, NDArray
-from torch import Tensor
 
 from organza.core.errors import UserError
+
+if TYPE_CHECKING:
+    import torch
+    from numpy.typing import ArrayLike, NDArray
+    from torch import Tensor
+
+
+def as_array(labels: ArrayLike | Tensor) -> NDArray[Any]:
+    """Labels as an array, wherever they are."""
+    return np.asarray(labels.cpu() if hasattr(labels, "cpu") else labels)
+
+
+def check_labels(labels: ArrayLike | Tensor | None, count: int, size: int) -> NDArray[Any]:
+    """Labels that fit: classes, ``[]``, ``[1]`` or ``[count]`` whole numbers, or vectors ``[1 or count, size]``.
+
+    Args:
+        labels: floats ``[count, size]`` or one ``[size]`` for all, or whole numbers: one class for all or one for each.
+        count: images.
+        size: length of a vector.
+
+    Raises:
+        UserError: labels are missing, or don't fit.
+    """
+    if labels is None:
+        raise UserError(f"this network needs a label of {size} numbers", hint=f"give a class from 0 to {size - 1}")
+    array = as_array(labels)
+    classes = is_classes(array)
+    if classes and array.size and (array.min() < 0 or array.max() >= size):
+        raise UserError(f"class {labels} is not from 0 to {size - 1}")
+    array = array if classes or array.ndim != 1 else array[None]
+    shape = (array.size, size) if classes else array.shape
+    if shape not in ((1, size), (count, size)) or not (classes or np.isfinite(array).all()):
+        raise UserError(f"labels {list(shape)} don't fit", hint=f"give {[count, size]} finite numbers")
+    return array
+
+
+def is_classes(array: NDArray[Any]) -> bool:
+    """Whether labels are classes by number, not vectors."""
+    return array.dtype.kind in "iu" and array.ndim < 2
 
 
 def label_vectors(labels: ArrayLike | Tensor | None, count: int, size: int, device: torch.device) -> Tensor:
     """Label vectors float32 ``[count, size]`` on ``device``.
 
     Args:
-        labels: floats ``[count, size]`` or one ``[size]`` for all, or whole numbers: one class for all or one for each.
+        labels: see `check_labels`.
         count: images.
         size: length of a vector; 0 for networks without labels, which leave ``labels`` alone.
+        device: where they are used.
 
     Raises:
         UserError: labels are missing, or don't fit.
 
     Example:
+        >>> import torch
         >>> label_vectors([1, 0], 2, 3, torch.device("cpu"))
         tensor([[0., 1., 0.],
                 [1., 0., 0.]])
     """
+    import torch
+
     if size == 0:
         return torch.zeros([count, 0], device=device)
-    if labels is None:
-        raise UserError(f"this network needs a label of {size} numbers", hint=f"give a class from 0 to {size - 1}")
-    array: NDArray[Any] = np.asarray(labels.cpu() if isinstance(labels, Tensor) else labels)
-    if array.dtype.kind in "iu" and array.ndim < 2:
-        if array.min() < 0 or array.max() >= size:
-            raise UserError(f"class {labels} is not from 0 to {size - 1}")
-        array = np.eye(size, dtype=np.float32)[array]
-    if array.ndim == 1:
-        array = array[None]
-    if array.shape not in ((1, size), (count, size)) or not np.isfinite(array).all():
-        raise UserError(f"labels {list(array.shape)} don't fit", hint=f"give {[count, size]} finite numbers")
+    array = check_labels(labels, count, size)
+    if is_classes(array):
+        array = np.eye(size, dtype=np.float32)[array.reshape(-1)]
     return torch.from_numpy(np.array(np.broadcast_to(array, (count, size)), np.float32)).to(device)

@@ -14,6 +14,7 @@ from organza.data import open_dataset
 from organza.data.drawn_faces.files import write_faces
 from organza.media.images import Pixels, make_grid, save_picture, to_image
 from organza.models.load import load_generator
+from organza.models.sampling import Sampling
 from organza.presets import preset
 from organza.runs.plan import override
 from organza.runs.train import train
@@ -73,11 +74,14 @@ def demo(
     outcome = train(run, data, outdir=outdir / "runs")
     real, _ = open_dataset(data).fetch(np.resize(np.arange(faces), 24))
     G = load_generator(outcome.folder, precision="auto")
-    generated = np.stack(list(pictures(G, range(24), psi=0.8)))
+    shown = Sampling(psi=0.8)
+    generated = np.stack(list(pictures(G, range(24), shown)))
     left, right = (make_grid(_large(images), columns=6, gap=2) for images in (real, generated))
     between = np.full([len(left), 16, left.shape[2]], 255, np.uint8)
     grid = save_picture(np.concatenate([left, between, right], axis=1), outdir / "demo.png")
-    film = interpolate(G, range(1, 25), outdir / "interpolation.gif", grid=(4, 2), seconds=6, fps=20, psi=0.8, scale=4)
+    film = interpolate(
+        G, range(1, 25), outdir / "interpolation.gif", grid=(4, 2), seconds=6, fps=20, sampling=shown, scale=4
+    )
     samples = sorted((outcome.folder / "samples").iterdir())
     return Demo(data, outcome.folder, grid, samples, film, outcome.finished)
 

@@ -1,4 +1,4 @@
-"""Answers about pictures of seeds, for `organza.studio.directions.regress`: from a table or from a classifier."""
+"""Answers about images of seeds, for `organza.studio.directions.regress`: from a table or from a classifier."""
 
 from __future__ import annotations
 
@@ -12,11 +12,10 @@ from torch import Tensor
 
 from organza.core.errors import UserError
 from organza.core.files import user_path
+from organza.models.sampling import Sampling
 from organza.studio.codes import codes, raw
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
-
     from organza.models.generator import Generator
 
 
@@ -56,26 +55,25 @@ def by_classifier(
     path: str | os.PathLike[str],
     names: Sequence[str],
     seeds: Sequence[int],
-    *,
-    labels: ArrayLike | None = None,
+    sampling: Sampling = Sampling(),
 ) -> dict[str, Tensor]:
-    """What a TorchScript classifier says of the pictures of ``seeds``: probabilities ``[N]`` by attribute.
+    """What a TorchScript classifier says of the images of ``seeds``: probabilities ``[N]`` by attribute.
 
     Args:
         G: a network from `organza.load`.
-        path: a network from pictures ``[N, C, H, W]`` in [-1, 1] to logits ``[N]`` or ``[N, attributes]``.
+        path: a network from images ``[N, C, H, W]`` in [-1, 1] to logits ``[N]`` or ``[N, attributes]``.
         names: of the attributes; empty for ``attribute0``, ``attribute1`` ...
-        seeds: which pictures.
-        labels: for conditional networks: a class.
+        seeds: which images.
+        sampling: labels, truncation and noise.
 
     Raises:
         UserError: not such a network, or another number of names.
     """
-    ws = codes(G, seeds, labels=labels)
+    ws = codes(G, seeds, sampling)
     try:
         net = torch.jit.load(str(user_path(path)), map_location=G.device).eval()  # type: ignore[no-untyped-call]
         with torch.no_grad():
-            logits = torch.cat([net(image.clamp(-1, 1)).reshape(1, -1) for image in raw(G, ws)])
+            logits = torch.cat([net(image.clamp(-1, 1)).reshape(1, -1) for image in raw(G, ws, sampling.noise, seeds)])
     except (RuntimeError, ValueError, OSError) as error:
         hint = f"give a TorchScript file for pictures [N, {G.channels}, {G.resolution[0]}, {G.resolution[1]}]"
         raise UserError("is no classifier for these pictures", where=path, hint=hint) from error

@@ -19,12 +19,11 @@ from torch import Tensor
 from organza.core.errors import UserError
 from organza.media.figure import table
 from organza.media.images import PICTURE_SUFFIXES, check_suffix, save_picture
+from organza.models.sampling import Sampling
 from organza.studio.codes import codes, draw
 from organza.weights.save import averaged, check_new, own_checkpoint, save_network
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
-
     from organza.models.generator import Generator
 
 Mapping = Literal["first", "second"]
@@ -121,17 +120,16 @@ def comparison(
     seeds: Sequence[int],
     output: str | os.PathLike[str],
     *,
-    labels: ArrayLike | None = None,
-    psi: float = 1.0,
+    sampling: Sampling = Sampling(),
     scale: int = 1,
 ) -> Path:
-    """Write the pictures of ``seeds`` by ``first``, by the mixture and by ``second``, a row each.
+    """Write the images of ``seeds`` by ``first``, by the mixture and by ``second``, a row each.
 
     Raises:
         UserError: see `organza.studio.codes.codes`; an unknown format; a file that can't be written.
     """
     path = check_suffix(output, PICTURE_SUFFIXES)
-    rows = [draw(G, codes(G, seeds, labels=labels, psi=psi)) for G in (first, mixture, second)]
+    rows = [draw(G, codes(G, seeds, sampling), sampling.noise) for G in (first, mixture, second)]
     return save_picture(table(np.concatenate(rows), len(seeds), scale), path)
 
 

@@ -1,11 +1,11 @@
-"""Intermediate codes w: from seeds, on disk, and to pictures."""
+"""Intermediate codes w: from seeds, on disk, and to images."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -16,18 +16,14 @@ from organza.core.arrays import read_arrays
 from organza.core.errors import UserError
 from organza.core.files import atomic_write
 from organza.media.images import Pixels, check_suffix, to_pixels
-from organza.models.generator import check_psi
+from organza.models.sampling import Noise, Sampling
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
-
     from organza.models.generator import Generator
-
-Noise = Literal["const", "random", "none"]
 
 
 def batch_size(resolution: tuple[int, int]) -> int:
-    """Pictures of ``resolution`` (H, W) to draw at once: enough to keep the processor busy, few enough for any memory.
+    """How many images of ``resolution`` (H, W) to generate at once: enough for speed, few enough for any memory.
 
     Example:
         >>> batch_size((64, 64)), batch_size((1024, 1024))
@@ -36,69 +32,59 @@ def batch_size(resolution: tuple[int, int]) -> int:
     return max(1, min(16, 2**22 // (resolution[0] * resolution[1])))
 
 
-def check_request(G: Generator, labels: ArrayLike | None, psi: float, cutoff: int | None) -> None:
-    """Refuse what ``G`` can't do, in words that say what it can.
-
-    Raises:
-        UserError: labels for a network without classes, a cutoff that it has no layers for, an impossible psi.
-    """
-    check_psi(psi)
-    if cutoff is not None and not 0 <= cutoff <= G.num_ws:
-        raise UserError(f"a cutoff of {cutoff}", hint=f"this network has {G.num_ws} layers to truncate")
-    if labels is not None and G.label_dim == 0:
-        raise UserError("this network has no classes", hint="leave the class out")
-
-
-def codes(
-    G: Generator,
-    seeds: Sequence[int],
-    *,
-    labels: ArrayLike | None = None,
-    psi: float = 1.0,
-    cutoff: int | None = None,
-) -> Tensor:
+def codes(G: Generator, seeds: Sequence[int], sampling: Sampling = Sampling()) -> Tensor:
     """The w's of seeds: ``[N, num_ws, w_dim]``.
 
     Args:
         G: a network from `organza.load`.
         seeds: whole numbers from 0 to 2^32 - 1.
-        labels: for conditional networks: one class index or label vector for all, or one for each seed.
-        psi: truncation: 1 for the full variety, 0 for the average picture.
-        cutoff: truncate only the first so many layers.
+        sampling: labels and truncation.
 
     Raises:
-        UserError: no seeds, one out of range, a class that is missing, unknown, or given to a network without classes.
+        UserError: no seeds, one out of range, or what `Sampling.check` says.
 
     Example:
-        >>> codes(G, [1, 2], psi=0.7).shape
+        >>> codes(G, [1, 2], Sampling(psi=0.7)).shape
         torch.Size([2, 8, 16])
     """
-    check_request(G, labels, psi, cutoff)
-    if not len(seeds):
-        raise UserError("no seeds", hint="give at least one, such as 0-15")
-    check_classes(labels, len(seeds))
-    return G.mapping(G.z(list(seeds)), labels, psi, cutoff)
+    check_seeds(G, seeds, sampling)
+    return mapped(G, G.z(list(seeds)), sampling)
 
 
-def check_classes(labels: ArrayLike | None, count: int) -> None:
-    """Refuse a list of classes that is neither one for all nor one for each of ``count`` seeds.
+def check_seeds(G: Generator, seeds: Sequence[int], sampling: Sampling) -> None:
+    """See that ``G`` can sample ``seeds`` so.
 
     Raises:
-        UserError: another number of classes.
+        UserError: no seeds, or what `Sampling.check` says.
     """
-    array = np.asarray(0 if labels is None else labels)
-    if array.dtype.kind in "iu" and array.ndim == 1 and len(array) not in (1, count):
-        raise UserError(f"{len(array)} classes for {count} seeds", hint="give one class for all or one for each seed")
+    if not len(seeds):
+        raise UserError("no seeds", hint="give at least one, such as 0-15")
+    sampling.check(G.latents, len(seeds))
+
+
+def mapped(G: Generator, z: Tensor, sampling: Sampling) -> Tensor:
+    """The w's ``[N, num_ws, w_dim]`` of latent codes ``[N, z_dim]``, truncated."""
+    return G.mapping(z, sampling.labels, sampling.psi, sampling.cutoff)
+
+
+def truncated(G: Generator, ws: Tensor, sampling: Sampling) -> Tensor:
+    """Saved w's ``[N, num_ws, w_dim]``, truncated. Their labels are in them already.
+
+    Raises:
+        UserError: what `Sampling.check` says.
+    """
+    sampling.check(G.latents, None)
+    return G.truncate(ws, sampling.psi, sampling.cutoff)
 
 
 def raw(G: Generator, ws: Tensor, noise: Noise = "const", seeds: Sequence[int] | None = None) -> Iterator[Tensor]:
-    """The picture of each of ``ws``, float32 ``[1, C, H, W]``, about in [-1, 1], drawn a batch at a time.
+    """The image of each of ``ws``, float32 ``[1, C, H, W]``, about in [-1, 1], generated a batch at a time.
 
     Args:
         G: a network from `organza.load`.
         ws: ``[N, num_ws, w_dim]``.
-        noise: the stored noise, fresh noise for each picture, or none.
-        seeds: what fresh noise is drawn from, one for each of ``ws``; 0, 1, 2 ... without.
+        noise: see `Noise`.
+        seeds: of fresh noise, one for each of ``ws``; 0, 1, 2 ... without.
     """
     step = 1 if noise == "random" else batch_size(G.resolution)
     for start in range(0, len(ws), step):
@@ -109,7 +95,7 @@ def raw(G: Generator, ws: Tensor, noise: Noise = "const", seeds: Sequence[int] |
 
 
 def draw(G: Generator, ws: Tensor, noise: Noise = "const", seeds: Sequence[int] | None = None) -> Pixels:
-    """The pictures of ``ws``, uint8 ``[N, H, W, C]``; see `raw`.
+    """The images of ``ws``, uint8 ``[N, H, W, C]``; see `raw`.
 
     Example:
         >>> draw(G, codes(G, [1, 2])).shape

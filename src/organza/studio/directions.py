@@ -20,7 +20,8 @@ from organza.core.errors import UserError
 from organza.core.files import atomic_write
 from organza.core.jsons import read_json
 from organza.media.images import Pixels, check_suffix
-from organza.studio.codes import check_request, codes, draw
+from organza.models.sampling import Sampling
+from organza.studio.codes import codes, draw
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -100,7 +101,7 @@ def sefa(G: Generator, count: int = 10, layers: Sequence[int] | None = None) -> 
     _check_count(G, count)
     matrix = style_weights(G, layers).double().cpu()
     vectors = torch.linalg.eigh(matrix.t() @ matrix)[1].flip(1)[:, :count].t()
-    ws = codes(G, range(256), labels=_any_class(G))[:, 0].double().cpu()
+    ws = codes(G, range(256), Sampling(labels=_any_class(G)))[:, 0].double().cpu()
     scale = (ws - ws.mean(0)).matmul(vectors.t()).std(0)
     return [
         Direction(f"sefa{index}", _signed(vector * scale[index]), _some(layers), "SeFa")
@@ -195,9 +196,7 @@ def regress(
     name: str,
     answers: ArrayLike | Callable[[Pixels], ArrayLike],
     seeds: Sequence[int],
-    *,
-    labels: ArrayLike | None = None,
-    psi: float = 1.0,
+    sampling: Sampling = Sampling(),
 ) -> Direction:
     """The direction in which an attribute grows: the normal of a logistic regression on w.
 
@@ -207,10 +206,9 @@ def regress(
     Args:
         G: a network from `organza.load`.
         name: of the attribute.
-        answers: 0 to 1 for each seed; or a classifier: pictures uint8 ``[N, H, W, C]`` -> 0 to 1 ``[N]``.
-        seeds: which pictures.
-        labels: for conditional networks: a class for all or one for each.
-        psi: truncation of the pictures.
+        answers: 0 to 1 for each seed; or a classifier: images uint8 ``[N, H, W, C]`` -> 0 to 1 ``[N]``.
+        seeds: which images.
+        sampling: of these images.
 
     Raises:
         UserError: not one answer for each seed, or all are alike.
@@ -219,8 +217,8 @@ def regress(
         >>> regress(G, "red", lambda images: images[..., 0].mean((1, 2)) > images[..., 0].mean(), range(20)).name
         'red'
     """
-    ws = codes(G, seeds, labels=labels, psi=psi)
-    found = answers(draw(G, ws)) if callable(answers) else answers
+    ws = codes(G, seeds, sampling)
+    found = answers(draw(G, ws, sampling.noise, seeds)) if callable(answers) else answers
     values = torch.as_tensor(found).double().flatten()
     if len(values) != len(ws) or not bool(((values >= 0) & (values <= 1)).all()):
         raise UserError(f"{name}: not one answer from 0 to 1 for each of {len(ws)} pictures", hint="0 no, 1 yes")
@@ -349,7 +347,6 @@ def _direction(entry: dict[str, Any], vector: Tensor) -> Direction:
 
 
 def _check_count(G: Generator, count: int) -> None:
-    check_request(G, None, 1.0, None)
     if not 1 <= count <= G.w_dim:
         raise UserError(f"{count} directions", hint=f"this network has from 1 to {G.w_dim}")
 

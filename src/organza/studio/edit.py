@@ -1,4 +1,4 @@
-"""Moving w's along directions: tables, strips and films."""
+"""Moving w's along directions: tables, strips and videos."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ from organza.core.progress import Progress
 from organza.media.figure import captioned, table
 from organza.media.images import PICTURE_SUFFIXES, check_suffix, enlarge, save_picture
 from organza.media.video import VIDEO_SUFFIXES, check_video, write_video
-from organza.studio.codes import Noise, draw
+from organza.models.sampling import Noise
+from organza.studio.codes import draw
 from organza.studio.directions import Direction
 from organza.studio.interpolate import evenly, film, frame_count
 from organza.studio.mix import parse_layers
@@ -119,19 +120,19 @@ def edit(
     scale: int = 1,
     progress: Progress | None = None,
 ) -> Path:
-    """Write a strip for each of ``ws``, a row each, or a film that swings from one end to the other and back.
+    """Write a strip for each of ``ws``, a row each, or a video that swings from one end to the other and back.
 
     Args:
         G: a network from `organza.load`.
         ws: ``[N, num_ws, w_dim]``.
         edits: applied together.
-        output: ``.png``, ``.jpg``, ``.webp``; or ``.mp4``, ``.gif``, ``.webp`` for a film.
-        columns: pictures from -1 to 1 times the strengths; 2 for before and after.
-        moving: whether it is a film; None goes by the name, where ``.webp`` is a strip.
-        seconds, fps: of a film.
-        noise: stored, fresh for each picture, or none.
+        output: ``.png``, ``.jpg``, ``.webp``; or ``.mp4``, ``.gif``, ``.webp`` for a video.
+        columns: images from -1 to 1 times the strengths; 2 for before and after.
+        moving: whether it is a video; None goes by the name, where ``.webp`` is a strip.
+        seconds, fps: of a video.
+        noise: see `Noise`.
         scale: make each pixel a square of so many pixels.
-        progress: called with frames done and wanted, of a film.
+        progress: called with frames done and wanted, of a video.
 
     Returns:
         The path written.

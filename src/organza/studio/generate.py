@@ -1,4 +1,4 @@
-"""Seeds, or saved w's, to pictures: one file each, or all in one grid."""
+"""Seeds, or saved w's, to images: one file each, or all in one grid."""
 
 from __future__ import annotations
 
@@ -26,17 +26,16 @@ from organza.media.images import (
     save_picture,
     to_pixels,
 )
-from organza.studio.codes import Noise, batch_size, check_classes, check_request, codes, raw
+from organza.models.sampling import Noise, Sampling
+from organza.studio.codes import batch_size, check_seeds, codes, raw, truncated
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
-
     from organza.models.generator import Generator
 
 
 @dataclass(frozen=True)
 class Job:
-    """Pictures to draw, each with its name: the start of its file's name."""
+    """Images to generate, each with its name: the start of its file's name."""
 
     ws: Callable[[slice], Tensor]
     names: Sequence[str]
@@ -47,17 +46,17 @@ class Job:
         return len(self.names)
 
     def images(self, G: Generator) -> Iterator[Tensor]:
-        """Each picture in turn, float ``[1, C, H, W]``, drawn a batch at a time."""
+        """Each image in turn, float ``[1, C, H, W]``, generated a batch at a time."""
         step = batch_size(G.resolution)
         for start in range(0, len(self), step):
             part = slice(start, start + step)
             yield from raw(G, self.ws(part), self.noise, self.noise_seeds[part])
 
     def image(self, G: Generator, index: int) -> Tensor:
-        """The picture at ``index``, as `images` gives it: in a batch of another size the last bits would differ.
+        """The image at ``index``, as `images` gives it: in a batch of another size the last bits would differ.
 
         Raises:
-            UserError: there is no such picture.
+            UserError: there is no such image.
         """
         if not 0 <= index < len(self):
             raise UserError(f"there is no picture {index}", hint=f"they go from 0 to {len(self) - 1}")
@@ -66,73 +65,48 @@ class Job:
         return list(raw(G, self.ws(part), self.noise, self.noise_seeds[part]))[index % step]
 
 
-def from_seeds(
-    G: Generator,
-    seeds: Sequence[int],
-    *,
-    labels: ArrayLike | None = None,
-    psi: float = 1.0,
-    cutoff: int | None = None,
-    noise: Noise = "const",
-) -> Job:
-    """The pictures of ``seeds``; see `organza.studio.codes.codes`.
+def from_seeds(G: Generator, seeds: Sequence[int], sampling: Sampling = Sampling()) -> Job:
+    """The images of ``seeds``; see `organza.studio.codes.codes`.
 
     Raises:
-        UserError: no seeds, a class is given to a network without classes, or not one for each seed.
+        UserError: no seeds, or what `Sampling.check` says.
     """
-    if not len(seeds):
-        raise UserError("no seeds", hint="give at least one, such as 0-15")
-    check_request(G, labels, psi, cutoff)
-    check_classes(labels, len(seeds))
-    array = np.asarray(0 if labels is None else labels)
-    # A list of classes, or a table of label vectors; one vector is for all, whatever its length.
-    per_seed = array.ndim == (1 if array.dtype.kind in "iu" else 2) and len(array) == len(seeds) > 1
+    check_seeds(G, seeds, sampling)
 
     def ws(part: slice) -> Tensor:
-        chosen = np.asarray(labels)[part] if per_seed else labels
-        return codes(G, list(seeds[part]), labels=chosen, psi=psi, cutoff=cutoff)
+        return codes(G, list(seeds[part]), sampling.part(part, len(seeds)))
 
-    return Job(ws, [f"seed{seed:04d}" for seed in seeds], noise, seeds)
+    return Job(ws, [f"seed{seed:04d}" for seed in seeds], sampling.noise, seeds)
 
 
-def from_codes(
-    G: Generator, saved: Tensor, *, psi: float = 1.0, cutoff: int | None = None, noise: Noise = "const"
-) -> Job:
-    """The pictures of saved w's ``[N, num_ws, w_dim]``, from `organza.studio.codes.load_codes`."""
-    check_request(G, None, psi, cutoff)
+def from_codes(G: Generator, saved: Tensor, sampling: Sampling = Sampling()) -> Job:
+    """The images of saved w's ``[N, num_ws, w_dim]``, from `organza.studio.codes.load_codes`.
+
+    Raises:
+        UserError: what `Sampling.check` says.
+    """
+    sampling.check(G.latents, None)
     names = [f"w{index:04d}" for index in range(len(saved))]
-    return Job(lambda part: G.truncate(saved[part], psi, cutoff), names, noise, range(len(saved)))
+    return Job(lambda part: truncated(G, saved[part], sampling), names, sampling.noise, range(len(saved)))
 
 
-def pictures(
-    G: Generator,
-    seeds: Sequence[int],
-    *,
-    labels: ArrayLike | None = None,
-    psi: float = 1.0,
-    cutoff: int | None = None,
-    noise: Noise = "const",
-) -> Iterator[Pixels]:
-    """The picture of each seed in turn, uint8 ``[H, W, C]``, drawn a batch at a time.
+def pictures(G: Generator, seeds: Sequence[int], sampling: Sampling = Sampling()) -> Iterator[Pixels]:
+    """The image of each seed in turn, uint8 ``[H, W, C]``, generated a batch at a time.
 
     Args:
         G: a network from `organza.load`.
         seeds: whole numbers from 0 to 2^32 - 1.
-        labels: for conditional networks: one class index or label vector for all, or one for each seed.
-        psi: truncation: 1 for the full variety, 0 for the average picture.
-        cutoff: truncate only the first so many layers.
-        noise: the stored noise, fresh noise for each seed, or none.
+        sampling: labels, truncation and noise.
 
     Raises:
-        UserError: a seed is out of range, a class is missing, unknown, or given to a network without classes.
+        UserError: see `organza.studio.codes.codes`.
 
     Example:
         >>> from organza import load
-        >>> next(pictures(load(tiny_run), [7], psi=0.7)).shape
+        >>> next(pictures(load(tiny_run), [7], Sampling(psi=0.7))).shape
         (16, 16, 3)
     """
-    job = from_seeds(G, seeds, labels=labels, psi=psi, cutoff=cutoff, noise=noise)
-    return (to_pixels(image)[0] for image in job.images(G))
+    return (to_pixels(image)[0] for image in from_seeds(G, seeds, sampling).images(G))
 
 
 def generate(
@@ -144,50 +118,44 @@ def generate(
     suffix: str = ".png",
     deep: bool = False,
     grid: tuple[int, int] | None = None,
-    labels: ArrayLike | None = None,
-    psi: float = 1.0,
-    cutoff: int | None = None,
-    noise: Noise = "const",
+    sampling: Sampling = Sampling(),
     scale: int = 1,
     only: int | None = None,
     progress: Progress | None = None,
 ) -> list[Path]:
-    """Write the pictures of ``seeds``.
+    """Write the images of ``seeds``.
 
     With ``grid`` or ``output`` they go into one file, else into one file each, called ``seed0000.png`` and so on.
 
     Args:
         G: a network from `organza.load`.
-        seeds: whole numbers from 0 to 2^32 - 1; or what `from_codes` gives, and then ``labels``, ``psi``, ``cutoff``
-            and ``noise`` go there.
+        seeds: whole numbers from 0 to 2^32 - 1; or what `from_codes` gives, and then ``sampling`` goes there.
         output: the one file; None with ``grid`` makes it ``grid.png`` in ``outdir``.
         outdir: folder of the files when ``output`` is None; made where missing.
         suffix: their format: ``.png``, ``.jpg``, ``.jpeg``, ``.webp``, or ``.npy`` for floats ``[H, W, C]``.
         deep: 16 bits a channel, in ``.png``.
         grid: columns and rows; None with ``output`` makes the grid about square. Cells without a seed stay empty.
-        labels, psi, cutoff, noise: see `pictures`.
+        sampling: labels, truncation and noise.
         scale: make each pixel a square of so many pixels.
-        only: write just the picture at this place in ``seeds``, bit for bit as it comes among all of them.
-        progress: called with pictures done and wanted.
+        only: write just the image at this place in ``seeds``, bit for bit as it comes among all of them.
+        progress: called with images done and wanted.
 
     Returns:
         The files written.
 
     Raises:
-        UserError: no seeds, more seeds than cells, an unknown format, a file that can't be written, or see `pictures`.
+        UserError: more seeds than cells, an unknown format, a file that can't be written, or what `from_seeds` says.
 
     Example:
         >>> from organza import load
         >>> G = load(tiny_run)
         >>> [path.name for path in generate(G, [0, 1], outdir=tmp_path)]
         ['seed0000.png', 'seed0001.png']
-        >>> [path.name for path in generate(G, range(16), grid=(4, 4), psi=0.7, outdir=tmp_path)]
+        >>> calm = Sampling(psi=0.7)
+        >>> [path.name for path in generate(G, range(16), grid=(4, 4), sampling=calm, outdir=tmp_path)]
         ['grid.png']
     """
-    if isinstance(seeds, Job):
-        job = seeds
-    else:
-        job = from_seeds(G, seeds, labels=labels, psi=psi, cutoff=cutoff, noise=noise)
+    job = seeds if isinstance(seeds, Job) else from_seeds(G, seeds, sampling)
     count = len(job) if only is None else 1
     if grid is not None and len(job) > grid[0] * grid[1]:
         cells = grid[0] * grid[1]
@@ -236,6 +204,6 @@ def _counted(images: Iterator[Tensor], count: int, progress: Progress | None) ->
 
 
 def all_codes(G: Generator, job: Job) -> Tensor:
-    """Every w of a job, ``[N, num_ws, w_dim]``, as its pictures are drawn: for `organza.studio.codes.save_codes`."""
+    """Every w of a job, ``[N, num_ws, w_dim]``, as its images are generated: for `organza.studio.codes.save_codes`."""
     step = batch_size(G.resolution)
     return torch.cat([job.ws(slice(start, start + step)) for start in range(0, len(job), step)])

@@ -17,7 +17,8 @@ from organza.core.progress import Progress
 from organza.media.audio import Sound, with_sound
 from organza.media.images import Pixels, enlarge, make_grid, to_pixels
 from organza.media.video import check_video, write_video
-from organza.studio.codes import Noise, batch_size, check_request
+from organza.models.sampling import Noise, Sampling
+from organza.studio.codes import batch_size, mapped, truncated
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -163,15 +164,15 @@ def film(
     columns: int | None = None,
     noise: Noise = "const",
 ) -> Iterator[Pixels]:
-    """The frames of a film, uint8 ``[rows * H, columns * W, C]``, drawn a batch at a time.
+    """The frames of a video, uint8 ``[rows * H, columns * W, C]``, generated a batch at a time.
 
     Args:
         G: a network from `organza.load`.
         codes: what each cell shows when.
         places: where in the loop each frame is, from 0 to 1.
-        cells: films side by side.
+        cells: videos side by side.
         columns: cells in a row; None for an about square grid.
-        noise: stored, fresh in each frame, or none.
+        noise: see `Noise`; fresh noise is another in each frame.
     """
     step = batch_size(G.resolution)
     waiting: list[Pixels] = []
@@ -179,7 +180,7 @@ def film(
         # Counted cell by cell within frame after frame.
         index = np.arange(start, min(start + step, len(places) * cells))
         parts = [codes(places[i // cells : i // cells + 1], int(i % cells)) for i in index]
-        # Seeded by the place in the loop, so that the same command gives the same film.
+        # Seeded by the place in the loop, so that the same command gives the same video.
         rng = torch.Generator(G.device).manual_seed(start) if noise == "random" else None
         waiting.extend(to_pixels(G.synthesis(torch.cat(parts), noise, rng)))
         while len(waiting) >= cells:
@@ -193,20 +194,18 @@ def through_seeds(
     *,
     space: Space = "w",
     curve: Curve = "cubic",
-    labels: ArrayLike | None = None,
-    psi: float = 1.0,
-    cutoff: int | None = None,
+    sampling: Sampling = Sampling(),
 ) -> Codes:
     """The loop of each cell through its seeds; see `frames`.
 
     Raises:
-        UserError: as `organza.studio.generate.pictures`.
+        UserError: what `Sampling.check` says.
     """
-    check_request(G, labels, psi, cutoff)
+    sampling.check(G.latents, len(seeds[0]))
     z = [G.z(row) for row in seeds]
     if space == "w":
-        return through_codes([G.mapping(row, labels, psi, cutoff) for row in z], curve)
-    return lambda places, cell: G.mapping(periodic_slerp(z[cell], places * len(z[cell])), labels, psi, cutoff)
+        return through_codes([mapped(G, row, sampling) for row in z], curve)
+    return lambda places, cell: mapped(G, periodic_slerp(z[cell], places * len(z[cell])), sampling)
 
 
 def through_codes(keys: Sequence[Tensor], curve: Curve = "cubic") -> Codes:
@@ -228,10 +227,7 @@ def frames(
     columns: int | None = None,
     space: Space = "w",
     curve: Curve = "cubic",
-    labels: ArrayLike | None = None,
-    psi: float = 1.0,
-    cutoff: int | None = None,
-    noise: Noise = "const",
+    sampling: Sampling = Sampling(),
 ) -> Iterator[Pixels]:
     """``count`` frames of a loop, uint8 ``[rows * H, columns * W, C]``; the last leads on to the first.
 
@@ -242,23 +238,22 @@ def frames(
         columns: cells in a row; None for an about square grid.
         space: ``"w"``: through the keyframes' w; ``"z"``: along great circles between their z.
         curve: through w: ``"cubic"``, smooth, or ``"linear"``, straight from key to key.
-        labels: a class index or label vector for conditional networks.
-        psi, cutoff, noise: see `organza.studio.generate.pictures`.
+        sampling: a label for all, truncation and noise.
 
     Raises:
-        UserError: as `organza.studio.generate.pictures`.
+        UserError: what `Sampling.check` says.
 
     Example:
         >>> from organza import load
         >>> [frame.shape for frame in frames(load(tiny_run), [(1, 5), (2, 6)], count=2, columns=2)]
         [(16, 32, 3), (16, 32, 3)]
     """
-    codes = through_seeds(G, seeds, space=space, curve=curve, labels=labels, psi=psi, cutoff=cutoff)
-    return film(G, codes, evenly(count), len(seeds), columns=columns, noise=noise)
+    codes = through_seeds(G, seeds, space=space, curve=curve, sampling=sampling)
+    return film(G, codes, evenly(count), len(seeds), columns=columns, noise=sampling.noise)
 
 
 def frame_count(seconds: float, fps: float) -> int:
-    """Frames in a film.
+    """Frames in a video.
 
     Raises:
         UserError: less than two, or more than a million.
@@ -282,10 +277,7 @@ def interpolate(
     space: Space = "w",
     curve: Curve = "cubic",
     audio: str | os.PathLike[str] | None = None,
-    labels: ArrayLike | None = None,
-    psi: float = 1.0,
-    cutoff: int | None = None,
-    noise: Noise = "const",
+    sampling: Sampling = Sampling(),
     scale: int = 1,
     dither: bool = True,
     progress: Progress | None = None,
@@ -303,8 +295,7 @@ def interpolate(
         space: ``"w"``: through the keyframes' w; ``"z"``: along great circles between their z.
         curve: through w: ``"cubic"``, smooth, or ``"linear"``, straight from key to key.
         audio: a file whose loudness drives the speed, see `organza.media.audio`; an ``.mp4`` sounds as well.
-        labels: a class index or label vector for conditional networks.
-        psi, cutoff, noise: see `organza.studio.generate.pictures`.
+        sampling: a label for all, truncation and noise.
         scale: make each pixel a square of so many pixels.
         dither: see `organza.media.animation.write_gif`.
         progress: called with frames done and wanted.
@@ -331,14 +322,13 @@ def interpolate(
     seconds = seconds if seconds is not None else 8.0 if sound is None else sound.seconds
     count = frame_count(seconds, fps)
     if isinstance(seeds, Tensor):
-        check_request(G, labels, psi, cutoff)
         if space != "w":
             raise UserError("saved w's have no z", hint="leave --space z out")
-        codes = through_codes([G.truncate(row, psi, cutoff) for row in keys], curve)
+        codes = through_codes([truncated(G, row, sampling) for row in keys], curve)
     else:
-        codes = through_seeds(G, planned.seeds, space=space, curve=curve, labels=labels, psi=psi, cutoff=cutoff)
+        codes = through_seeds(G, planned.seeds, space=space, curve=curve, sampling=sampling)
     places = evenly(count) if sound is None else sound.places(count, fps)
-    drawn = (enlarge(frame, scale) for frame in film(G, codes, places, cells, columns=columns, noise=noise))
+    drawn = (enlarge(frame, scale) for frame in film(G, codes, places, cells, columns=columns, noise=sampling.noise))
     if audio is not None and path.suffix.lower() == ".mp4":
         with with_sound(path, audio, seconds) as silent:
             write_video(silent, drawn, count, fps, progress=progress)

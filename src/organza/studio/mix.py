@@ -1,4 +1,4 @@
-"""The style-mixing table: pictures that take some of their layers' w from other pictures.
+"""The style-mixing table: images that take some of their layers' w from other images.
 
 StyleGAN, arXiv 1812.04948, section 3.1 and figure 3: coarse styles (4x4 to 8x8) carry pose and shape, middle ones
 (16x16 to 32x32) features, fine ones (64x64 up) colours.
@@ -18,11 +18,10 @@ from torch import Tensor
 from organza.core.errors import UserError
 from organza.media.figure import table
 from organza.media.images import PICTURE_SUFFIXES, check_suffix, save_picture
-from organza.studio.codes import Noise, codes, draw
+from organza.models.sampling import Sampling
+from organza.studio.codes import codes, draw
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
-
     from organza.models.generator import Generator
 
 GROUPS = {"coarse": (0, 4), "middle": (4, 8), "fine": (8, 10**6), "all": (0, 10**6)}
@@ -90,22 +89,17 @@ def mix(
     output: str | os.PathLike[str],
     *,
     styles: str = "coarse",
-    labels: ArrayLike | None = None,
-    psi: float = 1.0,
-    cutoff: int | None = None,
-    noise: Noise = "const",
+    sampling: Sampling = Sampling(),
     scale: int = 1,
 ) -> Path:
-    """Write the table: the sources on the borders; inside, the row's picture with the column's ``styles``.
+    """Write the table: the sources on the borders; inside, the row's image with the column's ``styles``.
 
     Args:
         G: a network from `organza.load` with more than one w.
         rows, columns: seeds.
         output: ``.png``, ``.jpg``, ``.jpeg`` or ``.webp``.
         styles: layers that come from the column; see `parse_layers`.
-        labels: for conditional networks: a class for all.
-        psi, cutoff: truncation of the sources.
-        noise: stored, fresh for each picture, or none.
+        sampling: a label for all, truncation of the sources, and noise.
         scale: make each pixel a square of so many pixels.
 
     Returns:
@@ -126,8 +120,8 @@ def mix(
     if len(layers) == G.num_ws and "all" not in styles.split(","):
         what = f"that is all {G.num_ws} layers, so nothing of the rows would be left"
         raise UserError(what, where=f"--styles {styles}", hint=f"give some of 0-{G.num_ws - 1}, or say all")
-    side = codes(G, rows, labels=labels, psi=psi, cutoff=cutoff)
-    top = codes(G, columns, labels=labels, psi=psi, cutoff=cutoff)
+    side, top = (codes(G, seeds, sampling) for seeds in (rows, columns))
+    noise = sampling.noise
     inside = draw(G, mixed(side, top, layers).flatten(0, 1), noise)
     inside = inside.reshape(len(rows), len(columns), *inside.shape[1:])
     corner = np.full_like(inside[:1, 0], 255)

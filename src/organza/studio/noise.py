@@ -19,12 +19,13 @@ from torch import Tensor
 from organza.core.errors import UserError
 from organza.media.figure import captioned, table
 from organza.media.images import PICTURE_SUFFIXES, Pixels, check_suffix, save_picture
+from organza.models.sampling import Sampling
 from organza.studio.codes import codes, draw, raw
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import NDArray
 
     from organza.models.generator import Generator
 
@@ -122,9 +123,7 @@ def noise(
     output: str | os.PathLike[str],
     *,
     samples: int = 100,
-    labels: ArrayLike | None = None,
-    psi: float = 1.0,
-    cutoff: int | None = None,
+    sampling: Sampling = Sampling(),
     scale: int = 1,
 ) -> Variation:
     """Write the figure for one seed.
@@ -136,11 +135,10 @@ def noise(
 
     Args:
         G: a network from `organza.load` with noise inputs.
-        seed: which picture.
+        seed: which image.
         output: ``.png``, ``.jpg``, ``.jpeg`` or ``.webp``.
         samples: draws for the deviation.
-        labels: for conditional networks: its class.
-        psi, cutoff: truncation.
+        sampling: its label and truncation; the figure shows every kind of noise.
         scale: make each pixel a square of so many pixels.
 
     Raises:
@@ -148,7 +146,7 @@ def noise(
             can't be written.
     """
     path = check_suffix(output, PICTURE_SUFFIXES)
-    ws = codes(G, [seed], labels=labels, psi=psi, cutoff=cutoff)
+    ws = codes(G, [seed], sampling)
     if not noise_sizes(G) and hears_noise(G, ws):
         return _whole(G, ws, path, samples, scale)
     edge = fine_from(G.resolution)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,11 +18,10 @@ from torch import Tensor
 from organza.core.errors import UserError
 from organza.media.figure import captioned, table
 from organza.media.images import PICTURE_SUFFIXES, check_suffix, enlarge, save_picture
-from organza.studio.codes import Noise, check_request, codes, draw
+from organza.models.sampling import Sampling
+from organza.studio.codes import codes, draw
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
-
     from organza.models.generator import Generator
 
 
@@ -43,18 +43,10 @@ def psis(columns: int, most: float) -> list[float]:
     return [most * (index - half) / half for index in range(columns)]
 
 
-def sweep(
-    G: Generator,
-    seeds: Sequence[int],
-    values: Sequence[float],
-    *,
-    labels: ArrayLike | None = None,
-    cutoff: int | None = None,
-) -> Tensor:
-    """The w's of every seed at every psi: ``[seeds, psis, num_ws, w_dim]``."""
-    check_request(G, labels, 1.0, cutoff)
-    ws = codes(G, seeds, labels=labels)
-    return torch.stack([G.truncate(ws, psi, cutoff) for psi in values], dim=1)
+def sweep(G: Generator, seeds: Sequence[int], values: Sequence[float], sampling: Sampling = Sampling()) -> Tensor:
+    """The w's of every seed at every psi of ``values``, not that of ``sampling``: ``[seeds, psis, num_ws, w_dim]``."""
+    ws = codes(G, seeds, replace(sampling, psi=1.0))
+    return torch.stack([G.truncate(ws, psi, sampling.cutoff) for psi in values], dim=1)
 
 
 def truncation(
@@ -63,23 +55,17 @@ def truncation(
     output: str | os.PathLike[str],
     *,
     columns: int = 9,
-    most: float = 1.0,
-    labels: ArrayLike | None = None,
-    cutoff: int | None = None,
-    noise: Noise = "const",
+    sampling: Sampling = Sampling(),
     scale: int = 1,
 ) -> Path:
-    """Write the table: a row for each of ``seeds``, psi from ``-most`` to ``most``, the average in the middle.
+    """Write the table: a row for each of ``seeds``, psi from its opposite to that of ``sampling``, 0 in the middle.
 
     Args:
         G: a network from `organza.load`.
         seeds: the rows.
         output: ``.png``, ``.jpg``, ``.jpeg`` or ``.webp``.
         columns: an odd number.
-        most: psi of the last column.
-        labels: for conditional networks: a class for all or one for each seed.
-        cutoff: truncate only the first so many layers.
-        noise: stored, fresh for each picture, or none.
+        sampling: labels, cutoff, noise, and the psi of the last column.
         scale: make each pixel a square of so many pixels.
 
     Returns:
@@ -93,9 +79,9 @@ def truncation(
         'truncation.png'
     """
     path = check_suffix(output, PICTURE_SUFFIXES)
-    values = psis(columns, most)
+    values = psis(columns, sampling.psi)
     enlarge(np.zeros([1, 1, 1], np.uint8), scale)
-    ws = sweep(G, seeds, values, labels=labels, cutoff=cutoff)
-    images = draw(G, ws.flatten(0, 1), noise)
+    ws = sweep(G, seeds, values, sampling)
+    images = draw(G, ws.flatten(0, 1), sampling.noise)
     texts = [f"psi {psi:g}" for psi in values]
     return save_picture(captioned(table(images, columns, scale), texts, G.resolution[1], scale), path)

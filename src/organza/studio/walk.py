@@ -17,19 +17,18 @@ from organza.core.errors import UserError
 from organza.core.progress import Progress
 from organza.media.images import enlarge
 from organza.media.video import check_video, write_video
-from organza.studio.codes import Noise, check_request
+from organza.models.sampling import Sampling
+from organza.studio.codes import mapped
 from organza.studio.interpolate import film, frame_count
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
-
     from organza.models.generator import Generator
 
 
 def random_walk(seed: int, count: int, dim: int, smooth: float) -> NDArray[np.float32]:
     """A closed random walk ``[count, dim]``: white noise under a Gaussian that runs around the loop.
 
-    As in the films of Karras et al. 2018 (arXiv 1710.10196): each frame alone is a standard normal code, and frames
+    As in the videos of Karras et al. 2018 (arXiv 1710.10196): each frame alone is a standard normal code, and frames
     closer than about ``smooth`` are alike.
 
     Args:
@@ -71,28 +70,23 @@ def walk(
     seconds: float = 8.0,
     fps: float = 30.0,
     smooth: float | None = None,
-    labels: ArrayLike | None = None,
-    psi: float = 1.0,
-    cutoff: int | None = None,
-    noise: Noise = "const",
+    sampling: Sampling = Sampling(),
     scale: int = 1,
     dither: bool = True,
     progress: Progress | None = None,
 ) -> Path:
-    """Write a film of random walks, one for each of ``seeds``; it is a seamless loop.
+    """Write a video of random walks, one for each of ``seeds``; it is a seamless loop.
 
     Args:
         G: a network from `organza.load`.
-        seeds: which walks; they do not pass through the pictures of these seeds.
+        seeds: which walks; they do not pass through the images of these seeds.
         output: ``.mp4`` (needs the extra ``video``), ``.gif`` or ``.webp``.
         grid: columns and rows; None for an about square grid.
         seconds: length of the whole loop.
         fps: frames a second.
-        smooth: seconds within which pictures stay alike; None takes 1, or a fifth of a shorter loop, which would stand
+        smooth: seconds within which images stay alike; None takes 1, or a fifth of a shorter loop, which would stand
             still otherwise.
-        labels: a class index or label vector for conditional networks.
-        psi, cutoff: truncation, see `organza.Generator.mapping`: how far from the average the walk goes.
-        noise: stored, fresh in each frame, or none.
+        sampling: a label for all, truncation (how far from the average the walk goes), and noise.
         scale: make each pixel a square of so many pixels.
         dither: see `organza.media.animation.write_gif`.
         progress: called with frames done and wanted.
@@ -108,9 +102,9 @@ def walk(
         >>> walk(G, [0], folder / "walk.gif", seconds=0.3, fps=10).name
         'walk.gif'
     """
-    check_request(G, labels, psi, cutoff)
     if not len(seeds):
         raise UserError("no seeds", hint="give at least one, such as 0-3")
+    sampling.check(G.latents, 1)
     if grid is not None and grid[0] * grid[1] != len(seeds):
         hint = "give one seed for each cell"
         raise UserError(f"{len(seeds)} seeds for a grid of {grid[0]}x{grid[1]}", hint=hint)
@@ -121,8 +115,8 @@ def walk(
 
     def codes(places: NDArray[np.float64], cell: int) -> Tensor:
         index = torch.from_numpy(np.rint(places * count).astype(np.int64))
-        return G.mapping(paths[cell][index], labels, psi, cutoff)
+        return mapped(G, paths[cell][index], sampling)
 
     places = np.arange(count) / count
-    drawn = film(G, codes, places, len(seeds), columns=None if grid is None else grid[0], noise=noise)
+    drawn = film(G, codes, places, len(seeds), columns=None if grid is None else grid[0], noise=sampling.noise)
     return write_video(path, (enlarge(frame, scale) for frame in drawn), count, fps, dither=dither, progress=progress)

@@ -47,11 +47,13 @@ def main(argv: list[str]) -> int:
     options = parse(Options, argv, "organza blend")
     seeds = parse_seeds(options.seeds)
     from organza.models.load import load_generator
+    from organza.models.sampling import Sampling
     from organza.studio.blend import blend, comparison
     from organza.studio.codes import codes
 
     first, second = (load_generator(path, device="cpu") for path in (options.network, options.second))
-    codes(first, seeds, labels=options.class_, psi=options.trunc)
+    sampling = Sampling(options.class_, options.trunc)
+    codes(first, seeds, sampling)
     path = blend(
         first,
         second,
@@ -67,8 +69,7 @@ def main(argv: list[str]) -> int:
         load_generator(path, device="cpu"),
         seeds,
         path / "comparison.png",
-        labels=options.class_,
-        psi=options.trunc,
+        sampling=sampling,
         scale=options.scale,
     )
     record("blend", argv, path, option="--outdir", inputs={"--network": first.source, "--second": second.source})

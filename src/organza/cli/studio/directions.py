@@ -62,6 +62,7 @@ def main(argv: list[str]) -> int:
     options = parse(Options, argv, "organza directions")
     from organza.media.images import PICTURE_SUFFIXES, check_suffix
     from organza.models.load import load_generator
+    from organza.models.sampling import Sampling
     from organza.studio.codes import codes
     from organza.studio.directions import save_directions
     from organza.studio.edit import overview
@@ -72,7 +73,7 @@ def main(argv: list[str]) -> int:
     G = load_generator(options.network, device=options.device)
     found = _find(options, G)
     path = save_directions(options.output, found)
-    ws = codes(G, [options.seed], labels=options.class_, psi=options.trunc)
+    ws = codes(G, [options.seed], Sampling(options.class_, options.trunc))
     strips = overview(G, ws, found, picture, strength=options.strength, scale=options.scale)
     inputs = {"--network": G.source, "--labels": options.labels, "--classifier": options.classifier}
     record("directions", argv, path, inputs=inputs)
@@ -86,10 +87,12 @@ def main(argv: list[str]) -> int:
 def _find(options: Options, G: Generator) -> list[Direction]:
     from dataclasses import replace
 
+    from organza.models.sampling import Sampling
     from organza.studio.attributes import by_classifier, read_labels
     from organza.studio.directions import independent, pca, regress, sefa, some_codes
     from organza.studio.mix import parse_layers
 
+    sampling = Sampling(options.class_)
     layers = None if options.layers is None else tuple(parse_layers(options.layers, G.num_ws))
     if options.method == "sefa":
         return sefa(G, options.count, layers)
@@ -100,14 +103,14 @@ def _find(options: Options, G: Generator) -> list[Direction]:
         if options.labels is None:
             raise UserError("--labels is missing", hint="give a table of seeds and attributes")
         seeds, columns = read_labels(options.labels)
-        found = [regress(G, name, answers, seeds, labels=options.class_) for name, answers in columns.items()]
+        found = [regress(G, name, answers, seeds, sampling) for name, answers in columns.items()]
     else:
         if options.classifier is None:
             raise UserError("--classifier is missing", hint="give a TorchScript file")
         seeds = list(range(2000 if options.samples is None else options.samples))
         names = [name.strip() for name in options.names.split(",") if name.strip()]
-        answered = by_classifier(G, options.classifier, names, seeds, labels=options.class_)
-        found = [regress(G, name, answers, seeds, labels=options.class_) for name, answers in answered.items()]
+        answered = by_classifier(G, options.classifier, names, seeds, sampling)
+        found = [regress(G, name, answers, seeds, sampling) for name, answers in answered.items()]
     if options.independent:
         found = independent(found, some_codes(G, labels=options.class_))
     return [replace(direction, layers=layers) for direction in found]

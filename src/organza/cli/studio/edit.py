@@ -43,19 +43,18 @@ class Options(Drawing):
 def main(argv: list[str]) -> int:
     """Parse, load, draw, and say where the picture is."""
     options = parse(Options, argv, "organza edit")
-    seeds, labels = parse_seeds(options.seeds), options.labels
+    seeds, sampling = parse_seeds(options.seeds), options.sampling
     from organza.models.load import load_generator
-    from organza.studio.codes import check_request, codes, load_codes
+    from organza.studio.codes import codes, load_codes, truncated
     from organza.studio.directions import load_directions
     from organza.studio.edit import edit, parse_edits
 
     G = load_generator(options.network, device=options.device, precision=options.precision)
     edits = parse_edits(options.apply, load_directions(options.directions, G), G.num_ws)
     if options.w is None:
-        ws = codes(G, seeds, labels=labels, psi=options.trunc, cutoff=options.cutoff)
+        ws = codes(G, seeds, sampling)
     else:
-        check_request(G, labels, options.trunc, options.cutoff)
-        ws = G.truncate(load_codes(options.w, G), options.trunc, options.cutoff)
+        ws = truncated(G, load_codes(options.w, G), sampling)
     with progress_bar("drawing", "frames") as progress:
         path = edit(
             G,
@@ -66,7 +65,7 @@ def main(argv: list[str]) -> int:
             moving=True if options.film else None,
             seconds=options.seconds,
             fps=options.fps,
-            noise=options.noise,
+            noise=sampling.noise,
             scale=options.scale,
             progress=progress,
         )

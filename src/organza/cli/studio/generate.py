@@ -46,10 +46,10 @@ class Options(Drawing):
 def main(argv: list[str]) -> int:
     """Parse, load, draw, and say where the pictures are."""
     options = parse(Options, argv, "organza generate")
-    grid, labels = None if options.grid is None else parse_grid(options.grid), options.labels
+    grid, sampling = None if options.grid is None else parse_grid(options.grid), options.sampling
     seeds = seeds_of(options.seeds, grid, "0-15")
     translate = None if options.translate is None else parse_pair(options.translate)
-    if options.w is not None and labels is not None:
+    if options.w is not None and sampling.labels is not None:
         raise UserError("a saved w has its class in it already", hint="leave --class or --w out")
     # After parsing: PyTorch takes seconds to import.
     from organza.media.images import check_suffix
@@ -63,11 +63,7 @@ def main(argv: list[str]) -> int:
     G = load_generator(options.network, device=options.device, precision="float32" if exact else options.precision)
     if translate is not None or options.rotate:
         G = G.placed(translate or (0.0, 0.0), options.rotate)
-    draw = {"psi": options.trunc, "cutoff": options.cutoff, "noise": options.noise}
-    if options.w is not None:
-        job = from_codes(G, load_codes(options.w, G), **draw)  # type: ignore[arg-type]
-    else:
-        job = from_seeds(G, seeds, labels=labels, **draw)  # type: ignore[arg-type]
+    job = from_seeds(G, seeds, sampling) if options.w is None else from_codes(G, load_codes(options.w, G), sampling)
     with progress_bar("drawing", "pictures") as progress:
         paths = generate(
             G,

@@ -51,7 +51,7 @@ def main(argv: list[str]) -> int:
     """Parse, load, draw, and say where the film is."""
     options = parse(Options, argv, "organza interpolate")
     seeds: Sequence[int] | Tensor = parse_seeds(options.seeds)
-    labels, grid = options.labels, parse_grid(options.grid)
+    sampling, grid = options.sampling, parse_grid(options.grid)
     # After parsing: PyTorch takes seconds to import.
     from organza.media.video import check_video
     from organza.models.load import load_generator
@@ -75,10 +75,7 @@ def main(argv: list[str]) -> int:
             space=options.space,
             curve=options.curve,
             audio=options.audio,
-            labels=labels,
-            psi=options.trunc,
-            cutoff=options.cutoff,
-            noise=options.noise,
+            sampling=sampling,
             scale=options.scale,
             dither=not options.flat,
             progress=progress,

@@ -29,7 +29,7 @@ class Options(Drawing):
 def main(argv: list[str]) -> int:
     """Parse, load, draw, and say where the picture is."""
     options = parse(Options, argv, "organza mix")
-    rows, columns, labels = parse_seeds(options.rows), parse_seeds(options.columns), options.labels
+    rows, columns, sampling = parse_seeds(options.rows), parse_seeds(options.columns), options.sampling
     from organza.models.load import load_generator
     from organza.studio.mix import mix
 
@@ -40,10 +40,7 @@ def main(argv: list[str]) -> int:
         columns,
         options.output,
         styles=options.styles,
-        labels=labels,
-        psi=options.trunc,
-        cutoff=options.cutoff,
-        noise=options.noise,
+        sampling=sampling,
         scale=options.scale,
     )
     record("mix", argv, path, inputs={"--network": G.source}, changes=["--precision", G.precision])

@@ -37,6 +37,7 @@ def main(argv: list[str]) -> int:
     """Parse, load, draw, and say where the picture is and how far pixels move."""
     options = parse(Options, argv, "organza noise")
     from organza.models.load import load_generator
+    from organza.models.sampling import Sampling
     from organza.studio.noise import noise
 
     G = load_generator(options.network, device=options.device)
@@ -45,8 +46,7 @@ def main(argv: list[str]) -> int:
         options.seed,
         options.output,
         samples=options.samples,
-        labels=options.class_,
-        psi=options.trunc,
+        sampling=Sampling(options.class_, options.trunc),
         scale=options.scale,
     )
     record("noise", argv, found.path, inputs={"--network": G.source})

@@ -29,7 +29,7 @@ class Options(Drawing):
 def main(argv: list[str]) -> int:
     """Parse, load, draw, and say where the picture is."""
     options = parse(Options, argv, "organza truncation")
-    seeds, labels = parse_seeds(options.seeds), options.labels
+    seeds, sampling = parse_seeds(options.seeds), options.sampling
     from organza.models.load import load_generator
     from organza.studio.truncation import truncation
 
@@ -39,10 +39,7 @@ def main(argv: list[str]) -> int:
         seeds,
         options.output,
         columns=options.columns,
-        most=options.trunc,
-        labels=labels,
-        cutoff=options.cutoff,
-        noise=options.noise,
+        sampling=sampling,
         scale=options.scale,
     )
     record("truncation", argv, path, inputs={"--network": G.source}, changes=["--precision", G.precision])

@@ -39,7 +39,7 @@ class Options(Drawing):
 def main(argv: list[str]) -> int:
     """Parse, load, draw, and say where the film is."""
     options = parse(Options, argv, "organza walk")
-    grid, labels = None if options.grid is None else parse_grid(options.grid), options.labels
+    grid, sampling = None if options.grid is None else parse_grid(options.grid), options.sampling
     seeds = seeds_of(options.seeds, grid, "0")
     from organza.media.video import check_video
     from organza.models.load import load_generator
@@ -56,10 +56,7 @@ def main(argv: list[str]) -> int:
             seconds=options.seconds,
             fps=options.fps,
             smooth=options.smooth,
-            labels=labels,
-            psi=options.trunc,
-            cutoff=options.cutoff,
-            noise=options.noise,
+            sampling=sampling,
             scale=options.scale,
             dither=not options.flat,
             progress=progress,

@@ -29,7 +29,8 @@ from organza.media.images import (
     to_tensor,
 )
 from organza.media.video import check_video, write_video
-from organza.studio.codes import check_request, draw, save_codes
+from organza.models.sampling import Sampling
+from organza.studio.codes import draw, save_codes
 from organza.studio.projection.encoder import load_encoder
 from organza.studio.projection.invert import Projecting, Step, Tuning, optimise, tune
 from organza.vision.perceptual import open_perceptual
@@ -193,7 +194,7 @@ def project(
         ('a',)
     """
     settings = Projecting() if settings is None else settings
-    check_request(G, labels, 1.0, None)
+    Sampling(labels).check(G.latents, 1)
     if settings.steps < 1 or (tuning is not None and tuning.steps < 1):
         raise UserError("a search without steps", hint="give at least one, such as 1000")
     if tuning is not None:
