@@ -86,10 +86,7 @@ def write_folder(weights: Weights, dest: Path) -> Path:
     """
     if dest.exists() and (not dest.is_dir() or any(dest.iterdir())):
         raise UserError("is there already", where=dest, hint="give a new name")
-    ema = weights.tensors("G_ema")
-    nets = {"G": weights.tensors("G") if "G" in weights.nets else ema}
-    if "D" in weights.nets:
-        nets["D"] = weights.tensors("D")
+    nets, ema = weights.trained()
     config = {
         "organza": __version__,
         "method": weights.method,
@@ -101,8 +98,8 @@ def write_folder(weights: Weights, dest: Path) -> Path:
     if weights.licence is not None:
         notes[LICENCE_FILE] = f"These weights come from {weights.path.name} ({weights.format}).\n{weights.licence}.\n"
     tensors = {
-        "ema": {f"G.{name}": tensor for name, tensor in ema.items()},
-        "nets": {f"{net}.{name}": tensor.clone() for net, held in nets.items() for name, tensor in held.items()},
+        "ema": ema,
+        "nets": {name: tensor.clone() for name, tensor in nets.items()},
     }
     checkpoint.write(dest, config, tensors, notes=notes)
     return dest

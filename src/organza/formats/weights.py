@@ -93,6 +93,18 @@ class Weights:
             raise UserError(f"{net} can't be read: {error}", where=self.path) from None
         return found
 
+    def trained(self) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Tensors as a training has them, and averages, both under names like ``G.mapping.fc0.weight``.
+
+        An average whose network is not in the file stands for it.
+
+        Raises:
+            UserError: a network can't be read.
+        """
+        averages = {name.removesuffix("_ema"): self.tensors(name) for name in self.nets if name.endswith("_ema")}
+        nets = averages | {name: self.tensors(name) for name in self.nets if not name.endswith("_ema")}
+        return _joined(nets), _joined(averages)
+
     def build(self, model: str | None = None, *, critic: bool) -> tuple[Method, Model]:
         """The method and one of its models, whose generator is averaged if that can be had.
 
@@ -146,6 +158,10 @@ class Weights:
         if self.foreign:
             names = ", ".join(self.foreign[:5])
             log.warning(f"{self.path.name}: names foreign code, which was not run: {names}")
+
+
+def _joined(nets: Mapping[str, Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    return {f"{net}.{name}": value for net, held in nets.items() for name, value in held.items()}
 
 
 _ANNOUNCED: set[Path] = set()

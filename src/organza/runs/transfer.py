@@ -62,16 +62,13 @@ def read_origin(path: str | Path) -> Origin:
 def _foreign(file: Path) -> Origin:
     weights = read_weights(file)
     weights.announce()
-    averaged = weights.tensors("G_ema")
-    found = {"G": weights.tensors("G") if "G" in weights.nets else averaged}
-    if "D" in weights.nets:
-        found["D"] = weights.tensors("D")
+    nets, averaged = weights.trained()
     return Origin(
         weights.method,
         weights.config,
         weights.spec,
-        {f"{net}.{name}": value for net, tensors in found.items() for name, value in tensors.items()},
-        {f"G.{name}": value for name, value in averaged.items()},
+        nets,
+        averaged,
         {"file": file.name, "format": weights.format, "licence": weights.licence},
     )
 

@@ -86,7 +86,7 @@ def _known(weights: Weights) -> Report:
     return Report(
         weights.path,
         weights.format,
-        not {"G_ema", "G"}.isdisjoint(weights.nets),
+        bool(weights.nets),
         (*(_network(name, held) for name, held in weights.nets.items()), *_problems(weights)),
         {**_spec(weights.spec), **_settings(weights.config), **weights.facts},
         (*([weights.licence] if weights.licence else []), *_foreign(weights.foreign)),

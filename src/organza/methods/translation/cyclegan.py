@@ -13,14 +13,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from organza.contract.data import Batch, DataSpec, Direction, Layout
 from organza.contract.method import Adam, Carry, Method, Nets, Phase, Player, Result, Stats
-from organza.contract.model import Translation
+from organza.contract.model import Mode, Translation
 from organza.core.errors import UserError
 from organza.core.ranges import Count, CountOrZero, Depth, PositiveOrZero, Range
 from organza.methods.translation.pix2pix import Game, adversarial_d, adversarial_g
@@ -46,6 +46,8 @@ class CycleGAN:
     """Halvings of the discriminators: 3 sees patches of 70x70 pixels."""
     norm: Norm = "instance"
     """Normalisation of all networks."""
+    dropout: bool = False
+    """Drop half of the features in the middle of each residual block."""
     cycle_weight: PositiveOrZero = 10.0
     """Weight of the L1 distance between an image and what comes back of it (lambda, equation 3)."""
     identity_weight: PositiveOrZero = 0.5
@@ -58,6 +60,9 @@ class CycleGAN:
     """Learning rate of all networks."""
     beta1: Annotated[float, Range(least=0, below=1)] = 0.5
     """Adam's first beta."""
+    test_mode: Mode = "train"
+    """What normalisation and dropout do when images are translated: as in training, as the authors have it, or eval.
+    With instance normalisation and without dropout there is no difference."""
 
     def resolve(self, spec: DataSpec, batch: int) -> CycleGAN:
         """The same with a number of blocks that fits the images."""
@@ -65,7 +70,7 @@ class CycleGAN:
 
     def like(self, other: CycleGAN, spec: DataSpec) -> CycleGAN:
         """These settings with the architecture of ``other``."""
-        names = ("width", "blocks", "width_d", "layers_d", "norm")
+        names = ("width", "blocks", "width_d", "layers_d", "norm", "dropout", "test_mode")
         return replace(self, **{name: getattr(other, name) for name in names})
 
     def toy(self) -> CycleGAN:
@@ -122,18 +127,20 @@ class CycleGAN:
             return Result(total, stats)
 
         adam = Adam(self.lr, (self.beta1, 0.999))
+        shape: dict[str, Any] = {"blocks": self.blocks, "width": self.width, "norm": self.norm, "dropout": self.dropout}
+        used: dict[str, Any] = {"apply": _apply, "multiple": 4, "mode": self.test_mode}
         return Method(
             nets={
-                there: ResNetGenerator(spec.source, spec.channels, self.blocks, self.width, self.norm),
-                home: ResNetGenerator(spec.channels, spec.source, self.blocks, self.width, self.norm),
+                there: ResNetGenerator(spec.source, spec.channels, **shape),
+                home: ResNetGenerator(spec.channels, spec.source, **shape),
                 critic: PatchGAN(spec.channels, self.layers_d, self.width_d, self.norm),
                 critic_home: PatchGAN(spec.source, self.layers_d, self.width_d, self.norm),
             },
             players={"G": Player((there, home), adam), "D": Player((critic, critic_home), adam)},
             phases=(Phase("G", "G", g_loss, after=remember), Phase("D", "D", d_loss)),
             models={
-                forth: Translation(there, spec.source, spec.channels, _apply, multiple=4, critic=critic),
-                back: Translation(home, spec.channels, spec.source, _apply, multiple=4, critic=critic_home),
+                forth: Translation(there, spec.source, spec.channels, critic=critic, **used),
+                back: Translation(home, spec.channels, spec.source, critic=critic_home, **used),
             },
             bf16=("sampling",),  # the cycle's gradient turns: cosine 0.97
             preview=lambda nets, batch, rng: _round_trips(nets[there], nets[home], batch),
