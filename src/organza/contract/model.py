@@ -78,6 +78,7 @@ class Translation:
         apply: ``(net, images [N, source, H, W], labels [N, label_dim], z [N, z_dim] or None) -> [N, channels, H, W]``,
             float32, both in [-1, 1].
         multiple: height and width of an image must be divisible by this.
+        least: and be no smaller than this.
         mode: which `Mode` gives what the method's authors show.
         label_dim, z_dim: sizes of the label and of the style code; 0 without such.
         critic: name of the discriminator or None. Called as ``net(images, condition) -> [N, 1, h, w]``.
@@ -89,6 +90,7 @@ class Translation:
     channels: int
     apply: Callable[[nn.Module, Tensor, Tensor, Tensor | None], Tensor]
     multiple: int = 1
+    least: int = 1
     mode: Mode = "eval"
     label_dim: int = 0
     z_dim: int = 0

@@ -120,6 +120,10 @@ class Translator:
         with inference(), computing(self.dtype), running(self.net, mode or self.mode):
             return self.model.apply(self.net, images, rows, z).float()
 
+    def _padded(self, side: int) -> int:
+        """The next side that the network takes."""
+        return -(-max(side, self.model.least) // self.multiple) * self.multiple
+
     def _check(self, images: Tensor) -> None:
         channels, multiple = self.model.source, self.multiple
         if images.ndim != 4 or images.shape[1] != channels:
@@ -127,6 +131,8 @@ class Translator:
         if any(side % multiple or not side for side in images.shape[2:]):
             height, width = images.shape[2:]
             raise UserError(f"{width}x{height} pixels", hint=f"width and height must be multiples of {multiple}")
+        if min(images.shape[2:]) < self.model.least:
+            raise UserError(f"images {list(images.shape)} are too small", hint=f"{self.model.least} pixels at least")
 
     @torch.no_grad()
     def discriminator(self, images: Tensor, condition: Tensor | None = None) -> Tensor:
@@ -214,7 +220,7 @@ class Translator:
         if (width, height) != image.size:
             image = image.resize((width, height), Image.Resampling.LANCZOS)
         x = to_tensor(np.asarray(image).reshape(1, height, width, self.model.source))
-        down, right = -height % self.multiple, -width % self.multiple
+        down, right = (self._padded(side) - side for side in (height, width))
         if down or right:
             x = _mirrored(x, (right // 2, right - right // 2, down // 2, down - down // 2))
         y = self.apply(x, row if self.model.label_dim else None, z, mode)

@@ -128,7 +128,7 @@ class CycleGAN:
 
         adam = Adam(self.lr, (self.beta1, 0.999))
         shape: dict[str, Any] = {"blocks": self.blocks, "width": self.width, "norm": self.norm, "dropout": self.dropout}
-        used: dict[str, Any] = {"apply": _apply, "multiple": 4, "mode": self.test_mode}
+        used: dict[str, Any] = {"apply": _apply, "multiple": 4, "least": 8, "mode": self.test_mode}
         return Method(
             nets={
                 there: ResNetGenerator(spec.source, spec.channels, **shape),
