@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import zipfile
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,7 @@ from PIL import Image
 import organza
 from organza import UserError, train
 from organza.cli.main import main
+from organza.cli.verbs import module
 from organza.data import open_domains
 from organza.data.options import DomainOptions
 from organza.media.images import save_picture, to_pixels, to_tensor
@@ -100,7 +103,7 @@ def test_whatever_people_have(runs: dict[str, Path], tmp_path: Path) -> None:
     (tmp_path / "text.png").write_text("no image")
     with pytest.raises(UserError, match=r"text.png: can't be used"):
         T.translate(tmp_path / "text.png")
-    with pytest.raises(UserError, match="nothing.png"):
+    with pytest.raises(UserError, match=r"nothing\.png"):
         T.translate(tmp_path / "nothing.png")
 
 
@@ -243,3 +246,13 @@ def test_a_score_is_that_of_the_images(runs: dict[str, Path], pairs: Path) -> No
     first = score(T, type(domains)(domains.source.select([0]), domains.target.select([0]), True))
     assert first.l1 == pytest.approx(np.abs(made.astype(float) - target).mean())
     assert found.count == 24 and found.ssim < 0.9
+
+
+def test_every_option_of_the_page_on_coming_from_pytorch_cyclegan_exists() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "coming-from.md").read_text()
+    rows = [line.split("|")[2] for line in page.split("## pytorch-CycleGAN")[1].splitlines() if line.count("|") == 3]
+    ours = re.findall(r"--[a-z][a-z0-9-]*", "".join(rows))
+    kinds = [part for name in ("pix2pix", "cyclegan") for part in vars(toy(name)).values()]
+    known = {field.name for kind in (*kinds, module("translate").Options) for field in fields(kind)} | {"data"}
+    assert len(ours) > 15
+    assert not {option.removeprefix("--").removeprefix("no-").replace("-", "_") for option in ours} - known
