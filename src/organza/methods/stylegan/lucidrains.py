@@ -18,9 +18,10 @@ from torch import Tensor, nn
 
 from organza.contract.data import Batch, DataSpec, Layout
 from organza.contract.method import Adam, Method, Nets, Phase, Player, Result
-from organza.contract.model import Latents
+from organza.contract.model import Latents, StyleAccess
 from organza.core.errors import UserError
 from organza.core.ranges import Count, Depth, Positive, PositiveOrZero, Share
+from organza.nn.latent import block_sizes
 from organza.nn.losses import hinge_d, hinge_g
 from organza.nn.penalties import r1
 from organza.ops import modulated_conv2d
@@ -99,13 +100,14 @@ class LucidStyleGAN2:
                 Phase("Dreg", "D", loss.d_reg, every=self.gp_every),
                 Phase("G", "G", loss.g_main, after=loss.track_w, shapes={"w_mean": (self.z_dim,)}),
             ),
-            models={
-                "G": Latents(
-                    "G", self.z_dim, self.z_dim, generator.num_ws, 0, _mapping, _synthesis, _center, critic="D"
-                )
-            },
+            models={"G": self._latents(generator.num_ws, height)},
             ema=("G",),
         )
+
+    def _latents(self, num_ws: int, size: int) -> Latents:
+        styles = StyleAccess(lambda net: _generator(net).mapping, _affine)  # noise is one plane for all layers
+        dims, sizes = (self.z_dim, self.z_dim, num_ws, 0), block_sizes(size)
+        return Latents("G", *dims, _mapping, _synthesis, _center, critic="D", styles=styles, sizes=sizes)
 
 
 def _generator(net: nn.Module) -> Generator:
@@ -126,6 +128,12 @@ def _synthesis(net: nn.Module, ws: Tensor, noise: str, rng: torch.Generator | No
 
 def _center(net: nn.Module) -> Tensor:
     return _generator(net).w_avg
+
+
+def _affine(net: nn.Module) -> list[Tensor]:
+    """A w styles both convolutions of a block."""
+    blocks = [block for block in _generator(net).blocks if isinstance(block, Block)]
+    return [torch.cat([block.style1.weight, block.style2.weight]) for block in blocks]
 
 
 def bilinear(x: Tensor) -> Tensor:

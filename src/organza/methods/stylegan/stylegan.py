@@ -120,7 +120,7 @@ class StyleGAN(ProGAN):
             UserError: pictures of a size or with channels that can't be built.
         """
         generator, loss = Generator(self, spec), StyleLoss(self, spec)
-        latents = style_latents(self.z_dim, self.w_dim, generator.num_ws, spec.label_dim)
+        latents = style_latents(self.z_dim, self.w_dim, generator.num_ws, spec)
         method = growing_method(self, spec, generator, Discriminator(self, spec), latents, loss)
         if not self.pl_weight:
             return method

@@ -214,7 +214,7 @@ class StyleGAN2(Augmented):
             nets={"G": generator, "D": discriminator},
             players={"G": Player(("G",), adam), "D": Player(("D",), adam)},
             phases=tuple(phases),
-            models={"G": style_latents(self.z_dim, self.w_dim, generator.num_ws, spec.label_dim)},
+            models={"G": style_latents(self.z_dim, self.w_dim, generator.num_ws, spec)},
             ema=("G",),
             augment=augmenter if self.augment != "none" else None,
             state={"pl_mean": pl_mean, **augmenter.state},
@@ -479,6 +479,11 @@ class Generator(nn.Module):
         self.synthesis = Synthesis(config, spec)
         self.num_ws = self.synthesis.num_ws
         self.register_buffer("w_avg", torch.zeros(config.w_dim))
+
+    @property
+    def blocks(self) -> nn.ModuleList:
+        """A block for each size, the smallest first."""
+        return self.synthesis.blocks
 
     def forward(self, z: Tensor, labels: Tensor, noise: str = "const", rng: torch.Generator | None = None) -> Tensor:
         """Draw pictures, without truncation."""

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from organza.contract.data import Batch, DataSpec, Layout
 from organza.contract.method import Adam, Method, Nets, Phase, Player, Result
-from organza.contract.model import Latents
+from organza.contract.model import Latents, StyleAccess
 from organza.core.device import compute_dtype
 from organza.core.errors import UserError
 from organza.core.ranges import Count, CountOrZero, Depth, Positive, PositiveOrZero, Range, Share
@@ -237,6 +237,7 @@ class StyleGAN3(Augmented):
                     center=style_center,
                     placed=_placed,
                     critic="D",
+                    styles=StyleAccess(lambda net: _generator(net).mapping, _affine),
                 )
             },
             ema=("G",),
@@ -254,6 +255,11 @@ def _generator(net: nn.Module) -> Generator:
 
 def _synthesis(net: nn.Module, ws: Tensor, noise: str, rng: torch.Generator | None) -> Tensor:
     return _generator(net).synthesis.draw(ws)[0]
+
+
+def _affine(net: nn.Module) -> list[Tensor]:
+    synthesis = _generator(net).synthesis
+    return [layer.get_submodule("affine").get_parameter("weight") for layer in (synthesis.input, *synthesis.layers)]
 
 
 def _placed(net: nn.Module, translate: tuple[float, float], degrees: float) -> nn.Module:
