@@ -23,6 +23,7 @@ from organza.core.errors import UserError
 from organza.core.ranges import Count, Depth, Positive, PositiveOrZero, Share
 from organza.nn.latent import block_sizes
 from organza.nn.losses import hinge_d, hinge_g
+from organza.nn.mixing import crossed
 from organza.nn.penalties import r1
 from organza.ops import modulated_conv2d
 
@@ -345,15 +346,14 @@ class _Losses:
         self.config = config
 
     def draw(self, nets: Nets, batch: Batch, rng: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Pictures and the mean of w; two codes meet at a layer in some batches."""
+        """Images and the mean of w, with style mixing in the package's own order of random numbers."""
         net, device = _generator(nets["G"]), batch.images.device
         one, other = (
             net.mapping(torch.randn(len(batch), self.config.z_dim, generator=rng, device=device)) for _ in range(2)
         )
-        layers = torch.arange(net.num_ws, device=device)
         mix = torch.rand((), generator=rng, device=device) < self.config.style_mixing
-        swapped = mix & (layers >= torch.randint(net.num_ws, (), generator=rng, device=device))
-        ws = torch.where(swapped[:, None], other[:, None], one[:, None])
+        cutoff = torch.randint(net.num_ws, (), generator=rng, device=device)
+        ws = crossed(one, other, net.num_ws, cutoff, mix)
         return net.synthesis(ws, "random", rng), one.detach().mean(0)
 
     def d_main(self, nets: Nets, batch: Batch, rng: torch.Generator) -> Result:
