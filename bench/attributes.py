@@ -29,6 +29,7 @@ from torch import nn
 from organza import load
 from organza.data.drawn_faces.drawing import draw as drawn
 from organza.data.drawn_faces.face import random_faces
+from organza.media.images import to_tensor
 from organza.models.sampling import Sampling
 from organza.studio.codes import codes, raw
 from organza.studio.directions import independent, regress, save_directions, some_codes, without
@@ -50,7 +51,7 @@ def labelled(count, side, seed):
     faces = list(random_faces(count, seed))
     images = np.stack([drawn(face, side) for face in faces])
     answers = [[rule(face) for rule in ATTRIBUTES.values()] for face in faces]
-    return torch.from_numpy(images).permute(0, 3, 1, 2).float() / 127.5 - 1, torch.tensor(answers).float()
+    return to_tensor(images), torch.tensor(answers).float()
 
 
 def classifier(side, count, epochs, seed=0):

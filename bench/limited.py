@@ -24,6 +24,7 @@ from organza import load, open_dataset
 from organza.core.config import from_plain
 from organza.core.files import atomic_write
 from organza.data import DataOptions, Dataset
+from organza.media.images import to_tensor
 from organza.metrics import evaluate
 from organza.models.generator import Generator
 from organza.runs.compare import kept, read_run, seen_of
@@ -49,7 +50,7 @@ def scores(G: Generator, images: torch.Tensor) -> torch.Tensor:
 def pictures(dataset: Dataset, count: int) -> torch.Tensor:
     """``count`` pictures spread over a data set, float32 in [-1, 1]."""
     rows = np.linspace(0, len(dataset) - 1, min(count, len(dataset))).astype(int)
-    return torch.from_numpy(dataset.fetch(rows)[0]).permute(0, 3, 1, 2).float() / 127.5 - 1
+    return to_tensor(dataset.fetch(rows)[0])
 
 
 def judge(run: Path, data: Path, metric: str, count: int) -> Points:

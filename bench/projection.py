@@ -17,6 +17,7 @@ from pathlib import Path
 import torch
 
 from organza import load
+from organza.media.images import to_tensor
 from organza.models.sampling import Sampling
 from organza.studio.codes import codes
 from organza.studio.projection.encoder import load_encoder
@@ -45,7 +46,7 @@ def main():
         targets = everything[: options.count]
     else:
         _, pixels = read_targets(sorted(options.pictures.iterdir())[: options.count], G.resolution, G.channels)
-        targets = torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 127.5 - 1
+        targets = to_tensor(pixels)
     searches = [(None, options.steps)]
     if options.encoder is not None:
         guess = load_encoder(options.encoder, G)(targets)

@@ -15,10 +15,26 @@ Mode = Literal["eval", "train"]
 
 @dataclass(frozen=True)
 class NoiseInput:
-    """A layer's noise: the stored map ``[H, W]`` (a buffer called ``noise_const``) of `layer`, and its strength."""
+    """Where a layer adds noise: a map times a strength.
+
+    Attributes:
+        layer: the layer.
+        buffer: the name of its buffer with the stored map.
+        strength: one number, or one for each feature map.
+    """
 
     layer: nn.Module
+    buffer: str
     strength: nn.Parameter
+
+    @property
+    def plane(self) -> Tensor:
+        """The stored map ``[H, W]``."""
+        return self.layer.get_buffer(self.buffer)
+
+    def store(self, plane: Tensor) -> None:
+        """Take another map, ``[H, W]``, or one for each image, ``[N, 1, H, W]``. Gradients reach it."""
+        setattr(self.layer, self.buffer, plane)
 
 
 @dataclass(frozen=True)
@@ -26,15 +42,15 @@ class StyleAccess:
     """What tools may read or change in a network whose layers take styles. Each field is a function of the network.
 
     Attributes:
-        affine: the weights ``[features, w_dim]`` that turn a w into the styles of convolutions, one for each w that
-            meets any (layers to RGB are left out, as in SeFa, arXiv 2007.06600).
-        noise: the noise inputs, in the order in which they are added; [] where there are none.
-        sizes: the longer side in pixels at which each tensor of the synthesis works, by the tensor's name.
+        mapping: the part that turns z into w. Tuning to an image leaves it as it is.
+        affine: the weights ``[features, w_dim]`` that turn a w into the styles of convolutions, for each w that meets
+            any, in order (layers to RGB that share a w are left out, as in SeFa, arXiv 2007.06600).
+        noise: the noise inputs that can be set one by one, in the order in which they are added.
     """
 
+    mapping: Callable[[nn.Module], nn.Module]
     affine: Callable[[nn.Module], list[Tensor]]
-    noise: Callable[[nn.Module], list[NoiseInput]]
-    sizes: Callable[[nn.Module], dict[str, int]]
+    noise: Callable[[nn.Module], list[NoiseInput]] = lambda net: []
 
 
 @dataclass(frozen=True)
@@ -53,6 +69,10 @@ class Latents:
             turned counterclockwise; None where a network can't.
         critic: name of the discriminator or None. Called as ``net(images, labels) -> [N, 1]``.
         styles: the insides of a style-based network; None of another.
+        first: of a network without styles: ``net -> weights [features, w_dim]`` of the layer that reads w; None where a
+            single matrix does not say it.
+        sizes: ``net -> {name: longer side in pixels}`` of the tensors that work at one size, by their names in the
+            network; None where there are none.
     """
 
     net: str
@@ -66,6 +86,8 @@ class Latents:
     placed: Callable[[nn.Module, tuple[float, float], float], nn.Module] | None = None
     critic: str | None = None
     styles: StyleAccess | None = None
+    first: Callable[[nn.Module], Tensor] | None = None
+    sizes: Callable[[nn.Module], dict[str, int]] | None = None
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -285,6 +286,18 @@ def collect(
             raise RefusedError(f"the tensor for {name!r} is {list(item.shape)}, not {list(wanted)}")
         found[name] = item
     return found
+
+
+def in_block(name: str) -> tuple[int, str, str]:
+    """The level, the layer (or nothing), and the rest of our name of a tensor in a generator's block.
+
+    Example:
+        >>> in_block("synthesis.blocks.2.conv0.affine.weight"), in_block("blocks.0.const")
+        ((2, 'conv0', 'affine.weight'), (0, '', 'const'))
+    """
+    match = re.fullmatch(r"(?:synthesis\.)?blocks\.(\d+)\.(?:(\w+)\.)?(.+)", name)
+    assert match is not None
+    return int(match[1]), match[2] or "", match[3]
 
 
 def pyramid_settings(widths: tuple[int, ...]) -> tuple[int, int] | None:

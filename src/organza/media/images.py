@@ -186,7 +186,29 @@ def to_tensor(pixels: Pixels, device: torch.device | str = "cpu") -> Tensor:
 
     if torch.device(device).type == "cpu":  # without PyTorch's own threads
         return torch.from_numpy(to_input(pixels)).permute(0, 3, 1, 2)
-    return torch.from_numpy(pixels).to(device, non_blocking=True).permute(0, 3, 1, 2).to(torch.float32) / 127.5 - 1
+    return as_input(torch.from_numpy(pixels).to(device, non_blocking=True).permute(0, 3, 1, 2).to(torch.float32))
+
+
+def as_input(levels: Tensor) -> Tensor:
+    """`to_input` of a tensor, where it is: levels from 0 to 255, whole or not, to numbers in [-1, 1]; any shape.
+
+    Example:
+        >>> import torch
+        >>> as_input(torch.tensor([0.0, 127.5, 255.0])).tolist()
+        [-1.0, 0.0, 1.0]
+    """
+    return levels / 127.5 - 1
+
+
+def as_levels(images: Tensor) -> Tensor:
+    """The reverse of `as_input`: numbers in [-1, 1] to levels from 0 to 255, neither rounded nor clamped; any shape.
+
+    Example:
+        >>> import torch
+        >>> as_levels(torch.tensor([-1.0, 0.0, 1.0])).tolist()
+        [0.0, 127.5, 255.0]
+    """
+    return (images + 1) * 127.5
 
 
 def to_pixels(images: Tensor) -> Pixels:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from organza.core.errors import UserError
+from organza.media.images import as_input
 from organza.metrics import path_length, similarity, sliced
 from organza.metrics.intervals import bootstrap_mean
 from organza.metrics.job import Job
@@ -58,7 +59,7 @@ def _perceptual_variety(job: Job, metric: Metric) -> dict[str, Figure]:
     distance, network, name = _open_distance(job, metric)
 
     def compare(a: Tensor, b: Tensor) -> Tensor:
-        one, two = (path_length.prepare(images / 127.5 - 1, crop=False) for images in (a, b))
+        one, two = (path_length.prepare(as_input(images), crop=False) for images in (a, b))
         return distance(one, two)
 
     return {name: _pairs(job, metric, compare, name, network, "higher")}

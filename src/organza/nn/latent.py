@@ -1,23 +1,43 @@
-"""How z becomes pictures: by styles (a w for each layer), or without an intermediate space (w is z, its mean zero)."""
+"""How z becomes images: by styles (a w for each layer), or without an intermediate space (w is z, its mean zero)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol, cast
 
 import torch
 from torch import Tensor, nn
 
-from organza.contract.model import Latents
+from organza.contract.data import DataSpec
+from organza.contract.model import Latents, NoiseInput, StyleAccess
+
+Part = Callable[[nn.Module], nn.Module]
+"""``net -> a part of it``, or the network itself."""
+
+
+class StyledLayer(Protocol):
+    """A convolution that a w styles."""
+
+    affine: nn.Module
+    noise_const: Tensor | None
+    noise_strength: nn.Parameter | None
+
+
+class StyledBlock(Protocol):
+    """The layers of one size. The smallest may have one less."""
+
+    conv0: StyledLayer | None
+    conv1: StyledLayer
 
 
 class Styled(Protocol):
-    """A generator with a mapping network and a w for each layer."""
+    """A generator with a mapping network, a w for each layer, and a block for each size, the smallest first."""
 
     num_ws: int
     w_avg: Tensor
     mapping: Callable[[Tensor, Tensor], Tensor]
     synthesis: Callable[[Tensor, str, torch.Generator | None], Tensor]
+    blocks: Iterable[StyledBlock]
 
 
 def style_mapping(net: nn.Module, z: Tensor, labels: Tensor) -> Tensor:
@@ -67,11 +87,79 @@ def plain_latents(
     z_dim: int,
     critic: str | None = None,
     mapping: Callable[[nn.Module, Tensor, Tensor], Tensor] = identity_mapping,
+    first: Callable[[nn.Module], Tensor] | None = None,
 ) -> Latents:
-    """The model of a generator without an intermediate space, labels and noise."""
-    return Latents(net, z_dim, z_dim, 1, 0, mapping, plain_synthesis, origin(z_dim), critic=critic)
+    """The model of a generator without an intermediate space, labels and noise. ``first``: see `Latents`."""
+    return Latents(net, z_dim, z_dim, 1, 0, mapping, plain_synthesis, origin(z_dim), critic=critic, first=first)
 
 
-def style_latents(z_dim: int, w_dim: int, num_ws: int, label_dim: int) -> Latents:
+def style_latents(z_dim: int, w_dim: int, num_ws: int, spec: DataSpec) -> Latents:
     """The model of a `Styled` generator G with a discriminator D."""
-    return Latents("G", z_dim, w_dim, num_ws, label_dim, style_mapping, style_synthesis, style_center, critic="D")
+    return Latents(
+        net="G",
+        z_dim=z_dim,
+        w_dim=w_dim,
+        num_ws=num_ws,
+        label_dim=spec.label_dim,
+        mapping=style_mapping,
+        synthesis=style_synthesis,
+        center=style_center,
+        critic="D",
+        styles=style_access(),
+        sizes=block_sizes(max(spec.resolution)),
+    )
+
+
+# --- what tools may reach --------------------------------------------------------------------------------------------
+
+
+def itself(net: nn.Module) -> nn.Module:
+    """``net``: where a part is asked for, all of it."""
+    return net
+
+
+def style_access(part: Part = itself) -> StyleAccess:
+    """The insides of a network whose ``part`` is `Styled`."""
+
+    def layers(net: nn.Module) -> Iterator[StyledLayer]:
+        for block in cast(Styled, part(net)).blocks:
+            for layer in (block.conv0, block.conv1):
+                if layer is not None:
+                    yield layer
+
+    def noise(net: nn.Module) -> list[NoiseInput]:
+        return [
+            NoiseInput(cast(nn.Module, layer), "noise_const", layer.noise_strength)
+            for layer in layers(net)
+            if layer.noise_strength is not None
+        ]
+
+    return StyleAccess(
+        mapping=lambda net: part(net).get_submodule("mapping"),
+        affine=lambda net: [layer.affine.get_parameter("weight") for layer in layers(net)],
+        noise=noise,
+    )
+
+
+def block_sizes(largest: int, part: Part = itself) -> Callable[[nn.Module], dict[str, int]]:
+    """`Latents.sizes` of a network whose ``part`` has ``blocks``, each for twice the size of the one before.
+
+    Args:
+        largest: the longer side in pixels of the last.
+        part: where they are.
+
+    Example:
+        >>> net = nn.Module()
+        >>> net.blocks = nn.ModuleList([nn.Conv2d(3, 3, 1, bias=False), nn.PReLU()])
+        >>> block_sizes(64)(net)
+        {'blocks.0.weight': 32, 'blocks.1.weight': 64}
+    """
+
+    def sizes(net: nn.Module) -> dict[str, int]:
+        blocks = part(net).get_submodule("blocks")
+        path = next(name for name, module in net.named_modules() if module is blocks)
+        level = {name: int(name.partition(".")[0]) for name in blocks.state_dict()}
+        top = max(level.values())
+        return {f"{path}.{name}": largest >> (top - number) for name, number in level.items()}
+
+    return sizes

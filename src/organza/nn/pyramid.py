@@ -107,6 +107,13 @@ class Decoder(nn.Module):
         return images
 
 
+def first_of_decoder(net: nn.Module) -> Tensor:
+    """The weights ``[features, z_dim]`` with which a `Decoder` reads its vector."""
+    assert isinstance(net, Decoder)
+    # A transposed convolution keeps its inputs first.
+    return net.layers[1].get_parameter("weight").flatten(1).t()
+
+
 class Encoder(nn.Module):
     """A picture ``[N, C, H, W]`` to a vector ``[N, outputs]`` through strided convolutions and LeakyReLU(0.2).
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import os
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -58,13 +57,9 @@ def layer_sizes(G: Generator) -> dict[str, int]:
         >>> sizes["G.synthesis.blocks.0.const"], sizes["G.synthesis.blocks.3.conv0.weight"]
         (4, 32)
     """
-    # Growing networks keep a block for each size.
-    found = {name: re.match(r"G\.(?:synthesis\.)?blocks\.(\d+)\.", name) for name in averaged(G)}
-    blocks = {name: int(match[1]) for name, match in found.items() if match}
-    if not blocks:
+    if G.latents.sizes is None:
         raise UserError(f"{G.kind} has no layers of known sizes", hint="give an amount for all layers instead")
-    top = max(blocks.values())
-    return {name: max(G.resolution) >> (top - block) for name, block in blocks.items()}
+    return {f"{G.latents.net}.{name}": size for name, size in G.latents.sizes(G.net).items()}
 
 
 def _features(first: Generator, second: Generator) -> list[tuple[str, object, object]]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import operator
 import os
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -49,10 +48,7 @@ class Direction:
 
 
 def style_weights(G: Generator, layers: Sequence[int] | None = None) -> Tensor:
-    """The weights that first meet w (or z, where there is no w), ``[features, w_dim]``.
-
-    For a network with styles these are the affine layers of the convolutions, one for each w but the last; those to
-    colours share a w with the next convolution and are left out, as in SeFa.
+    """The weights that first meet w (or z, where there is no w), ``[features, w_dim]``: see `StyleAccess.affine`.
 
     Args:
         G: a network from `organza.load`.
@@ -61,23 +57,16 @@ def style_weights(G: Generator, layers: Sequence[int] | None = None) -> Tensor:
     Raises:
         UserError: layers without such weights, or a network of another make.
     """
-    named = dict(G.net.named_parameters())
-    # What a w first meets, by w: one affine layer, or the two of a block of lucidrains'.
-    affine: dict[str, list[Tensor]] = {}
-    for name, value in named.items():
-        if (found := re.fullmatch(r"(.*)\.(affine|style\d)\.weight", name)) and "rgb" not in found[1]:
-            affine.setdefault(found[1], []).append(value)
-    if affine:
-        each = [torch.cat(values) for values in affine.values()]
-        wanted = range(len(each)) if layers is None else [layer for layer in layers if layer < len(each)]
-        if not wanted:
-            raise UserError(f"no styles in layers {layers}", hint=f"give numbers from 0 to {len(each) - 1}")
-        return torch.cat([each[layer] for layer in wanted])
-    first = next(iter(named.values()))
-    if G.num_ws > 1 or G.w_dim not in first.shape[:2]:
-        raise UserError(f"{G.kind} has no weights that SeFa knows", hint="use pca, labels or a classifier")
-    # A transposed convolution keeps its inputs first, a linear layer second.
-    return first.flatten(1).t() if first.shape[0] == G.w_dim else first.transpose(0, 1).flatten(1).t()
+    styles, first = G.latents.styles, G.latents.first
+    if styles is None:
+        if first is None:
+            raise UserError(f"{G.kind} has no weights that SeFa knows", hint="use pca, labels or a classifier")
+        return first(G.net)
+    each = styles.affine(G.net)
+    wanted = range(len(each)) if layers is None else [layer for layer in layers if layer < len(each)]
+    if not wanted:
+        raise UserError(f"no styles in layers {layers}", hint=f"give numbers from 0 to {len(each) - 1}")
+    return torch.cat([each[layer] for layer in wanted])
 
 
 def sefa(G: Generator, count: int = 10, layers: Sequence[int] | None = None) -> list[Direction]:

@@ -18,7 +18,7 @@ from torch import Tensor
 from organza.core.errors import UserError
 from organza.core.progress import Progress
 from organza.media.figure import captioned, table
-from organza.media.images import PICTURE_SUFFIXES, check_suffix, enlarge, save_picture
+from organza.media.images import PICTURE_SUFFIXES, Pixels, check_suffix, enlarge, save_picture
 from organza.media.video import VIDEO_SUFFIXES, check_video, write_video
 from organza.models.sampling import Noise
 from organza.studio.codes import draw
@@ -154,11 +154,9 @@ def edit(
     if not moving and path.suffix.lower() in PICTURE_SUFFIXES:
         values = amounts(columns)
         # [N, columns, ...] in rows
-        all_ws = torch.stack([moved(ws, edits, value) for value in values], dim=1)
-        figure = table(draw(G, all_ws.flatten(0, 1), noise), columns, scale)
+        rows = torch.stack([moved(ws, edits, value) for value in values], dim=1).flatten(0, 1)
         one = edits[0].strength if len(edits) == 1 else 1.0
-        texts = [f"{value * one:+.2g}" if value else "0" for value in values]
-        return save_picture(captioned(figure, texts, G.resolution[1], scale), path)
+        return save_picture(_strips(G, rows, values, one, noise, scale), path)
     check_video(path, fps)
     count = frame_count(seconds, fps)
 
@@ -187,6 +185,11 @@ def overview(
     path = check_suffix(output, PICTURE_SUFFIXES)
     values = amounts(columns)
     rows = [moved(ws, [Edit(direction, strength)], value) for direction in directions for value in values]
-    figure = table(draw(G, torch.cat(rows)), columns, scale)
+    return save_picture(_strips(G, torch.cat(rows), values, strength, "const", scale), path)
+
+
+def _strips(G: Generator, ws: Tensor, values: Sequence[float], strength: float, noise: Noise, scale: int) -> Pixels:
+    """The images of ``ws``, row by row; below each column how strong its edit is."""
+    figure = table(draw(G, ws, noise), len(values), scale)
     texts = [f"{value * strength:+.2g}" if value else "0" for value in values]
-    return save_picture(captioned(figure, texts, G.resolution[1], scale), path)
+    return captioned(figure, texts, G.resolution[1], scale)

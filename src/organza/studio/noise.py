@@ -1,7 +1,7 @@
 """What the noise inputs do: the figures of StyleGAN (arXiv 1812.04948) on stochastic variation, 4 and 5.
 
-Where a network keeps a strength for each noise input (parameters called ``noise_strength``), layers can be switched; of
-others that hear noise, such as lucidrains', the figure shows what all of it does.
+Where noise inputs can be set one by one (`StyleAccess.noise`), layers can be switched; of other networks that hear
+noise, such as lucidrains', the figure shows what all of it does.
 """
 
 from __future__ import annotations
@@ -47,13 +47,14 @@ class Variation:
 
 
 def noise_sizes(G: Generator) -> list[int]:
-    """The larger side of each noise input, in the order in which they are drawn on; empty where there are none.
+    """The larger side of each noise input, in their order; empty where there are none that can be switched.
 
     Example:
         >>> noise_sizes(G)
         [4, 8, 8, 16, 16, 32, 32]
     """
-    return [max(buffer.shape[-2:]) for name, buffer in G.net.named_buffers() if name.endswith("noise_const")]
+    styles = G.latents.styles
+    return [] if styles is None else [max(one.plane.shape) for one in styles.noise(G.net)]
 
 
 def with_noise(G: Generator, keep: Callable[[int], bool]) -> Generator:
@@ -62,14 +63,13 @@ def with_noise(G: Generator, keep: Callable[[int], bool]) -> Generator:
     Raises:
         UserError: the network has no noise inputs.
     """
-    sizes = noise_sizes(G)
-    net = copy.deepcopy(G.net)
-    strengths = [value for name, value in net.named_parameters() if name.endswith("noise_strength")]
-    if not sizes or len(sizes) != len(strengths):
+    styles, net = G.latents.styles, copy.deepcopy(G.net)
+    inputs = [] if styles is None else styles.noise(net)
+    if not inputs:
         raise UserError(f"{G.kind} has no noise inputs", hint="try StyleGAN2")
-    for size, strength in zip(sizes, strengths, strict=True):
-        if not keep(size):
-            strength.zero_()
+    for one in inputs:
+        if not keep(max(one.plane.shape)):
+            one.strength.zero_()
     return replace(G, net=net)
 
 

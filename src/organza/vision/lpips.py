@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from organza.core.device import choose_device
 from organza.core.errors import UserError
+from organza.media.images import as_input, as_levels
 from organza.tensors.state_dict import fill, read_state_dict
 from organza.vision import published
 from organza.vision.features import organza64
@@ -190,7 +191,7 @@ def _joined(maps: list[Tensor]) -> Tensor:
 
 
 def _rgb(images: Tensor) -> Tensor:
-    return to_rgb((images + 1) * 127.5) / 127.5 - 1 if images.shape[1] == 4 else images.expand(-1, 3, -1, -1)
+    return as_input(to_rgb(as_levels(images))) if images.shape[1] == 4 else images.expand(-1, 3, -1, -1)
 
 
 def _check(images: Tensor, others: Tensor) -> None:
@@ -216,7 +217,7 @@ class Perceptual64(nn.Module):
 
     def activations(self, images: Tensor) -> list[Tensor]:
         """Unit activations of each of the four stages."""
-        return [unit(x) for x in self.net.stages(organza64.prepare((images + 1) * 127.5))]
+        return [unit(x) for x in self.net.stages(organza64.prepare(as_levels(images)))]
 
     def embed(self, images: Tensor) -> Tensor:
         """Vectors ``[N, F]`` whose squared distance is this distance: for one picture against many."""

@@ -18,6 +18,7 @@ from torch.nn import functional as F
 
 from organza.core.errors import UserError
 from organza.core.files import user_path
+from organza.media.images import as_levels
 
 STAND_IN = "stand-in: pixels, gradients and random features at several sizes (not LPIPS)"
 FILTERS = 24
@@ -144,7 +145,7 @@ def lpips(path: str | os.PathLike[str], device: torch.device) -> Perceptual:
         ) from error
 
     def features(images: Tensor) -> Tensor:
-        found: Tensor = net((_as_in_the_paper(images) + 1) * 127.5, resize_images=False, return_lpips=True)
+        found: Tensor = net(as_levels(_as_in_the_paper(images)), resize_images=False, return_lpips=True)
         return found
 
     return Perceptual(f"LPIPS ({path.name})", features)

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import torch
 
 from organza.contract.data import DataSpec
-from organza.formats.weights import check_resolution, collect, sized
+from organza.formats.weights import check_resolution, collect, in_block, sized
 from organza.methods.stylegan.progan import ProGAN
 from organza.methods.stylegan.stylegan import StyleGAN
 from organza.ops import setup_filter
@@ -246,9 +246,7 @@ def generator_name(name: str, end: int, net: Network, styled: bool) -> str:
         return f"Dense{match[1]}/{match[2]}"
     if match := re.fullmatch(r"dense\.(\w+)", name):
         return f"4x4/Dense/{match[1]}"
-    match = re.fullmatch(r"blocks\.(\d+)\.(?:(\w+)\.)?(.+)", name)
-    assert match is not None
-    level, layer, rest = int(match[1]), match[2], match[3]
+    level, layer, rest = in_block(name)
     size = 4 << level
     if name.endswith((".const", ".dense")):
         return "4x4/Const/const" if name.endswith("const") else "4x4/Dense/weight"

@@ -17,7 +17,7 @@ import torch
 from organza.contract.data import DataSpec
 from organza.core.errors import UserError
 from organza.formats.nvidia import growing as growing
-from organza.formats.weights import NVIDIA_LICENCE, Weights, check_resolution, collect, sized, usable
+from organza.formats.weights import NVIDIA_LICENCE, Weights, check_resolution, collect, in_block, sized, usable
 from organza.methods.stylegan.stylegan2 import StyleGAN2
 from organza.tensors.entry import Entry, constant, entry
 from organza.tensors.networks import objects
@@ -301,9 +301,7 @@ def _generator_name(name: str) -> str:
         return f"Dense{match[1]}/{match[2]}"
     if match := re.fullmatch(r"mapping\.embed\.(\w+)", name):
         return f"LabelEmbed/{match[1]}"
-    match = re.fullmatch(r"synthesis\.blocks\.(\d+)\.(?:(\w+)\.)?(.+)", name)
-    assert match is not None
-    level, layer, rest = int(match[1]), match[2], match[3]
+    level, layer, rest = in_block(name)
     if name.endswith(".const"):
         return "4x4/Const/const"
     if rest == "noise_const":

@@ -15,7 +15,17 @@ from torch import Tensor
 
 from organza.contract.data import DataSpec
 from organza.core.errors import UserError
-from organza.formats.weights import MAX_RESOLUTION, Weights, collect, even, licence_of, sized, usable, whole_taps
+from organza.formats.weights import (
+    MAX_RESOLUTION,
+    Weights,
+    collect,
+    even,
+    in_block,
+    licence_of,
+    sized,
+    usable,
+    whole_taps,
+)
 from organza.methods.stylegan.stylegan2 import Mapping, StyleGAN2
 from organza.tensors.entry import Entry, constant, entry
 from organza.tensors.networks import beside, cast, find
@@ -194,9 +204,7 @@ def generator_name(name: str) -> str:
     """
     if match := re.fullmatch(r"mapping\.layers\.(\d+)\.(\w+)", name):
         return f"style.{int(match[1]) + 1}.{match[2]}"
-    match = re.fullmatch(r"synthesis\.blocks\.(\d+)\.(?:(\w+)\.)?(.+)", name)
-    assert match is not None
-    level, layer, rest = int(match[1]), match[2], match[3]
+    level, layer, rest = in_block(name)
     if name.endswith(".const"):
         return "input.input"
     index = 2 * level - (layer == "conv0")  # of the convolution, from 0

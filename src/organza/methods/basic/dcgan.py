@@ -23,7 +23,7 @@ from organza.core.ranges import Count, PositiveOrZero, Range
 from organza.nn.augmenter import Augmented, Augmenter
 from organza.nn.latent import identity_mapping, plain_latents, uniform_mapping
 from organza.nn.losses import logistic_d, logistic_g
-from organza.nn.pyramid import Decoder, Encoder, Norm
+from organza.nn.pyramid import Decoder, Encoder, Norm, first_of_decoder
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ class DCGAN(Augmented):
                 Phase("D", "D", d_loss, after=augmenter.after, shapes=augmenter.shapes),
                 Phase("G", "G", g_loss),
             ),
-            models={"G": plain_latents("G", self.z_dim, "D", mapping)},
+            models={"G": plain_latents("G", self.z_dim, "D", mapping, first_of_decoder)},
             ema=("G",),
             augment=augmenter if self.augment != "none" else None,
             state=augmenter.state,

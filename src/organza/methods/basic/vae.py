@@ -19,7 +19,7 @@ from organza.contract.data import Batch, DataSpec, Layout
 from organza.contract.method import Adam, Method, Nets, Phase, Player, Result
 from organza.core.ranges import Count, PositiveOrZero, Range
 from organza.nn.latent import plain_latents
-from organza.nn.pyramid import Decoder, Encoder
+from organza.nn.pyramid import Decoder, Encoder, first_of_decoder
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class VAE:
             nets={"encoder": encoder, "decoder": decoder},
             players={"VAE": Player(("encoder", "decoder"), Adam(self.lr, (0.9, 0.999)))},
             phases=(Phase("VAE", "VAE", bound),),
-            models={"decoder": plain_latents("decoder", self.z_dim)},
+            models={"decoder": plain_latents("decoder", self.z_dim, first=first_of_decoder)},
             ema=("decoder",),
             bf16=("training", "sampling"),
         )

@@ -25,7 +25,7 @@ from organza.nn.augmenter import Augmented, Augmenter
 from organza.nn.latent import plain_latents
 from organza.nn.losses import wasserstein_d, wasserstein_g
 from organza.nn.penalties import interpolate, wgan_gp
-from organza.nn.pyramid import Decoder, layer_norm
+from organza.nn.pyramid import Decoder, first_of_decoder, layer_norm
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ class WGANGP(Augmented):
                 Phase("D", "D", d_loss, after=augmenter.after, shapes=augmenter.shapes),
                 Phase("G", "G", g_loss, every=self.critic_steps),
             ),
-            models={"G": plain_latents("G", self.z_dim, "D")},
+            models={"G": plain_latents("G", self.z_dim, "D", first=first_of_decoder)},
             ema=("G",),
             augment=augmenter if self.augment != "none" else None,
             state=augmenter.state,

@@ -18,10 +18,12 @@ from torch import Tensor, nn
 
 from organza.contract.data import Batch, DataSpec, Layout
 from organza.contract.method import Adam, Method, Nets, Phase, Player, Result
-from organza.contract.model import Latents
+from organza.contract.model import Latents, StyleAccess
 from organza.core.errors import UserError
 from organza.core.ranges import Count, Depth, Positive, PositiveOrZero, Share
+from organza.nn.latent import block_sizes
 from organza.nn.losses import hinge_d, hinge_g
+from organza.nn.mixing import crossed
 from organza.nn.penalties import r1
 from organza.ops import modulated_conv2d
 
@@ -99,13 +101,14 @@ class LucidStyleGAN2:
                 Phase("Dreg", "D", loss.d_reg, every=self.gp_every),
                 Phase("G", "G", loss.g_main, after=loss.track_w, shapes={"w_mean": (self.z_dim,)}),
             ),
-            models={
-                "G": Latents(
-                    "G", self.z_dim, self.z_dim, generator.num_ws, 0, _mapping, _synthesis, _center, critic="D"
-                )
-            },
+            models={"G": self._latents(generator.num_ws, height)},
             ema=("G",),
         )
+
+    def _latents(self, num_ws: int, size: int) -> Latents:
+        styles = StyleAccess(lambda net: _generator(net).mapping, _affine)  # noise is one plane for all layers
+        dims, sizes = (self.z_dim, self.z_dim, num_ws, 0), block_sizes(size)
+        return Latents("G", *dims, _mapping, _synthesis, _center, critic="D", styles=styles, sizes=sizes)
 
 
 def _generator(net: nn.Module) -> Generator:
@@ -126,6 +129,12 @@ def _synthesis(net: nn.Module, ws: Tensor, noise: str, rng: torch.Generator | No
 
 def _center(net: nn.Module) -> Tensor:
     return _generator(net).w_avg
+
+
+def _affine(net: nn.Module) -> list[Tensor]:
+    """A w styles both convolutions of a block."""
+    blocks = [block for block in _generator(net).blocks if isinstance(block, Block)]
+    return [torch.cat([block.style1.weight, block.style2.weight]) for block in blocks]
 
 
 def bilinear(x: Tensor) -> Tensor:
@@ -337,15 +346,14 @@ class _Losses:
         self.config = config
 
     def draw(self, nets: Nets, batch: Batch, rng: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Pictures and the mean of w; two codes meet at a layer in some batches."""
+        """Images and the mean of w, with style mixing in the package's own order of random numbers."""
         net, device = _generator(nets["G"]), batch.images.device
         one, other = (
             net.mapping(torch.randn(len(batch), self.config.z_dim, generator=rng, device=device)) for _ in range(2)
         )
-        layers = torch.arange(net.num_ws, device=device)
         mix = torch.rand((), generator=rng, device=device) < self.config.style_mixing
-        swapped = mix & (layers >= torch.randint(net.num_ws, (), generator=rng, device=device))
-        ws = torch.where(swapped[:, None], other[:, None], one[:, None])
+        cutoff = torch.randint(net.num_ws, (), generator=rng, device=device)
+        ws = crossed(one, other, net.num_ws, cutoff, mix)
         return net.synthesis(ws, "random", rng), one.detach().mean(0)
 
     def d_main(self, nets: Nets, batch: Batch, rng: torch.Generator) -> Result:

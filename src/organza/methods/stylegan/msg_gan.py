@@ -31,6 +31,7 @@ from organza.methods.stylegan.progan import NARROW_FROM, channels
 from organza.methods.stylegan.stylegan import StyleGAN
 from organza.methods.stylegan.stylegan2 import pyramid
 from organza.nn.growing import shrink
+from organza.nn.latent import block_sizes, style_access
 from organza.nn.layers import EqualConv2d, EqualLinear, minibatch_stddev
 from organza.nn.losses import logistic_d, logistic_g, wasserstein_d, wasserstein_g
 from organza.nn.penalties import root
@@ -106,6 +107,12 @@ class MSGGAN:
         generator = Generator(self, spec)
         loss, adam = _Losses(self), Adam(self.lr, (0.0, 0.99))
         w_dim, num_ws = (self.z_dim, 1) if self.base == "progan" else (self.w_dim, generator.num_ws)
+        dims, sizes = (self.z_dim, w_dim, num_ws, 0), block_sizes(max(spec.resolution), _base)
+        latents = Latents("G", *dims, _mapping, _synthesis, _center, critic="D", sizes=sizes)
+        if self.base == "progan":
+            latents = replace(latents, first=lambda net: progan.first(_base(net)))
+        else:
+            latents = replace(latents, styles=style_access(_base))
         return Method(
             nets={"G": generator, "D": Discriminator(self, spec)},
             players={"D": Player(("D",), adam), "G": Player(("G",), adam)},
@@ -113,7 +120,7 @@ class MSGGAN:
                 Phase("D", "D", loss.d_loss, after=loss.after, shapes={"w_mean": (w_dim,)}),
                 Phase("G", "G", loss.g_loss, after=loss.after, shapes={"w_mean": (w_dim,)}),
             ),
-            models={"G": Latents("G", self.z_dim, w_dim, num_ws, 0, _mapping, _synthesis, _center, critic="D")},
+            models={"G": latents},
             ema=("G",),
             bf16=("training", "sampling"),
         )
@@ -123,6 +130,10 @@ def _generator(net: nn.Module) -> Generator:
     if not isinstance(net, Generator):
         raise TypeError(f"not an MSG-GAN generator: {type(net).__name__}")
     return net
+
+
+def _base(net: nn.Module) -> nn.Module:
+    return _generator(net).base
 
 
 def _mapping(net: nn.Module, z: Tensor, labels: Tensor) -> Tensor:

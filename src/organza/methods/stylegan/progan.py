@@ -29,6 +29,7 @@ from organza.core.device import to_compute
 from organza.core.ranges import Count, CountOrZero, KimgOrZero, Positive, PositiveOrZero
 from organza.methods.stylegan.stylegan2 import fit_widths, normalize, pyramid
 from organza.nn.growing import Growing, Growth, at_size, enlarge, faded, level_and_alpha, shrink
+from organza.nn.latent import block_sizes
 from organza.nn.layers import EqualConv2d, EqualLinear, conv_down, conv_up, minibatch_stddev
 from organza.nn.levels import check_channels, level_widths
 from organza.nn.losses import logistic_d, logistic_g, wasserstein_d, wasserstein_g
@@ -153,8 +154,8 @@ class ProGAN:
             UserError: pictures of a size or with channels that can't be built.
         """
         generator = Generator(self, spec)
-        sizes = self.z_dim, generator.w_dim, 1, generator.label_dim
-        latents = Latents("G", *sizes, _mapping, _synthesis, _center, critic="D")
+        dims, sizes = (self.z_dim, generator.w_dim, 1, generator.label_dim), block_sizes(max(spec.resolution))
+        latents = Latents("G", *dims, _mapping, _synthesis, _center, critic="D", first=first, sizes=sizes)
         return growing_method(self, spec, generator, Discriminator(self, spec), latents, PlayLoss(self, spec))
 
 
@@ -228,6 +229,11 @@ def _synthesis(net: nn.Module, ws: Tensor, noise: str, rng: torch.Generator | No
 
 def _center(net: nn.Module) -> Tensor:
     return net.get_buffer("grown").new_zeros(_generator(net).w_dim)
+
+
+def first(net: nn.Module) -> Tensor:
+    """The weights ``[features, w_dim]`` that read the code and its label."""
+    return _generator(net).dense.weight
 
 
 # --- networks --------------------------------------------------------------------------------------------------------

@@ -41,6 +41,7 @@ from organza.methods.stylegan.stylegan2 import StyleGAN2, SynthesisLayer, ToRGB,
 from organza.nn.growing import Growing, enlarge, level_and_alpha, shrink
 from organza.nn.latent import style_latents, style_mapping
 from organza.nn.layers import EqualConv2d, EqualLinear, conv_up, conv_weight
+from organza.nn.mixing import mixed_codes
 from organza.nn.penalties import path_length_penalty, path_lengths
 from organza.ops import bias_act, conv2d, filter2d, setup_filter
 
@@ -120,7 +121,7 @@ class StyleGAN(ProGAN):
             UserError: pictures of a size or with channels that can't be built.
         """
         generator, loss = Generator(self, spec), StyleLoss(self, spec)
-        latents = style_latents(self.z_dim, self.w_dim, generator.num_ws, spec.label_dim)
+        latents = style_latents(self.z_dim, self.w_dim, generator.num_ws, spec)
         method = growing_method(self, spec, generator, Discriminator(self, spec), latents, loss)
         if not self.pl_weight:
             return method
@@ -363,23 +364,9 @@ class StyleLoss(PlayLoss):
         return _generator(net).draw_level(ws, progress, "random", rng), {"w_mean": mean}
 
     def _ws(self, net: nn.Module, labels: Tensor, progress: float, rng: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Codes for the layers in use ``[N, layers, w_dim]`` and the mean of w.
-
-        Two codes are mixed in a share of the batches; one crossover point serves a batch.
-        """
-        generator, device = _generator(net), labels.device
-        layers = 2 * level_and_alpha(progress)[0] + 2
-        z = torch.randn(len(labels), self.config.z_dim, generator=rng, device=device)
-        w: Tensor = generator.mapping(z, labels)
-        mean = w.detach().mean(0)
-        ws = w[:, None].expand(-1, layers, -1)
-        if self.config.style_mixing:
-            cutoff = torch.randint(1, layers, (), generator=rng, device=device)
-            mix = torch.rand((), generator=rng, device=device) < self.config.style_mixing
-            other = generator.mapping(torch.randn(z.shape, generator=rng, device=device), labels)
-            swapped = mix & (torch.arange(layers, device=device) >= cutoff)
-            ws = torch.where(swapped[:, None], other[:, None], ws)
-        return ws, mean
+        """Codes with style mixing for the layers in use ``[N, layers, w_dim]``, and the mean of w."""
+        config, layers = self.config, 2 * level_and_alpha(progress)[0] + 2
+        return mixed_codes(_generator(net).mapping, config.z_dim, labels, layers, config.style_mixing, rng)
 
     def g_reg(self, nets: Nets, batch: Batch, rng: torch.Generator) -> Result:
         """Path lengths (StyleGAN2, eq. 4), at the present size."""

@@ -30,6 +30,7 @@ from organza.nn.latent import style_latents, style_mapping, style_synthesis
 from organza.nn.layers import EqualConv2d, EqualLinear, conv_weight, minibatch_stddev
 from organza.nn.levels import check_channels, level_widths
 from organza.nn.losses import ADVERSARIAL, AdversarialLoss
+from organza.nn.mixing import mixed_codes
 from organza.nn.penalties import path_length_penalty, path_lengths, r1, r2
 from organza.ops import ACTIVATIONS, downsample2d, inferring, modulated_conv2d, setup_filter, upsample2d
 
@@ -138,18 +139,13 @@ class StyleGAN2(Augmented):
             >>> StyleGAN2().resolve(DataSpec(resolution=(64, 64)), batch=16).r1_gamma
             0.0512
         """
-        height, width = spec.resolution
-        size = max(spec.resolution)
-
-        def auto(value: float | None, default: float) -> float:
-            return default if value is None else value
-
+        size, base, lr = max(spec.resolution), self.channel_base, self.lr
         return replace(
             self,
-            channel_base=int(auto(self.channel_base, 32768 if size >= 512 else 16384)),
-            mbstd_group=int(auto(self.mbstd_group, min(batch, 4))),
-            lr=auto(self.lr, 0.002 if size >= 1024 else 0.0025),
-            r1_gamma=auto(self.r1_gamma, 0.0002 * height * width / batch),
+            channel_base=(32768 if size >= 512 else 16384) if base is None else base,
+            mbstd_group=stddev_group(self.mbstd_group, batch),
+            lr=(0.002 if size >= 1024 else 0.0025) if lr is None else lr,
+            r1_gamma=r1_weight(self.r1_gamma, 0.0002, spec, batch),
         )
 
     def like(self, other: StyleGAN2, spec: DataSpec) -> StyleGAN2:
@@ -214,7 +210,7 @@ class StyleGAN2(Augmented):
             nets={"G": generator, "D": discriminator},
             players={"G": Player(("G",), adam), "D": Player(("D",), adam)},
             phases=tuple(phases),
-            models={"G": style_latents(self.z_dim, self.w_dim, generator.num_ws, spec.label_dim)},
+            models={"G": style_latents(self.z_dim, self.w_dim, generator.num_ws, spec)},
             ema=("G",),
             augment=augmenter if self.augment != "none" else None,
             state={"pl_mean": pl_mean, **augmenter.state},
@@ -273,6 +269,22 @@ def _channels(config: StyleGAN2, player: str, levels: int) -> list[int]:
     assert config.channel_base is not None
     explicit = config.widths_g if player == "G" else config.widths_d
     return level_widths(explicit, f"widths_{player.lower()}", config.channel_base, config.channel_max, levels)
+
+
+def stddev_group(given: int | None, batch: int) -> int:
+    """Group size of the minibatch standard deviation: what is ``given``, or the batch, at most 4."""
+    return min(batch, 4) if given is None else given
+
+
+def r1_weight(given: float | None, factor: float, spec: DataSpec, batch: int) -> float:
+    """Weight of the R1 penalty: what is ``given``, or ``factor`` times the pixels of an image over the batch.
+
+    Example:
+        >>> r1_weight(None, 0.0002, DataSpec((64, 64)), batch=16), r1_weight(3.0, 0.0002, DataSpec((64, 64)), batch=16)
+        (0.0512, 3.0)
+    """
+    height, width = spec.resolution
+    return factor * height * width / batch if given is None else given
 
 
 def critic_clamp(config: StyleGAN2) -> float | None:
@@ -480,6 +492,11 @@ class Generator(nn.Module):
         self.num_ws = self.synthesis.num_ws
         self.register_buffer("w_avg", torch.zeros(config.w_dim))
 
+    @property
+    def blocks(self) -> nn.ModuleList:
+        """A block for each size, the smallest first."""
+        return self.synthesis.blocks
+
     def forward(self, z: Tensor, labels: Tensor, noise: str = "const", rng: torch.Generator | None = None) -> Tensor:
         """Draw pictures, without truncation."""
         images: Tensor = self.synthesis(style_mapping(self, z, labels), noise, rng)
@@ -585,23 +602,9 @@ class _Losses:
         net.blocks[: self.config.freeze_d].requires_grad_(False)
 
     def _ws(self, net: nn.Module, labels: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Codes with style mixing ``[N, num_ws, w_dim]``, and the mean of w.
-
-        One crossover point serves a batch, as in the official implementation.
-        """
-        generator = _generator(net)
-        n, layers, device = len(labels), generator.num_ws, labels.device
-        z = torch.randn(n, self.config.z_dim, generator=rng, device=device)
-        w: Tensor = generator.mapping(z, labels)
-        mean = w.detach().mean(0)
-        ws = w[:, None].expand(n, layers, w.shape[1])
-        if self.config.style_mixing:
-            cutoff = torch.randint(1, layers, (), generator=rng, device=device)
-            mix = torch.rand((), generator=rng, device=device) < self.config.style_mixing
-            other = generator.mapping(torch.randn(z.shape, generator=rng, device=device), labels)
-            swapped = mix & (torch.arange(layers, device=device) >= cutoff)
-            ws = torch.where(swapped[:, None], other[:, None], ws)
-        return ws, mean
+        """Codes with style mixing ``[N, num_ws, w_dim]``, and the mean of w."""
+        config, generator = self.config, _generator(net)
+        return mixed_codes(generator.mapping, config.z_dim, labels, generator.num_ws, config.style_mixing, rng)
 
     def _draw(self, net: nn.Module, labels: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
         ws, mean = self._ws(net, labels, rng)

@@ -25,11 +25,21 @@ from torch import Tensor, nn
 
 from organza.contract.data import Batch, DataSpec, Layout
 from organza.contract.method import Adam, Method, Nets, Phase, Player, Result
-from organza.contract.model import Latents
+from organza.contract.model import Latents, StyleAccess
 from organza.core.device import compute_dtype
 from organza.core.errors import UserError
 from organza.core.ranges import Count, CountOrZero, Depth, Positive, PositiveOrZero, Range, Share
-from organza.methods.stylegan.stylegan2 import Act, Architecture, Discriminator, Mapping, StyleGAN2, fit_widths, pyramid
+from organza.methods.stylegan.stylegan2 import (
+    Act,
+    Architecture,
+    Discriminator,
+    Mapping,
+    StyleGAN2,
+    fit_widths,
+    pyramid,
+    r1_weight,
+    stddev_group,
+)
 from organza.nn.augmenter import Augmented, Augmenter
 from organza.nn.latent import style_center, style_mapping
 from organza.nn.layers import EqualLinear, conv_weight
@@ -151,12 +161,11 @@ class StyleGAN3(Augmented):
             >>> StyleGAN3().resolve(DataSpec(resolution=(256, 256)), batch=32).r1_gamma
             2.048
         """
-        height, width = spec.resolution
-        gamma, decay = self.r1_gamma, self.magnitude_decay
+        decay = self.magnitude_decay
         return replace(
             self,
-            mbstd_group=min(batch, 4) if self.mbstd_group is None else self.mbstd_group,
-            r1_gamma=0.001 * height * width / batch if gamma is None else gamma,
+            mbstd_group=stddev_group(self.mbstd_group, batch),
+            r1_gamma=r1_weight(self.r1_gamma, 0.001, spec, batch),
             magnitude_decay=0.5 ** (batch / 20_000) if decay is None else decay,
         )
 
@@ -237,6 +246,7 @@ class StyleGAN3(Augmented):
                     center=style_center,
                     placed=_placed,
                     critic="D",
+                    styles=StyleAccess(lambda net: _generator(net).mapping, _affine),
                 )
             },
             ema=("G",),
@@ -254,6 +264,11 @@ def _generator(net: nn.Module) -> Generator:
 
 def _synthesis(net: nn.Module, ws: Tensor, noise: str, rng: torch.Generator | None) -> Tensor:
     return _generator(net).synthesis.draw(ws)[0]
+
+
+def _affine(net: nn.Module) -> list[Tensor]:
+    synthesis = _generator(net).synthesis
+    return [layer.get_submodule("affine").get_parameter("weight") for layer in (synthesis.input, *synthesis.layers)]
 
 
 def _placed(net: nn.Module, translate: tuple[float, float], degrees: float) -> nn.Module:

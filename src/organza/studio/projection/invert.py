@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from organza.core.device import computing
@@ -113,11 +113,6 @@ def noise_regularisation(noise: Tensor) -> Tensor:
         noise = F.avg_pool2d(noise, 2) * 2
 
 
-def noise_modules(net: nn.Module) -> list[nn.Module]:
-    """The layers of ``net`` that keep a noise map, in order."""
-    return [module for module in net.modules() if "noise_const" in dict(module.named_buffers(recurse=False))]
-
-
 def optimise(
     G: Generator,
     targets: Tensor,
@@ -155,11 +150,10 @@ def optimise(
     w = first[:, None].repeat(1, layers, 1).requires_grad_()
     net = copy.deepcopy(G.net)
     noises: list[Tensor] = []
-    for module in noise_modules(net):
-        shape = dict(module.named_buffers(recurse=False))["noise_const"].shape[-2:]
-        plane = torch.randn(1, 1, *shape, generator=rng)
+    for one in [] if G.latents.styles is None else G.latents.styles.noise(net):
+        plane = torch.randn(1, 1, *one.plane.shape, generator=rng)
         noises.append(plane.repeat(count, 1, 1, 1).to(device).requires_grad_())
-        module.noise_const = noises[-1]
+        one.store(noises[-1])
     adam = torch.optim.Adam([w, *noises], lr=settings.rate)
     wanted = perceptual.features(targets)
 
@@ -218,12 +212,13 @@ def tune(
 ) -> Iterator[Generator]:
     """Tune the weights until ``pivots [N, num_ws, w_dim]`` draw ``targets [N, C, H, W]``: the network after each step.
 
-    The network given is the same one all along, and complete after the last step. The stored noise is used, so the
-    tuned network draws the targets from the pivots alone.
+    Its mapping stays as it is. The network given is the same one all along, and complete after the last step. The
+    stored noise is used, so the tuned network draws the targets from the pivots alone.
     """
     rng = torch.Generator().manual_seed(seed)
     net = copy.deepcopy(G.net)
-    weights = [value.requires_grad_() for name, value in net.named_parameters() if "mapping" not in name]
+    fixed = set() if G.latents.styles is None else {*G.latents.styles.mapping(net).parameters()}
+    weights = [value.requires_grad_() for value in net.parameters() if value not in fixed]
     adam = torch.optim.Adam(weights, lr=settings.rate)
     wanted = perceptual.features(targets)
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from organza.core.download import digest as file_digest
+from organza.media.images import as_input
 from organza.vision.features.resize import bicubic, to_rgb
 
 SIZE, DIM = 64, 128
@@ -50,7 +51,7 @@ class Organza64(nn.Module):
         Args:
             x: float ``[N, 3, 64, 64]``, values 0 to 255.
         """
-        x = (x / 127.5 - 1).contiguous(memory_format=torch.channels_last)
+        x = as_input(x).contiguous(memory_format=torch.channels_last)
         found = []
         for down, flat in zip(self.layers[::2], self.layers[1::2], strict=True):
             x = F.leaky_relu(down(x), 0.1)
