@@ -196,12 +196,12 @@ def test_a_network_without_end_is_refused():
         skeleton(config, DataSpec((16, 16)))
 
 
-def test_what_is_passed_over_is_told(tiny_run, tmp_path, capsys):
+def test_what_is_passed_over_is_told(tiny_run, tmp_path, told):
     shutil.copytree(tiny_run, tmp_path / "run")
     newest = tmp_path / "run" / "checkpoints" / "000000016"
     shutil.copytree(newest, newest.with_name("000000008"))
     (newest / "ema.safetensors").write_bytes(HEADERS["overlap"])
     (newest / "checksums.json").unlink()
     organza.load(tmp_path / "run")
-    said = capsys.readouterr().err
+    said = told()
     assert "warning" in said and "overlaps" in said and "000000008" in said
