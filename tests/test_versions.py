@@ -33,8 +33,8 @@ print("all imported")
 
 def run(program: str, *words: str) -> subprocess.CompletedProcess[str]:
     pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
-    minor = program.removeprefix("python")
-    found = next(map(str, pyenv.glob(f"{minor}.*/bin/{program}")), None) or shutil.which(program)
+    kept = pyenv.glob(f"{program.removeprefix('python')}.*/bin/{program}") if "/" not in program else ()
+    found = next(map(str, kept), None) or shutil.which(program)
     if found is None:
         pytest.skip(f"there is no {program} here")
     env = {**os.environ, "PYTHONPATH": str(SOURCE), "PYTHONDONTWRITEBYTECODE": "1"}
