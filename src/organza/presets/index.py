@@ -46,8 +46,8 @@ SUMMARIES: dict[str, dict[str, str]] = {
         "lucidrains": "StyleGAN2 as lucidrains' package builds it, to train on from its files",
     },
     "translation": {
-        "pix2pix": "pix2pix: translate pairs, such as label maps and facades",
-        "cyclegan": "CycleGAN: translate between two sets without pairs",
+        "pix2pix": "pix2pix: learns from pairs, such as label maps and facades",
+        "cyclegan": "CycleGAN: learns from two sets without pairs",
     },
     "basic": {
         "dcgan": "DCGAN with the paper's settings",

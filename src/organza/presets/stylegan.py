@@ -40,7 +40,8 @@ _small = StyleGAN2(
     lr=0.004,
 )
 _tiny = Run(_small, Training(kimg=150, batch=16, snapshot_kimg=5, tick_kimg=0.5), DataOptions(mirror=True))
-# In so few steps the noise inputs leave speckle, and a high rate that falls to zero gets furthest.
+# In so little time the noise inputs leave speckle; a high rate that falls to zero, small batches and residual blocks in D
+# get furthest.
 _demo = Run(
     replace(
         _small,
@@ -50,10 +51,11 @@ _demo = Run(
         channel_max=128,
         style_mixing=0.0,
         noise="none",
-        r1_gamma=0.2,
+        architecture_d="resnet",
+        r1_gamma=0.5,
         lr=0.01,
     ),
-    Training(kimg=30, batch=16, ema_kimg=1.0, lr_decay=0.7, snapshot_kimg=5, tick_kimg=0.5, keep=1),
+    Training(kimg=25, batch=8, ema_kimg=1.0, lr_decay=0.7, snapshot_kimg=5, tick_kimg=0.5, keep=1),
     DataOptions(mirror=True),
 )
 # Eight GPUs, as the official implementations of ProGAN and StyleGAN have it.
