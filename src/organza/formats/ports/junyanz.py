@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from organza.contract.data import DataSpec, Direction
@@ -22,7 +23,7 @@ from organza.nn.norms import Norm
 from organza.tensors.entry import Entry, entry
 from organza.tensors.networks import Network, find
 from organza.tensors.opening import Opened
-from organza.tensors.records import RefusedError
+from organza.tensors.records import Array, RefusedError
 
 UNET = ("model.model.0.weight", "model.model.1.model.1.weight", "model.model.3.weight")
 RESNET = ("model.1.weight", "model.4.weight", "model.10.conv_block.1.weight")
@@ -30,19 +31,35 @@ MOST_LEVELS, MOST_BLOCKS = 12, 64
 
 
 def recognise(opened: Opened) -> bool:
-    """Whether it is a file of this kind."""
-    return _network(opened) is not None
+    """Whether it is a file of this kind: all of a network's tensors have a place in one of ours.
+
+    Relatives (CUT, pix2pixHD, BicycleGAN, PaddleGAN's) have names that fit in part.
+    """
+    return _understood(opened) is not None
 
 
 def read(opened: Opened) -> Weights:
-    """Our settings and tensors.
+    """Our settings and tensors. Call it only where `recognise` is true."""
+    found = _understood(opened)
+    assert found is not None
+    return found
+
+
+def _understood(opened: Opened) -> Weights | None:
+    for kind, marks in (("unet", UNET), ("resnet", RESNET)):
+        for network in find(opened.tensors, *marks).values():
+            if not any(isinstance(tensor, Array) for tensor in network.tensors.values()):
+                with suppress(RefusedError):
+                    return _weights(opened, kind, network)
+    return None
+
+
+def _weights(opened: Opened, kind: str, network: Network) -> Weights:
+    """A network in our words.
 
     Raises:
-        UserError: a tensor is missing, unknown or misshaped.
+        RefusedError: a tensor is missing, unknown or misshaped.
     """
-    found = _network(opened)
-    assert found is not None
-    kind, network = found
     direction: Direction = "BtoA" if re.search(r"G_?B(?![a-z])", opened.path.stem) else "AtoB"
     names = (unet_names if kind == "unet" else resnet_names)(network.tensors)
     held = {ours: entry(network.tensors[theirs]) for theirs, ours in names.items()}
@@ -67,15 +84,6 @@ def read(opened: Opened) -> Weights:
     )
 
 
-def _network(opened: Opened) -> tuple[str, Network] | None:
-    for kind, marks in (("unet", UNET), ("resnet", RESNET)):
-        for network in find(opened.tensors, *marks).values():
-            blurred = any(name.endswith(".filt") for name in network.tensors)  # CUT's, which halves in another way
-            if not blurred and len(network.tensors[marks[0]].shape) == 4:
-                return kind, network
-    return None
-
-
 def _unet(held: Mapping[str, Entry], theirs: Any, direction: Direction) -> tuple[DataSpec, MethodConfig, str]:
     depth = 1 + max(int(name.split(".")[1]) for name in held)
     if depth > MOST_LEVELS:
@@ -91,8 +99,6 @@ def _resnet(held: Mapping[str, Entry], theirs: Any, direction: Direction) -> tup
     blocks = 1 + max(int(name.split(".")[1]) for name in held if name.startswith("blocks."))
     if blocks > MOST_BLOCKS:
         raise RefusedError(f"{blocks} residual blocks")
-    if any(name.startswith("downs.2.") for name in held):
-        raise RefusedError("a residual generator that halves more than twice (pix2pixHD)")
     # Reflection, convolution, norm, ReLU, then perhaps dropout, then reflection and the second convolution at 5 or 6.
     dropout = "model.10.conv_block.5.weight" not in theirs
     width, source = _shape(held, "stem.conv.weight")[:2]
