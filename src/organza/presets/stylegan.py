@@ -40,8 +40,8 @@ _small = StyleGAN2(
     lr=0.004,
 )
 _tiny = Run(_small, Training(kimg=150, batch=16, snapshot_kimg=5, tick_kimg=0.5), DataOptions(mirror=True))
-# In so little time noise inputs leave speckle; a high rate that falls to zero, small batches and residual blocks in D get
-# furthest.
+# In so little time noise inputs leave speckle. A high rate that falls to zero, small batches and residual blocks in D
+# help most.
 _demo = Run(
     replace(
         _small,
