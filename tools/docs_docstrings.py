@@ -11,7 +11,7 @@ SEVERAL = re.compile(r"^    (\w+(?:, \w+)+):((?:.*)(?:\n     .*)*)", re.MULTILIN
 
 
 def as_google(text: str) -> str:
-    """A docstring as griffe expects it: `Example:` in the plural, and one entry for each of the arguments `a, b: ...`."""
+    """A docstring as griffe expects it: `Examples:`, and one entry for each of the arguments `a, b: ...`."""
     text = re.sub(r"^Example:$", "Examples:", text, flags=re.MULTILINE)
     head, args, rest = text.partition("\nArgs:\n")
     section, end, after = rest.partition("\n\n")
