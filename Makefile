@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PROJECT := pyproject.toml constraints.txt
 
-.PHONY: demo test test-slow lint types bench clean
+.PHONY: demo test test-slow lint types bench docs clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.demo
@@ -26,6 +26,9 @@ types: $(VENV)/.dev
 bench: $(VENV)/.dev
 	$(BIN)/python bench/run.py
 
+docs: $(VENV)/.docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
 clean:
 	rm -rf $(VENV) out .mypy_cache .ruff_cache .pytest_cache
 
@@ -38,4 +41,8 @@ $(VENV)/.demo: $(BIN)/python $(PROJECT)
 
 $(VENV)/.dev: $(BIN)/python $(PROJECT)
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[dev]"
+	touch $@
+
+$(VENV)/.docs: $(BIN)/python $(PROJECT)
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[docs]"
 	touch $@
