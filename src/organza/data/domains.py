@@ -46,7 +46,7 @@ class Domains:
 
 
 def open_domains(
-    path: str | Path,
+    path: str | Path | Source,
     options: DataOptions | None = None,
     *,
     split: str = "train",
@@ -75,7 +75,7 @@ def open_domains(
         UserError: it is none of these, or the split does not exist.
     """
     options = options or DataOptions()
-    whole = open_source(path)
+    whole = path if isinstance(path, Source) else open_source(path)
     a, b, halves = sides(whole, split)
     first = open_dataset(a, options, cache_dir=cache_dir, progress=progress)
     height, width = first.resolution
@@ -90,7 +90,7 @@ def open_domains(
     if layout == "pairs" and not paired:
         counts = f"{len(first)} and {len(second)} images, {len(pairs)} names in common"
         hint = "name what belongs together alike, or take a method for unpaired sets"
-        raise UserError(f"it holds two sets whose images are no pairs ({counts})", where=path, hint=hint)
+        raise UserError(f"it holds two sets whose images are no pairs ({counts})", where=whole.path, hint=hint)
     paired = paired and layout != "unpaired"
     if paired:
         first, second = first.select([i for i, _ in pairs]), second.select([j for _, j in pairs])

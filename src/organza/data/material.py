@@ -132,12 +132,14 @@ def _translation(path: str | Path, options: DomainOptions, layout: Layout, progr
         raise UserError(f"--layout images, but this method translates: it needs {needs}", where=path)
     if options.held_out is not None:
         raise UserError("--held-out sets single images aside", hint="give a dataset with val/ or test/ beside train/")
-    size = None if options.resolution is None else parse_resolution(options.resolution)
-    if size is None:
-        size = chosen_resolution(sides(open_source(path), options.split)[0], options)
+    whole = open_source(path)
+    if options.resolution is not None:
+        size = parse_resolution(options.resolution)
+    else:
+        size = chosen_resolution(sides(whole, options.split)[0], options)
     height, width = options.load_size(size)
     domains = open_domains(
-        path,
+        whole,
         replace(options, resolution=f"{height}x{width}"),
         split=options.split,
         direction=options.direction,
@@ -152,7 +154,7 @@ def _translation(path: str | Path, options: DomainOptions, layout: Layout, progr
         count=max(len(source), len(target)),
         direction=options.direction,
     )
-    name = open_source(path).name + ("" if options.split == "train" else f"-{options.split}")
+    name = whole.name + ("" if options.split == "train" else f"-{options.split}")
     return Material(name, f"{source.key}-{target.key}", spec, target, domains=domains)
 
 

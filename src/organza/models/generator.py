@@ -8,7 +8,6 @@ import operator
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
@@ -23,6 +22,7 @@ from organza.core.errors import UserError
 from organza.core.text import printable
 from organza.media.images import Pixels, to_image, to_pixels
 from organza.models.labels import label_vectors
+from organza.models.loaded import Loaded
 from organza.models.sampling import Noise, check_psi
 from organza.ops import inference
 
@@ -38,7 +38,7 @@ def at_once(resolution: tuple[int, int]) -> int:
 
 
 @dataclass(frozen=True)
-class Generator:
+class Generator(Loaded):
     """A trained generator. Made by `organza.load`; it never changes.
 
     Attributes:
@@ -61,16 +61,6 @@ class Generator:
     device: torch.device
     dtype: torch.dtype
     source: Path | None = None
-
-    @property
-    def precision(self) -> Literal["float32", "bf16"]:
-        """The format of activations, as `load` takes it."""
-        return "bf16" if self.dtype == torch.bfloat16 else "float32"
-
-    @property
-    def resolution(self) -> tuple[int, int]:
-        """Height and width of the images."""
-        return self.spec.resolution
 
     @property
     def channels(self) -> int:

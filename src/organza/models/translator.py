@@ -19,10 +19,11 @@ from organza.contract.model import Mode, Translation
 from organza.core.device import computing, fit_threads
 from organza.core.errors import UserError
 from organza.core.files import read_error, user_path
-from organza.data.decode import Target, decode, open_picture, render
+from organza.data.decode import read_image
 from organza.data.source import MAX_FILE, BadPicture
 from organza.media.images import Pixels, to_image, to_pixels, to_tensor
 from organza.models.labels import label_vectors
+from organza.models.loaded import Loaded
 from organza.nn.norms import running
 from organza.ops import inference
 
@@ -34,7 +35,7 @@ Picture = str | Path | Image.Image | Pixels
 
 
 @dataclass(frozen=True)
-class Translator:
+class Translator(Loaded):
     """A trained translator. Made by `organza.load`; it never changes.
 
     Attributes:
@@ -60,16 +61,6 @@ class Translator:
     source: Path | None = None
     name: str = "AtoB"
     names: tuple[str, ...] = ("AtoB",)
-
-    @property
-    def precision(self) -> Literal["float32", "bf16"]:
-        """The format of activations, as `organza.load` takes it."""
-        return "bf16" if self.dtype == torch.bfloat16 else "float32"
-
-    @property
-    def resolution(self) -> tuple[int, int]:
-        """Height and width of the images in training."""
-        return self.spec.resolution
 
     @property
     def mode(self) -> Mode:
@@ -203,15 +194,11 @@ class Translator:
         where = image if isinstance(image, (str, Path)) else None
         try:
             if isinstance(image, (str, Path)):
-                opened_image = open_picture(_bytes(user_path(image)))
-            elif isinstance(image, Image.Image):
-                opened_image = image
-            else:
-                opened_image = to_image(np.asarray(image))
-            pixels = render(decode(opened_image), Target(None, self.model.source))
+                return read_image(_bytes(user_path(image)), self.model.source)
+            given = image if isinstance(image, Image.Image) else to_image(np.asarray(image))
+            return read_image(given, self.model.source)
         except (BadPicture, ValueError) as error:
             raise UserError(f"can't be used: {error}", where=where) from None
-        return to_image(pixels)
 
     def _translated(
         self, image: Image.Image, row: Tensor, z: Tensor | None, size: Size, mode: Mode | None

@@ -10,11 +10,11 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.instancenorm import _InstanceNorm
 
+from organza.contract.model import Mode
+
 Norm = Literal["batch", "instance", "none"]
 """Over the batch (Ioffe & Szegedy 2015, arXiv 1502.03167), over each image by itself (Ulyanov et al. 2016, arXiv
 1607.08022), or no normalisation."""
-
-Mode = Literal["eval", "train"]
 
 
 def norm_layer(kind: Norm, maps: int) -> nn.Module:

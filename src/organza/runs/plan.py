@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
@@ -117,13 +116,11 @@ def make_plan(
     elif isinstance(run.method, StyleGAN2) and run.method.freeze_d:
         raise UserError("--freeze-d would keep random layers", hint="say with --resume FILE where D comes from")
     run = resolve(run, material.spec)
-    state = on_meta(run.method, material.spec)
-    if material.held_out is not None and state.method.model.critic is None:
+    method, dtype, needs = _weigh(run, material.spec, place)
+    if material.held_out is not None and method.model.critic is None:
         raise UserError(f"{method_name(run)} has no discriminator, so there is nothing to measure with --held-out")
-    check_shares(state.method, run.training.kimg)
-    dtype = choose_dtype(run.training.precision, place, auto_bf16="training" in state.method.bf16)
-    needs = memory(state, material.spec, run.training, dtype)
-    metrics = _metrics(run, state.method, material, own_metrics)
+    check_shares(method, run.training.kimg)
+    metrics = _metrics(run, method, material, own_metrics)
     return Plan(name, run, material, origin, metrics, place, dtype, needs)
 
 
@@ -224,11 +221,14 @@ def _check_size(run: Run, place: torch.device) -> None:
     channels = 3 if run.data.channels == "auto" else int(run.data.channels)
     source = 0 if run.method.layout == "images" else channels
     spec = DataSpec(parse_resolution(run.data.resolution), channels, source=source, count=10**6)
-    training = settings.resolve(run.training, spec, distributed.world())
-    assert training.batch is not None
-    state = on_meta(run.method.resolve(spec, training.batch), spec)
+    check_memory(_weigh(resolve(run, spec), spec, place)[2], *room(place))
+
+
+def _weigh(run: Run, spec: DataSpec, place: torch.device) -> tuple[Method, torch.dtype, Memory]:
+    """The method of a resolved run as shapes alone, the format of its activations, and what it needs."""
+    state = on_meta(run.method, spec)
     dtype = choose_dtype(run.training.precision, place, auto_bf16="training" in state.method.bf16)
-    check_memory(memory(state, spec, training, dtype), *room(place))
+    return state.method, dtype, memory(state, spec, run.training, dtype)
 
 
 def _open_everywhere(data: str | Path, run: Run, progress: Progress | None, say: Callable[[str], None]) -> Material:
@@ -260,8 +260,3 @@ def _metrics(run: Run, method: Method, material: Material, own: bool) -> list[Me
     if run.training.metrics != "auto":
         check(metrics, material.target, run.data.mirror)
     return metrics
-
-
-def settings_text(plan: Plan) -> str:
-    """All settings of a plan, as JSON."""
-    return json.dumps(plan.config(), indent=2)

@@ -25,7 +25,7 @@ from organza.core.progress import Progress
 from organza.nn.augmenter import Augmented
 from organza.presets import METHODS, Run
 from organza.runs.folder import take
-from organza.runs.plan import Plan, make_plan, memorises, settings_text
+from organza.runs.plan import Plan, make_plan, memorises
 from organza.runs.transfer import copy_weights, write_licence
 from organza.runs.watch import Watch
 from organza.training import checkpoint, settings
@@ -178,7 +178,7 @@ def dry_run(
         length = duration(seconds * training.kimg)
         lines.append(f"time: about {length} for {training.kimg:g} kimg ({seconds:.0f} s/kimg)")
     if all_settings:
-        lines += ["settings:", settings_text(plan)]
+        lines += ["settings:", json.dumps(plan.config(), indent=2)]
     return "\n".join(lines)
 
 

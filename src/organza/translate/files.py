@@ -11,11 +11,11 @@ import numpy as np
 
 from organza.core.errors import UserError
 from organza.core.files import user_path
-from organza.data.decode import Target, decode, open_picture, render
+from organza.data.decode import read_image
 from organza.data.opening import open_source
-from organza.data.readers.part import PartSource
+from organza.data.readers.part import Half, PartSource, half_of
 from organza.data.source import BadPicture, Source, suffix
-from organza.media.images import PICTURE_SUFFIXES, check_suffix, save_picture, to_image
+from organza.media.images import PICTURE_SUFFIXES, check_suffix, save_picture
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -24,9 +24,6 @@ if TYPE_CHECKING:
     from organza.contract.model import Mode
     from organza.core.progress import Progress
     from organza.models.translator import Size, Translator
-
-Side = Literal["whole", "left", "right"]
-"""Of an image: all of it, or a half, where pairs lie side by side."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +46,7 @@ def translate_files(
     outdir: str | Path = "out",
     output: str | Path | None = None,
     format: Literal["png", "jpg", "webp"] = "png",
-    side: Side = "whole",
+    side: Half = "whole",
     compare: bool = False,
     labels: ArrayLike | None = None,
     size: Size = "trained",
@@ -80,7 +77,7 @@ def translate_files(
         raise UserError("--output names one file, but there are many images", where=source, hint="give --outdir")
     places = _places(path, single, user_path(outdir), output, f".{format}", side)
     written, skipped = [], []
-    for number, (name, image, target) in enumerate(places(T.model.source)):
+    for number, (name, image, target) in enumerate(places(T)):
         if isinstance(image, str):
             skipped.append((name, image))
         else:
@@ -104,21 +101,24 @@ class _Places:
     folder: Path
     output: Path | None
     ending: str
-    side: Side
+    side: Half
 
     @property
     def count(self) -> int:
         return 1 if self.source is None else len(self.source.entries())
 
-    def __call__(self, channels: int) -> Iterator[tuple[str, Image.Image | str, Path]]:
+    def __call__(self, T: Translator) -> Iterator[tuple[str, Image.Image | str, Path]]:
         if self.source is None:
             target = self.output or self.folder / f"{self.path.stem}{self.ending}"
-            yield self.path.name, self._image(self.path.read_bytes(), channels), target
+            try:
+                yield self.path.name, half_of(T.read(self.path), self.side), target
+            except BadPicture as error:
+                raise UserError(f"can't be used: {error}", where=self.path) from None
             return
         taken: set[Path] = set()
         for entry in self.source.entries():
             try:
-                image = self._image(self.source.read(entry), channels)
+                image = read_image(self.source.read(entry), T.model.source)
             except BadPicture as error:
                 if entry.claimed:
                     yield entry.name, str(error), Path()
@@ -129,20 +129,8 @@ class _Places:
             taken.add(target)
             yield entry.name, image, target
 
-    def _image(self, data: object, channels: int) -> Image.Image:
-        try:
-            pixels = render(decode(open_picture(data)), Target(None, channels))  # type: ignore[arg-type]
-        except BadPicture as error:
-            if self.source is None:
-                raise UserError(f"can't be used: {error}", where=self.path) from None
-            raise
-        if self.side != "whole" and self.source is None:
-            half = pixels.shape[1] // 2
-            pixels = pixels[:, :half] if self.side == "left" else pixels[:, -half:]
-        return to_image(pixels)
 
-
-def _places(path: Path, single: bool, folder: Path, output: str | Path | None, ending: str, side: Side) -> _Places:
+def _places(path: Path, single: bool, folder: Path, output: str | Path | None, ending: str, side: Half) -> _Places:
     named = None if output is None else check_suffix(output, PICTURE_SUFFIXES)
     if single:
         target = named or folder / f"{path.stem}{ending}"

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
+    from PIL import Image
 
 Half = Literal["whole", "left", "right"]
 
@@ -54,16 +55,7 @@ class PartSource(Source):
         data = self.inner.read(entry)
         if self.half == "whole":
             return data
-        image = decode(open_picture(data))
-        if image.width < 2:
-            raise BadPicture("too narrow to be two pictures side by side")
-        middle = image.width // 2
-        box = (
-            (0, 0, middle, image.height)
-            if self.half == "left"
-            else (image.width - middle, 0, image.width, image.height)
-        )
-        return np.asarray(image.crop(box))
+        return np.asarray(half_of(decode(open_picture(data)), self.half))
 
     def side(self, name: str) -> bytes | None:
         """In the folder, else in the whole."""
@@ -82,3 +74,17 @@ class PartSource(Source):
         rows = [i for i, e in enumerate(self.inner.entries()) if e.name.startswith(self.prefix)]
         missing = frozenset(place for place, row in enumerate(rows) if row in whole.missing)
         return replace(whole, values=whole.values[rows], missing=missing, least=whole.dim)
+
+
+def half_of(image: Image.Image, half: Half) -> Image.Image:
+    """The left or right half of two images side by side; ``"whole"`` leaves it as it is.
+
+    Raises:
+        BadPicture: it is too narrow to be two.
+    """
+    if half == "whole":
+        return image
+    if image.width < 2:
+        raise BadPicture("too narrow to be two pictures side by side")
+    left = 0 if half == "left" else image.width - image.width // 2
+    return image.crop((left, 0, left + image.width // 2, image.height))

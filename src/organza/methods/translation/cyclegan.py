@@ -23,7 +23,7 @@ from organza.contract.method import Adam, Carry, Method, Nets, Phase, Player, Re
 from organza.contract.model import Mode, Translation
 from organza.core.errors import UserError
 from organza.core.ranges import Count, CountOrZero, Depth, PositiveOrZero, Range
-from organza.methods.translation.pix2pix import Game, adversarial_d, adversarial_g
+from organza.methods.translation.pix2pix import Game, adversarial_d, adversarial_g, plain_apply
 from organza.nn.image_pool import ImagePool
 from organza.nn.norms import Norm
 from organza.nn.patchgan import PatchGAN
@@ -128,7 +128,7 @@ class CycleGAN:
 
         adam = Adam(self.lr, (self.beta1, 0.999))
         shape: dict[str, Any] = {"blocks": self.blocks, "width": self.width, "norm": self.norm, "dropout": self.dropout}
-        used: dict[str, Any] = {"apply": _apply, "multiple": 4, "least": 8, "mode": self.test_mode}
+        used: dict[str, Any] = {"apply": plain_apply, "multiple": 4, "least": 8, "mode": self.test_mode}
         return Method(
             nets={
                 there: ResNetGenerator(spec.source, spec.channels, **shape),
@@ -155,11 +155,6 @@ def _source(batch: Batch) -> Tensor:
 
 def _distance(one: Tensor, other: Tensor) -> Tensor:
     return (one - other).abs().mean()
-
-
-def _apply(net: nn.Module, images: Tensor, labels: Tensor, z: Tensor | None) -> Tensor:
-    output: Tensor = net(images)
-    return output
 
 
 def _round_trips(there: nn.Module, home: nn.Module, batch: Batch) -> Mapping[str, Tensor]:

@@ -107,7 +107,7 @@ class Pix2Pix:
             "G",
             spec.source,
             spec.channels,
-            apply=_apply,
+            apply=plain_apply,
             multiple=generator.multiple,
             mode=self.test_mode,
             critic="D",
@@ -151,6 +151,7 @@ def adversarial_g(game: Game, fake: Tensor) -> Tensor:
     return loss.mean()
 
 
-def _apply(net: nn.Module, images: Tensor, labels: Tensor, z: Tensor | None) -> Tensor:
+def plain_apply(net: nn.Module, images: Tensor, labels: Tensor, z: Tensor | None) -> Tensor:
+    """`Translation.apply` of a generator that takes the image alone."""
     output: Tensor = net(images)
     return output
