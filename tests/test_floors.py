@@ -11,7 +11,7 @@ import pytest
 SOURCE = Path(__file__).parent.parent / "src"
 ROOT = SOURCE / "organza"
 FLOORS = [
-    ("core",),
+    ("core", "moved"),
     ("contract", "media", "ops", "tensors"),
     ("data", "nn", "vision"),
     ("methods", "training"),

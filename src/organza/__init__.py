@@ -17,6 +17,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from organza import moved
 from organza.core.version import __version__ as __version__
 
 if TYPE_CHECKING:
@@ -64,6 +65,9 @@ __all__ = [
     "train",
     "verbose",
 ]
+
+
+moved.install()
 
 
 def __getattr__(name: str) -> Any:
