@@ -219,10 +219,20 @@ def decode(image: Image.Image) -> Image.Image:
     Raises:
         BadPicture: truncated or damaged.
     """
-    turn = _TURNS.get(orientation(image))
+    found = orientation(image)
     with _decoding():
         plain = _plain(image)
-    return plain if turn is None else plain.transpose(turn)
+    return plain.transpose(_TURNS[found]) if found in _TURNS else plain
+
+
+def upright(image: Image.Image) -> Image.Image:
+    """The image in its own mode, turned as displayed.
+
+    Raises:
+        BadPicture: truncated or damaged.
+    """
+    found = orientation(image)
+    return image.transpose(_TURNS[found]) if found in _TURNS else image
 
 
 @contextmanager

@@ -19,9 +19,9 @@ from organza.contract.model import Mode, Translation
 from organza.core.device import computing, fit_threads
 from organza.core.errors import UserError
 from organza.core.files import read_error, user_path
-from organza.data.decode import read_image
+from organza.data.photo import Photo, read_photo
 from organza.data.source import MAX_FILE, BadPicture
-from organza.media.images import Pixels, to_image, to_pixels, to_tensor
+from organza.media.images import Pixels
 from organza.models.labels import label_vectors
 from organza.models.loaded import Loaded
 from organza.nn.norms import running
@@ -30,8 +30,8 @@ from organza.ops import inference
 Size = Literal["trained", "own"] | tuple[int, int]
 """At which size an image is translated: its shorter side as in training, as it is, or (height, width)."""
 
-Picture = str | Path | Image.Image | Pixels
-"""An image as people have it: a file, a Pillow image, or uint8 ``[H, W]`` or ``[H, W, C]``."""
+Picture = str | Path | Image.Image | Pixels | Photo
+"""An image as people have it: a file, a Pillow image, or uint8 or uint16 ``[H, W]`` or ``[H, W, C]``."""
 
 
 @dataclass(frozen=True)
@@ -163,13 +163,15 @@ class Translator(Loaded):
         mirrored and cut off again.
 
         Args:
-            images: a file, a Pillow image or an array uint8 ``[H, W]`` or ``[H, W, C]``; or several, of any sizes.
+            images: a file, a Pillow image or an array, uint8 or uint16, ``[H, W]`` or ``[H, W, C]``; or several, of any
+                sizes.
             labels, z, mode: as for `apply`.
             size: see `Size`.
             seed: of dropout and style codes.
 
         Returns:
-            A Pillow image; of several, a list of them.
+            A Pillow image; of several, a list of them. Transparency of the input is kept, and 16 bits of grey; `photo`
+            keeps those of colours, too.
 
         Raises:
             UserError: something that is no image, or as `apply`.
@@ -180,52 +182,65 @@ class Translator(Loaded):
         found = []
         for number, image in enumerate(given):
             code = z if z is None or len(z) == 1 else z[number : number + 1]
-            with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(seed + number)
-                found.append(self._translated(self.read(image), rows[number : number + 1], code, size, mode))
+            row = rows[number : number + 1]
+            found.append(self.photo(image, row, code, size=size, mode=mode, seed=seed + number).image())
         return found if several else found[0]
 
-    def read(self, image: Picture) -> Image.Image:
+    def read(self, image: Picture) -> Photo:
         """An image as a person has it, upright, with the network's channels.
 
         Raises:
             UserError: it is no image, or broken.
         """
+        if isinstance(image, Photo):
+            return image
         where = image if isinstance(image, (str, Path)) else None
+        given = _bytes(user_path(image)) if isinstance(image, (str, Path)) else image
         try:
-            if isinstance(image, (str, Path)):
-                return read_image(_bytes(user_path(image)), self.model.source)
-            given = image if isinstance(image, Image.Image) else to_image(np.asarray(image))
-            return read_image(given, self.model.source)
-        except (BadPicture, ValueError) as error:
+            return read_photo(
+                given if isinstance(given, (bytes, Image.Image)) else np.asarray(given), self.model.source
+            )
+        except BadPicture as error:
             raise UserError(f"can't be used: {error}", where=where) from None
 
-    def _translated(
-        self, image: Image.Image, row: Tensor, z: Tensor | None, size: Size, mode: Mode | None
-    ) -> Image.Image:
-        height, width = _fitting(image, size, self.resolution)
-        if (width, height) != image.size:
-            image = image.resize((width, height), Image.Resampling.LANCZOS)
-        x = to_tensor(np.asarray(image).reshape(1, height, width, self.model.source))
+    def photo(
+        self,
+        image: Picture,
+        labels: ArrayLike | Tensor | None = None,
+        z: Tensor | None = None,
+        *,
+        size: Size = "trained",
+        mode: Mode | None = None,
+        seed: int = 0,
+    ) -> Photo:
+        """`translate` of one image, with all bits of the image that it was made of.
+
+        Raises:
+            UserError: as `translate`.
+        """
+        given = self.read(image)
+        given = given.resized(*_fitting(given.size, size, self.resolution))
+        x, (height, width) = given.tensor(), given.size
         down, right = (self._padded(side) - side for side in (height, width))
         if down or right:
             x = _mirrored(x, (right // 2, right - right // 2, down // 2, down - down // 2))
-        y = self.apply(x, row if self.model.label_dim else None, z, mode)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            y = self.apply(x, labels if self.model.label_dim else None, z, mode)
         scale = y.shape[2] / x.shape[2]
         top, left = round(down // 2 * scale), round(right // 2 * scale)
-        y = y[:, :, top : top + round(height * scale), left : left + round(width * scale)]
-        return to_image(to_pixels(y)[0])
+        return given.like(y[:, :, top : top + round(height * scale), left : left + round(width * scale)])
 
 
-def _fitting(image: Image.Image, size: Size, trained: tuple[int, int]) -> tuple[int, int]:
-    """Height and width at which an image is translated."""
+def _fitting(own: tuple[int, int], size: Size, trained: tuple[int, int]) -> tuple[int, int]:
+    """Height and width at which an image of ``own`` height and width is translated."""
     if isinstance(size, tuple):
         height, width = size
     elif size == "own":
-        height, width = image.height, image.width
+        height, width = own
     elif size == "trained":
-        scale = min(trained) / min(image.size)
-        height, width = max(1, round(image.height * scale)), max(1, round(image.width * scale))
+        scale = min(trained) / min(own)
+        height, width = max(1, round(own[0] * scale)), max(1, round(own[1] * scale))
     else:
         raise UserError(f"there is no size {size!r}", hint='choose "trained", "own" or (height, width)')
     if not 1 <= height * width <= 2**26:

@@ -11,15 +11,14 @@ import numpy as np
 
 from organza.core.errors import UserError
 from organza.core.files import user_path
-from organza.data.decode import read_image
 from organza.data.opening import open_source
-from organza.data.readers.part import Half, PartSource, half_of
+from organza.data.photo import Photo, read_photo
+from organza.data.readers.part import Half, PartSource
 from organza.data.source import BadPicture, Source, suffix
-from organza.media.images import PICTURE_SUFFIXES, check_suffix, save_picture
+from organza.media.images import PICTURE_SUFFIXES, check_suffix, to_image
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
-    from PIL import Image
 
     from organza.contract.model import Mode
     from organza.core.progress import Progress
@@ -81,8 +80,8 @@ def translate_files(
         if isinstance(image, str):
             skipped.append((name, image))
         else:
-            made = T.translate(image, labels, size=size, mode=mode, seed=seed)
-            save_picture(np.asarray(_beside(image, made) if compare else made), target)
+            made = T.photo(image, labels, size=size, mode=mode, seed=seed)
+            (_beside(image, made) if compare else made).save(target)
             written.append(target)
         if progress is not None:
             progress(number + 1, places.count)
@@ -107,18 +106,18 @@ class _Places:
     def count(self) -> int:
         return 1 if self.source is None else len(self.source.entries())
 
-    def __call__(self, T: Translator) -> Iterator[tuple[str, Image.Image | str, Path]]:
+    def __call__(self, T: Translator) -> Iterator[tuple[str, Photo | str, Path]]:
         if self.source is None:
             target = self.output or self.folder / f"{self.path.stem}{self.ending}"
             try:
-                yield self.path.name, half_of(T.read(self.path), self.side), target
+                yield self.path.name, T.read(self.path).half(self.side), target
             except BadPicture as error:
                 raise UserError(f"can't be used: {error}", where=self.path) from None
             return
         taken: set[Path] = set()
         for entry in self.source.entries():
             try:
-                image = read_image(self.source.read(entry), T.model.source)
+                image = read_photo(self.source.read(entry), T.model.source)
             except BadPicture as error:
                 if entry.claimed:
                     yield entry.name, str(error), Path()
@@ -158,10 +157,9 @@ def _safe(name: str, ending: str) -> Path:
     return Path(*parts[:-1], f"{stem}{ending}")
 
 
-def _beside(source: Image.Image, made: Image.Image) -> Image.Image:
-    """Both at the size of the result, left and right."""
-    mode = "RGBA" if "RGBA" in (source.mode, made.mode) else "RGB"
-    left = source.convert(mode).resize(made.size)
-    both = left.crop((0, 0, 2 * made.width, made.height))
-    both.paste(made.convert(mode), (made.width, 0))
-    return both
+def _beside(source: Photo, made: Photo) -> Photo:
+    """Both at the size of the result, left and right, with 8 bits."""
+    height, width = made.size
+    both = [to_image(photo.eight()) for photo in (source.resized(height, width), made)]
+    mode = "RGBA" if "RGBA" in (both[0].mode, both[1].mode) else "RGB"
+    return Photo(np.concatenate([np.asarray(image.convert(mode)) for image in both], axis=1))
