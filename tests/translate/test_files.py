@@ -64,7 +64,8 @@ def test_modes_change_nothing_in_the_network(runs: dict[str, Path]) -> None:
     x = torch.rand(2, 3, 16, 16) * 2 - 1
     before = {name: value.clone() for name, value in T.net.state_dict().items()}
     first = T.apply(x, mode="eval")
-    assert torch.equal(T.apply(x), T.apply(x, mode="train")) and not torch.equal(T.apply(x), first)
+    assert torch.equal(T.apply(x), T.apply(x, mode=T.mode))
+    assert len({tuple(T.apply(x, mode=mode).flatten().tolist()) for mode in ("eval", "train", "calibrated")}) == 3
     assert torch.equal(T.apply(x, mode="eval"), first)
     assert all(torch.equal(value, before[name]) for name, value in T.net.state_dict().items())
     assert T.apply(x[:1], mode="eval").allclose(first[:1], atol=1e-5)
@@ -113,7 +114,7 @@ def test_what_the_raw_surface_refuses(runs: dict[str, Path]) -> None:
         T.apply(torch.zeros(1, 1, 16, 16))
     with pytest.raises(UserError, match="18x16 pixels; width and height must be multiples of 16"):
         T.apply(torch.zeros(1, 3, 16, 18))
-    with pytest.raises(UserError, match="there is no mode 'test'; choose eval or train"):
+    with pytest.raises(UserError, match="there is no mode 'test'; choose eval, train or calibrated"):
         T.apply(torch.zeros(1, 3, 16, 16), mode="test")
     with pytest.raises(UserError, match="takes no style codes"):
         T.apply(torch.zeros(1, 3, 16, 16), z=torch.zeros(1, 8))

@@ -12,6 +12,9 @@ from torch import Tensor, nn
 Mode = Literal["eval", "train"]
 """What normalisation and dropout do: stored statistics and none, or the batch's own statistics and dropout."""
 
+NormMode = Literal["eval", "train", "calibrated"]
+"""A `Mode`, or ``"eval"`` with statistics that were measured again after training, on translations without dropout."""
+
 
 @dataclass(frozen=True)
 class NoiseInput:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -124,6 +125,36 @@ def open_material(
     dataset, held_out = split(whole, options)
     spec = replace(dataset.spec, count=len(dataset))
     return Material(dataset.name, dataset.key, spec, dataset, held_out)
+
+
+HELD_OUT = ("val", "valid", "validation", "test")
+"""Parts of a dataset that no training sees, best first."""
+
+
+def whole_images(path: str | Path, options: DomainOptions, layout: Layout, part: str) -> Domains:
+    """A part of a translation's dataset with each image as it is, at the training's size.
+
+    Raises:
+        UserError: there is no such part, or it can't be used.
+    """
+    domains = _translation(path, replace(options, split=part, jitter=1.0, mirror=False), layout, None).domains
+    assert domains is not None
+    return domains
+
+
+def held_out_images(path: str | Path, options: DomainOptions, layout: Layout) -> Domains | None:
+    """Images of a translation's dataset that are not trained on; None if it has no other part.
+
+    Raises:
+        UserError: they can't be used.
+    """
+    whole = open_source(path)
+    trained_on = sides(whole, options.split)[0].prefix
+    for part in HELD_OUT:
+        with suppress(UserError):  # there is no such part
+            if sides(whole, part)[0].prefix != trained_on:
+                return whole_images(path, options, layout, part)
+    return None
 
 
 def _translation(path: str | Path, options: DomainOptions, layout: Layout, progress: Progress | None) -> Material:

@@ -14,6 +14,7 @@ from organza.formats import locate, read_weights
 from organza.formats.folder import read_folder
 from organza.formats.weights import Weights
 from organza.models.generator import Generator
+from organza.models.norm_mode import stored
 from organza.models.translator import Translator
 from organza.training import checkpoint
 
@@ -132,6 +133,7 @@ def opened(
         return Generator(weights.method, weights.spec, chosen, net, critic or None, place, dtype, weights.path)
     names = tuple(method.models)
     name = model or names[0]
-    return Translator(
+    made = Translator(
         weights.method, weights.spec, chosen, net, critic or None, place, dtype, weights.path, name=name, names=names
     )
+    return stored(weights.path, made)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from organza.contract.data import DataSpec
-from organza.contract.model import Mode, Translation
+from organza.contract.model import NormMode, Translation
 from organza.core.device import computing, fit_threads
 from organza.core.errors import UserError
 from organza.core.files import read_error, user_path
@@ -24,7 +25,7 @@ from organza.data.source import MAX_FILE, BadPicture
 from organza.media.images import Pixels
 from organza.models.labels import label_vectors
 from organza.models.loaded import Loaded
-from organza.nn.norms import running
+from organza.nn.norms import calibrated, running, with_statistics
 from organza.ops import inference
 
 Size = Literal["trained", "own"] | tuple[int, int]
@@ -43,6 +44,8 @@ class Translator(Loaded):
         net, critic: the networks.
         source: the checkpoint that it was read from; None for a network made in memory.
         name, names: which of the checkpoint's models this is, and all of them.
+        statistics: of batch normalisation in the mode ``"calibrated"``, by the names of buffers; {} without.
+        preferred: the mode that was measured to be the best, or None.
 
     Example:
         >>> T.apply(torch.zeros(2, 3, 16, 24)).shape
@@ -61,11 +64,14 @@ class Translator(Loaded):
     source: Path | None = None
     name: str = "AtoB"
     names: tuple[str, ...] = ("AtoB",)
+    statistics: Mapping[str, Tensor] = field(default_factory=dict)
+    preferred: NormMode | None = None
 
     @property
-    def mode(self) -> Mode:
-        """What normalisation and dropout do unless told otherwise, as the method's authors have it."""
-        return self.model.mode
+    def mode(self) -> NormMode:
+        """What normalisation and dropout do unless told otherwise: what was measured to be the best after training,
+        else what the method's authors do."""
+        return self.preferred or self.model.mode
 
     @property
     def multiple(self) -> int:
@@ -77,7 +83,7 @@ class Translator(Loaded):
         images: Tensor,
         labels: ArrayLike | Tensor | None = None,
         z: Tensor | None = None,
-        mode: Mode | None = None,
+        mode: NormMode | None = None,
     ) -> Tensor:
         """The network alone: nothing is resized or clamped.
 
@@ -85,8 +91,8 @@ class Translator(Loaded):
             images: float32 ``[N, C, H, W]`` in [-1, 1]; height and width are multiples of `multiple`.
             labels: of networks with labels: floats ``[N, label_dim]``, or a class for all or for each.
             z: of networks with style codes: ``[N, z_dim]``; None samples them from PyTorch's default generator.
-            mode: ``"eval"`` or ``"train"``, see `Mode`; None: `mode`. Dropout of ``"train"`` takes PyTorch's default
-                generator, and the batch's statistics depend on all its images.
+            mode: see `NormMode`; None: the property `mode`. Dropout of ``"train"`` takes PyTorch's default generator,
+                and the batch's statistics depend on all its images.
 
         Returns:
             float32 ``[N, channels, H, W]``.
@@ -96,8 +102,7 @@ class Translator(Loaded):
         """
         images = torch.as_tensor(images, dtype=torch.float32, device=self.device)
         self._check(images)
-        if mode not in (None, "eval", "train"):
-            raise UserError(f"there is no mode {mode!r}", hint="choose eval or train")
+        mode = self._mode(mode)
         rows = label_vectors(labels, len(images), self.model.label_dim, self.device)
         if self.model.z_dim:
             size = [len(images), self.model.z_dim]
@@ -108,8 +113,55 @@ class Translator(Loaded):
             raise UserError(f"{self.kind} takes no style codes")
         if self.device.type == "cpu":
             fit_threads()
-        with inference(), computing(self.dtype), running(self.net, mode or self.mode):
+        taken = self.statistics if mode == "calibrated" else {}
+        plain = "eval" if mode == "calibrated" else mode
+        with inference(), computing(self.dtype), running(self.net, plain), with_statistics(self.net, taken):
             return self.model.apply(self.net, images, rows, z).float()
+
+    def _mode(self, mode: NormMode | None) -> NormMode:
+        if mode is not None and mode not in get_args(NormMode):
+            raise UserError(f"there is no mode {mode!r}", hint="choose eval, train or calibrated")
+        if mode == "calibrated" and not self.statistics:
+            raise UserError("no calibrated statistics are stored", hint="--calibrate DATA measures them")
+        return mode or self.mode
+
+    def calibrate(self, images: Iterable[Tensor]) -> Translator:
+        """The same with statistics of batch normalisation over ``images``, and used with them.
+
+        Args:
+            images: batches of source images as `apply` takes them.
+
+        Returns:
+            One whose `mode` is ``"calibrated"``; the same as before where there is no batch normalisation.
+
+        Raises:
+            UserError: as `apply`.
+        """
+
+        def forward(x: Tensor) -> None:
+            x = torch.as_tensor(x, dtype=torch.float32, device=self.device)
+            self._check(x)
+            rows = torch.zeros([len(x), self.model.label_dim], device=self.device)
+            z = torch.zeros([len(x), self.model.z_dim], device=self.device) if self.model.z_dim else None
+            with computing(self.dtype):
+                self.model.apply(self.net, x, rows, z)
+
+        with torch.no_grad():
+            found = calibrated(self.net, (partial(forward, x) for x in images))
+        return replace(self, statistics=found, preferred="calibrated") if found else self
+
+    def using(self, statistics: Mapping[str, Tensor], mode: NormMode, where: Path) -> Translator:
+        """The same with stored ``statistics``, used in ``mode``; ``where`` is for messages.
+
+        Raises:
+            UserError: the network has no such statistics.
+        """
+        wanted = {name: value.shape for name, value in self.net.named_buffers() if not name.endswith("_tracked")}
+        for name, value in statistics.items():
+            if wanted.get(name) != value.shape:
+                raise UserError(f"statistics {name[:80]!r} don't fit the network", where=where, hint="delete this file")
+        here = {name: value.to(self.device) for name, value in statistics.items()}
+        return replace(self, statistics=here, preferred=mode)
 
     def _padded(self, side: int) -> int:
         """The next side that the network takes."""
@@ -154,7 +206,7 @@ class Translator(Loaded):
         z: Tensor | None = None,
         *,
         size: Size = "trained",
-        mode: Mode | None = None,
+        mode: NormMode | None = None,
         seed: int = 0,
     ) -> Any:
         """Translate images as people have them, of any size.
@@ -210,7 +262,7 @@ class Translator(Loaded):
         z: Tensor | None = None,
         *,
         size: Size = "trained",
-        mode: Mode | None = None,
+        mode: NormMode | None = None,
         seed: int = 0,
     ) -> Photo:
         """`translate` of one image, with all bits of the image that it was made of.

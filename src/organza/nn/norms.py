@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Literal
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.instancenorm import _InstanceNorm
 
@@ -89,3 +90,60 @@ def running(net: nn.Module, mode: Mode) -> Iterator[None]:
             batch_norm.track_running_stats = tracked
         for module, training in flags:
             module.training = training
+
+
+def depends_on_mode(net: nn.Module) -> bool:
+    """Whether ``net.train()`` and ``net.eval()`` compute differently: batch normalisation, or dropout that drops."""
+    dropout = (nn.Dropout, nn.Dropout2d, nn.Dropout3d)
+    return any(isinstance(m, _BatchNorm) or (isinstance(m, dropout) and m.p > 0) for m in net.modules())
+
+
+def calibrated(net: nn.Module, runs: Iterable[Callable[[], object]]) -> dict[str, Tensor]:
+    """Statistics of batch normalisation measured again: plain means over ``runs`` of the network, without dropout.
+
+    Running statistics of a training follow its last steps and are those of networks with dropout; these are of the
+    finished network as it is used (precise BN: Wu & Johnson 2021, arXiv 2105.07576, section 3).
+
+    Args:
+        net: it is left as it was.
+        runs: each runs the network once.
+
+    Returns:
+        The means and variances by the names of their buffers; {} without batch normalisation.
+    """
+    norms = [(name, m) for name, m in net.named_modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
+    keys = ("running_mean", "running_var", "num_batches_tracked")
+    blank = {f"{name}.{key}": torch.zeros_like(module.get_buffer(key)) for name, module in norms for key in keys}
+    flags = [(module, module.training) for module in net.modules()]
+    momenta = [(module, module.momentum) for _, module in norms]
+    try:
+        net.eval()
+        for _, module in norms:
+            module.train()
+            module.momentum = None  # a plain mean of all that comes
+        with with_statistics(net, blank):
+            for run in runs:
+                run()
+            return {name: net.get_buffer(name) for name in blank if not name.endswith("_tracked")}
+    finally:
+        for module, momentum in momenta:
+            module.momentum = momentum
+        for other, training in flags:
+            other.training = training
+
+
+@contextmanager
+def with_statistics(net: nn.Module, statistics: Mapping[str, Tensor]) -> Iterator[None]:
+    """Let batch normalisation take other statistics meanwhile, by the names of their buffers."""
+    kept = {name: net.get_buffer(name) for name in statistics}
+    try:
+        _put(net, statistics)
+        yield
+    finally:
+        _put(net, kept)
+
+
+def _put(net: nn.Module, buffers: Mapping[str, Tensor]) -> None:
+    for name, value in buffers.items():
+        owner, _, key = name.rpartition(".")
+        setattr(net.get_submodule(owner), key, value)

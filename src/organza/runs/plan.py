@@ -41,6 +41,7 @@ class Plan:
     Attributes:
         name: the preset's, or the method's.
         run: all settings, resolved for the data.
+        data: where the data is.
         material: the data, opened.
         origin: networks to start from, or None.
         metrics: of each snapshot.
@@ -50,6 +51,7 @@ class Plan:
 
     name: str
     run: Run
+    data: str | Path
     material: Material
     origin: Origin | None
     metrics: list[Metric]
@@ -121,7 +123,7 @@ def make_plan(
         raise UserError(f"{method_name(run)} has no discriminator, so there is nothing to measure with --held-out")
     check_shares(method, run.training.kimg)
     metrics = _metrics(run, method, material, own_metrics)
-    return Plan(name, run, material, origin, metrics, place, dtype, needs)
+    return Plan(name, run, data, material, origin, metrics, place, dtype, needs)
 
 
 def override(run: Run, changes: Mapping[str, Any]) -> Run:

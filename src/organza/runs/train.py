@@ -25,6 +25,7 @@ from organza.core.progress import Progress
 from organza.nn.augmenter import Augmented
 from organza.presets import METHODS, Run
 from organza.runs.folder import take
+from organza.runs.norm_mode import settle_norm_mode
 from organza.runs.plan import Plan, make_plan, memorises
 from organza.runs.transfer import copy_weights, write_licence
 from organza.runs.watch import Watch
@@ -225,6 +226,8 @@ def _run(
             plot_log(read_log(folder), folder / "plot.png")
             if watch is not None and (summary := watch.summary()):
                 voice.say(summary)
+            if finished and material.domains is not None:
+                settle_norm_mode(folder, plan, voice.say)
         if not finished:
             voice.say(f"stopped at {state.position.seen / 1000:.2f} kimg; {_how_to_continue()}")
         return Outcome(folder, state.position.seen, finished)

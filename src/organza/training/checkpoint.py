@@ -6,6 +6,7 @@ checkpoints/000012800/        named after the images seen
     ema.safetensors           averaged networks: what generators use
     nets.safetensors          all networks as they train
     resume.safetensors        optimizers, method state and position
+    norm.safetensors          of a translator, after training: with which statistics it is used best
     checksums.json            of each file, verified when its tensors are read
 checkpoints/latest            name of the newest
 ```
@@ -133,6 +134,36 @@ def write(
             (work / CHECKSUMS).write_text(json.dumps(sums, indent=2) + "\n")
     except SafetensorError as error:  # its way to say that the disk is full
         raise UserError(f"cannot be written ({error})", where=path) from error
+
+
+def add(checkpoint: Path, name: str, tensors: Mapping[str, Tensor], about: Mapping[str, str]) -> None:
+    """Add ``NAME.safetensors`` to a checkpoint that is there already, with its checksum.
+
+    Raises:
+        UserError: it can't be written; the checkpoint stays as it was.
+    """
+    path = checkpoint / f"{name}.safetensors"
+    try:
+        with atomic_write(path) as temporary:
+            save_file(
+                {key: value.detach().cpu().contiguous() for key, value in tensors.items()}, temporary, dict(about)
+            )
+        if (checkpoint / CHECKSUMS).exists():
+            sums = read_json((checkpoint / CHECKSUMS).read_bytes(), checkpoint / CHECKSUMS)
+            with atomic_write(checkpoint / CHECKSUMS) as temporary:
+                temporary.write_text(json.dumps({**sums, path.name: _checksum(path)}, indent=2) + "\n")
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"cannot be written ({error})", where=path) from error
+
+
+def read_added(checkpoint: Path, name: str) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """What `add` wrote: tensors, and what it says about them. Both empty where there is none.
+
+    Raises:
+        UserError: it is not as it was written, or a number is not finite.
+    """
+    path = checkpoint / f"{name}.safetensors"
+    return _read(checkpoint, path.name) if path.exists() else ({}, {})
 
 
 def save(

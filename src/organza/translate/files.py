@@ -11,16 +11,18 @@ import numpy as np
 
 from organza.core.errors import UserError
 from organza.core.files import user_path
+from organza.data.dataset import open_dataset
 from organza.data.opening import open_source
+from organza.data.options import DataOptions
 from organza.data.photo import Photo, read_photo
 from organza.data.readers.part import Half, PartSource
 from organza.data.source import BadPicture, Source, suffix
-from organza.media.images import PICTURE_SUFFIXES, check_suffix, to_image
+from organza.media.images import PICTURE_SUFFIXES, check_suffix, to_image, to_tensor
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-    from organza.contract.model import Mode
+    from organza.contract.model import NormMode
     from organza.core.progress import Progress
     from organza.models.translator import Size, Translator
 
@@ -49,7 +51,7 @@ def translate_files(
     compare: bool = False,
     labels: ArrayLike | None = None,
     size: Size = "trained",
-    mode: Mode | None = None,
+    mode: NormMode | None = None,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Done:
@@ -89,6 +91,18 @@ def translate_files(
         reason = f": {skipped[0][0]}: {skipped[0][1]}" if skipped else ""
         raise UserError(f"no usable images{reason}", where=source)
     return Done(written, skipped)
+
+
+def calibrate_on(T: Translator, source: str | Path, most: int = 200) -> Translator:
+    """``T`` with statistics over images of a folder or an archive, at most ``most``: see `Translator.calibrate`.
+
+    Raises:
+        UserError: there are no images.
+    """
+    height, width = T.resolution
+    options = DataOptions(resolution=f"{height}x{width}", channels=str(T.model.source), max_images=most)  # type: ignore[arg-type]
+    images = open_dataset(source, options)
+    return T.calibrate(to_tensor(images.fetch([index])[0]) for index in range(len(images)))
 
 
 @dataclass(frozen=True)

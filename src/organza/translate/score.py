@@ -13,7 +13,7 @@ from organza.media.images import to_levels, to_tensor
 from organza.metrics.similarity import ssim
 
 if TYPE_CHECKING:
-    from organza.contract.model import Mode
+    from organza.contract.model import NormMode
     from organza.core.progress import Progress
     from organza.data.domains import Domains
     from organza.models.translator import Translator
@@ -35,7 +35,7 @@ class Score:
 
 
 def score(
-    T: Translator, pairs: Domains, *, mode: Mode | None = None, seed: int = 0, progress: Progress | None = None
+    T: Translator, pairs: Domains, *, mode: NormMode | None = None, seed: int = 0, progress: Progress | None = None
 ) -> Score:
     """Translate the sources of ``pairs`` one by one, as `Translator.translate` does, and compare with the targets.
 

@@ -30,8 +30,11 @@ class Options(Trained):
     """Which way, where the network translates both ways. Unless said: as it was trained."""
     size: Annotated[str, tyro.conf.arg(metavar="trained|own|HxW")] = "trained"
     """trained: the shorter side as in training; own: each image's own size; or height x width."""
-    mode: Literal["auto", "eval", "train"] = "auto"
-    """What normalisation and dropout do: as the checkpoint says, stored statistics, or as in training."""
+    norm_mode: Annotated[Literal["auto", "eval", "train", "calibrated"], tyro.conf.arg(aliases=["--mode"])] = "auto"
+    """What normalisation and dropout do. auto: as the checkpoint says, which measured it; eval: running statistics and
+    no dropout; train: the image's own statistics and dropout; calibrated: eval with statistics measured again."""
+    calibrate: Annotated[Path | None, tyro.conf.arg(metavar="FILE|FOLDER")] = None
+    """Measure statistics of batch normalisation over these source images first, and use them: for others' weights."""
     side: Literal["whole", "left", "right"] = "whole"
     """Translate only a half of each image, of pairs that lie side by side."""
     compare: bool = False
@@ -55,12 +58,14 @@ def main(argv: list[str]) -> int:
     from organza.data.options import parse_resolution
     from organza.models.load import load_translator
     from organza.models.translator import Size
-    from organza.translate.files import translate_files
+    from organza.translate.files import calibrate_on, translate_files
 
     size: Size = "own" if options.size == "own" else "trained"
     if options.size not in ("own", "trained"):
         size = parse_resolution(options.size)
     T = load_translator(options.network, model=options.model, device=options.device, precision=options.precision)
+    if options.calibrate is not None:
+        T = calibrate_on(T, options.calibrate)
     with progress_bar("translating", "images") as progress:
         done = translate_files(
             T,
@@ -72,7 +77,7 @@ def main(argv: list[str]) -> int:
             compare=options.compare,
             labels=None if options.class_ is None else int(options.class_),
             size=size,
-            mode=None if options.mode == "auto" else options.mode,
+            mode=None if options.norm_mode == "auto" else options.norm_mode,
             seed=options.seed,
             progress=progress,
         )

@@ -1,0 +1,40 @@
+"""After the training of a translator: find out with which statistics it is used best, and store that."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from organza.core.errors import UserError
+from organza.data.material import held_out_images, whole_images
+from organza.data.options import DomainOptions
+from organza.models.load import load_translator
+from organza.models.norm_mode import calibrate, measure, store
+from organza.nn.norms import depends_on_mode
+from organza.runs.plan import Plan
+
+
+def settle_norm_mode(folder: Path, plan: Plan, say: Callable[[str], None]) -> None:
+    """Compare all modes of the newest checkpoint on images that were not trained on, and store the best in it.
+
+    Does nothing where all modes are one. A training is worth more than this figure: what goes wrong is said, no more.
+    """
+    place, method = str(plan.device), plan.run.method
+    assert isinstance(plan.run.data, DomainOptions)
+    height, width = plan.material.spec.resolution
+    options = replace(plan.run.data, resolution=f"{height}x{width}")
+    try:
+        first = load_translator(folder, device=place)
+        models = {name: load_translator(folder, model=name, device=place) for name in first.names}
+        if first.source is None or not any(depends_on_mode(T.net) for T in models.values()):
+            return
+        training = whole_images(plan.data, options, method.layout, options.split)
+        held_out = held_out_images(plan.data, options, method.layout)
+        ready = calibrate(models, training, min(plan.run.training.batch or 1, 16))
+        found = measure(ready, held_out or training, "training" if held_out is None else "held-out")
+        if found is not None:
+            store(first.source, ready, found)
+            say(str(found))
+    except UserError as error:
+        say(f"warning: it was not measured how normalisation is used best ({error})")
