@@ -47,7 +47,11 @@ def test_names(name, expected):
 @pytest.mark.parametrize("name", [n for n in EXAMPLES if not n.startswith(("ppl", "lpips"))])
 def test_a_title_is_the_name_again(name):
     metric = parse_metric(name)
-    prefix = {"fd": "fid", "kd": "kid"}.get(metric.kind, metric.kind) if metric.network is None else "fd_organza64"
+    prefix = (
+        {"fd": "fid", "kd": "kid"}.get(metric.kind, metric.compared or metric.kind)
+        if metric.network is None
+        else "fd_organza64"
+    )
     assert metric.title(prefix) == name
 
 

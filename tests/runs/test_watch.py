@@ -84,7 +84,7 @@ def make(tmp_path, monkeypatch, cost, share=0.05, records=(), total=1e6, metrics
         return Report({metrics[0].title("fd_toy"): Figure(1.0 / len(computed))})
 
     monkeypatch.setattr(watching, "evaluate", evaluate)
-    monkeypatch.setattr(watching, "load_generator", lambda *args, **kwargs: None)
+    monkeypatch.setattr(watching, "load", lambda *args, **kwargs: None)
     monkeypatch.setattr(watching, "keep_best", lambda *args: False)
     said, trained = [], [0.0]
     watch = Watch(

@@ -21,6 +21,7 @@ from organza.data.held_out import split
 from organza.data.loader import DomainLoader, Loader
 from organza.data.opening import open_source
 from organza.data.options import DataOptions, DomainOptions, parse_resolution
+from organza.data.source import Source
 from organza.data.stream import ShardLoader, Shards, remote_shards
 from organza.media.images import to_tensor
 
@@ -148,12 +149,17 @@ def held_out_images(path: str | Path, options: DomainOptions, layout: Layout) ->
     Raises:
         UserError: they can't be used.
     """
-    whole = open_source(path)
+    part = other_part(open_source(path), options)
+    return None if part is None else whole_images(path, options, layout, part)
+
+
+def other_part(whole: Source, options: DomainOptions) -> str | None:
+    """The part of a translation's dataset to try a network on that was trained on ``options.split``."""
     trained_on = sides(whole, options.split)[0].prefix
     for part in HELD_OUT:
         with suppress(UserError):  # there is no such part
             if sides(whole, part)[0].prefix != trained_on:
-                return whole_images(path, options, layout, part)
+                return part
     return None
 
 

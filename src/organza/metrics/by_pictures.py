@@ -17,6 +17,7 @@ from organza.metrics.job import Job
 from organza.metrics.names import Metric
 from organza.metrics.pictures import Drawn, Indices, Pictures, places
 from organza.metrics.report import Figure
+from organza.vision.lpips import LPIPS, Perceptual64, open_distance
 
 
 def by_pictures(job: Job, metric: Metric) -> dict[str, Figure]:
@@ -122,16 +123,19 @@ def _sliced(job: Job, metric: Metric) -> dict[str, Figure]:
 
 def _open_distance(job: Job, metric: Metric) -> tuple[Callable[[Tensor, Tensor], Tensor], str, str]:
     """The perceptual distance of a metric, what it is, and the metric's full name: only LPIPS by VGG goes without."""
-    from organza.vision.lpips import open_distance  # type: ignore[import-untyped, unused-ignore]
-
-    wish = metric.network or job.distance
-    found = open_distance(f"lpips-{wish}" if wish in NETS else wish, device=job.device)
-    short = next((net for net in NETS if f"({net}," in found.name), "organza64")
+    found, short = open_wanted(job, metric)
     if metric.kind == "lpips":
         prefix = "perceptual" if short == "organza64" else "lpips"
     else:
         prefix = "ppl" if metric.crop else "ppl2"
     return found, found.name, metric.title(prefix if short == "vgg" else f"{prefix}_{short}")
+
+
+def open_wanted(job: Job, metric: Metric) -> tuple[LPIPS | Perceptual64, str]:
+    """The perceptual distance that a metric or the caller names, and its short name."""
+    wish = metric.network or job.distance
+    found = open_distance(f"lpips-{wish}" if wish in NETS else wish, device=job.device)
+    return found, next((net for net in NETS if f"({net}," in found.name), "organza64")
 
 
 NETS = ("vgg", "alex", "squeeze")

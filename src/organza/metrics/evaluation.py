@@ -16,16 +16,19 @@ from organza.core.device import computing
 from organza.core.download import digest
 from organza.core.errors import UserError
 from organza.core.version import __version__
+from organza.data.domains import Domains
 from organza.metrics.by_features import by_features
 from organza.metrics.by_pictures import by_pictures
+from organza.metrics.by_translations import by_translations
 from organza.metrics.job import Classifier, Job, Progress
 from organza.metrics.names import Metric, parse_metric, parse_metrics
-from organza.metrics.pictures import SEEDS, Drawn, Pictures, Shown
+from organza.metrics.pictures import SEEDS, Drawn, Pictures, Shown, Translated
 from organza.metrics.reference import Reference, read_reference
 from organza.metrics.report import Figure, Report
 from organza.metrics.team import Team
 from organza.models.generator import Generator
 from organza.models.sampling import Noise, Sampling
+from organza.models.translator import Translator
 from organza.vision.features import DEFAULT, Features, open_features
 
 if TYPE_CHECKING:
@@ -36,12 +39,13 @@ NAMED = ("organza64", "inception")
 
 
 def evaluate(
-    generated: Generator | Dataset,
-    real: Dataset | None = None,
+    generated: Generator | Translator | Dataset,
+    real: Dataset | Domains | None = None,
     metrics: str | Sequence[str | Metric] = "fd2k",
     *,
     features: str | Features | None = None,
     distance: str | None = None,
+    back: Translator | None = None,
     classifier: Classifier | None = None,
     reference: str | Path | Reference | None = None,
     seed: int = 0,
@@ -58,12 +62,15 @@ def evaluate(
     Under torchrun every process calls it with the same arguments, takes its share of the pictures, and gets the report.
 
     Args:
-        generated: a network, or a data set.
-        real: real pictures; not needed by metrics that never look at any. Conditional networks take their labels here.
+        generated: a network, or a dataset.
+        real: real images; not needed by metrics that never look at any. Conditional networks take their labels here. A
+            translator needs source and target, from `organza.data.open_domains`.
         metrics: names, see `organza.metrics.names`.
         features: feature network for names that state none; ``fid`` and ``kid`` mean Inception unless one is given
             here, and then they are called ``fd_...`` and ``kd_...``.
-        distance: perceptual distance for ``ppl`` and ``lpips``; None takes the default of `organza.vision.lpips`.
+        back: the translator of the other direction, for ``cycle``.
+        distance: perceptual distance for ``ppl``, ``lpips`` and ``content``; None takes the default of
+            `organza.vision.lpips`.
         classifier: for ``sep``; None learns one from the labels of ``real``.
         reference: FID statistics (a file with ``mu`` and ``sigma``) instead of real images, for ``fid`` and ``fd``.
         seed: of the pictures: those of seeds ``1000000 * seed`` and on.
@@ -93,13 +100,18 @@ def evaluate(
         else [m if isinstance(m, Metric) else parse_metric(m) for m in metrics]
     )
     pictures: Pictures
-    if isinstance(generated, Generator):
-        pictures = Drawn(generated, seed * SEEDS, Sampling(psi=psi, noise=noise), real)
+    targets = real.target if isinstance(real, Domains) else real
+    if isinstance(generated, Translator):
+        if not isinstance(real, Domains):
+            raise UserError("a translator needs source and target images", hint="give pairs or two sets with --data")
+        pictures = Translated(generated, real, back)
+    elif isinstance(generated, Generator):
+        pictures = Drawn(generated, seed * SEEDS, Sampling(psi=psi, noise=noise), targets)
     else:
         pictures = Shown(generated, seed=seed)
     job = Job(
         pictures,
-        None if real is None else Shown(real, mirror),
+        None if targets is None else Shown(targets, mirror),
         distance,
         classifier,
         getattr(generated, "device", None),
@@ -129,13 +141,14 @@ def evaluate(
             figures |= by_features(job, network, groups[network.name])
         for metric in parsed:
             if metric not in figures:
-                figures[metric] = by_pictures(job, metric)
+                by = by_translations if metric.kind == "translation" else by_pictures
+                figures[metric] = by(job, metric)
     used = {found.name: found for found in chosen.values()}
     return Report(
         figures={name: figure for metric in parsed for name, figure in figures[metric].items()},
         networks={n: {"digest": f.digest, "resize": f.resize, "dim": f.dim} for n, f in used.items()},
         generated=_describe(generated),
-        real=_describe_real(real, job.reference),
+        real=_describe_real(targets, job.reference),
         settings={"seed": seed, "psi": psi, "noise": noise, "mirror": mirror, "batch": batch},
         versions={
             "organza": __version__,
@@ -151,12 +164,16 @@ def evaluate(
 def _check(job: Job, metrics: Sequence[Metric]) -> None:
     """Refuse what can't be computed before any work begins."""
     for metric in metrics:
-        name = metric.title(metric.kind)
+        name = metric.title(metric.compared or metric.kind)
         given = job.classifier if metric.kind == "sep" else job.reference if metric.kind == "fd" else None
         if metric.against_real and job.real is None and given is None:
             raise UserError(f"{name} needs real pictures", hint="give them with --data")
         if metric.by_codes and not isinstance(job.pictures, Drawn):
-            raise UserError(f"{name} needs a network's latent space", hint="give --network instead of pictures")
+            hint = "give the --network of a generator"
+            raise UserError(f"{name} needs a network's latent space", hint=hint)
+        if metric.kind == "translation":
+            _check_translation(job, metric, name)
+            continue
         needed = metric.count * (2 if metric.kind in ("lpips", "ms_ssim") else 1)
         if job.pictures.limit is not None and needed > job.pictures.limit:
             raise UserError(
@@ -173,6 +190,15 @@ def _check(job: Job, metrics: Sequence[Metric]) -> None:
             )
         if job.real is not None and metric.against_real and not metric.full and job.real.limit < metric.count:
             job.notes.append(f"{name}: only {job.real.limit} real pictures are there, all were taken")
+
+
+def _check_translation(job: Job, metric: Metric, name: str) -> None:
+    if not isinstance(job.pictures, Translated):
+        raise UserError(f"{name} compares translations", hint="give the --network of a translator")
+    if metric.of_pairs and not job.pictures.domains.paired:
+        raise UserError(f"{name} needs pairs", where=job.pictures.domains.source.name, hint="take fd, kd or content")
+    if metric.compared == "cycle" and job.pictures.back is None:
+        raise UserError(f"{name} needs a way back, which {job.pictures.T.kind} has not")
 
 
 def _open(metric: Metric, wish: str, given: str | Features | None, device: torch.device | None) -> Features:
@@ -197,8 +223,8 @@ def _describe_real(real: Dataset | None, reference: Reference | None) -> dict[st
     return None if real is None else _describe(real)
 
 
-def _describe(source: Generator | Dataset) -> dict[str, Any]:
-    if isinstance(source, Generator):
+def _describe(source: Generator | Translator | Dataset) -> dict[str, Any]:
+    if isinstance(source, (Generator, Translator)):
         return {
             "network": source.kind,
             "path": None if source.source is None else str(source.source.resolve()),
@@ -214,7 +240,7 @@ def _describe(source: Generator | Dataset) -> dict[str, Any]:
     }
 
 
-def _weights(G: Generator) -> str | None:
+def _weights(G: Generator | Translator) -> str | None:
     """Checksum of the file that the network was loaded from: runs move, and their checkpoints go."""
     for file in () if G.source is None else (G.source / "ema.safetensors", G.source):
         if file.is_file():

@@ -13,7 +13,9 @@ from typing import Literal
 
 from organza.core.errors import UserError
 
-Kind = Literal["fd", "kd", "pr", "dc", "is", "ppl", "sep", "lpips", "ms_ssim", "swd"]
+Kind = Literal["fd", "kd", "pr", "dc", "is", "ppl", "sep", "lpips", "ms_ssim", "swd", "translation"]
+Compared = Literal["l1", "psnr", "ssim", "distance", "palette", "cycle", "content"]
+"""What is measured of translations one by one."""
 
 STANDARD = {"fid": "fd", "kid": "kd", "perceptual": "lpips"}
 """Names of the same figure with one network and with others: FID and KID belong to the standard Inception alone."""
@@ -34,6 +36,13 @@ EXAMPLES: dict[str, str] = {
     "lpips10k": "variety: mean LPIPS between the pictures of 10 thousand pairs; perceptual_organza64_10k with ours",
     "ms_ssim10k": "variety: mean structural similarity of 10 thousand pairs, lower is more varied",
     "swd16k": "sliced Wasserstein distance of patches at each scale, 16384 pictures as in ProGAN",
+    "l1": "of translations: mean distance from the targets of pairs, in levels of 255; l1_200: of 200 pairs, not 1000",
+    "psnr": "the same as a signal-to-noise ratio in dB",
+    "ssim": "structural similarity with the targets, 1 for equals",
+    "lpips": "perceptual distance from the targets (lpips_alex, perceptual_organza64: by another network)",
+    "palette12": "pixels whose nearest of 12 colours is the target's, for label maps: the targets' own main colours",
+    "cycle": "of two directions: L1 between an image and what comes back of it, in levels of 255",
+    "content": "perceptual distance of translations from their sources: low where content is kept",
 }
 """Typical names, for `organza evaluate --list`."""
 
@@ -50,6 +59,8 @@ class Metric:
         network: the feature network or distance that the name asks for; None leaves it to the caller.
         implied: the network that is meant where neither the name nor the caller says one.
         space, sampling, crop: of a path length, and the space of a separability.
+        compared: of ``translation``: what is measured.
+        colours: of a palette.
     """
 
     kind: Kind
@@ -61,6 +72,13 @@ class Metric:
     space: Literal["z", "w"] = "w"
     sampling: Literal["full", "end"] = "full"
     crop: bool = False
+    compared: Compared | None = None
+    colours: int = 0
+
+    @property
+    def of_pairs(self) -> bool:
+        """Whether each translation is compared with its own target."""
+        return self.compared in ("l1", "psnr", "ssim", "distance", "palette")
 
     @property
     def by_features(self) -> bool:
@@ -70,7 +88,7 @@ class Metric:
     @property
     def by_distance(self) -> bool:
         """Whether a perceptual distance is needed."""
-        return self.kind in ("ppl", "lpips")
+        return self.kind in ("ppl", "lpips") or self.compared in ("distance", "content")
 
     @property
     def against_real(self) -> bool:
@@ -100,6 +118,9 @@ class Metric:
             ('fd_organza64_1k_full', 'pr50k3')
         """
         size = count_text(self.count, 1024 if self.kind == "swd" else 1000)
+        if self.kind == "translation":
+            colours = str(self.colours) if self.compared == "palette" else ""
+            return f"{prefix}{colours}" + ("" if self.count == TRANSLATIONS else f"_{size}")
         if self.kind == "ppl":
             middle = "" if self.count == 50_000 else f"_{size}"
             return f"{prefix}{middle}_{self.space}{self.sampling}"
@@ -118,6 +139,12 @@ _COUNT = r"(?P<count>\d+)(?P<k>k)?"
 _SETS = re.compile(
     rf"(?P<kind>fid|kid|fd|kd|pr|dc|is|sep|swd|ms_ssim|lpips|perceptual)(?:_(?P<network>.+?)_)?{_COUNT}"
     r"(?:(?P<n>n|_)?(?P<near>\d+))?(?P<full>_full)?(?:_(?P<space>[zw]))?"
+)
+TRANSLATIONS = 1000
+"""Translations are compared one by one, at most so many unless the name says another number."""
+_TRANSLATIONS = re.compile(
+    rf"(?:(?P<plain>l1|psnr|ssim|cycle)|palette(?P<colours>\d+))(?:_{_COUNT})?"
+    r"|(?P<distance>lpips|perceptual|content)(?:_(?P<network>[A-Za-z][A-Za-z0-9-]*))?"
 )
 _ENDINGS = re.compile(
     r"(?P<metric>(?:pr|dc|is|swd)[\d_].*)_(?:precision|recall|density|coverage|mean|std)|(?P<swd>swd\d+k?)_\d+"
@@ -150,6 +177,16 @@ def parse_metric(text: str) -> Metric:
         sampling: Literal["full", "end"] = "full" if found["sampling"] == "full" else "end"
         metric = Metric("ppl", count, network=found["network"], space=space, sampling=sampling, crop=crop)
         return _sound(metric, name)
+    if found := _TRANSLATIONS.fullmatch(name):
+        kinds: dict[str, Compared] = {"lpips": "distance", "perceptual": "distance", "content": "content"}
+        plain: Compared | None = found["plain"]  # type: ignore[assignment]
+        compared = plain or kinds.get(found["distance"], "palette")
+        count = _count(found, 1000) if found["count"] else TRANSLATIONS
+        network = found["network"] or ("organza64" if found["distance"] == "perceptual" else None)
+        colours = int(found["colours"] or 0)
+        if compared == "palette" and not 2 <= colours <= 256:
+            raise UserError(f"{name}: {colours} colours", hint="give 2 to 256, as in palette12")
+        return _sound(Metric("translation", count, network=network, compared=compared, colours=colours), name)
     found = _SETS.fullmatch(name)
     if not found or not _fits(found):
         near = difflib.get_close_matches(name, EXAMPLES, n=1, cutoff=0.4)
@@ -214,7 +251,7 @@ def _fits(found: re.Match[str]) -> bool:
 
 
 def _sound(metric: Metric, name: str) -> Metric:
-    least = max(2, metric.near + 1, 10 if metric.kind == "is" else 2)
+    least = 1 if metric.kind == "translation" else max(2, metric.near + 1, 10 if metric.kind == "is" else 2)
     if not least <= metric.count <= 10**7:
         raise UserError(f"{name}: a count of {metric.count}", hint=f"give at least {least}, as in fid5k")
     return metric

@@ -7,14 +7,20 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from organza.contract.data import Direction
 from organza.core.config import from_plain
 from organza.core.errors import UserError
 from organza.core.progress import Progress
 from organza.data import DataOptions, Dataset, open_dataset
+from organza.data.domains import Domains, open_domains
 from organza.data.held_out import split
+from organza.data.material import other_part
+from organza.data.opening import open_source
+from organza.data.options import DomainOptions
 
 if TYPE_CHECKING:
     from organza.models.generator import Generator
+    from organza.models.translator import Translator
 
 
 def trained_with(G: Generator) -> DataOptions:
@@ -102,6 +108,38 @@ def open_pair(
         options = replace(options, resolution=f"{height}x{width}", channels=channels, labels="none")
     # A table of labels or a number of pictures belongs to the real set alone.
     return open_dataset(pictures, replace(options, max_images=None), progress=progress), real
+
+
+def open_source_and_target(
+    path: str | Path, T: Translator, progress: Progress | None = None, *, part: str | None = None, **changes: Any
+) -> Domains:
+    """Source and target for a translator, at its size and in its direction.
+
+    Args:
+        path: pairs or two sets.
+        T: the translator.
+        progress: called as ``progress(done, total)`` while images are decoded for the first time.
+        part: train, val, test ...; None takes a part that was not trained on, where there is one.
+        **changes: fields of `DomainOptions`.
+
+    Raises:
+        UserError: unusable data, or no such part.
+    """
+    height, width = T.resolution
+    direction: Direction = "BtoA" if T.name == "BtoA" else "AtoB"
+    plain: dict[str, Any] = {}
+    if T.source is not None and (T.source / "config.json").is_file():
+        plain = json.loads((T.source / "config.json").read_text()).get("data") or {}
+    known = {name: plain[name] for name in ("fit", "filter", "split", "labels") if name in plain}
+    options = from_plain(DomainOptions, known, where=str(T.source))
+    options = replace(options, resolution=f"{height}x{width}", direction=direction, jitter=1.0, **_given(changes))
+    source = open_source(path)
+    chosen = part or other_part(source, options) or options.split
+    sizes = {T.model.source, T.model.channels}
+    channels: Any = str(sizes.pop()) if len(sizes) == 1 else "auto"
+    return open_domains(
+        source, replace(options, channels=channels), split=chosen, direction=direction, progress=progress
+    )
 
 
 def _given(changes: dict[str, Any]) -> dict[str, Any]:

@@ -14,12 +14,14 @@ from torch import Tensor
 
 from organza.core.errors import UserError
 from organza.data.loader import mix, permutation
-from organza.media.images import to_levels
+from organza.media.images import to_levels, to_tensor
 from organza.models.generator import Generator
 from organza.models.sampling import Sampling
 
 if TYPE_CHECKING:
     from organza.data.dataset import Dataset
+    from organza.data.domains import Domains
+    from organza.models.translator import Translator
 
 Indices = NDArray[np.int64]
 SEEDS = 1_000_000
@@ -156,6 +158,52 @@ class Drawn:
         noise = self.sampling.noise
         rng = self.G.noise_rng(self.first + int(indices[0])) if noise == "random" else None
         return to_levels(self.G.synthesis(ws, noise, rng))
+
+
+@dataclass(frozen=True)
+class Translated:
+    """What a translator makes of the source images of a dataset, in their order.
+
+    Attributes:
+        T: the translator, used in its own mode.
+        domains: source and target.
+        back: the translator of the other direction, if there is one.
+    """
+
+    T: Translator
+    domains: Domains
+    back: Translator | None = None
+
+    @property
+    def name(self) -> str:
+        """The checkpoint's path, or the kind of network."""
+        return self.T.kind if self.T.source is None else str(self.T.source)
+
+    @property
+    def limit(self) -> int:
+        """Source images."""
+        return len(self.domains.source)
+
+    def fetch(self, indices: Indices) -> Tensor:
+        """uint8 ``[N, H, W, C]``, on the network's device."""
+        return self.triples(indices)[1]
+
+    def triples(self, indices: Indices) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Sources, translations, and what comes back of these (None without a way back): uint8 ``[N, H, W, C]``."""
+        sources = self.domains.source.fetch(indices)[0]
+        made, returned = [], []
+        for index, pixels in zip(indices, sources, strict=True):  # one by one: batch statistics are each image's own
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(int(index))  # dropout and style codes
+                made.append(self.T.apply(to_tensor(pixels[None])))
+                if self.back is not None:
+                    returned.append(self.back.apply(made[-1]))
+        back = to_levels(torch.cat(returned)) if returned else None
+        return torch.from_numpy(sources), to_levels(torch.cat(made)), back
+
+    def targets(self, indices: Indices) -> Tensor:
+        """The partners of sources, uint8 ``[N, H, W, C]``."""
+        return torch.from_numpy(self.domains.target.fetch(indices)[0])
 
 
 def places(indices: Indices, seed: int) -> NDArray[np.float64]:

@@ -12,7 +12,7 @@ from organza.training.settings import Training
 METHODS: dict[str, type[MethodConfig]] = {"pix2pix": Pix2Pix, "cyclegan": CycleGAN}
 
 # As the PyTorch results were trained: single images, a constant rate for 100 epochs, then 100 falling to zero.
-_paper = Training(epochs=200, batch=1, lr_decay=0.5, tick_kimg=0.4, snapshot_kimg=4, grid="2x4", metrics="none")
+_paper = Training(epochs=200, batch=1, lr_decay=0.5, tick_kimg=0.4, snapshot_kimg=4, grid="2x4")
 _jittered = DomainOptions(mirror=True)
 
 RUNS: dict[str, Run] = {

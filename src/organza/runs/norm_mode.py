@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from organza.core.errors import UserError
+from organza.data.domains import Domains
 from organza.data.material import held_out_images, whole_images
 from organza.data.options import DomainOptions
 from organza.models.load import load_translator
@@ -21,20 +22,36 @@ def settle_norm_mode(folder: Path, plan: Plan, say: Callable[[str], None]) -> No
     Does nothing where all modes are one. A training is worth more than this figure: what goes wrong is said, no more.
     """
     place, method = str(plan.device), plan.run.method
-    assert isinstance(plan.run.data, DomainOptions)
-    height, width = plan.material.spec.resolution
-    options = replace(plan.run.data, resolution=f"{height}x{width}")
     try:
         first = load_translator(folder, device=place)
         models = {name: load_translator(folder, model=name, device=place) for name in first.names}
         if first.source is None or not any(depends_on_mode(T.net) for T in models.values()):
             return
+        options = _options(plan)
         training = whole_images(plan.data, options, method.layout, options.split)
-        held_out = held_out_images(plan.data, options, method.layout)
         ready = calibrate(models, training, min(plan.run.training.batch or 1, 16))
-        found = measure(ready, held_out or training, "training" if held_out is None else "held-out")
+        found = measure(ready, *tried_on(plan))
         if found is not None:
             store(first.source, ready, found)
             say(str(found))
     except UserError as error:
         say(f"warning: it was not measured how normalisation is used best ({error})")
+
+
+def tried_on(plan: Plan) -> tuple[Domains, str]:
+    """Images to try a translator on, and whose they are: held out from training, where the dataset has such a part.
+
+    Raises:
+        UserError: they can't be used.
+    """
+    options, layout = _options(plan), plan.run.method.layout
+    held_out = held_out_images(plan.data, options, layout)
+    if held_out is not None:
+        return held_out, "held-out"
+    return whole_images(plan.data, options, layout, options.split), "training"
+
+
+def _options(plan: Plan) -> DomainOptions:
+    assert isinstance(plan.run.data, DomainOptions)
+    height, width = plan.material.spec.resolution
+    return replace(plan.run.data, resolution=f"{height}x{width}")

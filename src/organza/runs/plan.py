@@ -29,7 +29,7 @@ from organza.metrics.names import Metric
 from organza.nn.augmenter import Augmented
 from organza.presets import METHODS, Run, preset
 from organza.runs.transfer import Origin, adopt, read_origin
-from organza.runs.watch import check, wanted
+from organza.runs.watch import check, wanted, wanted_of_translations
 from organza.training import settings
 from organza.training.estimate import Memory, check_memory, memory, on_meta, room
 
@@ -255,9 +255,7 @@ def _metrics(run: Run, method: Method, material: Material, own: bool) -> list[Me
     if own:
         return []
     if isinstance(method.model, Translation):
-        if run.training.metrics not in ("auto", "none"):
-            raise UserError("metrics of snapshots are for generators", hint="leave --metrics out")
-        return []
+        return [] if material.domains is None else wanted_of_translations(run.training.metrics, material.domains)
     metrics = wanted(run.training.metrics)
     if run.training.metrics != "auto":
         check(metrics, material.target, run.data.mirror)

@@ -25,7 +25,7 @@ from organza.core.progress import Progress
 from organza.nn.augmenter import Augmented
 from organza.presets import METHODS, Run
 from organza.runs.folder import take
-from organza.runs.norm_mode import settle_norm_mode
+from organza.runs.norm_mode import settle_norm_mode, tried_on
 from organza.runs.plan import Plan, make_plan, memorises
 from organza.runs.transfer import copy_weights, write_licence
 from organza.runs.watch import Watch
@@ -299,7 +299,7 @@ def _watch(plan: Plan, state: State, monitor: Monitor, voice: Voice) -> Watch:
     training, end = plan.run.training, plan.run.training.kimg * 1000
     return Watch(
         monitor.folder,
-        plan.material.target,
+        plan.material.target if plan.material.domains is None else tried_on(plan)[0],
         plan.metrics,
         training.metrics_share,
         trained=lambda: state.position.seconds,

@@ -17,12 +17,15 @@ from organza.core.device import Precision
 from organza.core.errors import UserError
 from organza.core.files import atomic_folder, atomic_write
 from organza.data import Dataset
+from organza.data.domains import Domains
 from organza.metrics import evaluate
 from organza.metrics.by_pictures import NETS
 from organza.metrics.names import Metric, parse_metric, parse_metrics
 from organza.metrics.report import Figure, Report
 from organza.metrics.team import Team
-from organza.models.load import load_generator
+from organza.models.generator import Generator
+from organza.models.load import load
+from organza.models.translator import Translator
 from organza.vision import features
 from organza.vision.features import organza64
 from organza.vision.lpips import open_distance
@@ -32,6 +35,8 @@ PROBES = (64, 256)
 """Pictures by which the time of an evaluation is told in advance."""
 LEAST = 500
 """An evaluation may shrink to so many pictures to fit into its share of the time, no further."""
+LEAST_UNPAIRED = 20
+"""Translations of fewer images than this say nothing about a distance between sets."""
 WORTH = 4
 """It shrinks if it would not fit at least so many times into the whole training."""
 
@@ -51,6 +56,28 @@ def wanted(names: str) -> list[Metric]:
     if names == "auto":
         return parse_metrics(DEFAULT) if organza64.WEIGHTS.exists() else []
     return parse_metrics(names)
+
+
+def wanted_of_translations(names: str, images: Domains) -> list[Metric]:
+    """The same for a translator: ``"auto"`` means SSIM of pairs, and of two sets ours, from `LEAST_UNPAIRED` images on.
+
+    Raises:
+        UserError: an unknown name, or one that is not for these images.
+    """
+    if names != "auto":
+        found = wanted(names)
+        for metric in found:
+            if metric.of_pairs and not images.paired:
+                raise UserError(
+                    f"--metrics {metric.title(str(metric.compared))} needs pairs", hint="take kd or content"
+                )
+            if metric.by_codes:
+                raise UserError(f"{metric.title(metric.kind)} needs a latent space, which a translator has not")
+        return found
+    if images.paired:
+        return parse_metrics("ssim")
+    enough = min(len(images.source), len(images.target)) >= LEAST_UNPAIRED and organza64.WEIGHTS.exists()
+    return parse_metrics(f"kd_organza64_{len(images.source)}_full") if enough else []
 
 
 def check(metrics: Sequence[Metric], dataset: Dataset, mirror: bool) -> None:
@@ -88,7 +115,7 @@ class Watch:
 
     Attributes:
         run: the run's folder; the best checkpoint is kept as ``checkpoints/best``, with ``best.json`` beside.
-        dataset: the real pictures.
+        dataset: the real images; for a translator, sources and targets.
         metrics: what to compute; the first figure decides which checkpoint is the best.
         share: of the training's time; from 1 on there is no limit.
         trained: seconds of training so far.
@@ -100,7 +127,7 @@ class Watch:
     """
 
     run: Path
-    dataset: Dataset
+    dataset: Dataset | Domains
     metrics: list[Metric]
     share: float
     trained: Callable[[], float]
@@ -176,21 +203,37 @@ class Watch:
     def _pictures(self) -> float:
         """How many pictures to look at on each side, on average."""
         most = max([1, *(metric.count for metric in self.metrics)])
-        return (most + max(most, len(self.dataset))) / 2 if any(metric.full for metric in self.metrics) else most
+        return (most + max(most, self._reals())) / 2 if any(metric.full for metric in self.metrics) else most
+
+    def _reals(self) -> int:
+        return len(self.dataset.target if isinstance(self.dataset, Domains) else self.dataset)
 
     def _judge(self, saved: Path, metrics: list[Metric]) -> tuple[Report | None, float]:
         started = self.clock()
         report = None
         try:
             with torch.random.fork_rng(devices=[]):
-                G = load_generator(saved, precision=self.precision, device=self.device)
-                report = evaluate(G, self.dataset, metrics, team=Team(), **self.options)
+                report = evaluate(self._load(saved), self.dataset, metrics, team=Team(), **self._options(saved))
         except Exception as error:  # a training is worth more than a figure
             self.say(f"warning: the metrics could not be computed and are off from now on ({error})")
             self.metrics = []
         seconds = self.clock() - started
         self.spent += seconds
         return report, seconds
+
+    def _load(self, saved: Path, model: str | None = None) -> Generator | Translator:
+        return load(saved, model=model, precision=self.precision, device=self.device)
+
+    def _options(self, saved: Path) -> dict[str, Any]:
+        """Of `evaluate`: for a cycle, the way back as well."""
+        found = self._load(saved)
+        if (
+            not isinstance(found, Translator)
+            or len(found.names) < 2
+            or not any(m.compared == "cycle" for m in self.metrics)
+        ):
+            return dict(self.options)
+        return {**self.options, "back": self._load(saved, found.names[1])}
 
     def summary(self) -> str | None:
         """What to say when the training ends; None: nothing."""

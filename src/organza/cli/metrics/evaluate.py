@@ -15,7 +15,9 @@ from organza.core.ranges import Count, Range
 from organza.core.text import say
 
 if TYPE_CHECKING:
+    from organza.data.domains import Domains
     from organza.metrics.report import Figure, Report
+    from organza.models.translator import Translator
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +29,12 @@ class Options:
     pictures: Annotated[Path | None, tyro.conf.arg(metavar="PATH")] = None
     """Judge these pictures instead of a network's: anything that --data takes."""
     data: Annotated[Path | None, tyro.conf.arg(metavar="PATH")] = None
-    """The real pictures: a folder, a zip ... They are read as for the network's training."""
+    """The real images: a folder, a zip ... They are read as for the network's training. For a translator: pairs or two
+    sets."""
+    split: Annotated[str | None, tyro.conf.arg(metavar="PART")] = None
+    """Part of the data that a translator is tried on: train, val, test. Unless said: one it was not trained on."""
+    model: Annotated[str | None, tyro.conf.arg(metavar="AtoB|BtoA")] = None
+    """Which way, where the network translates both ways."""
     reference: Annotated[Path | None, tyro.conf.arg(metavar="FILE.npz")] = None
     """FID statistics instead of real pictures: mu and sigma, as pytorch-fid, clean-fid and TTUR write them."""
     metrics: str | None = None
@@ -101,7 +108,8 @@ def _evaluate(options: Options) -> Report:
     from organza.core import distributed
     from organza.metrics import evaluate
     from organza.metrics.opened import open_pair, open_real, trained_with
-    from organza.models.load import load_generator
+    from organza.models.load import load, load_translator
+    from organza.models.translator import Translator
 
     changes: dict[str, Any] = {name: getattr(options, name) for name in ("resolution", "labels", "max_images")}
     generated: Any
@@ -114,7 +122,9 @@ def _evaluate(options: Options) -> Report:
             if options.network is None:
                 assert options.pictures is not None
                 return *open_pair(options.pictures, options.data, reading, **changes), bool(options.mirror)
-            G = load_generator(options.network, device=options.device, precision=options.precision)
+            G = load(options.network, model=options.model, device=options.device, precision=options.precision)
+            if isinstance(G, Translator):
+                return G, _domains(options, G, reading), False
             real = (
                 None
                 if options.data is None
@@ -126,11 +136,15 @@ def _evaluate(options: Options) -> Report:
             opened()  # decodes into the cache, which the others then find
         distributed.barrier()
         generated, real, mirror = opened()
-        count = 2000 if options.pictures is None else min(2000, len(generated))
+        back = None
+        if isinstance(generated, Translator) and len(generated.names) == 2 and options.network is not None:
+            other = next(name for name in generated.names if name != generated.name)
+            back = load_translator(options.network, model=other, device=options.device, precision=options.precision)
         return evaluate(
             generated,
             real,
-            f"fd{count}_full" if options.metrics is None else options.metrics,
+            options.metrics or _usual(generated, real),
+            back=back,
             features=options.features,
             distance=options.distance,
             reference=options.reference,
@@ -142,6 +156,26 @@ def _evaluate(options: Options) -> Report:
             intervals=options.intervals,
             progress=progress if distributed.rank() == 0 else None,
         )
+
+
+def _domains(options: Options, T: Translator, reading: Callable[[int, int], None]) -> Domains:
+    """Source and target for a translator."""
+    from organza.metrics.opened import open_source_and_target
+
+    if options.data is None:
+        raise UserError("a translator is tried on pairs or two sets", hint="give them with --data")
+    changes = {name: getattr(options, name) for name in ("labels", "max_images")}
+    return open_source_and_target(options.data, T, reading, part=options.split, **changes)
+
+
+def _usual(generated: Any, real: Any) -> str:
+    """The metrics of what is evaluated, unless named."""
+    from organza.data.domains import Domains
+
+    if not isinstance(real, Domains):
+        count = 2000 if not hasattr(generated, "__len__") else min(2000, len(generated))
+        return f"fd{count}_full"
+    return "l1,psnr,ssim" if real.paired else f"kd{min(2000, len(real.source))}_full,content"
 
 
 def _outputs(options: Options) -> list[Path]:

@@ -1,0 +1,120 @@
+"""The metrics that compare translations one by one: with their targets, with their sources, or with what comes back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from organza.media.images import as_input
+from organza.metrics import path_length, similarity
+from organza.metrics.by_pictures import open_wanted
+from organza.metrics.intervals import bootstrap_mean
+from organza.metrics.job import Job
+from organza.metrics.names import Metric
+from organza.metrics.pictures import Indices, Translated
+from organza.metrics.report import Figure
+
+Compare = Callable[[Tensor, Tensor], Tensor]
+"""Images and others, both float ``[N, C, H, W]`` from 0 to 255, to a number for each ``[N]``."""
+
+
+def by_translations(job: Job, metric: Metric) -> dict[str, Figure]:
+    """The figure of one metric: a mean over images, with its interval over images."""
+    translated = job.pictures
+    assert isinstance(translated, Translated) and metric.compared is not None
+    compare, prefix, network = _comparison(job, metric, translated)
+    name = metric.title(prefix)
+
+    def work(indices: Indices) -> Tensor:
+        sources, made, back = translated.triples(indices)
+        pair = (made, translated.targets(indices)) if metric.of_pairs else (made, sources)
+        if metric.compared == "cycle":
+            assert back is not None
+            pair = (back, sources)
+        one, other = (images.permute(0, 3, 1, 2).float() for images in pair)
+        return compare(one, other.to(one.device)).cpu()
+
+    count = min(metric.count, translated.limit)
+    with torch.no_grad():
+        values = torch.cat(job.team.spread(count, job.batch, work, job.on(name))).double()
+    interval = bootstrap_mean(values, job.seed) if job.intervals and count > 1 else None
+    better = "higher" if metric.compared in ("psnr", "ssim", "palette") else "lower"
+    return {name: Figure(float(values.mean()), interval, count, 0, network, better, "bootstrap over images")}
+
+
+def _comparison(job: Job, metric: Metric, translated: Translated) -> tuple[Compare, str, str | None]:
+    """How to compare, the metric's prefix, and the network that it takes."""
+    if metric.compared in ("distance", "content"):
+        distance, short = open_wanted(job, metric)
+        prefix = "content" if metric.compared == "content" else "perceptual" if short == "organza64" else "lpips"
+        if prefix != "perceptual" and short != "vgg":
+            prefix += f"_{short}"
+
+        def perceptual(one: Tensor, other: Tensor) -> Tensor:
+            images = (path_length.prepare(as_input(x), crop=False) for x in (one, other))
+            found: Tensor = distance(*images)
+            return found
+
+        return perceptual, prefix, distance.name
+    if metric.compared == "palette":
+        colours = torch.from_numpy(palette(translated, metric.colours))
+
+        def same(one: Tensor, other: Tensor) -> Tensor:
+            return (nearest(one, colours) == nearest(other, colours)).double().mean((1, 2))
+
+        return same, "palette", None
+    assert metric.compared is not None
+    return {"l1": l1, "psnr": psnr, "ssim": similarity.ssim, "cycle": l1}[metric.compared], metric.compared, None
+
+
+def l1(one: Tensor, other: Tensor) -> Tensor:
+    """Mean distance of images ``[N, C, H, W]`` in their own units: ``[N]``."""
+    return (one - other).abs().mean((1, 2, 3))
+
+
+def psnr(one: Tensor, other: Tensor) -> Tensor:
+    """Peak signal-to-noise ratio in dB of images ``[N, C, H, W]`` from 0 to 255: ``[N]``, at most 100.
+
+    Example:
+        >>> [round(value, 2) for value in psnr(torch.zeros(1, 1, 2, 2), torch.full((1, 1, 2, 2), 25.5)).tolist()]
+        [20.0]
+    """
+    error = (one - other).double().square().mean((1, 2, 3))
+    return (10 * torch.log10(255**2 / error)).clamp(max=100)
+
+
+def nearest(images: Tensor, colours: Tensor) -> Tensor:
+    """The number of the nearest of ``colours`` ``[K, C]`` at each place of images ``[N, C, H, W]``: ``[N, H, W]``."""
+    best = torch.full_like(images[:, 0], torch.inf)
+    found = torch.zeros_like(best, dtype=torch.int64)
+    for number, colour in enumerate(colours.to(images)):
+        distance = (images - colour[:, None, None]).square().sum(1)
+        closer = distance < best
+        best, found = torch.where(closer, distance, best), torch.where(closer, number, found)
+    return found
+
+
+def palette(translated: Translated, count: int) -> NDArray[np.float32]:
+    """The main colours of the targets: k-medians from the most frequent ones, in levels, ``[count, C]``."""
+    target = translated.domains.target
+    chosen = np.linspace(0, len(target) - 1, min(len(target), 40)).astype(np.int64)
+    pixels = target.fetch(chosen)[0].reshape(-1, target.spec.channels)
+    pixels = pixels[np.random.RandomState(0).permutation(len(pixels))[:100_000]].astype(np.float32)
+    _, inverse, numbers = np.unique(pixels // 32, axis=0, return_inverse=True, return_counts=True)
+    centres: list[NDArray[np.float32]] = []
+    for cell in np.argsort(-numbers):
+        mean = pixels[inverse.reshape(-1) == cell].mean(0)
+        if all(np.linalg.norm(mean - other) > 48 for other in centres):  # JPEG blurs the borders between labels
+            centres.append(mean)
+        if len(centres) == count:
+            break
+    found = np.stack(centres)
+    for _ in range(10):
+        owners = ((pixels[:, None] - found[None]) ** 2).sum(2).argmin(1)
+        parts = [pixels[owners == k] if (owners == k).any() else found[k : k + 1] for k in range(len(found))]
+        found = np.stack([np.median(part, axis=0) for part in parts])  # of the plain inside, not of blurred borders
+    return found.astype(np.float32)
