@@ -21,6 +21,7 @@ from organza.media.images import Pixels, make_grid, save_picture, to_pixels
 from organza.training import checkpoint
 from organza.training.board import open_board
 from organza.training.checkpoint import Position
+from organza.training.diagnosis import findings
 from organza.training.pace import Pace
 from organza.training.plots import plot_log
 from organza.training.preview import preview, sheet
@@ -61,6 +62,7 @@ class Monitor:
         self.folder, self.settings, self.examples, self.voice = folder, settings, examples, voice
         self.gauge, self.after_step = gauge, after_step
         self.records: list[Record] = []
+        self._told: set[str] = set()
         self._main = distributed.rank() == 0
         self._mark, self._waited, self._quality, self._pace = position, 0.0, "", Pace()
         if not self._main:
@@ -129,6 +131,8 @@ class Monitor:
             between = np.broadcast_to(gap, [grid.shape[0], max(4, images.shape[2] // 8), grid.shape[2]])
             grid = np.concatenate([grid, between, make_grid(reals, columns)], axis=1)
             self._watch_diversity(state.position, images, reals)
+        elif state.position.seen:
+            self._diagnose(found)
         save_picture(grid, self.folder / "samples" / f"{state.position.seen:09d}.png")
         if len(self.records) > 1:
             plot_log(self.records, self.folder / "plot.png")
@@ -148,6 +152,13 @@ class Monitor:
         append(self.folder / "log.jsonl", (json.dumps(record) + "\n").encode())
         if self._board is not None:
             self._board.scalars(record["seen"], {name: value for name, value in record.items() if name != "seen"})
+
+    def _diagnose(self, shown: Mapping[str, Pixels]) -> None:
+        """Say what has gone wrong in a translation, each thing once."""
+        for name, what in findings(shown, self.records):
+            if name not in self._told:
+                self._told.add(name)
+                self.voice.say(f"warning: {what}")
 
     def _watch_diversity(self, position: Position, images: Pixels, reals: Pixels) -> None:
         """Mode collapse is silent in the losses, but not here: the samples become alike."""
