@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -21,6 +21,7 @@ from organza.core.errors import UserError
 from organza.core.files import read_error, user_path
 from organza.data.decode import read_image
 from organza.data.source import MAX_FILE, BadPicture
+from organza.media.heat import overlay
 from organza.media.images import Pixels, to_image, to_pixels, to_tensor
 from organza.models.labels import label_vectors
 from organza.models.loaded import Loaded
@@ -185,6 +186,31 @@ class Translator(Loaded):
                 found.append(self._translated(self.read(image), rows[number : number + 1], code, size, mode))
         return found if several else found[0]
 
+    def heat(self, images: Picture | Sequence[Picture], *, size: Size = "trained") -> Any:
+        """Where the network looks, as a heat map over each image: of networks with attention, such as U-GAT-IT.
+
+        Args:
+            images, size: as for `translate`.
+
+        Returns:
+            A Pillow image (RGB); of several, a list of them.
+
+        Raises:
+            UserError: a network without attention, or as `translate`.
+        """
+        look = self.model.heat
+        if look is None:
+            raise UserError(f"{self.kind} has no attention, so there is no heat map")
+
+        def shown(x: Tensor) -> Tensor:
+            with inference(), computing(self.dtype), running(self.net, self.mode):
+                return overlay(x, look(self.net, x.to(self.device)).to(x.device))
+
+        several = isinstance(images, (list, tuple)) or (isinstance(images, np.ndarray) and images.ndim == 4)
+        given: Sequence[Any] = images if several else [images]  # type: ignore[assignment]
+        found = [self._framed(self.read(image), size, shown) for image in given]
+        return found if several else found[0]
+
     def read(self, image: Picture) -> Image.Image:
         """An image as a person has it, upright, with the network's channels.
 
@@ -203,28 +229,39 @@ class Translator(Loaded):
     def _translated(
         self, image: Image.Image, row: Tensor, z: Tensor | None, size: Size, mode: Mode | None
     ) -> Image.Image:
-        height, width = _fitting(image, size, self.resolution)
+        return self._framed(image, size, lambda x: self.apply(x, row if self.model.label_dim else None, z, mode))
+
+    def _framed(self, image: Image.Image, size: Size, function: Callable[[Tensor], Tensor]) -> Image.Image:
+        """What a function of images ``[1, C, H, W]`` makes of one, with the margin that the network needs."""
+        only = self.model.only
+        height, width = _fitting(image, size, self.resolution, whole=only is not None)
+        if only is not None and (height > only[0] or width > only[1]):
+            what = f"{width}x{height} pixels are more than the {only[1]}x{only[0]} that this network takes"
+            raise UserError(what, hint='take the size "trained"')
         if (width, height) != image.size:
             image = image.resize((width, height), Image.Resampling.LANCZOS)
         x = to_tensor(np.asarray(image).reshape(1, height, width, self.model.source))
-        down, right = (self._padded(side) - side for side in (height, width))
+        padded = only or (self._padded(height), self._padded(width))
+        down, right = padded[0] - height, padded[1] - width
         if down or right:
             x = _mirrored(x, (right // 2, right - right // 2, down // 2, down - down // 2))
-        y = self.apply(x, row if self.model.label_dim else None, z, mode)
+        y = function(x)
         scale = y.shape[2] / x.shape[2]
         top, left = round(down // 2 * scale), round(right // 2 * scale)
         y = y[:, :, top : top + round(height * scale), left : left + round(width * scale)]
         return to_image(to_pixels(y)[0])
 
 
-def _fitting(image: Image.Image, size: Size, trained: tuple[int, int]) -> tuple[int, int]:
-    """Height and width at which an image is translated."""
+def _fitting(image: Image.Image, size: Size, trained: tuple[int, int], whole: bool = False) -> tuple[int, int]:
+    """Height and width at which an image is translated; ``whole``: it must fit into the size of training."""
     if isinstance(size, tuple):
         height, width = size
     elif size == "own":
         height, width = image.height, image.width
     elif size == "trained":
         scale = min(trained) / min(image.size)
+        if whole:
+            scale = min(trained[0] / image.height, trained[1] / image.width)
         height, width = max(1, round(image.height * scale)), max(1, round(image.width * scale))
     else:
         raise UserError(f"there is no size {size!r}", hint='choose "trained", "own" or (height, width)')

@@ -18,6 +18,7 @@ from organza.core.device import to_compute
 from organza.core.errors import UserError
 from organza.nn.adalin import LIN, AdaLIN
 from organza.nn.cam import Attended, Attention
+from organza.nn.norms import Norm, norm_layer
 from organza.nn.pyramid import Conv2d
 from organza.nn.resnet import ResidualBlock, same_size
 from organza.nn.sides import check_sides
@@ -39,6 +40,7 @@ class AttentionGenerator(nn.Module):
         width: feature maps at full size; doubled at each halving.
         size: height and width of all images that it takes: the style comes from every single feature. None, the light
             version: the style comes from the mean of each map, and images have any size.
+        norm: of all layers up to the attention.
 
     Example:
         >>> net = AttentionGenerator(3, 1, blocks=1, width=4)
@@ -53,15 +55,16 @@ class AttentionGenerator(nn.Module):
         blocks: int = 4,
         width: int = 64,
         size: tuple[int, int] | None = None,
+        norm: Norm = "instance",
     ) -> None:
         super().__init__()
         self.size, maps = size, 4 * width
-        self.stem = _layer(same_size(in_channels, width, 7, "reflect", bias=False), nn.InstanceNorm2d(width))
+        self.stem = _layer(same_size(in_channels, width, 7, "reflect", bias=False), norm_layer(norm, width))
         self.downs = nn.ModuleList(
-            _layer(Conv2d(n, 2 * n, 3, 2, 1, bias=False, padding_mode="reflect"), nn.InstanceNorm2d(2 * n))
+            _layer(Conv2d(n, 2 * n, 3, 2, 1, bias=False, padding_mode="reflect"), norm_layer(norm, 2 * n))
             for n in (width, 2 * width)
         )
-        self.blocks = nn.ModuleList(ResidualBlock(maps, "instance", bias=False) for _ in range(blocks))
+        self.blocks = nn.ModuleList(ResidualBlock(maps, norm, bias=False) for _ in range(blocks))
         self.attention = Attention(maps, torch.relu)
         inputs = maps if size is None else maps * (size[0] // MULTIPLE) * (size[1] // MULTIPLE)
         self.style = nn.Sequential(

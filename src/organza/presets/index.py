@@ -49,7 +49,7 @@ SUMMARIES: dict[str, dict[str, str]] = {
         "pix2pix": "pix2pix: learns from pairs, such as label maps and facades",
         "cyclegan": "CycleGAN: learns from two sets without pairs",
         "ugatit": "U-GAT-IT: two sets without pairs that differ in shape, such as selfies and anime",
-        "ugatit-light": "U-GAT-IT with a quarter of the weights, for images of any size",
+        "ugatit-light": "U-GAT-IT with a 26th of the weights, for images of any size",
     },
     "basic": {
         "dcgan": "DCGAN with the paper's settings",

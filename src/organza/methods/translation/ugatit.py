@@ -29,6 +29,7 @@ from organza.methods.translation.pix2pix import plain_apply
 from organza.nn.adalin import clip_rho
 from organza.nn.attention_nets import LEAST, MULTIPLE, AttentionDiscriminator, AttentionGenerator
 from organza.nn.losses import least_squares_d, least_squares_g, logistic_d
+from organza.nn.norms import Norm
 
 
 @dataclass(frozen=True)
@@ -42,8 +43,10 @@ class UGATIT:
     blocks: Depth = 4
     """Residual blocks before the attention, and as many after it."""
     light: bool = False
-    """The style comes from the mean of each feature map instead of all features: a quarter of the weights at 256 pixels,
+    """The style comes from the mean of each feature map instead of all features: a 26th of the weights at 256 pixels,
     and images of any size can be translated."""
+    norm: Norm = "instance"
+    """Normalisation of the generators up to the attention; PaddleGAN's learns a gain and a bias (instance-affine)."""
     width_d: Count = 64
     """Feature maps of the discriminators' first layer."""
     halvings_global: Depth | None = None
@@ -66,15 +69,24 @@ class UGATIT:
     """L2 term in the gradients."""
 
     def resolve(self, spec: DataSpec, batch: int) -> UGATIT:
-        """The same with discriminators that fit the images."""
+        """The same with discriminators that fit the images.
+
+        Raises:
+            UserError: the images are too small for those that were asked for.
+        """
         most = max(1, (min(spec.resolution) // 3).bit_length() - 1)  # their last map needs three pixels
+        for name, wish in (("global", self.halvings_global), ("local", self.halvings_local)):
+            if wish is not None and wish > most:
+                height, width = spec.resolution
+                what = f"{height}x{width} images can't be halved {wish} times by the {name} discriminators"
+                raise UserError(what, hint=f"take --halvings-{name} {most}")
         whole = min(5, most) if self.halvings_global is None else self.halvings_global
         local = min(3, most) if self.halvings_local is None else self.halvings_local
         return replace(self, halvings_global=whole, halvings_local=local)
 
     def like(self, other: UGATIT, spec: DataSpec) -> UGATIT:
         """These settings with the architecture of ``other``."""
-        names = ("width", "blocks", "light", "width_d", "halvings_global", "halvings_local")
+        names = ("width", "blocks", "light", "norm", "width_d", "halvings_global", "halvings_local")
         return replace(self, **{name: getattr(other, name) for name in names})
 
     def toy(self) -> UGATIT:
@@ -127,7 +139,7 @@ class UGATIT:
             clip_rho(nets[home])
 
         adam = Adam(self.lr, (self.beta1, 0.999), weight_decay=self.weight_decay)
-        shape: dict[str, Any] = {"blocks": self.blocks, "width": self.width}
+        shape: dict[str, Any] = {"blocks": self.blocks, "width": self.width, "norm": self.norm}
         size = None if self.light else spec.resolution
         used: dict[str, Any] = {"apply": plain_apply, "multiple": MULTIPLE, "least": LEAST, "heat": heat, "only": size}
         critics: dict[str, nn.Module] = {}
@@ -150,19 +162,13 @@ class UGATIT:
         )
 
     def _check(self, spec: DataSpec) -> None:
-        if self.identity_weight and spec.source != spec.channels:
-            what = f"the identity term compares images of {spec.source} with images of {spec.channels} channels"
+        if spec.source != spec.channels:  # each generator is shown images of its own set as well
+            what = f"U-GAT-IT needs two sets of the same channels, not {spec.source} and {spec.channels}"
             raise UserError(what, hint="say --channels 3")
-        if spec.source != spec.channels:
-            raise UserError("both sets need the same channels", hint="say --channels 3")
         height, width = spec.resolution
         if height % MULTIPLE or width % MULTIPLE or min(height, width) < LEAST:
             what = f"U-GAT-IT can't translate images of {height}x{width}"
             raise UserError(what, hint=f"take sides that are multiples of {MULTIPLE}, {LEAST} at least")
-        for name, halvings in (("global", self.halvings_global), ("local", self.halvings_local)):
-            if halvings is not None and 3 * 2**halvings > min(height, width):
-                what = f"{height}x{width} images can't be halved {halvings} times by the {name} discriminators"
-                raise UserError(what, hint=f"take a smaller --halvings-{name}")
 
 
 def critic_loss(net: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
