@@ -264,7 +264,12 @@ def _from_json(raw: bytes, entries: Sequence[Entry], where: str) -> Labels | Non
                 what = f"entries {places[0] + 1} and {other + 1} give {entry.name} different labels"
                 raise UserError(what, where=where)
         values.append(pairs[places[0]][1] if places else None)
-    return from_values(values, [entry.name for entry in entries], where)
+    labels = from_values(values, [entry.name for entry in entries], where)
+    names = content.get("label_names") if isinstance(content, dict) else None
+    fits = isinstance(names, list) and all(isinstance(name, str) for name in names) and len({*names}) == len(names)
+    if not fits or len(names) < labels.dim or (labels.values.ndim == 2 and len(names) > labels.dim):
+        return labels
+    return replace(labels, names=tuple(names))
 
 
 def _shape(label: Any) -> str:
