@@ -98,6 +98,33 @@ def every_target(spec: DataSpec, labels: Sequence[float] | None = None) -> dict[
     return found
 
 
+def known_vector(spec: DataSpec, names: Sequence[str], values: Sequence[float]) -> list[float]:
+    """The label vector of an image of which some labels are known.
+
+    Args:
+        spec: of the network.
+        names: of the labels that are known, in any order.
+        values: a number for each.
+
+    Raises:
+        UserError: the network knows no such label, or they are labels of two datasets.
+
+    Example:
+        >>> known_vector(DataSpec((8, 8), label_dim=2, label_names=("Male", "Young")), ["Young"], [1])
+        [0.0, 1.0]
+    """
+    all_names, vector = label_names(spec), [0.0] * spec.label_dim
+    places = [check_name(name, all_names) for name in names]
+    which = {_set_of(spec, place) for place in places}
+    if len(which) > 1:
+        raise UserError(f"labels of two datasets: {_listed(names)}", hint="give those of one of them")
+    if len(label_sets(spec)) > 1:
+        vector[len(all_names) + which.pop()] = 1.0
+    for place, value in zip(places, values, strict=True):
+        vector[place] = float(value)
+    return vector
+
+
 def exclusive(names: Sequence[str]) -> list[frozenset[int]]:
     """Groups of names of which at most one is true: hair colours, and words of one column (``title=word``).
 

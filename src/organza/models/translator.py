@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from organza.contract.data import DataSpec
 from organza.contract.model import Mode, Translation
+from organza.contract.targets import every_target, label_names, target_vector
 from organza.core.device import computing, fit_threads
 from organza.core.errors import UserError
 from organza.core.files import read_error, user_path
@@ -67,6 +68,11 @@ class Translator(Loaded):
     def mode(self) -> Mode:
         """What normalisation and dropout do unless told otherwise, as the method's authors have it."""
         return self.model.mode
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """Names of its labels, which `translate` takes as targets; none of a network without labels."""
+        return label_names(self.spec) if self.model.label_dim else ()
 
     @property
     def multiple(self) -> int:
@@ -154,6 +160,7 @@ class Translator(Loaded):
         labels: ArrayLike | Tensor | None = None,
         z: Tensor | None = None,
         *,
+        target: str | None = None,
         size: Size = "trained",
         mode: Mode | None = None,
         seed: int = 0,
@@ -166,6 +173,9 @@ class Translator(Loaded):
         Args:
             images: a file, a Pillow image or an array uint8 ``[H, W]`` or ``[H, W, C]``; or several, of any sizes.
             labels, z, mode: as for `apply`.
+            target: of networks with labels: what the images shall become, by names of `targets`: ``"Young, no Male"``.
+                ``labels`` are then those that the images have, where they are known: what is not named stays.
+                Otherwise it is taken for 0.
             size: see `Size`.
             seed: of dropout and style codes.
 
@@ -173,11 +183,11 @@ class Translator(Loaded):
             A Pillow image; of several, a list of them.
 
         Raises:
-            UserError: something that is no image, or as `apply`.
+            UserError: something that is no image, an unknown target, or as `apply`.
         """
         several = isinstance(images, (list, tuple)) or (isinstance(images, np.ndarray) and images.ndim == 4)
         given: Sequence[Any] = images if several else [images]  # type: ignore[assignment]
-        rows = label_vectors(labels, len(given), self.model.label_dim, self.device)
+        rows = self._rows(labels, target, len(given))
         found = []
         for number, image in enumerate(given):
             code = z if z is None or len(z) == 1 else z[number : number + 1]
@@ -185,6 +195,46 @@ class Translator(Loaded):
                 torch.manual_seed(seed + number)
                 found.append(self._translated(self.read(image), rows[number : number + 1], code, size, mode))
         return found if several else found[0]
+
+    def domains(
+        self,
+        image: Picture,
+        labels: ArrayLike | Tensor | None = None,
+        *,
+        size: Size = "trained",
+        mode: Mode | None = None,
+    ) -> dict[str, Image.Image]:
+        """What an image becomes for each of `targets`, by name.
+
+        Args:
+            image, size, mode: as for `translate`.
+            labels: those that the image has, where they are known: an attribute that it has is then taken away.
+
+        Raises:
+            UserError: a network without labels, or as `translate`.
+        """
+        if not self.targets:
+            raise UserError(f"{self.kind} has no labels, so there are no targets to choose from")
+        known = None if labels is None else self._rows(labels, None, 1)[0].tolist()
+        given, found = self.read(image), {}
+        for name, vector in every_target(self.spec, known).items():
+            row = torch.tensor([vector], device=self.device)
+            found[name] = self._translated(given, row, None, size, mode)
+        return found
+
+    def _rows(self, labels: ArrayLike | Tensor | None, target: str | None, count: int) -> Tensor:
+        """A label vector for each of ``count`` images."""
+        if target is None:
+            if labels is None and self.targets:
+                listed = ", ".join(self.targets[:12]) + (" ..." if len(self.targets) > 12 else "")
+                raise UserError(f"{self.kind} must be told what the images shall become", hint=f"choose of {listed}")
+            return label_vectors(labels, count, self.model.label_dim, self.device)
+        if not self.targets:
+            raise UserError(f"{self.kind} has no labels, so it takes no target")
+        if labels is None:
+            return torch.tensor([target_vector(self.spec, target)] * count, device=self.device)
+        known = label_vectors(labels, count, self.model.label_dim, self.device)
+        return torch.tensor([target_vector(self.spec, target, row) for row in known.tolist()], device=self.device)
 
     def heat(self, images: Picture | Sequence[Picture], *, size: Size = "trained") -> Any:
         """Where the network looks, as a heat map over each image: of networks with attention, such as U-GAT-IT.
