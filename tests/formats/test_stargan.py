@@ -92,7 +92,9 @@ def test_a_training_goes_on_from_a_file(tmp_path):
 
     case = golden.load("stargan", "celeba_32")
     write_faces(tmp_path / "faces.zip", 8, 32, seed=0)
-    labels = "".join(f"{n:08d}"[:5] + f"/img{n:08d}.png,{n % 2},{1 - n % 2},{n % 3 % 2},{n // 4},{n % 2}\n" for n in range(8))
+    labels = "".join(
+        f"{n:08d}"[:5] + f"/img{n:08d}.png,{n % 2},{1 - n % 2},{n % 3 % 2},{n // 4},{n % 2}\n" for n in range(8)
+    )
     (tmp_path / "marks.csv").write_text("file,a,b,c,d,e\n" + labels)
     outcome = train(
         PRESETS["stargan"].run,

@@ -110,5 +110,7 @@ def test_a_generator_alone_and_a_broken_one(tmp_path):
     case.check("genA2B_out", load_translator(tmp_path / "bare.pt").apply(case.arrays["x"]))
     del whole["genA2B"]["UpBlock2.11.weight"]
     torch.save(whole, tmp_path / "broken.pt")
-    with pytest.raises(UserError, match="a file of U-GAT-IT that can't be used: the tensor for 'head.weight' is missing"):
+    with pytest.raises(
+        UserError, match="a file of U-GAT-IT that can't be used: the tensor for 'head.weight' is missing"
+    ):
         organza.load(tmp_path / "broken.pt")

@@ -156,7 +156,9 @@ def test_singular_vectors_do_not_depend_on_how_a_batch_is_cut():
         state, batch = state_of(count=4)
         for phase in state.method.phases:
             advance(state, phase, batch, Training(micro_batch=micro))
-        found.append({f"{name}.{key}": value for name, net in state.method.nets.items() for key, value in net.named_buffers()})
+        found.append(
+            {f"{name}.{key}": value for name, net in state.method.nets.items() for key, value in net.named_buffers()}
+        )
     assert any(key.endswith(".u") for key in found[0])
     for key, value in found[0].items():
         torch.testing.assert_close(value, found[1][key], rtol=1e-4, atol=1e-5, msg=key)

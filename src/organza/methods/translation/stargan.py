@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from organza.contract.data import Batch, DataSpec, LabelSet, Layout
 from organza.contract.method import Adam, Method, Nets, Phase, Player, Result
 from organza.contract.model import Mode, Translation
-from organza.contract.targets import every_target, label_sets
+from organza.contract.targets import every_target, label_names, label_sets
 from organza.core.device import to_compute
 from organza.core.errors import UserError
 from organza.core.ranges import Count, Depth, PositiveOrZero, Range
@@ -36,6 +36,8 @@ from organza.nn.resnet import same_size
 from organza.nn.sides import check_sides
 
 MULTIPLE, LEAST = 4, 8
+MOST_SHOWN = 16
+"""Labels in a row of the sample grid."""
 
 
 @dataclass(frozen=True)
@@ -156,6 +158,7 @@ class StarGAN:
             players={"D": Player(("D",), adam), "G": Player(("G",), adam)},
             phases=(Phase("D", "D", d_loss), Phase("G", "G", g_loss, every=self.critic_steps)),
             models={"G": translation},
+            bf16=("sampling",),  # the gradient of G turns: cosine 0.96
             preview=lambda nets, batch, rng: _every_domain(nets["G"], batch, spec),
         )
 
@@ -288,10 +291,10 @@ def _norm(maps: int) -> nn.Module:
 
 
 def _every_domain(net: nn.Module, batch: Batch, spec: DataSpec) -> Mapping[str, Tensor]:
-    """Source, and what it becomes in each domain; names are those of the labels, whichever way an attribute changes."""
-    wishes = [every_target(spec, row) for row in batch.labels.tolist()]
+    """Source, and what it becomes for each label; an attribute that it has is taken away."""
+    wishes = [[*every_target(spec, row).values()] for row in batch.labels.tolist()]
     found = {"source": batch.images}
-    for place in range(len(wishes[0])):
-        vectors = torch.tensor([[*wish.values()][place] for wish in wishes], device=batch.images.device)
-        found[str(place)] = net(batch.images, vectors)
+    for place, name in enumerate(label_names(spec)[:MOST_SHOWN]):
+        vectors = torch.tensor([wish[place] for wish in wishes], device=batch.images.device)
+        found[f"to/{name}"] = net(batch.images, vectors)
     return found
