@@ -90,7 +90,7 @@ def test_heat_is_laid_over_the_image():
 def test_a_training_goes_on_from_a_file(pairs, tmp_path):
     case = golden.load("ugatit", "light_ch4_32")
     run = PRESETS["ugatit-light"].run
-    with pytest.raises(UserError, match="too small|can't be halved 5 times"):
+    with pytest.raises(UserError, match="can't be halved 5 times"):
         train(run, pairs, outdir=tmp_path, resume=file_of(case), kimg=0.001, batch=1, grid="1x1")
     outcome = train(
         run, pairs, outdir=tmp_path, resume=file_of(case), kimg=0.001, batch=1, grid="1x1", resolution="96", lr=0.0
@@ -110,7 +110,5 @@ def test_a_generator_alone_and_a_broken_one(tmp_path):
     case.check("genA2B_out", load_translator(tmp_path / "bare.pt").apply(case.arrays["x"]))
     del whole["genA2B"]["UpBlock2.11.weight"]
     torch.save(whole, tmp_path / "broken.pt")
-    with pytest.raises(
-        UserError, match="a file of U-GAT-IT that can't be used: the tensor for 'head.weight' is missing"
-    ):
+    with pytest.raises(UserError, match=r"U-GAT-IT that can't be used: the tensor for 'head\.weight' is missing"):
         organza.load(tmp_path / "broken.pt")

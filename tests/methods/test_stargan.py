@@ -221,7 +221,7 @@ def test_targets_by_name():
         "no Male": [1, 0, 0, 0],
         "Young": [1, 0, 1, 1],
     }
-    with pytest.raises(UserError, match="there is no 'Yuong'; did you mean Young?"):
+    with pytest.raises(UserError, match=r"there is no 'Yuong'; did you mean Young\?"):
         target_vector(HAIR, "Yuong")
     with pytest.raises(UserError, match="there is no 'xyz'; choose of Black_Hair, Blond_Hair, Male, Young"):
         target_vector(HAIR, "xyz")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from torch import nn
 
 from organza import UserError
 from organza.contract.data import DataSpec
-from organza.nn.adalin import AdaLIN, LIN, clip_rho
+from organza.nn.adalin import LIN, AdaLIN, clip_rho
 from organza.nn.spectral import SpectralConv2d, SpectralLinear
 from organza.presets import PRESETS
 from organza.training.loop import advance
@@ -143,11 +144,9 @@ def test_rho_stays_between_its_bounds():
     layer = state.method.nets["G_AtoB"].styled[0].norm1
     layer.rho.data.fill_(1.0)
     lin = state.method.nets["G_BtoA"].ups[0].norm
-    for _ in range(3):
-        advance(state, state.method.phases[1], batch, Training(), rate=1000.0)
-        for rho in (layer.rho, lin.rho):
-            assert 0 <= rho.min() and rho.max() <= 1
-    assert lin.rho.min() == 0 or lin.rho.max() == 1 or layer.rho.min() < 1  # the step was long enough to tell
+    advance(state, state.method.phases[1], batch, Training(), rate=20000.0)  # each weight moves by 2
+    rhos = {*lin.rho.tolist(), *layer.rho.tolist()}
+    assert rhos <= {0.0, 1.0} and (lin.rho.max() == 1 or layer.rho.min() == 0)
 
 
 def test_singular_vectors_do_not_depend_on_how_a_batch_is_cut():
@@ -169,19 +168,20 @@ def test_singular_vectors_do_not_depend_on_how_a_batch_is_cut():
 
 def test_images_that_do_not_fit():
     method = PRESETS["ugatit"].run.method.toy()
-    with pytest.raises(UserError, match="can't translate images of 18x16; take sides that are multiples of 4"):
-        spec = DataSpec((18, 16), 3, source=3)
-        method.resolve(spec, 1).build(spec)
-    with pytest.raises(UserError, match="two sets of the same channels, not 1 and 3"):
-        spec = DataSpec((16, 16), 3, source=1)
-        method.resolve(spec, 1).build(spec)
-    from dataclasses import replace
 
+    def build(height, width, source=3):
+        spec = DataSpec((height, width), 3, source=source)
+        return method.resolve(spec, 1).build(spec)
+
+    with pytest.raises(UserError, match="can't translate images of 18x16; take sides that are multiples of 4"):
+        build(18, 16)
+    with pytest.raises(UserError, match="two sets of the same channels, not 1 and 3"):
+        build(16, 16, source=1)
     with pytest.raises(UserError, match=r"16x16 images can't be halved 5 times .* take --halvings-global 2"):
         replace(method, halvings_global=5).resolve(DataSpec((16, 16), 3, source=3), 1)
     assert PRESETS["ugatit"].run.method.resolve(DataSpec((256, 256), 3, source=3), 1).halvings_global == 5
     for side in (8, 12, 44, 96):
         spec = DataSpec((side, side), 3, source=3)
-        state = State.fresh(method.resolve(spec, 1).build(spec), CPU)
+        state = State.fresh(build(side, side), CPU)
         for phase in state.method.phases:
             assert advance(state, phase, batch_of(spec, 1), Training()).loss.isfinite()

@@ -45,8 +45,8 @@ class DataSpec:
         count: images in an epoch (of the larger set, where there are two); 0 where nobody knows.
         direction: which side of the dataset is the source of a translation.
         label_names: of the classes, or of the places of a label vector, where known; of all `label_sets` in order.
-        label_sets: what label vectors are made of. Where several datasets are trained on together there are several, and
-            the vector ends in a mask, one-hot: whose labels are known (StarGAN, arXiv 1711.09020, section 3.3).
+        label_sets: what label vectors are made of. Where several datasets are trained on together there are several,
+            and the vector ends in a mask, one-hot: whose labels are known (StarGAN, arXiv 1711.09020, section 3.3).
 
     Example:
         >>> DataSpec(resolution=(64, 64), channels=3).label_dim

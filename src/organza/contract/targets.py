@@ -26,7 +26,7 @@ def label_names(spec: DataSpec) -> tuple[str, ...]:
     """A name for each label of all sets; their numbers where nobody gave names.
 
     Example:
-        >>> label_names(DataSpec((8, 8), label_dim=2)), label_names(DataSpec((8, 8), label_dim=1, label_names=("Young",)))
+        >>> label_names(DataSpec((8, 8), label_dim=2)), label_names(DataSpec((8, 8), 3, 1, label_names=("Young",)))
         (('0', '1'), ('Young',))
     """
     count = sum(part.size for part in label_sets(spec))

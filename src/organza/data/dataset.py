@@ -135,7 +135,8 @@ class Dataset:
         """What networks must know."""
         from organza.contract.data import DataSpec, LabelSet
 
-        meta, sets = self._meta, ()
+        meta = self._meta
+        sets: tuple[LabelSet, ...] = ()
         if self._labels is not None:
             sets = (LabelSet(meta.label_dim, "classes" if self._labels.ndim == 1 else "numbers"),)
         return DataSpec(meta.resolution, meta.channels, meta.label_dim, label_names=meta.classes, label_sets=sets)

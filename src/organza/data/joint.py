@@ -1,7 +1,7 @@
 """Several labelled datasets, trained on together: batches of one after the other, with labels of all and a mask.
 
-Each pair of batches shows one of either set, which of them first by a hash of the pair's number: so a phase that runs at
-every second step alone meets both. The batch at a position is a pure function of it, as everywhere.
+Each pair of batches shows one of either set, which of them first by a hash of the pair's number: so a phase that runs
+at every second step alone meets both. The batch at a position is a pure function of it, as everywhere.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ appendix B. Weights start as PyTorch starts them.
 
 from __future__ import annotations
 
+import itertools
 from collections import OrderedDict
 from functools import partial
 
@@ -152,7 +153,7 @@ class AttentionDiscriminator(nn.Module):
         maps = [channels, *(width * 2**k for k in range(halvings + 1))]
         self.layers = nn.ModuleList(
             SpectralConv2d(inputs, outputs, 4, 2 if k < halvings else 1)
-            for k, (inputs, outputs) in enumerate(zip(maps[:-1], maps[1:], strict=True))
+            for k, (inputs, outputs) in enumerate(itertools.pairwise(maps))
         )
         self.attention = Attention(maps[-1], partial(F.leaky_relu, negative_slope=0.2), spectral=True)
         self.head = SpectralConv2d(maps[-1], 1, 4, bias=False)

@@ -1,7 +1,7 @@
 """Attention by class activation maps: which features tell two domains apart.
 
-Bolei Zhou et al.: Learning Deep Features for Discriminative Localization. CVPR 2016, arXiv 1512.04150; as U-GAT-IT has it
-(Kim et al. 2020, arXiv 1907.10830, section 2.1.1 and figure 1): an auxiliary classifier looks at the mean and at the
+Bolei Zhou et al.: Learning Deep Features for Discriminative Localization. CVPR 2016, arXiv 1512.04150; as U-GAT-IT has
+it (Kim et al. 2020, arXiv 1907.10830, section 2.1.1 and figure 1): an auxiliary classifier looks at the mean and at the
 maximum of each feature map, and its weights say how much each map matters.
 """
 
@@ -34,8 +34,8 @@ class Attended(NamedTuple):
 class Attention(nn.Module):
     """Features weighed by what an auxiliary classifier makes of them.
 
-    With ``spectral``, logits come from weights that are divided by their largest singular value; but features are weighed
-    by the parameters as they are. So it is in the code of the published results.
+    With ``spectral``, logits come from weights that are divided by their largest singular value; but features are
+    weighed by the parameters as they are. So it is in the code of the published results.
 
     Args:
         maps: feature maps.

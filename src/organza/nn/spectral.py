@@ -62,7 +62,7 @@ class SpectralConv2d(_Spectral):
     def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1, bias: bool = True) -> None:
         super().__init__()
         plain = nn.Conv2d(inputs, outputs, kernel, bias=bias)  # for how it starts
-        self.weight, self.bias, self.stride = plain.weight, plain.bias, stride
+        self.weight, self.bias, self.stride = nn.Parameter(plain.weight), plain.bias, stride
         self._begin()
 
     def forward(self, x: Tensor) -> Tensor:
@@ -75,7 +75,7 @@ class SpectralLinear(_Spectral):
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
-        self.weight = nn.Linear(inputs, outputs, bias=False).weight
+        self.weight = nn.Parameter(nn.Linear(inputs, outputs, bias=False).weight)
         self._begin()
 
     def forward(self, x: Tensor) -> Tensor:

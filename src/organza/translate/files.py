@@ -72,7 +72,8 @@ def translate_files(
         compare: lay the source beside what was made of it.
         labels, target, size, mode, seed: as for `Translator.translate`.
         known: labels that the images have, in the words of `DataOptions.labels`; what ``target`` doesn't name stays.
-        every: instead of one target, a row for each image: itself, and what it becomes for each of `Translator.targets`.
+        every: instead of one target, a row for each image: itself, and what it becomes for each of
+            `Translator.targets`.
         heat: lay a heat map of where the network looks before each result.
         progress: called as ``progress(done, total)``.
 

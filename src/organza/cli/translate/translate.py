@@ -46,7 +46,8 @@ class Options(Trained):
     all_targets: bool = False
     """Instead of one target, a row for each image: itself, and what it becomes for each."""
     labels: str = "none"
-    """Labels that the images have, in the words of `organza train --labels`: folders, or a table as FILE:COLUMN,COLUMN."""
+    """Labels that the images have, in the words of `organza train --labels`: folders, or a table as
+    FILE:COLUMN,COLUMN."""
     heat: bool = False
     """Lay before each result where the network looks, for networks with attention (U-GAT-IT)."""
     precision: Literal["auto", "float32", "bf16"] = "auto"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
 
@@ -266,10 +266,14 @@ def _from_json(raw: bytes, entries: Sequence[Entry], where: str) -> Labels | Non
         values.append(pairs[places[0]][1] if places else None)
     labels = from_values(values, [entry.name for entry in entries], where)
     names = content.get("label_names") if isinstance(content, dict) else None
-    fits = isinstance(names, list) and all(isinstance(name, str) for name in names) and len({*names}) == len(names)
-    if not fits or len(names) < labels.dim or (labels.values.ndim == 2 and len(names) > labels.dim):
-        return labels
-    return replace(labels, names=tuple(names))
+    return replace(labels, names=tuple(names)) if _fitting(names, labels) else labels
+
+
+def _fitting(names: Any, labels: Labels) -> TypeGuard[list[str]]:
+    """Whether a file's names are one for each class, or for each place of a vector."""
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names) or len({*names}) < len(names):
+        return False
+    return len(names) == labels.dim or (labels.values.ndim == 1 and len(names) > labels.dim)
 
 
 def _shape(label: Any) -> str:

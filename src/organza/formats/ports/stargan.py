@@ -1,9 +1,9 @@
 """StarGAN in PyTorch: ``200000-G.ckpt``, with ``200000-D.ckpt`` if it lies beside.
 
 A file holds one network's tensors by name and nothing else. Widths and depths follow from shapes; the size of images
-follows from the discriminator, without which the usual one is taken. What the labels mean is nowhere: five are taken for
-the authors' attributes of CelebA, eight for RaFD's expressions, fifteen for both with their mask, and any other number for
-classes, as the authors' code trains folders.
+follows from the discriminator, without which the usual one is taken. What the labels mean is nowhere: five are taken
+for the authors' attributes of CelebA, eight for RaFD's expressions, fifteen for both with their mask, and any other
+number for classes, as the authors' code trains folders.
 """
 
 from __future__ import annotations
@@ -159,7 +159,7 @@ def our_name(theirs: str, after: int) -> str:
         RefusedError: a generator has no such tensor.
 
     Example:
-        >>> our_name("main.4.bias", after=15), our_name("main.10.main.3.weight", after=15), our_name("main.21.weight", 15)
+        >>> our_name("main.4.bias", after=15), our_name("main.10.main.3.weight", 15), our_name("main.21.weight", 15)
         ('downs.0.norm.bias', 'blocks.1.conv2.weight', 'head.weight')
     """
     match = re.fullmatch(r"main\.(\d{1,3})\.(?:main\.([0134])\.)?(\w+)", theirs)

@@ -1,8 +1,8 @@
 """U-GAT-IT in PyTorch (``params_*.pt``, both generators and four discriminators in one file), and PaddleGAN's.
 
-Both have the same names. Paddle's linear weights are ``[in, out]``, and its instance normalisation has a gain (``scale``)
-and a bias. Widths, depths and the version (full or light) follow from shapes. The size of images follows where the full
-version's style needs it, as a square; of the light version the usual one is taken.
+Both have the same names. Paddle's linear weights are ``[in, out]``, and its instance normalisation has a gain
+(``scale``) and a bias. Widths, depths and the version (full or light) follow from shapes. The size of images follows
+where the full version's style needs it, as a square; of the light version the usual one is taken.
 """
 
 from __future__ import annotations

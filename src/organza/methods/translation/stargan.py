@@ -5,8 +5,8 @@ Networks for Multi-Domain Image-to-Image Translation. CVPR 2018, arXiv 1711.0902
 
 What it changed: one generator for all domains. It is told by a label vector what the image shall become, and the
 discriminator has a second head that classifies domains (equations 2 and 3). Translating there and back must give the
-image again (equation 4). The adversarial loss is WGAN-GP's (equation 8). Several datasets with labels of their own can be
-trained on together: the vector holds the labels of all, and a mask that says whose are known (section 3.3).
+image again (equation 4). The adversarial loss is WGAN-GP's (equation 8). Several datasets with labels of their own can
+be trained on together: the vector holds the labels of all, and a mask that says whose are known (section 3.3).
 """
 
 from __future__ import annotations
@@ -67,8 +67,8 @@ class StarGAN:
     beta1: Annotated[float, Range(least=0, below=1)] = 0.5
     """Adam's first beta."""
     test_mode: Mode = "train"
-    """What normalisation does when images are translated: each image's own statistics, as the authors have it, or stored
-    ones."""
+    """What normalisation does when images are translated: each image's own statistics, as the authors have it, or
+    stored ones."""
 
     def resolve(self, spec: DataSpec, batch: int) -> StarGAN:
         """The same with a D that fits the images.
@@ -197,8 +197,8 @@ class LabelGenerator(nn.Module):
     """An image ``[N, channels, H, W]`` and a label vector to an image in [-1, 1] (appendix, table 4).
 
     Two halvings, residual blocks, two doublings. Labels are planes beside the image's channels. Padding is zero: beside
-    mirrored borders a plane is constant, and instance normalisation takes away what is constant. Normalisation has gains,
-    biases and running statistics. Sides are multiples of 4, and at least 8.
+    mirrored borders a plane is constant, and instance normalisation takes away what is constant. Normalisation has
+    gains, biases and running statistics. Sides are multiples of 4, and at least 8.
 
     Example:
         >>> LabelGenerator(3, 2, blocks=1, width=2)(torch.zeros(1, 3, 8, 12), torch.ones(1, 2)).shape

@@ -4,10 +4,10 @@ Junho Kim, Minjae Kim, Hyeonwoo Kang, Kwanghee Lee: U-GAT-IT: Unsupervised Gener
 Layer-Instance Normalization for Image-to-Image Translation. ICLR 2020, arXiv 1907.10830.
 
 What it changed: two sets without pairs may differ in shape, not only in texture, as selfies and anime do. Attention
-(section 2.1.1) points the generators and the discriminators to what tells the sets apart: an auxiliary classifier in each,
-with losses of its own (equation 5). AdaLIN (equation 1) learns in each layer how much of an image's shape and texture to
-change. Each set has a global and a local discriminator. Adversarial terms are least squares (equation 2), with the cycle
-(equation 3) and the identity (equation 4) of CycleGAN beside them.
+(section 2.1.1) points the generators and the discriminators to what tells the sets apart: an auxiliary classifier in
+each, with losses of its own (equation 5). AdaLIN (equation 1) learns in each layer how much of an image's shape and
+texture to change. Each set has a global and a local discriminator. Adversarial terms are least squares (equation 2),
+with the cycle (equation 3) and the identity (equation 4) of CycleGAN beside them.
 """
 
 from __future__ import annotations
