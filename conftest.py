@@ -53,7 +53,7 @@ def shown(faces: Path, pairs: Path) -> Callable[[str], Path]:
     """What the preset of a name is trained on: `faces`, or `pairs` for a translation."""
     from organza import preset
 
-    return lambda name: faces if preset(name).run.method.layout == "images" else pairs
+    return lambda name: faces if preset(name).run.method.layout in ("images", "labelled") else pairs
 
 
 @pytest.fixture

@@ -64,8 +64,15 @@ def images(count: int, size: int) -> Tensor:
 
 
 def spec_for(name: str, size: int) -> DataSpec:
-    """Square images, and sources where the method translates."""
-    return DataSpec((size, size), source=0 if PRESETS[name].run.method.layout == "images" else 3)
+    """Square images, with sources where the method translates, and labels where it can't do without."""
+    layout = PRESETS[name].run.method.layout
+    return DataSpec((size, size), 3, 3 if layout == "labelled" else 0, source=0 if layout == "images" else 3)
+
+
+def labels_for(spec_or_model: Any, count: int) -> Tensor:
+    """One class after the other ``[count, label_dim]``."""
+    size = spec_or_model.label_dim
+    return (torch.arange(count)[:, None] % max(size, 1) == torch.arange(size)).float()
 
 
 def measure(name: str, size: int, most: int, batch: int, steps: int) -> Iterator[Found]:
@@ -78,7 +85,7 @@ def measure(name: str, size: int, most: int, batch: int, steps: int) -> Iterator
     def at(step: int) -> Batch:
         first = step % 4 * batch
         shown = pictures[first : first + batch]
-        return Batch(shown, torch.zeros(batch, 0), SEEN + step * batch, shown.flip(0) if spec.source else None)
+        return Batch(shown, labels_for(spec, batch), SEEN + step * batch, shown.flip(0) if spec.source else None)
 
     for step in range(steps + 1):
         if step in (0, steps):
@@ -116,7 +123,7 @@ def sample(method: Method, count: int, size: int, dtype: torch.dtype) -> Tensor:
     if isinstance(model, Translation):
         with inference(), computing(dtype), running(net, model.mode):
             torch.manual_seed(0)
-            found = model.apply(net, images(count, size), torch.zeros(count, 0), None)
+            found = model.apply(net, images(count, size), labels_for(model, count), None)
         return found.double().clamp(-1, 1)
     assert isinstance(model, Latents)
     latents = model

@@ -17,13 +17,14 @@ def toy(name: str) -> Run:
 
 
 def spec_of(name: str, side: int = 16) -> DataSpec:
-    """Square RGB images, and sources where the method translates."""
-    translates = PRESETS[name].run.method.layout != "images"
-    return DataSpec((side, side), 3, 0, source=3 if translates else 0)
+    """Square RGB images, with sources where the method translates, and labels where it can't do without."""
+    layout = PRESETS[name].run.method.layout
+    return DataSpec((side, side), 3, 3 if layout == "labelled" else 0, source=0 if layout == "images" else 3)
 
 
 def batch_of(spec: DataSpec, count: int, seen: int = 0) -> Batch:
     """Noise, from PyTorch's default generator."""
     images = torch.rand(count, spec.channels, *spec.resolution) * 2 - 1
     source = torch.rand(count, spec.source, *spec.resolution) * 2 - 1 if spec.source else None
-    return Batch(images, torch.zeros(count, spec.label_dim), seen, source)
+    labels = (torch.arange(count)[:, None] % (spec.label_dim or 1) == torch.arange(spec.label_dim)).float()
+    return Batch(images, labels, seen, source)

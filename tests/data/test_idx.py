@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from data_helpers import noise, write_folder
 
-from organza.contract.data import DataSpec
+from organza.contract.data import DataSpec, LabelSet
 from organza.core.errors import UserError
 from organza.data import DataOptions, open_dataset
 
@@ -25,7 +25,7 @@ def test_a_folder_of_idx_files(tmp_path, pack):
     files |= {f"t10k-images-idx3-ubyte{suffix}": idx(DIGITS[:2]), f"t10k-labels-idx1-ubyte{suffix}": idx(CLASSES[:2])}
     folder = write_folder(tmp_path / "mnist", {name: pack(data) for name, data in files.items()})
     data = open_dataset(folder, DataOptions(labels="auto"))
-    assert data.spec == DataSpec((32, 32), 1, 6)
+    assert data.spec == DataSpec((32, 32), 1, 6, label_sets=(LabelSet(6, "classes"),))
     images, labels = data.fetch(range(5))
     np.testing.assert_array_equal(images[:, 2:30, 2:30, 0], DIGITS)
     assert images.sum() == DIGITS.sum(), "the border is black"

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from data_helpers import encoded, noise, pngs, write_folder, write_zip
 
-from organza.contract.data import DataSpec
+from organza.contract.data import DataSpec, LabelSet
 from organza.core.errors import UserError
 from organza.data import DataOptions, open_dataset
 from organza.data.opening import braces
@@ -125,7 +125,7 @@ def binary_batches():
 def test_cifar(tmp_path, batches, packed):
     write = (lambda p, e: write_tar(p, e, "w:gz")) if packed else write_folder
     data = own(write(tmp_path / "cifar", batches()))
-    assert (data.kind, data.spec) == ("CIFAR", DataSpec((32, 32), 3, 10))
+    assert (data.kind, data.spec) == ("CIFAR", DataSpec((32, 32), 3, 10, label_sets=(LabelSet(10, "classes"),)))
     images, labels = data.fetch(range(6))
     np.testing.assert_array_equal(images, CIFAR_ROWS.reshape(6, 3, 32, 32).transpose(0, 2, 3, 1))
     assert labels.argmax(1).tolist() == CIFAR_CLASSES

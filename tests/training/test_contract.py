@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -131,8 +132,10 @@ def test_a_pool_is_the_same_however_the_batch_is_cut():
     assert found[0]["pool/outputs/count"] == 3
 
 
-@pytest.mark.parametrize("name", ["pix2pix", "cyclegan"])
-def test_two_processes_translate_as_one_with_two_micro_batches(name: str, pairs: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["pix2pix", "cyclegan", "ugatit-light", "stargan"])
+def test_two_processes_translate_as_one_with_two_micro_batches(
+    name: str, shown: Callable[[str], Path], tmp_path: Path
+) -> None:
     script = tmp_path / "job.py"
     script.write_text(
         "import sys\n"
@@ -148,7 +151,7 @@ def test_two_processes_translate_as_one_with_two_micro_batches(name: str, pairs:
     found = []
     for where, command in (("one", [sys.executable, str(script)]), ("two", pair)):
         done = subprocess.run(
-            [*command, str(pairs), str(tmp_path / where)], capture_output=True, text=True, timeout=300
+            [*command, str(shown(name)), str(tmp_path / where)], capture_output=True, text=True, timeout=300
         )
         assert done.returncode == 0, done.stderr
         (folder,) = (tmp_path / where).iterdir()

@@ -11,12 +11,26 @@ from organza.core.ranges import Count, CountOrZero
 if TYPE_CHECKING:
     from torch import Tensor
 
-Layout = Literal["images", "pairs", "unpaired"]
-"""How images lie in a dataset: one by one; as pairs of source and target; or as two sets that don't correspond."""
+Layout = Literal["images", "pairs", "unpaired", "labelled"]
+"""How images lie in a dataset: one by one; as pairs of source and target; as two sets that don't correspond; or one by
+one with labels, each the source of a translation into what other labels say."""
 
 
 Direction = Literal["AtoB", "BtoA"]
 """Which side of a dataset is translated into which."""
+
+
+@dataclass(frozen=True)
+class LabelSet:
+    """Labels of one dataset, as a part of label vectors.
+
+    Attributes:
+        size: how many numbers.
+        kind: a class for each image, one-hot; or numbers of their own, such as attributes.
+    """
+
+    size: Count
+    kind: Literal["classes", "numbers"] = "numbers"
 
 
 @dataclass(frozen=True)
@@ -30,6 +44,9 @@ class DataSpec:
         source: channels of the images that a translator is given; 0 without such.
         count: images in an epoch (of the larger set, where there are two); 0 where nobody knows.
         direction: which side of the dataset is the source of a translation.
+        label_names: of the classes, or of the places of a label vector, where known; of all `label_sets` in order.
+        label_sets: what label vectors are made of. Where several datasets are trained on together there are several,
+            and the vector ends in a mask, one-hot: whose labels are known (StarGAN, arXiv 1711.09020, section 3.3).
 
     Example:
         >>> DataSpec(resolution=(64, 64), channels=3).label_dim
@@ -42,6 +59,8 @@ class DataSpec:
     source: CountOrZero = 0
     count: CountOrZero = 0
     direction: Direction = "AtoB"
+    label_names: tuple[str, ...] = ()
+    label_sets: tuple[LabelSet, ...] = ()
 
 
 @dataclass(frozen=True)

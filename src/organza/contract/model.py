@@ -108,6 +108,9 @@ class Translation:
         label_dim, z_dim: sizes of the label and of the style code; 0 without such.
         critic: name of the discriminator or None. Called as ``net(images, condition) -> [N, 1, h, w]``.
         conditional: whether the discriminator sees the source image as its condition; else the condition is None.
+        only: height and width, of a network that takes images of this size alone.
+        heat: ``(net, images [N, source, H, W]) -> [N, 1, h, w]``, float32 in any unit: where the network looks; None of
+            one that can't say.
     """
 
     net: str
@@ -121,6 +124,8 @@ class Translation:
     z_dim: int = 0
     critic: str | None = None
     conditional: bool = False
+    only: tuple[int, int] | None = None
+    heat: Callable[[nn.Module, Tensor], Tensor] | None = None
 
 
 Model = Latents | Translation

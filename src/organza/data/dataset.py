@@ -133,9 +133,13 @@ class Dataset:
     @property
     def spec(self) -> DataSpec:
         """What networks must know."""
-        from organza.contract.data import DataSpec
+        from organza.contract.data import DataSpec, LabelSet
 
-        return DataSpec(self._meta.resolution, self._meta.channels, self._meta.label_dim)
+        meta = self._meta
+        sets: tuple[LabelSet, ...] = ()
+        if self._labels is not None:
+            sets = (LabelSet(meta.label_dim, "classes" if self._labels.ndim == 1 else "numbers"),)
+        return DataSpec(meta.resolution, meta.channels, meta.label_dim, label_names=meta.classes, label_sets=sets)
 
     @cached_property
     def names(self) -> list[str]:

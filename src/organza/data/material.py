@@ -18,9 +18,10 @@ from organza.data.cache.plan import chosen_resolution
 from organza.data.dataset import Dataset, open_dataset
 from organza.data.domains import Domains, open_domains, sides, single_images
 from organza.data.held_out import split
+from organza.data.joint import JointLoader, first_images, joint_spec
 from organza.data.loader import DomainLoader, Loader
 from organza.data.opening import open_source
-from organza.data.options import DataOptions, DomainOptions, parse_resolution
+from organza.data.options import DataOptions, DomainOptions, LabelledOptions, parse_resolution
 from organza.data.source import Source
 from organza.data.stream import ShardLoader, Shards, remote_shards
 from organza.media.images import to_tensor
@@ -36,6 +37,7 @@ class Material:
         target: the images that a generator learns to make; of streamed shards, the first.
         held_out: images set aside by `DataOptions.held_out`, or None.
         domains: source and target of a translation, or None.
+        also: a second dataset with labels of its own, which is shown by turns with ``target``, or None.
         shards: the stream, or None.
     """
 
@@ -45,12 +47,15 @@ class Material:
     target: Dataset
     held_out: Dataset | None = None
     domains: Domains | None = None
+    also: Dataset | None = None
     shards: Shards | None = None
 
     @property
     def about(self) -> str:
         """How many images of which size, in words."""
         height, width = self.spec.resolution
+        if self.also is not None:
+            return f"{len(self.target)} and {len(self.also)} labelled images {height}x{width}"
         if self.domains is None:
             first = "" if self.shards is None else " (in the first shard)"
             return f"{len(self.target)} images{first} {height}x{width}"
@@ -63,18 +68,25 @@ class Material:
         found: dict[str, Any] = {"name": self.name, "key": self.key, "images": len(self.target)}
         if self.domains is not None:
             found |= {"source_images": len(self.domains.source), "paired": self.domains.paired}
+        if self.also is not None:
+            found |= {"also_images": len(self.also)}
         if self.held_out is not None:
             found |= {"held_out_key": self.held_out.key, "held_out_images": len(self.held_out)}
         return found
 
-    def loader(self, **settings: Any) -> Loader | DomainLoader:
+    def loader(self, **settings: Any) -> Loader | DomainLoader | JointLoader:
         """Batches of it; see `Loader` for the settings."""
+        if self.also is not None:
+            return JointLoader((self.target, self.also), **settings)
         if self.domains is not None:
             return DomainLoader(self.domains, crop=self.spec.resolution, **settings)
         return Loader(self.target, **settings) if self.shards is None else ShardLoader(self.shards, **settings)
 
     def examples(self, count: int) -> Batch:
         """``count`` images (again and again, if there are fewer) with their sources: the middle of each."""
+        if self.also is not None:
+            pixels, vectors = first_images((self.target, self.also), count)
+            return Batch(to_tensor(pixels), vectors)
         order = np.resize(np.random.RandomState(0).permutation(len(self.target)), count)
         images, labels = self.target.fetch(order)
         batch = Batch(to_tensor(self._middle(images)), torch.from_numpy(labels))
@@ -103,7 +115,7 @@ def open_material(
 
     Args:
         path: whatever `open_dataset` or `open_domains` takes; remote shards are streamed.
-        options: `DomainOptions` for translations.
+        options: `DomainOptions` for translations of two sides, `LabelledOptions` for labelled images.
         layout: what the method needs.
         progress: called as ``progress(done, total)`` while images are decoded for the first time.
         say: told what the user should know.
@@ -112,6 +124,10 @@ def open_material(
         UserError: the data lies there in another way than the method needs, or can't be used.
     """
     addresses = remote_shards(path)
+    if layout == "labelled":
+        if addresses:
+            raise UserError("shards can't be streamed into this method", where=path, hint="download them")
+        return _labelled(path, options, progress, say)
     if layout != "images":
         if addresses or not isinstance(options, DomainOptions):
             raise UserError("a translation needs two sides: a folder or an archive with A and B", where=path)
@@ -161,6 +177,44 @@ def other_part(whole: Source, options: DomainOptions) -> str | None:
             if sides(whole, part)[0].prefix != trained_on:
                 return part
     return None
+
+
+def _labelled(
+    path: str | Path, options: DataOptions, progress: Progress | None, say: Callable[[str], None]
+) -> Material:
+    """One labelled dataset, or two."""
+    if options.held_out is not None:
+        raise UserError("--held-out is for generators", hint="leave it out")
+    first = _with_labels(path, options, "--labels", progress, say)
+    name, spec = first.name, replace(first.spec, source=first.spec.channels, count=len(first))
+    if not isinstance(options, LabelledOptions) or options.also is None:
+        return Material(name, first.key, spec, first)
+    height, width = first.resolution
+    same: dict[str, Any] = {"resolution": f"{height}x{width}", "channels": str(spec.channels)}
+    wish = replace(options, labels=options.also_labels, **same)
+    second = _with_labels(options.also, wish, "--also-labels", progress, say)
+    spec = replace(joint_spec((first, second)), source=spec.channels)
+    return Material(f"{name}+{second.name}", f"{first.key}-{second.key}", spec, first, also=second)
+
+
+def _with_labels(
+    path: str | Path, options: DataOptions, option: str, progress: Progress | None, say: Callable[[str], None]
+) -> Dataset:
+    if options.labels == "none":
+        what = "this method learns what labels mean, and there are none"
+        raise UserError(what, where=path, hint=f"say {option} folders, or a table: {option} FILE:COLUMN,COLUMN")
+    dataset = open_dataset(path, options, progress=progress)
+    _tell_skipped(dataset, say)
+    if not dataset.spec.label_dim:
+        raise UserError("its images have no labels", where=path, hint=f"say {option} folders, or a table")
+    for start in range(0, len(dataset), 65536):
+        rows = dataset.labels(np.arange(start, min(start + 65536, len(dataset))))
+        if odd := np.flatnonzero(((rows < 0) | (rows > 1)).any(0)).tolist():
+            names = dataset.spec.label_names
+            column = names[odd[0]] if odd[0] < len(names) else odd[0]
+            what = f"the label {column} is not between 0 and 1: this method takes attributes and classes"
+            raise UserError(what, where=path, hint=f"choose columns: {option} FILE:COLUMN,COLUMN")
+    return dataset
 
 
 def _translation(path: str | Path, options: DomainOptions, layout: Layout, progress: Progress | None) -> Material:

@@ -75,6 +75,21 @@ class DomainOptions(DataOptions):
         return round(resolution[0] * self.jitter), round(resolution[1] * self.jitter)
 
 
+@dataclass(frozen=True)
+class LabelledOptions(DataOptions):
+    """How images are read whose labels say what a translator makes of them; one dataset, or two with other labels.
+
+    Example:
+        >>> LabelledOptions(labels="celeba.csv:Male,Young", also="rafd.zip").also_labels
+        'auto'
+    """
+
+    also: str | None = None
+    """A second dataset with labels of its own, to be trained on together with the first, by turns."""
+    also_labels: str = "auto"
+    """Labels of --also, in the words of --labels."""
+
+
 def parse_resolution(text: str) -> tuple[int, int]:
     """Text -> (height, width).
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -17,11 +18,13 @@ from torch.nn import functional as F
 
 from organza.contract.data import DataSpec
 from organza.contract.model import NormMode, Translation
+from organza.contract.targets import every_target, label_names, target_vector
 from organza.core.device import computing, fit_threads
 from organza.core.errors import UserError
 from organza.core.files import read_error, user_path
 from organza.data.photo import Photo, read_photo
 from organza.data.source import MAX_FILE, BadPicture
+from organza.media.heat import overlay
 from organza.media.images import Pixels
 from organza.models.labels import label_vectors
 from organza.models.loaded import Loaded
@@ -74,6 +77,11 @@ class Translator(Loaded):
         return self.preferred or self.model.mode
 
     @property
+    def targets(self) -> tuple[str, ...]:
+        """Names of its labels, which `translate` takes as targets; none of a network without labels."""
+        return label_names(self.spec) if self.model.label_dim else ()
+
+    @property
     def multiple(self) -> int:
         """Height and width of what `apply` takes are multiples of this."""
         return self.model.multiple
@@ -113,10 +121,15 @@ class Translator(Loaded):
             raise UserError(f"{self.kind} takes no style codes")
         if self.device.type == "cpu":
             fit_threads()
-        taken = self.statistics if mode == "calibrated" else {}
-        plain = "eval" if mode == "calibrated" else mode
-        with inference(), computing(self.dtype), running(self.net, plain), with_statistics(self.net, taken):
+        with self._running(mode):
             return self.model.apply(self.net, images, rows, z).float()
+
+    @contextmanager
+    def _running(self, mode: NormMode) -> Iterator[None]:
+        statistics = self.statistics if mode == "calibrated" else {}
+        plain = "eval" if mode == "calibrated" else mode
+        with inference(), computing(self.dtype), running(self.net, plain), with_statistics(self.net, statistics):
+            yield
 
     def _mode(self, mode: NormMode | None) -> NormMode:
         if mode is not None and mode not in get_args(NormMode):
@@ -205,6 +218,7 @@ class Translator(Loaded):
         labels: ArrayLike | Tensor | None = None,
         z: Tensor | None = None,
         *,
+        target: str | None = None,
         size: Size = "trained",
         mode: NormMode | None = None,
         seed: int = 0,
@@ -218,6 +232,9 @@ class Translator(Loaded):
             images: a file, a Pillow image or an array, uint8 or uint16, ``[H, W]`` or ``[H, W, C]``; or several, of any
                 sizes.
             labels, z, mode: as for `apply`.
+            target: of networks with labels: what the images shall become, by names of `targets`: ``"Young, no Male"``.
+                ``labels`` are then those that the images have, where they are known: what is not named stays.
+                Otherwise it is taken for 0.
             size: see `Size`.
             seed: of dropout and style codes.
 
@@ -226,16 +243,81 @@ class Translator(Loaded):
             keeps those of colours, too.
 
         Raises:
-            UserError: something that is no image, or as `apply`.
+            UserError: something that is no image, an unknown target, or as `apply`.
         """
         several = isinstance(images, (list, tuple)) or (isinstance(images, np.ndarray) and images.ndim == 4)
         given: Sequence[Any] = images if several else [images]  # type: ignore[assignment]
-        rows = label_vectors(labels, len(given), self.model.label_dim, self.device)
+        rows = self._rows(labels, target, len(given))
         found = []
         for number, image in enumerate(given):
             code = z if z is None or len(z) == 1 else z[number : number + 1]
             row = rows[number : number + 1]
             found.append(self.photo(image, row, code, size=size, mode=mode, seed=seed + number).image())
+        return found if several else found[0]
+
+    def domains(
+        self,
+        image: Picture,
+        labels: ArrayLike | Tensor | None = None,
+        *,
+        size: Size = "trained",
+        mode: NormMode | None = None,
+    ) -> dict[str, Image.Image]:
+        """What an image becomes for each of `targets`, by name.
+
+        Args:
+            image, size, mode: as for `translate`.
+            labels: those that the image has, where they are known: an attribute that it has is then taken away.
+
+        Raises:
+            UserError: a network without labels, or as `translate`.
+        """
+        if not self.targets:
+            raise UserError(f"{self.kind} has no labels, so there are no targets to choose from")
+        known = None if labels is None else self._rows(labels, None, 1)[0].tolist()
+        given, found = self.read(image), {}
+        for name, vector in every_target(self.spec, known).items():
+            row = torch.tensor([vector], device=self.device)
+            found[name] = self.photo(given, row, size=size, mode=mode).image()
+        return found
+
+    def _rows(self, labels: ArrayLike | Tensor | None, target: str | None, count: int) -> Tensor:
+        """A label vector for each of ``count`` images."""
+        if target is None:
+            if labels is None and self.targets:
+                listed = ", ".join(self.targets[:12]) + (" ..." if len(self.targets) > 12 else "")
+                raise UserError(f"{self.kind} must be told what the images shall become", hint=f"choose of {listed}")
+            return label_vectors(labels, count, self.model.label_dim, self.device)
+        if not self.targets:
+            raise UserError(f"{self.kind} has no labels, so it takes no target")
+        if labels is None:
+            return torch.tensor([target_vector(self.spec, target)] * count, device=self.device)
+        known = label_vectors(labels, count, self.model.label_dim, self.device)
+        return torch.tensor([target_vector(self.spec, target, row) for row in known.tolist()], device=self.device)
+
+    def heat(self, images: Picture | Sequence[Picture], *, size: Size = "trained") -> Any:
+        """Where the network looks, as a heat map over each image: of networks with attention, such as U-GAT-IT.
+
+        Args:
+            images, size: as for `translate`.
+
+        Returns:
+            A Pillow image (RGB); of several, a list of them.
+
+        Raises:
+            UserError: a network without attention, or as `translate`.
+        """
+        look = self.model.heat
+        if look is None:
+            raise UserError(f"{self.kind} has no attention, so there is no heat map")
+
+        def shown(x: Tensor) -> Tensor:
+            with self._running(self.mode):
+                return overlay(x, look(self.net, x.to(self.device)).to(x.device))
+
+        several = isinstance(images, (list, tuple)) or (isinstance(images, np.ndarray) and images.ndim == 4)
+        given: Sequence[Any] = images if several else [images]  # type: ignore[assignment]
+        found = [self._framed(self.read(image), size, shown).image() for image in given]
         return found if several else found[0]
 
     def read(self, image: Picture) -> Photo:
@@ -261,6 +343,7 @@ class Translator(Loaded):
         labels: ArrayLike | Tensor | None = None,
         z: Tensor | None = None,
         *,
+        target: str | None = None,
         size: Size = "trained",
         mode: NormMode | None = None,
         seed: int = 0,
@@ -270,28 +353,44 @@ class Translator(Loaded):
         Raises:
             UserError: as `translate`.
         """
-        given = self.read(image)
-        given = given.resized(*_fitting(given.size, size, self.resolution))
-        x, (height, width) = given.tensor(), given.size
-        down, right = (self._padded(side) - side for side in (height, width))
+        row = self._rows(labels, target, 1) if self.model.label_dim else None
+
+        def translated(x: Tensor) -> Tensor:
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(seed)
+                return self.apply(x, row, z, mode)
+
+        return self._framed(self.read(image), size, translated)
+
+    def _framed(self, photo: Photo, size: Size, function: Callable[[Tensor], Tensor]) -> Photo:
+        """What a function of images ``[1, C, H, W]`` makes of one, with the margin that the network needs."""
+        only = self.model.only
+        height, width = _fitting(photo.size, size, self.resolution, whole=only is not None)
+        if only is not None and (height > only[0] or width > only[1]):
+            what = f"{width}x{height} pixels are more than the {only[1]}x{only[0]} that this network takes"
+            raise UserError(what, hint='take the size "trained"')
+        given = photo.resized(height, width)
+        x = given.tensor()
+        padded = only or (self._padded(height), self._padded(width))
+        down, right = padded[0] - height, padded[1] - width
         if down or right:
             x = _mirrored(x, (right // 2, right - right // 2, down // 2, down - down // 2))
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            y = self.apply(x, labels if self.model.label_dim else None, z, mode)
+        y = function(x)
         scale = y.shape[2] / x.shape[2]
         top, left = round(down // 2 * scale), round(right // 2 * scale)
         return given.like(y[:, :, top : top + round(height * scale), left : left + round(width * scale)])
 
 
-def _fitting(own: tuple[int, int], size: Size, trained: tuple[int, int]) -> tuple[int, int]:
-    """Height and width at which an image of ``own`` height and width is translated."""
+def _fitting(own: tuple[int, int], size: Size, trained: tuple[int, int], whole: bool = False) -> tuple[int, int]:
+    """Height and width at which an image is translated; ``whole``: it must fit into the size of training."""
     if isinstance(size, tuple):
         height, width = size
     elif size == "own":
         height, width = own
     elif size == "trained":
         scale = min(trained) / min(own)
+        if whole:
+            scale = min(trained[0] / own[0], trained[1] / own[1])
         height, width = max(1, round(own[0] * scale)), max(1, round(own[1] * scale))
     else:
         raise UserError(f"there is no size {size!r}", hint='choose "trained", "own" or (height, width)')

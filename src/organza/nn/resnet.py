@@ -102,14 +102,18 @@ class ResidualBlock(nn.Module):
         norm: normalisation after each convolution.
         dropout: drop half of the features between them.
         padding: of both.
+        bias: of both; None, as usual with ``norm``.
     """
 
-    def __init__(self, maps: int, norm: Norm, dropout: bool = False, padding: Padding = "reflect") -> None:
+    def __init__(
+        self, maps: int, norm: Norm, dropout: bool = False, padding: Padding = "reflect", bias: bool | None = None
+    ) -> None:
         super().__init__()
-        self.conv1 = same_size(maps, maps, 3, padding, conv_bias(norm))
+        bias = conv_bias(norm) if bias is None else bias
+        self.conv1 = same_size(maps, maps, 3, padding, bias)
         self.norm1 = norm_layer(norm, maps)
         self.dropout = nn.Dropout(0.5) if dropout else nn.Identity()
-        self.conv2 = same_size(maps, maps, 3, padding, conv_bias(norm))
+        self.conv2 = same_size(maps, maps, 3, padding, bias)
         self.norm2 = norm_layer(norm, maps)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -48,6 +48,9 @@ SUMMARIES: dict[str, dict[str, str]] = {
     "translation": {
         "pix2pix": "pix2pix: learns from pairs, such as label maps and facades",
         "cyclegan": "CycleGAN: learns from two sets without pairs",
+        "ugatit": "U-GAT-IT: two sets without pairs that differ in shape, such as selfies and anime",
+        "ugatit-light": "U-GAT-IT with a 26th of the weights, for images of any size",
+        "stargan": "StarGAN: one network for many domains, such as hair colours or expressions, from labels",
     },
     "basic": {
         "dcgan": "DCGAN with the paper's settings",

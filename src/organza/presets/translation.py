@@ -3,19 +3,35 @@
 from __future__ import annotations
 
 from organza.contract.method import MethodConfig
-from organza.data.options import DomainOptions
+from organza.data.options import DomainOptions, LabelledOptions
 from organza.methods.translation.cyclegan import CycleGAN
 from organza.methods.translation.pix2pix import Pix2Pix
+from organza.methods.translation.stargan import StarGAN
+from organza.methods.translation.ugatit import UGATIT
 from organza.presets.run import Run
 from organza.training.settings import Training
 
-METHODS: dict[str, type[MethodConfig]] = {"pix2pix": Pix2Pix, "cyclegan": CycleGAN}
+METHODS: dict[str, type[MethodConfig]] = {
+    "pix2pix": Pix2Pix,
+    "cyclegan": CycleGAN,
+    "ugatit": UGATIT,
+    "stargan": StarGAN,
+}
 
 # As the PyTorch results were trained: single images, a constant rate for 100 epochs, then 100 falling to zero.
 _paper = Training(epochs=200, batch=1, lr_decay=0.5, tick_kimg=0.4, snapshot_kimg=4, grid="2x4")
 _jittered = DomainOptions(mirror=True)
 
+# U-GAT-IT: a million single images, the second half with a rate that falls to zero.
+_million = Training(kimg=1000, batch=1, lr_decay=0.5, snapshot_kimg=10, grid="2x4", metrics="none")
+
+# StarGAN: 200,000 steps of 16 images, the second half with a rate that falls to zero.
+_steps = Training(kimg=3200, batch=16, lr_decay=0.5, snapshot_kimg=80, grid="1x8", metrics="none")
+
 RUNS: dict[str, Run] = {
     "pix2pix": Run(Pix2Pix(), _paper, _jittered),
     "cyclegan": Run(CycleGAN(), _paper, _jittered),
+    "ugatit": Run(UGATIT(), _million, _jittered),
+    "ugatit-light": Run(UGATIT(light=True), _million, _jittered),
+    "stargan": Run(StarGAN(), _steps, LabelledOptions(labels="auto", mirror=True)),
 }

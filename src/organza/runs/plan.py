@@ -222,7 +222,8 @@ def _check_size(run: Run, place: torch.device) -> None:
     assert run.data.resolution is not None
     channels = 3 if run.data.channels == "auto" else int(run.data.channels)
     source = 0 if run.method.layout == "images" else channels
-    spec = DataSpec(parse_resolution(run.data.resolution), channels, source=source, count=10**6)
+    labels = int(run.data.labels != "none")
+    spec = DataSpec(parse_resolution(run.data.resolution), channels, labels, source=source, count=10**6)
     check_memory(_weigh(resolve(run, spec), spec, place)[2], *room(place))
 
 

@@ -44,7 +44,10 @@ from organza.training.voice import Voice
 log = logger(__name__)
 
 _FREE = ("kimg", "epochs", "micro_batch", "tick_kimg", "snapshot_kimg", "keep", "grid", "metrics", "metrics_share")
-FREE_TO_CHANGE = {f"training.{name}" for name in _FREE} | {"data.layout", "spec.count", "organza"}
+FREE_TO_CHANGE = {f"training.{name}" for name in _FREE} | {
+    *("data.layout", "spec.count", "organza"),
+    *("spec.label_names", "spec.label_sets"),  # words for what the data's key says
+}
 """Settings that a resumed run may change: the same steps follow (up to rounding, for another micro-batch)."""
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from organza.contract.targets import known_vector
 from organza.core.errors import UserError
 from organza.core.files import user_path
 from organza.data.dataset import open_dataset
@@ -17,10 +18,12 @@ from organza.data.options import DataOptions
 from organza.data.photo import Photo, read_photo
 from organza.data.readers.part import Half, PartSource
 from organza.data.source import BadPicture, Source, suffix
+from organza.data.tables.labels import find_labels
 from organza.media.images import PICTURE_SUFFIXES, check_suffix, to_image, to_tensor
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
+    from PIL import Image
 
     from organza.contract.model import NormMode
     from organza.core.progress import Progress
@@ -50,6 +53,10 @@ def translate_files(
     side: Half = "whole",
     compare: bool = False,
     labels: ArrayLike | None = None,
+    target: str | None = None,
+    known: str = "none",
+    every: bool = False,
+    heat: bool = False,
     size: Size = "trained",
     mode: NormMode | None = None,
     seed: int = 0,
@@ -65,7 +72,11 @@ def translate_files(
         format: of the files in ``outdir``.
         side: which part of each image is translated.
         compare: lay the source beside what was made of it.
-        labels, size, mode, seed: as for `Translator.translate`.
+        labels, target, size, mode, seed: as for `Translator.translate`.
+        known: labels that the images have, in the words of `DataOptions.labels`; what ``target`` doesn't name stays.
+        every: instead of one target, a row for each image: itself, and what it becomes for each of
+            `Translator.targets`.
+        heat: lay a heat map of where the network looks before each result.
         progress: called as ``progress(done, total)``.
 
     Raises:
@@ -77,14 +88,21 @@ def translate_files(
     if output is not None and not single:
         raise UserError("--output names one file, but there are many images", where=source, hint="give --outdir")
     places = _places(path, single, user_path(outdir), output, f".{format}", side)
+    rows = _known(T, places.source, path, known)
     written, skipped = [], []
-    for number, (name, image, target) in enumerate(places(T)):
+    for number, (name, image, place) in enumerate(places(T)):
         if isinstance(image, str):
             skipped.append((name, image))
         else:
-            made = T.photo(image, labels, size=size, mode=mode, seed=seed)
-            (_beside(image, made) if compare else made).save(target)
-            written.append(target)
+            has = rows.get(name) if rows else labels
+            if every:
+                shown = [_as_image(image), *T.domains(image, has, size=size, mode=mode).values()]
+                made = Photo(np.asarray(_beside(shown)))
+            else:
+                made = T.photo(image, has, target=target, size=size, mode=mode, seed=seed)
+                before = [*([_as_image(image)] if compare else []), *([T.heat(image, size=size)] if heat else [])]
+                made = Photo(np.asarray(_beside([*before, _as_image(made)]))) if before else made
+            written.append(made.save(place))
         if progress is not None:
             progress(number + 1, places.count)
     if not written:
@@ -171,9 +189,37 @@ def _safe(name: str, ending: str) -> Path:
     return Path(*parts[:-1], f"{stem}{ending}")
 
 
-def _beside(source: Photo, made: Photo) -> Photo:
-    """Both at the size of the result, left and right, with 8 bits."""
-    height, width = made.size
-    both = [to_image(photo.eight()) for photo in (source.resized(height, width), made)]
-    mode = "RGBA" if "RGBA" in (both[0].mode, both[1].mode) else "RGB"
-    return Photo(np.concatenate([np.asarray(image.convert(mode)) for image in both], axis=1))
+def _as_image(photo: Photo) -> Image.Image:
+    """With 8 bits a channel."""
+    return to_image(photo.eight())
+
+
+def _beside(images: Sequence[Image.Image]) -> Image.Image:
+    """Left to right, all at the size of the last."""
+    last = images[-1]
+    if len(images) == 1:
+        return last
+    mode = "RGBA" if "RGBA" in {image.mode for image in images} else "RGB"
+    whole = last.convert(mode).crop((0, 0, len(images) * last.width, last.height))
+    for number, image in enumerate(images):
+        whole.paste(image.convert(mode).resize(last.size), (number * last.width, 0))
+    return whole
+
+
+def _known(T: Translator, source: Source | None, path: Path, wish: str) -> dict[str, list[float]]:
+    """Label vectors of the images that have labels, by name."""
+    if wish == "none":
+        return {}
+    if source is None:
+        raise UserError("--labels are of a folder or an archive", where=path, hint="name what --target shall change")
+    entries = source.entries()
+    labels = find_labels(source, entries, wish)
+    if labels is None:
+        return {}
+    names = (*labels.names, *map(str, range(len(labels.names), labels.dim)))
+    values = labels.values if labels.values.ndim == 2 else np.eye(labels.dim, dtype=np.float32)[labels.values]
+    return {
+        entry.name: known_vector(T.spec, names, row.tolist())
+        for place, (entry, row) in enumerate(zip(entries, values, strict=True))
+        if place not in labels.missing
+    }

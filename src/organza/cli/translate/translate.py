@@ -41,8 +41,18 @@ class Options(Trained):
     """Lay each source beside its result."""
     format: Literal["png", "jpg", "webp"] = "png"
     """Format of the files in --outdir."""
-    class_: Annotated[str | None, tyro.conf.arg(name="class", metavar="N")] = None
-    """The class, for networks with classes."""
+    class_: Annotated[str | None, tyro.conf.arg(name="class", metavar="N|NAME")] = None
+    """The class, for networks with classes: its number or its name."""
+    target: Annotated[str | None, tyro.conf.arg(metavar="NAME,NAME")] = None
+    """What the images shall become, for networks with labels, by name: "Blond_Hair, no Male". What is not named stays
+    where --labels says what the images are, and is taken for no where nothing does."""
+    all_targets: bool = False
+    """Instead of one target, a row for each image: itself, and what it becomes for each."""
+    labels: str = "none"
+    """Labels that the images have, in the words of `organza train --labels`: folders, or a table as
+    FILE:COLUMN,COLUMN."""
+    heat: bool = False
+    """Lay before each result where the network looks, for networks with attention (U-GAT-IT)."""
     precision: Literal["auto", "float32", "bf16"] = "auto"
     """float32 is exact, bf16 faster; auto: bf16 where it is native and the method allows it."""
     seed: Seed = 0
@@ -52,8 +62,9 @@ class Options(Trained):
 def main(argv: list[str]) -> int:
     """Parse, load, translate, and say where the results are."""
     options = parse(Options, argv, "organza translate")
-    if options.class_ is not None and not options.class_.isdecimal():
-        raise UserError(f"the class {options.class_!r} is no number")
+    named = options.class_ is not None and not options.class_.isdecimal()
+    if sum([options.class_ is not None, options.target is not None, options.all_targets]) > 1:
+        raise UserError("--class, --target and --all-targets are three answers to one question", hint="give one")
     # After parsing: PyTorch takes seconds to import.
     from organza.data.options import parse_resolution
     from organza.models.load import load_translator
@@ -75,7 +86,11 @@ def main(argv: list[str]) -> int:
             format=options.format,
             side=options.side,
             compare=options.compare,
-            labels=None if options.class_ is None else int(options.class_),
+            labels=None if options.class_ is None or named else int(options.class_),
+            target=options.class_ if named else options.target,
+            known=options.labels,
+            every=options.all_targets,
+            heat=options.heat,
             size=size,
             mode=None if options.norm_mode == "auto" else options.norm_mode,
             seed=options.seed,

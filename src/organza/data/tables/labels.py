@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
 
@@ -264,7 +264,16 @@ def _from_json(raw: bytes, entries: Sequence[Entry], where: str) -> Labels | Non
                 what = f"entries {places[0] + 1} and {other + 1} give {entry.name} different labels"
                 raise UserError(what, where=where)
         values.append(pairs[places[0]][1] if places else None)
-    return from_values(values, [entry.name for entry in entries], where)
+    labels = from_values(values, [entry.name for entry in entries], where)
+    names = content.get("label_names") if isinstance(content, dict) else None
+    return replace(labels, names=tuple(names)) if _fitting(names, labels) else labels
+
+
+def _fitting(names: Any, labels: Labels) -> TypeGuard[list[str]]:
+    """Whether a file's names are one for each class, or for each place of a vector."""
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names) or len({*names}) < len(names):
+        return False
+    return len(names) == labels.dim or (labels.values.ndim == 1 and len(names) > labels.dim)
 
 
 def _shape(label: Any) -> str:
