@@ -12,16 +12,16 @@ from torch.nn.modules.instancenorm import _InstanceNorm
 
 from organza.contract.model import Mode
 
-Norm = Literal["batch", "instance", "none"]
+Norm = Literal["batch", "instance", "instance-affine", "none"]
 """Over the batch (Ioffe & Szegedy 2015, arXiv 1502.03167), over each image by itself (Ulyanov et al. 2016, arXiv
-1607.08022), or no normalisation."""
+1607.08022) without or with a learned gain and bias, or no normalisation."""
 
 
 def norm_layer(kind: Norm, maps: int) -> nn.Module:
     """The normalisation of ``maps`` feature maps ``[N, maps, H, W]``.
 
     ``batch`` learns a gain and a bias and keeps running statistics; ``instance`` has neither; ``none`` does nothing.
-    So do pix2pix and CycleGAN.
+    So do pix2pix and CycleGAN. ``instance-affine`` learns a gain and a bias for each map, as PaddleGAN's files hold.
 
     Example:
         >>> norm_layer("batch", 8), norm_layer("instance", 8)
@@ -29,16 +29,16 @@ def norm_layer(kind: Norm, maps: int) -> nn.Module:
     """
     if kind == "batch":
         return nn.BatchNorm2d(maps)
-    return nn.InstanceNorm2d(maps) if kind == "instance" else nn.Identity()
+    return nn.Identity() if kind == "none" else nn.InstanceNorm2d(maps, affine=kind == "instance-affine")
 
 
 def conv_bias(kind: Norm) -> bool:
-    """Whether convolutions inside a network with this normalisation have a bias: only with ``instance``.
+    """Whether convolutions inside a network with this normalisation have a bias: only with ``instance``, in both forms.
 
     Batch normalisation has a bias of its own. That ``none`` has no bias either follows the code of CycleGAN and
     pix2pix; its first and last layers make exceptions of their own.
     """
-    return kind == "instance"
+    return kind in ("instance", "instance-affine")
 
 
 @contextmanager
