@@ -133,5 +133,8 @@ def opened(
     names = tuple(method.models)
     name = model or names[0]
     return Translator(
-        weights.method, weights.spec, chosen, net, critic or None, place, dtype, weights.path, name=name, names=names
+        *(weights.method, weights.spec, chosen, net, critic or None, place, dtype, weights.path),
+        name=name,
+        names=names,
+        encoder=None if chosen.encoder is None else method.nets[chosen.encoder].to(place),
     )

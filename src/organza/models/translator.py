@@ -40,7 +40,7 @@ class Translator(Loaded):
 
     Attributes:
         kind: the method's name, such as ``"pix2pix"``.
-        net, critic: the networks.
+        net, critic, encoder: the networks; the last two None where there are none.
         source: the checkpoint that it was read from; None for a network made in memory.
         name, names: which of the checkpoint's models this is, and all of them.
 
@@ -61,6 +61,7 @@ class Translator(Loaded):
     source: Path | None = None
     name: str = "AtoB"
     names: tuple[str, ...] = ("AtoB",)
+    encoder: nn.Module | None = None
 
     @property
     def mode(self) -> Mode:
@@ -144,8 +145,39 @@ class Translator(Loaded):
         images = torch.as_tensor(images, dtype=torch.float32, device=self.device)
         given = None if condition is None else torch.as_tensor(condition, dtype=torch.float32, device=self.device)
         with computing(self.dtype):
-            logits: Tensor = self.critic(images, given)
-        return logits.float()
+            logits = self.critic(images, given)
+        found: Tensor = logits[0] if isinstance(logits, tuple) else logits
+        return found.float()
+
+    def encode(self, images: Picture | Sequence[Picture]) -> Tensor:
+        """The style codes of images that could be results: with its own code, a source becomes most like such an image.
+
+        Each is resized until its shorter side is that of the training, and encoded by itself.
+
+        Args:
+            images: as for `translate`, of the domain that is translated into.
+
+        Returns:
+            float32 ``[N, z_dim]``.
+
+        Raises:
+            UserError: the network has no encoder, or something that is no image.
+        """
+        model = self.model
+        if self.encoder is None or model.encode is None:
+            hint = "its encoder's file belongs beside it" if model.z_dim else None
+            raise UserError(f"{self.kind} has no encoder here", where=self.source, hint=hint)
+        several = isinstance(images, (list, tuple)) or (isinstance(images, np.ndarray) and images.ndim == 4)
+        given: Sequence[Any] = images if several else [images]  # type: ignore[assignment]
+        codes = []
+        for each in given:
+            image = self.read(each, model.channels)
+            height, width = (max(side, model.least_encoded) for side in _fitting(image, "trained", self.resolution))
+            pixels = np.asarray(image.resize((width, height), Image.Resampling.LANCZOS))
+            x = to_tensor(pixels.reshape(1, height, width, model.channels)).to(self.device)
+            with inference(), computing(self.dtype), running(self.encoder, self.mode):
+                codes.append(model.encode(self.encoder, x).float())
+        return torch.cat(codes)
 
     def translate(
         self,
@@ -185,18 +217,18 @@ class Translator(Loaded):
                 found.append(self._translated(self.read(image), rows[number : number + 1], code, size, mode))
         return found if several else found[0]
 
-    def read(self, image: Picture) -> Image.Image:
-        """An image as a person has it, upright, with the network's channels.
+    def read(self, image: Picture, channels: int | None = None) -> Image.Image:
+        """An image as a person has it, upright, with the network's channels (those of its source, or ``channels``).
 
         Raises:
             UserError: it is no image, or broken.
         """
-        where = image if isinstance(image, (str, Path)) else None
+        where, channels = image if isinstance(image, (str, Path)) else None, channels or self.model.source
         try:
             if isinstance(image, (str, Path)):
-                return read_image(_bytes(user_path(image)), self.model.source)
+                return read_image(_bytes(user_path(image)), channels)
             given = image if isinstance(image, Image.Image) else to_image(np.asarray(image))
-            return read_image(given, self.model.source)
+            return read_image(given, channels)
         except (BadPicture, ValueError) as error:
             raise UserError(f"can't be used: {error}", where=where) from None
 

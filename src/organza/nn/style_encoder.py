@@ -59,8 +59,7 @@ class StyleEncoder(nn.Module):
         super().__init__()
         # One value for each map can't be normalised; residual blocks normalise before they halve.
         self.least = 2 ** (layers if kind == "resnet" or norm == "none" else layers + 1)
-        growth = (lambda k: k + 1) if kind == "resnet" else (lambda k: 2**k)
-        maps = [width * min(growth(k), 4) for k in range(layers)]
+        maps = [width * min(k + 1 if kind == "resnet" else 2**k, 4) for k in range(layers)]
         self.stem = Conv2d(channels, maps[0], 4, 2, 1)
         block = _Block if kind == "resnet" else _halving
         self.blocks = nn.ModuleList(block(outer, inner, norm) for outer, inner in itertools.pairwise(maps))

@@ -48,6 +48,7 @@ SUMMARIES: dict[str, dict[str, str]] = {
     "translation": {
         "pix2pix": "pix2pix: learns from pairs, such as label maps and facades",
         "cyclegan": "CycleGAN: learns from two sets without pairs",
+        "bicyclegan": "BicycleGAN: learns from pairs, and makes many results of one image",
     },
     "basic": {
         "dcgan": "DCGAN with the paper's settings",
