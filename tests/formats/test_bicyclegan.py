@@ -11,6 +11,7 @@ import organza
 from organza import UserError
 from organza.methods.basic.vae import gaussian_divergence
 from organza.methods.translation.pix2pix import adversarial_d, adversarial_g
+from organza.models.load import load_generator
 from organza.weights.convert import convert
 from organza.weights.inspect import inspect
 from tests import golden
@@ -74,3 +75,27 @@ def test_a_code_beside_the_input_is_told_from_more_channels(tmp_path):
     shutil.copy(case.folder / "latest_net_G.pth", tmp_path)
     case.check("G_out", organza.load(tmp_path / "latest_net_G.pth").apply(case.arrays["x"], z=case.arrays["z"]))
     assert "taken to have 4 numbers" in inspect(tmp_path / "latest_net_G.pth").settings["code"]
+
+
+@pytest.mark.parametrize(
+    ("file", "what"),
+    [("latest_net_E.pth", "the encoder of BicycleGAN"), ("latest_net_D.pth", "a discriminator of BicycleGAN")],
+)
+def test_what_goes_with_a_generator_is_named(file, what):
+    case = golden.load("bicyclegan", CASES[0])
+    with pytest.raises(UserError, match=f"{what} .*without its generator.* give the generator's file"):
+        organza.load(case.folder / file)
+
+
+def test_images_and_codes_that_do_not_fit():
+    T = organza.load(golden.load("bicyclegan", CASES[0]).folder / "latest_net_G.pth")
+    for call, message in (
+        (lambda: T.apply(torch.zeros(1, 1, 128, 128)), r"images \[1, 1, 128, 128\] don't fit; give \[N, 3, H, W\]"),
+        (lambda: T.apply(torch.zeros(1, 3, 64, 128)), "128x64 pixels; width and height must be multiples of 128"),
+        (lambda: T.apply(torch.zeros(1, 3, 128, 128), z=torch.zeros(1, 3)), r"style codes \[1, 3\] don't fit"),
+        (lambda: organza.load(T.source, model="BtoA"), "it has no model 'BtoA'"),
+        (lambda: T.encode("nowhere.png"), "nowhere.png"),
+        (lambda: load_generator(T.source), "bicyclegan makes images from images, not from seeds"),
+    ):
+        with pytest.raises(UserError, match=message):
+            call()

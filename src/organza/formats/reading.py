@@ -80,7 +80,10 @@ def understand(opened: Opened) -> Weights:
         except Exception as error:  # a value of a kind that no honest file has there
             reason = f"an odd value ({type(error).__name__}: {' '.join(str(error).split())[:80]})"
             raise UserError(f"refused: {reason}", where=opened.path) from error
-    raise UserError(unknown(opened), where=opened.path, hint="`organza inspect` shows what is in it")
+    what = unknown(opened)
+    beside = "give the generator's file; this one is read if it lies beside it"
+    alone = "without its generator" in what and "(junyanz)" in what
+    raise UserError(what, where=opened.path, hint=beside if alone else "`organza inspect` shows what is in it")
 
 
 def unknown(opened: Opened) -> str:
