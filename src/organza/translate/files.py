@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Literal
@@ -48,6 +48,9 @@ def translate_files(
     format: Literal["png", "jpg", "webp"] = "png",
     side: Half = "whole",
     compare: bool = False,
+    samples: int = 0,
+    style: str | Path | None = None,
+    figure: Callable[[Image.Image], Image.Image] | None = None,
     labels: ArrayLike | None = None,
     size: Size = "trained",
     mode: Mode | None = None,
@@ -64,6 +67,9 @@ def translate_files(
         format: of the files in ``outdir``.
         side: which part of each image is translated.
         compare: lay the source beside what was made of it.
+        samples: make so many results of each image, with random style codes, and lay them beside it; 0 makes one alone.
+        style: an image like the wanted result, whose style code is taken.
+        figure: makes what is written of each image, instead of its translation.
         labels, size, mode, seed: as for `Translator.translate`.
         progress: called as ``progress(done, total)``.
 
@@ -76,13 +82,25 @@ def translate_files(
     if output is not None and not single:
         raise UserError("--output names one file, but there are many images", where=source, hint="give --outdir")
     places = _places(path, single, user_path(outdir), output, f".{format}", side)
+    if samples or style is not None:
+        check_codes(T)
+        if samples and style is not None:
+            raise UserError("--samples has random style codes, and --style one", hint="leave one of them out")
+    z = None if style is None else T.encode(style)
     written, skipped = [], []
     for number, (name, image, target) in enumerate(places(T)):
         if isinstance(image, str):
             skipped.append((name, image))
         else:
-            made = T.translate(image, labels, size=size, mode=mode, seed=seed)
-            save_picture(np.asarray(_beside(image, made) if compare else made), target)
+            if figure is not None:
+                made = figure(image)
+            elif samples:
+                many = [T.translate(image, labels, size=size, mode=mode, seed=seed + k) for k in range(samples)]
+                made = _beside(image, *many)
+            else:
+                made = T.translate(image, labels, z, size=size, mode=mode, seed=seed)
+                made = _beside(image, made) if compare else made
+            save_picture(np.asarray(made), target)
             written.append(target)
         if progress is not None:
             progress(number + 1, places.count)
@@ -90,6 +108,22 @@ def translate_files(
         reason = f": {skipped[0][0]}: {skipped[0][1]}" if skipped else ""
         raise UserError(f"no usable images{reason}", where=source)
     return Done(written, skipped)
+
+
+def check_codes(T: Translator) -> None:
+    """See that ``T`` makes many results of one image.
+
+    Raises:
+        UserError: it takes no style codes.
+
+    Example:
+        >>> check_codes(T)
+        Traceback (most recent call last):
+        ...
+        organza.core.errors.UserError: cyclegan makes one result of an image, not many; train bicyclegan for many
+    """
+    if not T.model.z_dim:
+        raise UserError(f"{T.kind} makes one result of an image, not many", hint="train bicyclegan for many")
 
 
 @dataclass(frozen=True)
@@ -158,10 +192,11 @@ def _safe(name: str, ending: str) -> Path:
     return Path(*parts[:-1], f"{stem}{ending}")
 
 
-def _beside(source: Image.Image, made: Image.Image) -> Image.Image:
-    """Both at the size of the result, left and right."""
-    mode = "RGBA" if "RGBA" in (source.mode, made.mode) else "RGB"
-    left = source.convert(mode).resize(made.size)
-    both = left.crop((0, 0, 2 * made.width, made.height))
-    both.paste(made.convert(mode), (made.width, 0))
-    return both
+def _beside(source: Image.Image, *made: Image.Image) -> Image.Image:
+    """All at the size of the results, side by side."""
+    width, height = made[0].size
+    mode = "RGBA" if "RGBA" in (source.mode, made[0].mode) else "RGB"
+    row = source.convert(mode).resize((width, height)).crop((0, 0, (1 + len(made)) * width, height))
+    for number, image in enumerate(made, 1):
+        row.paste(image.convert(mode), (number * width, 0))
+    return row

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
@@ -12,8 +12,11 @@ from organza.cli.parse import parse
 from organza.cli.progress import progress_bar
 from organza.cli.shared import Trained
 from organza.core.errors import UserError
-from organza.core.ranges import Seed
+from organza.core.ranges import CountOrZero, Seed
 from organza.core.text import say
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +39,13 @@ class Options(Trained):
     """Translate only a half of each image, of pairs that lie side by side."""
     compare: bool = False
     """Lay each source beside its result."""
+    samples: Annotated[CountOrZero, tyro.conf.arg(metavar="N")] = 0
+    """Make so many results of each image with random style codes, side by side after it (bicyclegan)."""
+    style: Annotated[Path | None, tyro.conf.arg(metavar="IMAGE")] = None
+    """An image like the wanted result: its style code is taken (bicyclegan)."""
+    hidden: bool = False
+    """Instead, show what a cycle hides in its output: source, output, its high frequencies amplified, what comes back,
+    the same after JPEG, and with noise (cyclegan)."""
     format: Literal["png", "jpg", "webp"] = "png"
     """Format of the files in --outdir."""
     class_: Annotated[str | None, tyro.conf.arg(name="class", metavar="N")] = None
@@ -61,6 +71,20 @@ def main(argv: list[str]) -> int:
     if options.size not in ("own", "trained"):
         size = parse_resolution(options.size)
     T = load_translator(options.network, model=options.model, device=options.device, precision=options.precision)
+    figure = None
+    if options.hidden:
+        from organza.translate.hidden import hidden
+
+        back = next((name for name in T.names if name != T.name), None)
+        if back is None or T.kind != "cyclegan":
+            raise UserError(f"{T.kind} has no way back, so there is nothing to hide", hint="--hidden is for cyclegan")
+        home = load_translator(options.network, model=back, device=options.device, precision=options.precision)
+
+        def figure(image: Image.Image) -> Image.Image:
+            found = hidden(T, home, image, size=size, seed=options.seed)
+            say(str(found))
+            return found.figure
+
     with progress_bar("translating", "images") as progress:
         done = translate_files(
             T,
@@ -70,6 +94,9 @@ def main(argv: list[str]) -> int:
             format=options.format,
             side=options.side,
             compare=options.compare,
+            samples=options.samples,
+            style=options.style,
+            figure=figure,
             labels=None if options.class_ is None else int(options.class_),
             size=size,
             mode=None if options.mode == "auto" else options.mode,
