@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 import torch
 
 import organza
-from organza import UserError
+from organza import UserError, train
+from organza.formats.ports.junyanz_write import discriminator_names
+from organza.nn.patchgan import PatchGAN
 from organza.weights.convert import convert
 from organza.weights.inspect import inspect
 from tests import golden
@@ -49,5 +53,119 @@ def test_the_way_follows_the_files_name(tmp_path):
 @pytest.mark.parametrize("name", ["D_basic_instance", "D_pixel_batch"])
 def test_a_discriminator_alone_is_named(name):
     case = golden.load("junyanz", name)
-    with pytest.raises(UserError, match="a PatchGAN discriminator of pix2pix, CycleGAN or CUT"):
+    what = "a PatchGAN discriminator of pix2pix, CycleGAN or CUT .* give the generator's file"
+    with pytest.raises(UserError, match=what):
         organza.load(case.folder / next(iter(case.about["files"])))
+
+
+def training(folder: Path, name: str, nets: Mapping[str, str], critics: str | None = None) -> Path:
+    """A folder as the authors' training leaves it: copies of one generator, and of one discriminator."""
+    case = golden.load("junyanz", name)
+    for file in nets:
+        shutil.copy(case.folder / next(iter(case.about["files"])), folder / file)
+    if critics:
+        torch.manual_seed(0)
+        for file, channels in nets.items():
+            net = PatchGAN(int(channels), 2, 4, critics)
+            names = discriminator_names(net.state_dict())
+            content = {names[ours]: value for ours, value in net.state_dict().items()}
+            torch.save(content, folder / file.replace("_G", "_D"))
+    return folder
+
+
+BOTH = {"latest_net_G_A.pth": "3", "latest_net_G_B.pth": "3"}
+
+
+def test_the_networks_of_a_training_find_each_other(tmp_path):
+    training(tmp_path, "resnet_9blocks_instance", BOTH, "instance")
+    T, home = (organza.load(tmp_path / file, networks="all") for file in BOTH)
+    assert (T.name, T.names, home.name, home.names) == ("AtoB", ("AtoB", "BtoA"), "BtoA", ("BtoA", "AtoB"))
+    # D_A looks at what G_A makes.
+    x = torch.rand(1, 3, 32, 32)
+    content = torch.load(tmp_path / "latest_net_D_A.pth")
+    first = torch.nn.functional.conv2d(x, content["model.0.weight"], content["model.0.bias"], 2, 1)
+    torch.testing.assert_close(T.critic.layers[0].conv(x), first)
+    assert inspect(tmp_path / "latest_net_G_A.pth").settings["layers_d"] == 2
+    other = organza.load(tmp_path / "latest_net_G_A.pth", model="BtoA")
+    assert torch.equal(other.apply(x), home.apply(x))
+
+
+def test_what_lies_beside_it_and_is_broken_is_no_harm(tmp_path):
+    training(tmp_path, "resnet_9blocks_instance", {"latest_net_G_A.pth": "3"}, "batch")
+    (tmp_path / "latest_net_G_B.pth").write_bytes(b"nothing")
+    (tmp_path / "latest_net_D_B.pth").write_bytes(b"nothing")
+    path = tmp_path / "latest_net_G_A.pth"
+    organza.load(path).apply(torch.zeros(1, 3, 16, 16))
+    problems = {network.name: network.problem for network in inspect(path).networks if network.problem}
+    assert problems["D_B"] == "it has another normalisation (batch) than the generator (instance)"
+    assert problems.keys() == {"D_A", "D_B"}
+    with pytest.raises(UserError, match="no D_B can be had: it has another normalisation"):
+        organza.load(path, networks="all")
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_to_their_layout_and_back_every_bit_is_the_same(name, tmp_path):
+    """Also the names: their code loads strictly."""
+    case = golden.load("junyanz", name)
+    (tmp_path / "theirs").mkdir()
+    cycle = name.startswith("resnet")
+    norm = case.about["kwargs"]["norm"]
+    files = BOTH if cycle else {"latest_net_G.pth": "6"}
+    training(tmp_path / "theirs", name, files, norm)
+    first = next(iter(files))
+    ours = convert(tmp_path / "theirs" / first, tmp_path / "ours")
+    back = convert(ours, tmp_path / "back", "junyanz")
+    assert sorted(path.name for path in back.iterdir()) == sorted(p.name for p in (tmp_path / "theirs").iterdir())
+    for path in back.iterdir():
+        one, two = torch.load(path), torch.load(tmp_path / "theirs" / path.name)
+        odd = {key for key in two if key not in one}
+        assert one.keys() <= two.keys() and all("running" in key or "tracked" in key for key in odd), path.name
+        assert all(torch.equal(value, two[key]) for key, value in one.items())
+    with pytest.raises(UserError, match="is there already"):
+        convert(ours, tmp_path / "back", "junyanz")
+
+
+def test_what_their_layout_holds_not(tmp_path, tiny_run):
+    with pytest.raises(UserError, match="junyanz' layout holds pix2pix and CycleGAN, not stylegan2"):
+        convert(tiny_run, tmp_path / "theirs", "junyanz")
+
+
+def test_paddlegans_as_theirs(tmp_path):
+    """Gains of 1 and biases of 0 are left out; any others can't be said there."""
+    path = golden.load("paddlegan", "cyclegan_affine_9blocks").folder / "epoch_10_weight.pdparams"
+    with pytest.raises(UserError, match="his instance normalisation has no gain and bias"):
+        convert(path, tmp_path / "other", "junyanz")
+    case = golden.load("paddlegan", "cyclegan_instance_6blocks")
+    path = case.folder / "epoch_200_weight.pdparams"
+    there = convert(path, tmp_path / "theirs", "junyanz")
+    for letter in "AB":
+        case.check(
+            f"netG_{letter}_out_eval", organza.load(there / f"latest_net_G_{letter}.pth").apply(case.arrays["x"])
+        )
+
+
+@pytest.mark.parametrize(
+    ("name", "method", "files"),
+    [
+        ("unet_128_batch", "pix2pix", {"latest_net_G.pth": "6"}),
+        ("resnet_9blocks_instance", "cyclegan", BOTH),
+    ],
+)
+def test_training_goes_on_from_their_files(name, method, files, pairs, tmp_path):
+    case = golden.load("junyanz", name)
+    source = training(tmp_path, name, files, case.about["kwargs"]["norm"]) / next(iter(files))
+    settings = {"batch": 2, "kimg": 0.002, "grid": "1x1", "lr": 0.0, "resolution": "128", "device": "cpu"}
+    trained = train(method, pairs, outdir=tmp_path / "runs", resume=source, **settings)
+    T, theirs = organza.load(trained.folder, networks="all"), organza.load(source, networks="all")
+    assert all(torch.equal(value, T.net.state_dict()[k]) for k, value in theirs.net.named_parameters())
+    assert all(torch.equal(value, T.critic.state_dict()[k]) for k, value in theirs.critic.named_parameters())
+    with pytest.raises(UserError, match="contradicts"):
+        train(method, pairs, outdir=tmp_path / "runs", resume=source, **settings, width=9)
+
+
+def test_what_a_file_lacks_starts_fresh(pairs, tmp_path, capsys):
+    source = training(tmp_path, "resnet_9blocks_instance", {"latest_net_G_A.pth": "3"}) / "latest_net_G_A.pth"
+    settings = {"batch": 2, "kimg": 0.002, "grid": "1x1", "resolution": "32", "device": "cpu"}
+    train("cyclegan", pairs, outdir=tmp_path / "runs", resume=source, **settings, width_d=4)
+    said = capsys.readouterr()
+    assert "0 of 48 tensors of G_BtoA" in said.out + said.err and "fresh: " in said.out + said.err

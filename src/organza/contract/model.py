@@ -106,11 +106,15 @@ class Translation:
         least: and be no smaller than this.
         mode: which `Mode` gives what the method's authors show.
         label_dim, z_dim: sizes of the label and of the style code; 0 without such.
-        critic: name of the discriminator or None. Called as ``net(images, condition) -> [N, 1, h, w]``.
+        critic: name of the discriminator or None. Called as ``net(images, condition) -> [N, 1, h, w]``, or a tuple of
+            such for several sizes of the images, the largest first.
         conditional: whether the discriminator sees the source image as its condition; else the condition is None.
         only: height and width, of a network that takes images of this size alone.
         heat: ``(net, images [N, source, H, W]) -> [N, 1, h, w]``, float32 in any unit: where the network looks; None of
             one that can't say.
+        encoder: name of the network that finds the style code of an image that could be a result; None without such.
+        encode: ``(net, images [N, channels, H, W]) -> z [N, z_dim]``, the most likely code.
+        least_encoded: the shortest side that the encoder takes.
     """
 
     net: str
@@ -126,6 +130,9 @@ class Translation:
     conditional: bool = False
     only: tuple[int, int] | None = None
     heat: Callable[[nn.Module, Tensor], Tensor] | None = None
+    encoder: str | None = None
+    encode: Callable[[nn.Module, Tensor], Tensor] | None = None
+    least_encoded: int = 1
 
 
 Model = Latents | Translation

@@ -9,10 +9,13 @@ from organza.core.errors import UserError
 from organza.formats.nvidia import pickles as nvidia
 from organza.formats.nvidia import tensorflow as nvidia_tf
 from organza.formats.ports import (
+    bicyclegan,
     junyanz,
     lucidrains,
     mmgeneration,
+    mmgeneration_translators,
     paddlegan,
+    paddlegan_translators,
     progan_torch,
     rosinality,
     stargan,
@@ -23,19 +26,30 @@ from organza.formats.weights import Weights
 from organza.tensors.opening import Opened, open_file
 from organza.tensors.records import RefusedError
 
-FORMATS: dict[Callable[[Opened], bool], Callable[[Opened], Weights]] = {
-    nvidia.recognise: nvidia.read,
-    nvidia_tf.recognise: nvidia_tf.read,
-    paddlegan.recognise: paddlegan.read,
-    rosinality.recognise: rosinality.read,
-    mmgeneration.recognise: mmgeneration.read,
-    lucidrains.recognise: lucidrains.read,
-    progan_torch.recognise: progan_torch.read,
-    junyanz.recognise: junyanz.read,
-    ugatit.recognise: ugatit.read,
-    stargan.recognise: stargan.read,
-}
-"""How to tell a format, and how to read it."""
+Understand = Callable[[Opened], Weights | None]
+"""What a file holds, or None where it is of another format."""
+
+
+def _if(recognise: Callable[[Opened], bool], read: Callable[[Opened], Weights]) -> Understand:
+    return lambda opened: read(opened) if recognise(opened) else None
+
+
+FORMATS: tuple[Understand, ...] = (
+    _if(nvidia.recognise, nvidia.read),
+    _if(nvidia_tf.recognise, nvidia_tf.read),
+    _if(paddlegan.recognise, paddlegan.read),
+    _if(rosinality.recognise, rosinality.read),
+    _if(mmgeneration.recognise, mmgeneration.read),
+    _if(lucidrains.recognise, lucidrains.read),
+    _if(progan_torch.recognise, progan_torch.read),
+    paddlegan_translators.understood,
+    mmgeneration_translators.understood,
+    bicyclegan.understood,
+    junyanz.understood,
+    _if(ugatit.recognise, ugatit.read),
+    _if(stargan.recognise, stargan.read),
+)
+"""The formats, in the order in which they are tried."""
 
 
 PARTS = ("ema.safetensors", "nets.safetensors", "resume.safetensors")
@@ -59,10 +73,10 @@ def understand(opened: Opened) -> Weights:
     """
     if opened.path.name in PARTS and (opened.path.parent / "config.json").exists():
         raise UserError("a part of a checkpoint", where=opened.path, hint="give its folder")
-    for recognise, read in FORMATS.items():
+    for understood in FORMATS:
         try:
-            if recognise(opened):
-                return read(opened)
+            if (weights := understood(opened)) is not None:
+                return weights
         except UserError:
             raise
         except RefusedError as error:
@@ -70,7 +84,10 @@ def understand(opened: Opened) -> Weights:
         except Exception as error:  # a value of a kind that no honest file has there
             reason = f"an odd value ({type(error).__name__}: {' '.join(str(error).split())[:80]})"
             raise UserError(f"refused: {reason}", where=opened.path) from error
-    raise UserError(unknown(opened), where=opened.path, hint="`organza inspect` shows what is in it")
+    what = unknown(opened)
+    beside = "give the generator's file; this one is read if it lies beside it"
+    alone = "without its generator" in what and "(junyanz)" in what
+    raise UserError(what, where=opened.path, hint=beside if alone else "`organza inspect` shows what is in it")
 
 
 def unknown(opened: Opened) -> str:

@@ -134,6 +134,9 @@ def opened(
     names = tuple(method.models)
     name = model or names[0]
     made = Translator(
-        weights.method, weights.spec, chosen, net, critic or None, place, dtype, weights.path, name=name, names=names
+        *(weights.method, weights.spec, chosen, net, critic or None, place, dtype, weights.path),
+        name=name,
+        names=names,
+        encoder=None if chosen.encoder is None else method.nets[chosen.encoder].to(place),
     )
     return stored(weights.path, made)

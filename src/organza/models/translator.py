@@ -44,7 +44,7 @@ class Translator(Loaded):
 
     Attributes:
         kind: the method's name, such as ``"pix2pix"``.
-        net, critic: the networks.
+        net, critic, encoder: the networks; the last two None where there are none.
         source: the checkpoint that it was read from; None for a network made in memory.
         name, names: which of the checkpoint's models this is, and all of them.
         statistics: of batch normalisation in the mode ``"calibrated"``, by the names of buffers; {} without.
@@ -69,6 +69,7 @@ class Translator(Loaded):
     names: tuple[str, ...] = ("AtoB",)
     statistics: Mapping[str, Tensor] = field(default_factory=dict)
     preferred: NormMode | None = None
+    encoder: nn.Module | None = None
 
     @property
     def mode(self) -> NormMode:
@@ -209,8 +210,38 @@ class Translator(Loaded):
         images = torch.as_tensor(images, dtype=torch.float32, device=self.device)
         given = None if condition is None else torch.as_tensor(condition, dtype=torch.float32, device=self.device)
         with computing(self.dtype):
-            logits: Tensor = self.critic(images, given)
-        return logits.float()
+            logits = self.critic(images, given)
+        found: Tensor = logits[0] if isinstance(logits, tuple) else logits
+        return found.float()
+
+    def encode(self, images: Picture | Sequence[Picture]) -> Tensor:
+        """The style codes of images that could be results: with its own code, a source becomes most like such an image.
+
+        Each is resized until its shorter side is that of the training, and encoded by itself.
+
+        Args:
+            images: as for `translate`, of the domain that is translated into.
+
+        Returns:
+            float32 ``[N, z_dim]``.
+
+        Raises:
+            UserError: the network has no encoder, or something that is no image.
+        """
+        model = self.model
+        if self.encoder is None or model.encode is None:
+            hint = "its encoder's file belongs beside it" if model.z_dim else None
+            raise UserError(f"{self.kind} has no encoder here", where=self.source, hint=hint)
+        several = isinstance(images, (list, tuple)) or (isinstance(images, np.ndarray) and images.ndim == 4)
+        given: Sequence[Any] = images if several else [images]  # type: ignore[assignment]
+        codes = []
+        for each in given:
+            photo = self.read(each, model.channels)
+            fitting = _fitting(photo.size, "trained", self.resolution)
+            x = photo.resized(*(max(side, model.least_encoded) for side in fitting)).tensor().to(self.device)
+            with inference(), computing(self.dtype), running(self.encoder, self.model.mode):
+                codes.append(model.encode(self.encoder, x).float())
+        return torch.cat(codes)
 
     def translate(
         self,
@@ -320,8 +351,8 @@ class Translator(Loaded):
         found = [self._framed(self.read(image), size, shown).image() for image in given]
         return found if several else found[0]
 
-    def read(self, image: Picture) -> Photo:
-        """An image as a person has it, upright, with the network's channels.
+    def read(self, image: Picture, channels: int | None = None) -> Photo:
+        """An image as a person has it, upright, with the network's channels (those of its source, or ``channels``).
 
         Raises:
             UserError: it is no image, or broken.
@@ -331,9 +362,8 @@ class Translator(Loaded):
         where = image if isinstance(image, (str, Path)) else None
         given = _bytes(user_path(image)) if isinstance(image, (str, Path)) else image
         try:
-            return read_photo(
-                given if isinstance(given, (bytes, Image.Image)) else np.asarray(given), self.model.source
-            )
+            known = given if isinstance(given, (bytes, Image.Image)) else np.asarray(given)
+            return read_photo(known, channels or self.model.source)
         except BadPicture as error:
             raise UserError(f"can't be used: {error}", where=where) from None
 

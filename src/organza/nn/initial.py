@@ -1,4 +1,4 @@
-"""How weights start: DCGAN's initialisation, which pix2pix and CycleGAN took over."""
+"""How weights start: DCGAN's initialisation, which pix2pix and CycleGAN took over, and BicycleGAN's."""
 
 from __future__ import annotations
 
@@ -26,3 +26,17 @@ def init_normal(module: nn.Module, std: float = 0.02) -> None:
             nn.init.normal_(module.weight, 1.0 if isinstance(module, nn.BatchNorm2d) else 0.0, std)
         if module.bias is not None:
             nn.init.zeros_(module.bias)
+
+
+def init_xavier(module: nn.Module, gain: float = 0.02) -> None:
+    """The same with weights of convolutions and linear layers scaled by the sizes of what they join.
+
+    Their standard deviation is ``gain * sqrt(2 / (fan in + fan out))``: Glorot & Bengio 2010, equation 16.
+
+    Args:
+        module: any module; its children are not visited.
+        gain: the factor.
+    """
+    init_normal(module)
+    if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)):
+        nn.init.xavier_normal_(module.weight, gain)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import OrderedDict
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from organza.core.device import to_compute
@@ -29,6 +30,7 @@ class PatchGAN(nn.Module):
         layers: number of halvings. 3, the 70x70 PatchGAN, is what pix2pix and CycleGAN report.
         width: feature maps of the first layer; doubled at each further layer, up to ``8 * width``.
         norm: normalisation of all layers but the first and the last.
+        bias: whether all convolutions have a bias; None: as `conv_bias` says.
 
     Example:
         >>> PatchGAN(3, width=4)(torch.zeros(1, 3, 64, 96)).shape
@@ -37,10 +39,12 @@ class PatchGAN(nn.Module):
         torch.Size([1, 1, 5, 7])
     """
 
-    def __init__(self, in_channels: int, layers: int = 3, width: int = 64, norm: Norm = "batch") -> None:
+    def __init__(
+        self, in_channels: int, layers: int = 3, width: int = 64, norm: Norm = "batch", bias: bool | None = None
+    ) -> None:
         super().__init__()
         self.least = 3 * 2**layers if layers else 1
-        bias = conv_bias(norm)
+        bias = conv_bias(norm) if bias is None else bias
         kernel, padding = (4, 1) if layers else (1, 0)
         maps = [width * min(2**k, 8) for k in range(layers + 1)] if layers else [width, 2 * width]
         self.layers = nn.ModuleList()
@@ -69,6 +73,56 @@ class PatchGAN(nn.Module):
             x = layer(x)
         logits: Tensor = last(x.float())
         return logits
+
+
+class MultiScalePatchGAN(nn.Module):
+    """Several `PatchGAN`, each of which sees the images at half the size of the one before.
+
+    Zhu et al. 2017 (arXiv 1711.11586, section 4), after Wang et al. 2018 (arXiv 1711.11585, section 3.2). Each smaller
+    size has half the feature maps as well, as in BicycleGAN's code.
+
+    Args:
+        in_channels: channels of the images, plus those of the condition if there is one.
+        scales: how many sizes.
+        layers, width, norm, bias: of the first `PatchGAN`.
+
+    Example:
+        >>> [logits.shape for logits in MultiScalePatchGAN(3, layers=1, width=4)(torch.zeros(1, 3, 64, 96))]
+        [torch.Size([1, 1, 30, 46]), torch.Size([1, 1, 14, 22])]
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        scales: int = 2,
+        layers: int = 3,
+        width: int = 64,
+        norm: Norm = "batch",
+        bias: bool | None = None,
+    ) -> None:
+        super().__init__()
+        self.scales = nn.ModuleList(
+            PatchGAN(in_channels, layers, max(1, round(width / 2**k)), norm, bias) for k in range(scales)
+        )
+        self.least = (3 * 2**layers if layers else 1) * 2 ** (scales - 1)
+
+    def forward(self, images: Tensor, condition: Tensor | None = None) -> tuple[Tensor, ...]:
+        """``[N, C, H, W]`` -> logits ``[N, 1, h, w]`` for each size, float32, the largest first.
+
+        Args:
+            images: real or generated.
+            condition: ``[N, C', H, W]``, what they were made from.
+
+        Raises:
+            UserError: a side is too short.
+        """
+        check_sides(images, least=self.least)
+        x = images if condition is None else torch.cat([condition, images], 1)
+        logits = []
+        for k, net in enumerate(self.scales):
+            x = F.avg_pool2d(x, 3, 2, 1, count_include_pad=False) if k else x
+            logits.append(net(x))
+        return tuple(logits)
 
 
 def receptive_field(layers: int) -> int:

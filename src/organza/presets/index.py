@@ -51,6 +51,7 @@ SUMMARIES: dict[str, dict[str, str]] = {
         "ugatit": "U-GAT-IT: two sets without pairs that differ in shape, such as selfies and anime",
         "ugatit-light": "U-GAT-IT with a 26th of the weights, for images of any size",
         "stargan": "StarGAN: one network for many domains, such as hair colours or expressions, from labels",
+        "bicyclegan": "BicycleGAN: learns from pairs, and makes many results of one image",
     },
     "basic": {
         "dcgan": "DCGAN with the paper's settings",

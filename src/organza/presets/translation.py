@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from organza.contract.method import MethodConfig
 from organza.data.options import DomainOptions, LabelledOptions
+from organza.methods.translation.bicyclegan import BicycleGAN
 from organza.methods.translation.cyclegan import CycleGAN
 from organza.methods.translation.pix2pix import Pix2Pix
 from organza.methods.translation.stargan import StarGAN
@@ -14,6 +17,7 @@ from organza.training.settings import Training
 METHODS: dict[str, type[MethodConfig]] = {
     "pix2pix": Pix2Pix,
     "cyclegan": CycleGAN,
+    "bicyclegan": BicycleGAN,
     "ugatit": UGATIT,
     "stargan": StarGAN,
 }
@@ -34,4 +38,5 @@ RUNS: dict[str, Run] = {
     "ugatit": Run(UGATIT(), _million, _jittered),
     "ugatit-light": Run(UGATIT(light=True), _million, _jittered),
     "stargan": Run(StarGAN(), _steps, LabelledOptions(labels="auto", mirror=True)),
+    "bicyclegan": Run(BicycleGAN(), replace(_paper, batch=2), _jittered),
 }

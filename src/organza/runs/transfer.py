@@ -107,6 +107,10 @@ def adopt(run: Run, origin: Origin, spec: DataSpec, explicit: Mapping[str, Any])
         mine = next((name for name, kind in METHODS.items() if kind is type(config)), type(config).__name__)
         raise UserError(f"holds a network of {origin.method}, not of {mine}", where=origin.about["file"])
     adopted: MethodConfig = config.like(origin.config, spec)
+    # A file without a discriminator (or encoder) knows nothing of its settings, so there is nothing to contradict.
+    absent = tuple(f"_{net.lower()}" for net in "DE" if not any(name.startswith(net) for name in origin.nets))
+    free = {f.name: getattr(config, f.name) for f in fields(adopted) if f.name.endswith(absent) and f.name in explicit}  # type: ignore[arg-type]
+    adopted = replace(adopted, **free)  # type: ignore[type-var]
     for field in fields(adopted):  # type: ignore[arg-type]
         wish, has = getattr(config, field.name), getattr(adopted, field.name)
         if field.name in explicit and wish != has:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -52,6 +52,9 @@ def translate_files(
     format: Literal["png", "jpg", "webp"] = "png",
     side: Half = "whole",
     compare: bool = False,
+    samples: int = 0,
+    style: str | Path | None = None,
+    figure: Callable[[Photo], Photo] | None = None,
     labels: ArrayLike | None = None,
     target: str | None = None,
     known: str = "none",
@@ -72,6 +75,9 @@ def translate_files(
         format: of the files in ``outdir``.
         side: which part of each image is translated.
         compare: lay the source beside what was made of it.
+        samples: make so many results of each image, with random style codes, and lay them beside it; 0 makes one alone.
+        style: an image like the wanted result, whose style code is taken.
+        figure: makes what is written of each image, instead of its translation.
         labels, target, size, mode, seed: as for `Translator.translate`.
         known: labels that the images have, in the words of `DataOptions.labels`; what ``target`` doesn't name stays.
         every: instead of one target, a row for each image: itself, and what it becomes for each of
@@ -89,19 +95,30 @@ def translate_files(
         raise UserError("--output names one file, but there are many images", where=source, hint="give --outdir")
     places = _places(path, single, user_path(outdir), output, f".{format}", side)
     rows = _known(T, places.source, path, known)
+    if samples or style is not None:
+        check_codes(T)
+        if samples and style is not None:
+            raise UserError("--samples has random style codes, and --style one", hint="leave one of them out")
+    z = None if style is None else T.encode(style)
+    common: dict[str, Any] = {"size": size, "mode": mode}
+
+    def shown(image: Photo, has: Any) -> Photo:
+        row = [_as_image(image)] if compare or samples or every else []
+        row += [T.heat(image, size=size)] if heat else []
+        if every:
+            return _beside([*row, *T.domains(image, has, **common).values()])
+        many = [T.photo(image, has, z, target=target, seed=seed + k, **common) for k in range(max(samples, 1))]
+        return _beside([*row, *map(_as_image, many)]) if row else many[0]
+
     written, skipped = [], []
     for number, (name, image, place) in enumerate(places(T)):
         if isinstance(image, str):
             skipped.append((name, image))
         else:
-            has = rows.get(name) if rows else labels
-            if every:
-                shown = [_as_image(image), *T.domains(image, has, size=size, mode=mode).values()]
-                made = Photo(np.asarray(_beside(shown)))
+            if figure is not None:
+                made = figure(image)
             else:
-                made = T.photo(image, has, target=target, size=size, mode=mode, seed=seed)
-                before = [*([_as_image(image)] if compare else []), *([T.heat(image, size=size)] if heat else [])]
-                made = Photo(np.asarray(_beside([*before, _as_image(made)]))) if before else made
+                made = shown(image, rows.get(name) if rows else labels)
             written.append(made.save(place))
         if progress is not None:
             progress(number + 1, places.count)
@@ -121,6 +138,22 @@ def calibrate_on(T: Translator, source: str | Path, most: int = 200) -> Translat
     options = DataOptions(resolution=f"{height}x{width}", channels=str(T.model.source), max_images=most)  # type: ignore[arg-type]
     images = open_dataset(source, options)
     return T.calibrate(to_tensor(images.fetch([index])[0]) for index in range(len(images)))
+
+
+def check_codes(T: Translator) -> None:
+    """See that ``T`` makes many results of one image.
+
+    Raises:
+        UserError: it takes no style codes.
+
+    Example:
+        >>> check_codes(T)
+        Traceback (most recent call last):
+        ...
+        organza.core.errors.UserError: cyclegan makes one result of an image, not many; train bicyclegan for many
+    """
+    if not T.model.z_dim:
+        raise UserError(f"{T.kind} makes one result of an image, not many", hint="train bicyclegan for many")
 
 
 @dataclass(frozen=True)
@@ -194,16 +227,14 @@ def _as_image(photo: Photo) -> Image.Image:
     return to_image(photo.eight())
 
 
-def _beside(images: Sequence[Image.Image]) -> Image.Image:
+def _beside(images: Sequence[Image.Image]) -> Photo:
     """Left to right, all at the size of the last."""
     last = images[-1]
-    if len(images) == 1:
-        return last
     mode = "RGBA" if "RGBA" in {image.mode for image in images} else "RGB"
     whole = last.convert(mode).crop((0, 0, len(images) * last.width, last.height))
     for number, image in enumerate(images):
         whole.paste(image.convert(mode).resize(last.size), (number * last.width, 0))
-    return whole
+    return Photo(np.asarray(whole))
 
 
 def _known(T: Translator, source: Source | None, path: Path, wish: str) -> dict[str, list[float]]:

@@ -10,12 +10,13 @@ from organza.core.files import user_path
 from organza.formats import locate, read_weights
 from organza.formats.folder import read_folder, write_folder
 from organza.formats.nvidia.write import write_nvidia
+from organza.formats.ports.junyanz_write import write_junyanz
 from organza.formats.ports.rosinality_write import write_rosinality
 from organza.formats.weights import Weights
 from organza.methods.stylegan.stylegan2 import StyleGAN2
 from organza.models.load import newest
 
-Layout = Literal["organza", "nvidia", "rosinality"]
+Layout = Literal["organza", "nvidia", "rosinality", "junyanz"]
 
 
 def convert(where: str | Path, dest: str | Path, to: Layout = "organza", *, offline: bool | None = None) -> Path:
@@ -23,7 +24,8 @@ def convert(where: str | Path, dest: str | Path, to: Layout = "organza", *, offl
 
     Args:
         where: whatever `organza.load` takes.
-        dest: a new folder (``"organza"``), or a file ending in ``.pkl`` (``"nvidia"``) or ``.pt`` (``"rosinality"``).
+        dest: a new folder (``"organza"``, ``"junyanz"``), or a file ending in ``.pkl`` (``"nvidia"``) or ``.pt``
+            (``"rosinality"``).
         to: the layout.
         offline: never use the network.
 
@@ -47,12 +49,14 @@ def convert(where: str | Path, dest: str | Path, to: Layout = "organza", *, offl
         weights.announce()
         return write_folder(weights, dest) if to == "organza" else _write(weights, dest, to)
     if to == "organza":
-        hint = "choose --to nvidia or rosinality, or copy the folder"
+        hint = "choose --to nvidia, rosinality or junyanz, or copy the folder"
         raise UserError("is Organza's own layout already", where=path, hint=hint)
     return newest(path, lambda folder: _write(read_folder(folder), dest, to))
 
 
 def _write(weights: Weights, dest: Path, to: Layout) -> Path:
+    if to == "junyanz":
+        return write_junyanz(weights, dest)
     config = weights.config
     if not isinstance(config, StyleGAN2):
         whose = "NVIDIA's layout" if to == "nvidia" else "rosinality's layout"

@@ -12,7 +12,7 @@ from organza.cli.parse import parse
 from organza.cli.progress import progress_bar
 from organza.cli.shared import Trained
 from organza.core.errors import UserError
-from organza.core.ranges import Seed
+from organza.core.ranges import CountOrZero, Seed
 from organza.core.text import say
 
 
@@ -39,6 +39,13 @@ class Options(Trained):
     """Translate only a half of each image, of pairs that lie side by side."""
     compare: bool = False
     """Lay each source beside its result."""
+    samples: Annotated[CountOrZero, tyro.conf.arg(metavar="N")] = 0
+    """Make so many results of each image with random style codes, side by side after it (bicyclegan)."""
+    style: Annotated[Path | None, tyro.conf.arg(metavar="IMAGE")] = None
+    """An image like the wanted result: its style code is taken (bicyclegan)."""
+    hidden: bool = False
+    """Instead, show what a cycle hides in its output: source, output, its high frequencies amplified, what comes back,
+    the same after JPEG, and with noise (cyclegan)."""
     format: Literal["png", "jpg", "webp"] = "png"
     """Format of the files in --outdir."""
     class_: Annotated[str | None, tyro.conf.arg(name="class", metavar="N|NAME")] = None
@@ -77,6 +84,23 @@ def main(argv: list[str]) -> int:
     T = load_translator(options.network, model=options.model, device=options.device, precision=options.precision)
     if options.calibrate is not None:
         T = calibrate_on(T, options.calibrate)
+    figure = None
+    if options.hidden:
+        import numpy as np
+
+        from organza.data.photo import Photo
+        from organza.translate.hidden import hidden
+
+        back = next((name for name in T.names if name != T.name), None)
+        if back is None:
+            raise UserError(f"{T.kind} has no way back, so there is nothing to hide", hint="--hidden is for cyclegan")
+        home = load_translator(options.network, model=back, device=options.device, precision=options.precision)
+
+        def figure(image: Photo) -> Photo:
+            found = hidden(T, home, image, size=size, seed=options.seed)
+            say(str(found))
+            return Photo(np.asarray(found.figure))
+
     with progress_bar("translating", "images") as progress:
         done = translate_files(
             T,
@@ -91,6 +115,9 @@ def main(argv: list[str]) -> int:
             known=options.labels,
             every=options.all_targets,
             heat=options.heat,
+            samples=options.samples,
+            style=options.style,
+            figure=figure,
             size=size,
             mode=None if options.norm_mode == "auto" else options.norm_mode,
             seed=options.seed,

@@ -14,15 +14,16 @@ from organza.core.text import say
 
 @dataclass(frozen=True)
 class Options:
-    """Write somebody's weights as a folder of Organza, or any StyleGAN2 as a file of NVIDIA's or rosinality's.
+    """Write somebody's weights as a folder of Organza, or ours as theirs.
 
-    Nothing of theirs is run."""
+    StyleGAN2 can be a file of NVIDIA's or rosinality's; pix2pix and CycleGAN a folder of junyanz'. Nothing of theirs is
+    run."""
 
     file: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="FILE")]
     """A file, a run's folder, an address, or the name of a published network."""
     dest: Path
     """The new folder; with --to nvidia the new .pkl file, with --to rosinality the new .pt file."""
-    to: Literal["organza", "nvidia", "rosinality"] = "organza"
+    to: Literal["organza", "nvidia", "rosinality", "junyanz"] = "organza"
     """The layout to write."""
 
 

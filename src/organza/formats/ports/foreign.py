@@ -68,7 +68,9 @@ KINDS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("MUNIT or UNIT", (r"\benc_content\.|\benc\.model\.",)),
     ("StarGAN v2", (r"\bdecode\.\d+\.norm1\.fc\.weight |\bunshared\.0\.|\bshared\.0\.weight 512x16$",)),
     ("StarGAN", (r"^main\.\d+\.main\.0\.weight |^conv2\.weight \d+x\d+x\d+x\d+$", r"^main\.0\.weight ")),
-    ("BicycleGAN", (r"^fcVar\.|^model_0\.0\.weight |^model\.(?:submodule\.)*down\.\d",)),
+    ("the encoder of BicycleGAN (junyanz), without its generator", (r"^fcVar\.0\.weight ",)),
+    ("a discriminator of BicycleGAN (junyanz), without its generator", (r"^model_0\.0\.weight ",)),
+    ("a generator of BicycleGAN (junyanz) of an unusual shape", (r"^model\.(?:submodule\.)*down\.\d",)),
     ("StackGAN or AttnGAN (text to image)", (r"\bca_net\.fc\.|\bencode_img\.|\bget_cond_logits\.|\bh_net1\.",)),
     ("CUT's feature heads", (r"^mlp_0\.0\.weight ",)),
     ("CUT (contrastive unpaired translation)", (r"\.filt ",)),
@@ -86,7 +88,7 @@ KINDS: tuple[tuple[str, tuple[str, ...]], ...] = (
         (r"\bmodel\.\d+\.(?:conv_block|block)\.\d+\.", r" \d+x\d+x7x7$"),
     ),
     (
-        "a PatchGAN discriminator of pix2pix, CycleGAN or CUT (junyanz)",
+        "a PatchGAN discriminator of pix2pix, CycleGAN or CUT (junyanz), without its generator",
         (r"\bmodel\.0\.(?:conv\.)?weight \d+x\d+x4x4$|^net\.0\.weight \d+x\d+x1x1$",),
     ),
     # --- generators from codes that we don't build ---

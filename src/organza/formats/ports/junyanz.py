@@ -1,125 +1,134 @@
-"""Generators of the CycleGAN and pix2pix repository (junyanz) in PyTorch: U-Nets and residual networks.
+"""Networks of the CycleGAN and pix2pix repository (junyanz) in PyTorch: U-Nets and residual networks.
 
-A file holds one network's tensors by name and nothing else. Widths, depths, normalisation and the dropout of residual
-blocks follow from names and shapes; the size of images in training does not, so the usual one is taken. Whether a U-Net
-had dropout is not in the file either: it is left out, so that the same image gives the same result. The authors' test
-takes the image's own statistics, and so does `Translation.mode` here.
+A file holds one network's tensors by name and nothing else; `organza.formats.ports.translators` says what follows from
+them. The other networks of its training lie beside it under names like its own (``latest_net_G_A.pth``,
+``latest_net_G_B.pth``, ``latest_net_D_A.pth``, ``latest_net_D_B.pth``), and are read as well. ``D_A`` is the one that
+G_A has to please, so it looks at images of B. The authors' test takes the image's own statistics, and so does
+`Translation.mode` here.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from typing import Any
+from pathlib import Path
 
-from organza.contract.data import DataSpec, Direction
-from organza.contract.method import MethodConfig
-from organza.formats.ports.junyanz_names import resnet_names, unet_names
-from organza.formats.weights import Weights, collect
-from organza.methods.translation.cyclegan import CycleGAN
-from organza.methods.translation.pix2pix import Pix2Pix
-from organza.nn.norms import Norm
-from organza.tensors.entry import Entry, entry
+from organza.contract.data import Direction
+from organza.core.errors import UserError
+from organza.formats.ports.junyanz_names import Names, discriminator_names, resnet_names, unet_names
+from organza.formats.ports.translators import Found, Held, cyclegan, pix2pix
+from organza.formats.weights import Weights
+from organza.tensors.entry import entry
 from organza.tensors.networks import Network, find
-from organza.tensors.opening import Opened
+from organza.tensors.opening import Opened, open_file
 from organza.tensors.records import Array, RefusedError
 
 UNET = ("model.model.0.weight", "model.model.1.model.1.weight", "model.model.3.weight")
 RESNET = ("model.1.weight", "model.4.weight", "model.10.conv_block.1.weight")
-MOST_LEVELS, MOST_BLOCKS = 12, 64
+WHOSE = "junyanz, PyTorch"
 
 
-def recognise(opened: Opened) -> bool:
-    """Whether it is a file of this kind: all of a network's tensors have a place in one of ours.
+def understood(opened: Opened) -> Weights | None:
+    """Our settings and tensors, if it is a file of this kind: all of a network's tensors have a place in one of ours.
 
     Relatives (CUT, pix2pixHD, BicycleGAN, PaddleGAN's) have names that fit in part.
     """
-    return _understood(opened) is not None
-
-
-def read(opened: Opened) -> Weights:
-    """Our settings and tensors. Call it only where `recognise` is true."""
-    found = _understood(opened)
-    assert found is not None
-    return found
-
-
-def _understood(opened: Opened) -> Weights | None:
-    for kind, marks in (("unet", UNET), ("resnet", RESNET)):
-        for network in find(opened.tensors, *marks).values():
-            if not any(isinstance(tensor, Array) for tensor in network.tensors.values()):
-                with suppress(RefusedError):
-                    return _weights(opened, kind, network)
+    way = way_of(opened.path)
+    with suppress(RefusedError):
+        if (net := network(opened, UNET)) is not None:
+            held = renamed(net.tensors, unet_names)
+            critics, problems = _critics({way: sibling(opened.path, "D")})
+            return pix2pix(opened, WHOSE, Found({way: held}, critics, problems))
+        if (net := network(opened, RESNET)) is not None:
+            return _cyclegan(opened, net, way)
     return None
 
 
-def _weights(opened: Opened, kind: str, network: Network) -> Weights:
-    """A network in our words.
+def _cyclegan(opened: Opened, net: Network, way: Direction) -> Weights:
+    back: Direction = "AtoB" if way == "BtoA" else "BtoA"
+    generators = {way: renamed(net.tensors, resnet_names)}
+    critics = {way: sibling(opened.path, "D")}
+    other = sibling(opened.path, "G", turned=True)
+    if other is not None:
+        critics[back] = sibling(opened.path, "D", turned=True)
+        with suppress(UserError, RefusedError):
+            beside = network(open_file(other), RESNET)
+            if beside is not None:
+                generators[back] = renamed(beside.tensors, resnet_names)
+    found = Found(generators, *_critics(critics))
+    return cyclegan(opened, WHOSE, found, way, dropout=has_dropout(net.tensors))
+
+
+def way_of(path: Path) -> Direction:
+    """Which way a generator translates, by its file's name: A to B, unless it says B.
+
+    Example:
+        >>> way_of(Path("latest_net_G_B.pth")), way_of(Path("latest_net_G.pth"))
+        ('BtoA', 'AtoB')
+    """
+    return "BtoA" if re.search(r"G_?B(?![a-z])", path.stem) else "AtoB"
+
+
+def sibling(path: Path, net: str, *, turned: bool = False) -> Path | None:
+    """The file of another network of a generator's training, if it lies there.
+
+    Args:
+        path: the generator's file.
+        net: the other's letter.
+        turned: of the other direction.
+
+    Example:
+        >>> for name in ("latest_net_G_A.pth", "latest_net_D_A.pth", "latest_net_G_B.pth"):
+        ...     (folder / name).touch()
+        >>> sibling(folder / "latest_net_G_A.pth", "D").name
+        'latest_net_D_A.pth'
+        >>> sibling(folder / "latest_net_G_A.pth", "G", turned=True).name
+        'latest_net_G_B.pth'
+    """
+    match = re.fullmatch(r"(.*)G(_A|_B|)", path.stem)
+    if match is None or (turned and not match[2]):
+        return None
+    side = match[2] if not turned else {"_A": "_B", "_B": "_A"}[match[2]]
+    found = path.with_name(f"{match[1]}{net}{side}{path.suffix}")
+    return found if found.is_file() else None
+
+
+def _critics(files: Mapping[Direction, Path | None]) -> tuple[dict[str, Held], dict[str, str]]:
+    """Discriminators by the side they look at, and why those that are there can't be read."""
+    found, problems = dict[str, Held](), dict[str, str]()
+    for way, file in files.items():
+        if file is None:
+            continue
+        try:
+            net = network(open_file(file), ("model.0.weight",), ("net.0.weight",))
+            if net is None:
+                raise RefusedError(f"{file.name} is no discriminator")
+            found[way[-1]] = renamed(net.tensors, discriminator_names)
+        except (UserError, RefusedError) as error:
+            problems[way[-1]] = error.what if isinstance(error, UserError) else str(error)
+    return found, problems
+
+
+def network(opened: Opened, *marks: tuple[str, ...]) -> Network | None:
+    """The first network with one of these layouts that is PyTorch's."""
+    for each in marks:
+        for net in find(opened.tensors, *each).values():
+            if not any(isinstance(tensor, Array) for tensor in net.tensors.values()):
+                return net
+    return None
+
+
+def renamed(tensors: Mapping[str, object], names: Callable[[Iterable[str]], Names]) -> Held:
+    """Tensors by our names.
 
     Raises:
-        RefusedError: a tensor is missing, unknown or misshaped.
+        RefusedError: a name that is unknown.
     """
-    direction: Direction = "BtoA" if re.search(r"G_?B(?![a-z])", opened.path.stem) else "AtoB"
-    names = (unet_names if kind == "unet" else resnet_names)(network.tensors)
-    held = {ours: entry(network.tensors[theirs]) for theirs, ours in names.items()}
-    spec, config, net = (_unet if kind == "unet" else _resnet)(held, network.tensors, direction)
-
-    def source(name: str, shape: tuple[int, ...]) -> Entry:
-        if name not in held:
-            raise RefusedError(f"the tensor for {name!r} is missing")
-        return held[name]
-
-    tensors = collect(config, spec, net, source)
-    if len(tensors) < len(held):
-        raise RefusedError(f"the tensor {sorted(held.keys() - tensors.keys())[0]!r} is too much")
-    return Weights(
-        path=opened.path,
-        format=f"{'pix2pix' if kind == 'unet' else 'CycleGAN'} (junyanz, PyTorch)",
-        method="pix2pix" if kind == "unet" else "cyclegan",
-        spec=spec,
-        config=config,
-        nets={net: tensors},
-        foreign=opened.foreign,
-    )
+    return {ours: entry(tensors[theirs]) for theirs, ours in names(tensors).items()}
 
 
-def _unet(held: Mapping[str, Entry], theirs: Any, direction: Direction) -> tuple[DataSpec, MethodConfig, str]:
-    depth = 1 + max(int(name.split(".")[1]) for name in held)
-    if depth > MOST_LEVELS:
-        raise RefusedError(f"a U-Net of {depth} levels")
-    width, source = _shape(held, "downs.0.conv.weight")[:2]
-    channels = _shape(held, "ups.0.conv.weight")[1]
-    spec = DataSpec((2**depth, 2**depth), channels, source=source, direction=direction)
-    norm = _norm(held, "downs.1.norm.weight", "downs.1.conv.bias")
-    return spec, Pix2Pix(width=width, depth=depth, norm=norm, dropout=False), "G"
-
-
-def _resnet(held: Mapping[str, Entry], theirs: Any, direction: Direction) -> tuple[DataSpec, MethodConfig, str]:
-    blocks = 1 + max(int(name.split(".")[1]) for name in held if name.startswith("blocks."))
-    if blocks > MOST_BLOCKS:
-        raise RefusedError(f"{blocks} residual blocks")
-    # Reflection, convolution, norm, ReLU, then perhaps dropout, then reflection and the second convolution at 5 or 6.
-    dropout = "model.10.conv_block.5.weight" not in theirs
-    width, source = _shape(held, "stem.conv.weight")[:2]
-    channels = _shape(held, "head.weight")[0]
-    side = 128 if blocks < 9 else 256
-    spec = DataSpec((side, side), channels, source=source, direction=direction)
-    norm = _norm(held, "stem.norm.weight", "stem.conv.bias")
-    identity = 0.5 if source == channels else 0.0
-    config = CycleGAN(width=width, blocks=blocks, norm=norm, dropout=dropout, identity_weight=identity)
-    return spec, config, f"G_{direction}"
-
-
-def _norm(held: Mapping[str, Entry], weight: str, bias: str) -> Norm:
-    """Batch normalisation has weights; where there are none, only networks with instance normalisation have biases."""
-    if weight in held:
-        return "batch"
-    return "instance" if bias in held else "none"
-
-
-def _shape(held: Mapping[str, Entry], name: str) -> tuple[int, ...]:
-    found = held.get(name)
-    if found is None or len(found.shape) != 4:
-        raise RefusedError(f"the tensor for {name!r} is missing or misshaped")
-    return found.shape
+def has_dropout(theirs: Iterable[str]) -> bool:
+    """Whether residual blocks have dropout: reflection, convolution, norm, ReLU, then perhaps dropout, then reflection
+    and the second convolution at 5 or 6."""
+    return "model.10.conv_block.5.weight" not in theirs

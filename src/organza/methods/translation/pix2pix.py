@@ -64,8 +64,8 @@ class Pix2Pix:
         return self if self.depth is not None else replace(self, depth=unet_depth(spec.resolution))
 
     def like(self, other: Pix2Pix, spec: DataSpec) -> Pix2Pix:
-        """These settings with the architecture of ``other``."""
-        names = ("width", "depth", "width_d", "layers_d", "norm", "dropout", "test_mode")
+        """These settings with the architecture of ``other``; dropout has no weights, so it is as these say."""
+        names = ("width", "depth", "width_d", "layers_d", "norm", "test_mode")
         return replace(self, **{name: getattr(other, name) for name in names})
 
     def toy(self) -> Pix2Pix:

@@ -1,0 +1,248 @@
+"""BicycleGAN's networks (junyanz, PyTorch): a U-Net that takes a code, with its encoder and discriminators beside it.
+
+Where the code goes into the first layer alone (``--where_add input``), a generator's file does not say how long it is;
+the encoder beside it (``latest_net_E.pth``) does. In skip connections, what comes from inside stands first there, and
+last here, so the inputs of the decoder's convolutions change places.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+from organza.contract.data import DataSpec
+from organza.core.errors import UserError
+from organza.formats.ports.junyanz import network, sibling, way_of
+from organza.formats.ports.junyanz_names import Names, discriminator_names
+from organza.formats.ports.translators import MOST_LAYERS, MOST_LEVELS, Held, assemble, norm_of, shape
+from organza.formats.weights import Weights
+from organza.methods.translation.bicyclegan import BicycleGAN
+from organza.nn.style_encoder import Kind
+from organza.tensors.entry import Entry, entry
+from organza.tensors.networks import Tensors
+from organza.tensors.opening import Opened, open_file
+from organza.tensors.records import RefusedError
+
+ALL = ("model.down.0.weight", "model.submodule.down.1.weight")
+INPUT = ("model.model.0.weight", "model.model.1.model.1.weight")
+ENCODER = ("conv.0.weight", "fc.0.weight", "fcVar.0.weight")
+CRITIC, CRITICS = ("model.0.weight",), ("model_0.0.weight",)
+
+
+def understood(opened: Opened) -> Weights | None:
+    """Our settings and tensors, if it is a generator of this kind."""
+    with suppress(RefusedError):
+        if (net := network(opened, ALL)) is not None:
+            return _weights(opened, net.tensors, all_names(net.tensors))
+        if (net := network(opened, INPUT)) is not None:
+            names = input_names(net.tensors)
+            ours = {name: theirs for theirs, name in names.items()}
+            # pix2pix's U-Net has the same names, but no bias before batch normalisation, and no code in its input.
+            marked = "downs.1.norm.weight" in ours and "downs.1.conv.bias" in ours
+            if marked or net.tensors[ours["downs.0.conv.weight"]].shape[1] > 4 or sibling(opened.path, "E") is not None:
+                return _weights(opened, net.tensors, names)
+    return None
+
+
+def _weights(opened: Opened, tensors: Tensors, names: Names) -> Weights:
+    held = {ours: entry(tensors[theirs]) for theirs, ours in names.items()}
+    depth = 1 + max(int(name.split(".")[1]) for name in held)
+    if not 2 <= depth <= MOST_LEVELS:
+        raise RefusedError(f"a U-Net of {depth} levels")
+    encoder, problems = _beside(opened.path, "E", ENCODER)
+    width, seen = shape(held, "downs.0.conv.weight")[:2]
+    inner = shape(held, "downs.1.conv.weight")[1] - width
+    bilinear = shape(held, "ups.1.conv.weight")[2] == 3
+    channels = shape(held, "ups.0.conv.weight")[0 if bilinear else 1]
+    facts = {}
+    z_dim = inner or (encoder["fc.0.weight"].shape[0] if encoder else 0)
+    if not z_dim:
+        z_dim = seen - 3 if seen > 3 else seen - 1
+        facts["code"] = f"taken to have {z_dim} numbers; {opened.path.stem}'s encoder beside it would say it"
+    if not 0 < z_dim < seen:
+        raise RefusedError(f"a code of {z_dim} numbers in {seen} channels")
+    for level in range(depth - 1):
+        name = f"ups.{level}.conv.weight"
+        held[name] = _turned(held[name], 1 if bilinear else 0)
+    spec = DataSpec((2**depth, 2**depth), channels, source=seen - z_dim, direction=way_of(opened.path))
+    config = BicycleGAN(
+        z_dim=z_dim,
+        z_into="all" if inner else "input",
+        width=width,
+        depth=depth,
+        upsampling="bilinear" if bilinear else "transposed",
+        norm=norm_of(held, "downs.1.norm", "downs.1.conv.bias"),
+        dropout=False,
+        layers_e=5 if depth > 7 else 4,
+        layers_d=3 if depth > 7 else 2,
+    )
+    parts: dict[str, Held] = {"G": held}
+    if encoder:
+        with suppress(RefusedError):
+            parts["E"], config = _encoder(encoder, config)
+    for name in ("D", "D2"):
+        critic, problem = _beside(opened.path, name, CRITICS, CRITIC)
+        problems |= problem
+        if critic:
+            try:
+                parts[name], config = _critic(critic, config, spec)
+            except RefusedError as error:
+                problems[name] = str(error)
+    format = "BicycleGAN (junyanz, PyTorch)"
+    return replace(assemble(opened, format, "bicyclegan", spec, config, parts, "G", problems), facts=facts)
+
+
+def _beside(path: Path, net: str, *marks: tuple[str, ...]) -> tuple[dict[str, Entry], dict[str, str]]:
+    """Another network of the training, by its own names; empty where there is none, with the reason if it is broken."""
+    file = sibling(path, net)
+    if file is None:
+        return {}, {}
+    try:
+        found = network(open_file(file), *marks)
+        if found is None:
+            raise RefusedError(f"{file.name} is another network")
+        return {name: entry(tensor) for name, tensor in found.tensors.items()}, {}
+    except (UserError, RefusedError) as error:
+        return {}, {net: error.what if isinstance(error, UserError) else str(error)}
+
+
+def _turned(weight: Entry, axis: int) -> Entry:
+    """The halves of a convolution's inputs, the other way round."""
+    if len(weight.shape) != 4 or weight.shape[axis] % 2:
+        raise RefusedError("a skip connection of two sizes")
+    return weight.change(weight.shape, lambda x: x.roll(x.shape[axis] // 2, axis))
+
+
+def _encoder(theirs: Mapping[str, Entry], config: BicycleGAN) -> tuple[Held, BicycleGAN]:
+    names = encoder_names(theirs)
+    held = {ours: theirs[name] for name, ours in names.items()}
+    layers = 2 + max((int(name.split(".")[1]) for name in held if name.startswith("blocks.")), default=-1)
+    if layers > MOST_LAYERS:
+        raise RefusedError(f"an encoder of {layers} halvings")
+    kind: Kind = "resnet" if any(".shortcut." in name for name in held) else "conv"
+    width = shape(held, "stem.weight")[0]
+    return held, replace(config, kind_e=kind, layers_e=layers, width_e=width)
+
+
+def _critic(theirs: Mapping[str, Entry], config: BicycleGAN, spec: DataSpec) -> tuple[Held, BicycleGAN]:
+    held: dict[str, Entry] = {}
+    numbers = {match[1] for name in theirs if (match := re.match(r"model_(\d)\.", name))}
+    for number in sorted(numbers) or ["0"]:
+        start = f"model_{number}." if numbers else "model."
+        part = {f"model.{name.removeprefix(start)}": name for name in theirs if name.startswith(start)}
+        held |= {f"scales.{number}.{ours}": theirs[part[name]] for name, ours in discriminator_names(part).items()}
+    width, seen = shape(held, "scales.0.layers.0.conv.weight")[:2]
+    layers = max(int(name.split(".")[3]) for name in held) - 1
+    if layers > MOST_LAYERS:
+        raise RefusedError(f"a discriminator of {layers} halvings")
+    conditional = seen != spec.channels
+    return held, replace(config, width_d=width, layers_d=layers, scales=max(1, len(numbers)), conditional=conditional)
+
+
+def all_names(theirs: Iterable[str]) -> Names:
+    """Of a U-Net that takes the code at all levels, each inside the ``submodule`` of the one before.
+
+    Raises:
+        RefusedError: a name that no such network has, or not the layers that it has.
+
+    Example:
+        >>> all_names(["model.down.0.weight", "model.submodule.up.3.weight"]).values()
+        dict_values(['downs.0.conv.weight', 'ups.1.conv.weight'])
+    """
+    places: dict[tuple[int, str], dict[int, list[str]]] = defaultdict(lambda: defaultdict(list))
+    for name in theirs:
+        match = re.fullmatch(r"model\.((?:submodule\.){0,20})(down|up)\.(\d)\.\w+", name)
+        if match is None:
+            raise RefusedError(f"the tensor {name[:80]!r} is unknown")
+        places[match[1].count("submodule"), match[2]][int(match[3])].append(name)
+    found: Names = {}
+    for (level, part), layers in places.items():
+        found |= _in_order(layers, [f"{part}s.{level}.{layer}" for layer in ("conv", "norm")])
+    return found
+
+
+def input_names(theirs: Iterable[str]) -> Names:
+    """Of a U-Net that takes the code beside its input, each level inside one ``model`` of the one before.
+
+    Raises:
+        RefusedError: a name that no such network has, or not the layers that it has.
+
+    Example:
+        >>> names = ["model.model.0.weight", "model.model.1.model.1.weight", "model.model.1.model.3.bias"]
+        >>> input_names([*names, "model.model.3.weight"])["model.model.1.model.3.bias"]
+        'ups.1.conv.bias'
+    """
+    levels: dict[int, dict[int, list[str]]] = defaultdict(lambda: defaultdict(list))
+    inside: dict[int, int] = {}
+    for name in theirs:
+        match = re.fullmatch(r"model\.model\.((?:\d\.model\.){0,20})(\d)\.\w+", name)
+        if match is None:
+            raise RefusedError(f"the tensor {name[:80]!r} is unknown")
+        path = match[1].split(".model.")[:-1]
+        inside |= {level: int(place) for level, place in enumerate(path)}
+        levels[len(path)][int(match[2])].append(name)
+    found: Names = {}
+    for level, layers in levels.items():
+        down, up = ([f"{part}.{level}.{layer}" for layer in ("conv", "norm")] for part in ("downs", "ups"))
+        if level in inside:
+            found |= _in_order({place: names for place, names in layers.items() if place < inside[level]}, down)
+            found |= _in_order({place: names for place, names in layers.items() if place > inside[level]}, up)
+        else:  # the innermost level, whose way down has no normalisation
+            found |= _in_order(layers, [down[0], *up])
+    return found
+
+
+def encoder_names(theirs: Iterable[str]) -> Names:
+    """Of an encoder, for `organza.nn.style_encoder.StyleEncoder`, of either kind.
+
+    Raises:
+        RefusedError: a name that no such network has, or not the layers that it has.
+
+    Example:
+        >>> names = encoder_names(["conv.0.bias", "conv.1.conv.2.bias", "conv.1.conv.5.0.bias", "fcVar.0.bias"])
+        >>> names["conv.1.conv.5.0.bias"], names["fcVar.0.bias"]
+        ('blocks.0.conv2.bias', 'logvar.bias')
+    """
+    found: Names = {}
+    blocks: dict[int, dict[int, list[str]]] = defaultdict(lambda: defaultdict(list))
+    chain: dict[int, list[str]] = defaultdict(list)
+    for name in theirs:
+        part = name.rpartition(".")[2]
+        if match := re.fullmatch(r"(fc|fcVar)\.0\.(weight|bias)", name):
+            found[name] = f"{'mu' if match[1] == 'fc' else 'logvar'}.{part}"
+        elif match := re.fullmatch(r"conv\.(\d{1,2})\.shortcut\.1\.(weight|bias)", name):
+            found[name] = f"blocks.{int(match[1]) - 1}.shortcut.{part}"
+        elif match := re.fullmatch(r"conv\.(\d{1,2})\.conv\.(\d)\.(?:0\.)?\w+", name):
+            blocks[int(match[1]) - 1][int(match[2])].append(name)
+        elif match := re.fullmatch(r"conv\.(\d{1,2})\.\w+", name):
+            chain[int(match[1])].append(name)
+        else:
+            raise RefusedError(f"the tensor {name[:80]!r} is unknown")
+    plain = ["conv1", "conv2"]
+    for number, layers in blocks.items():
+        order = ["norm1", "conv1", "norm2", "conv2"] if len(layers) > 2 else plain
+        found |= _in_order(layers, [f"blocks.{number}.{layer}" for layer in order])
+    # Convolution, activation, then convolution, perhaps normalisation, and activation.
+    found |= {name: f"stem.{name.rpartition('.')[2]}" for name in chain.pop(0, [])}
+    number = -1
+    for place in sorted(chain):
+        is_norm = place - 1 in chain
+        number += not is_norm
+        layer = "norm" if is_norm else "conv"
+        found |= {name: f"blocks.{number}.{layer}.{name.rpartition('.')[2]}" for name in chain[place]}
+    return found
+
+
+def _in_order(layers: Mapping[int, list[str]], ours: list[str]) -> Names:
+    """Layers by their places in a chain, named in their order; the last ones of ``ours`` may be missing."""
+    if len(layers) > len(ours):
+        raise RefusedError(f"{len(layers)} layers with tensors where {len(ours)} were expected")
+    return {
+        name: f"{our}.{name.rpartition('.')[2]}"
+        for place, our in zip(sorted(layers), ours, strict=False)
+        for name in layers[place]
+    }

@@ -1,0 +1,220 @@
+"""pix2pix and CycleGAN out of networks in our names, whoever wrote the file.
+
+Widths, depths and normalisation follow from names and shapes; the size of images in training does not, so the usual one
+is taken. Whether a U-Net had dropout is not in a file either: it is left out, so that the same image gives the same
+result.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+
+from organza.contract.data import DataSpec, Direction
+from organza.contract.method import MethodConfig
+from organza.contract.model import Mode
+from organza.formats.weights import Weights, collect, usable
+from organza.methods.translation.cyclegan import CycleGAN
+from organza.methods.translation.pix2pix import Pix2Pix
+from organza.nn.norms import Norm
+from organza.tensors.entry import Entry, constant
+from organza.tensors.opening import Opened
+from organza.tensors.records import RefusedError
+
+Held = Mapping[str, Entry]
+"""A network's tensors by our names."""
+
+MOST_LEVELS, MOST_BLOCKS, MOST_LAYERS = 12, 64, 12
+
+
+@dataclass(frozen=True)
+class Found:
+    """Networks of one file, or of several that belong together.
+
+    Attributes:
+        generators: by the way they translate.
+        critics: by the side whose images they look at, ``"A"`` or ``"B"``.
+        problems: critics that are there and can't be used, with the reason.
+    """
+
+    generators: Mapping[Direction, Held]
+    critics: Mapping[str, Held] = field(default_factory=dict)
+    problems: Mapping[str, str] = field(default_factory=dict)
+
+
+def pix2pix(opened: Opened, whose: str, found: Found, *, mode: Mode = "train") -> Weights:
+    """A U-Net, and its discriminator if there is one.
+
+    Args:
+        opened: the file.
+        whose: of the format's name.
+        found: one generator.
+        mode: what its authors test in.
+
+    Raises:
+        RefusedError: a tensor of the generator is missing, unknown or misshaped.
+    """
+    ((direction, held),) = found.generators.items()
+    depth = 1 + max(_numbers(held, "downs"), default=-1)
+    if not 2 <= depth <= MOST_LEVELS:
+        raise RefusedError(f"a U-Net of {depth} levels")
+    width, source = shape(held, "downs.0.conv.weight")[:2]
+    channels = shape(held, "ups.0.conv.weight")[1]
+    spec = DataSpec((2**depth, 2**depth), channels, source=source, direction=direction)
+    norm = norm_of(held, "downs.1.norm", "downs.1.conv.bias")
+    config = Pix2Pix(width=width, depth=depth, norm=norm, dropout=False, test_mode=mode)
+    critic, problems = found.critics.get(direction[-1]), dict[str, str]()
+    if critic is not None:
+        config = replace(config, **critic_settings(critic, problems, "D", source + channels, norm))
+    elif direction[-1] in found.problems:
+        problems["D"] = found.problems[direction[-1]]
+    parts = {"G": held} | ({} if critic is None else {"D": critic})
+    return assemble(opened, f"pix2pix ({whose})", "pix2pix", spec, config, parts, "G", problems)
+
+
+def cyclegan(
+    opened: Opened, whose: str, found: Found, first: Direction, *, mode: Mode = "train", dropout: bool = False
+) -> Weights:
+    """One residual generator or both, with the discriminators that are there.
+
+    Args:
+        opened: the file.
+        whose: of the format's name.
+        found: generators of one shape.
+        first: which of them is used unless told otherwise.
+        mode: what their authors test in.
+        dropout: whether residual blocks have it.
+
+    Raises:
+        RefusedError: a tensor of that generator is missing, unknown or misshaped.
+    """
+    held = found.generators[first]
+    blocks = 1 + max(_numbers(held, "blocks"), default=-1)
+    if not 1 <= blocks <= MOST_BLOCKS:
+        raise RefusedError(f"{blocks} residual blocks")
+    width, source = shape(held, "stem.conv.weight")[:2]
+    channels = shape(held, "head.weight")[0]
+    side = 128 if blocks < 9 else 256
+    spec = DataSpec((side, side), channels, source=source, direction=first)
+    norm = norm_of(held, "stem.norm", "stem.conv.bias")
+    identity = 0.5 if source == channels else 0.0
+    config = CycleGAN(width=width, blocks=blocks, norm=norm, dropout=dropout, identity_weight=identity, test_mode=mode)
+    problems = {f"D_{side}": reason for side, reason in found.problems.items()}
+    for seen, critic in found.critics.items():
+        count = channels if seen == first[-1] else source
+        config = replace(config, **critic_settings(critic, problems, f"D_{seen}", count, norm))
+    parts = {f"G_{way}": net for way, net in found.generators.items()}
+    parts |= {f"D_{seen}": net for seen, net in found.critics.items()}
+    return assemble(opened, f"CycleGAN ({whose})", "cyclegan", spec, config, parts, f"G_{first}", problems)
+
+
+def assemble(
+    opened: Opened,
+    format: str,
+    method: str,
+    spec: DataSpec,
+    config: MethodConfig,
+    parts: Mapping[str, Held],
+    main: str,
+    problems: dict[str, str],
+) -> Weights:
+    """Networks whose tensors are all in place.
+
+    Args:
+        opened: the file.
+        format, method, spec, config: as in `Weights`.
+        parts: our tensors of each network.
+        main: the network without which the file is worth nothing.
+        problems: networks that can't be used; takes those that turn out to be.
+
+    Raises:
+        RefusedError: that network can't be used.
+    """
+    nets = usable(parts, main, problems, lambda name: _complete(config, spec, name, parts[name]))
+    return Weights(
+        path=opened.path,
+        format=format,
+        method=method,
+        spec=spec,
+        config=config,
+        nets=nets,
+        problems=problems,
+        foreign=opened.foreign,
+    )
+
+
+def _complete(config: MethodConfig, spec: DataSpec, net: str, held: Held) -> dict[str, Entry]:
+    def source(name: str, shape: tuple[int, ...]) -> Entry:
+        if name not in held and name.endswith(".num_batches_tracked"):  # Paddle counts none, and nothing here does
+            return constant(torch.zeros(shape, dtype=torch.int64))
+        if name not in held:
+            raise RefusedError(f"the tensor for {name!r} is missing")
+        return held[name]
+
+    tensors = collect(config, spec, net, source)
+    if odd := sorted(held.keys() - tensors.keys()):
+        raise RefusedError(f"the tensor {odd[0]!r} is too much")
+    return tensors
+
+
+def critic_settings(held: Held, problems: dict[str, str], name: str, channels: int, norm: Norm) -> dict[str, Any]:
+    """``width_d`` and ``layers_d`` of a `PatchGAN`; nothing, and a problem, where it is another than we would build.
+
+    Args:
+        held: its tensors.
+        problems: takes what is wrong with it.
+        name: of the network.
+        channels: that it must take.
+        norm: that it must have.
+
+    Example:
+        >>> problems = {}
+        >>> critic_settings({}, problems, "D", 3, "batch"), problems
+        ({}, {'D': "the tensor for 'layers.0.conv.weight' is missing or misshaped"})
+    """
+    try:
+        width, seen, kernel, _ = shape(held, "layers.0.conv.weight")
+        layers = max(_numbers(held, "layers")) - 1 if kernel > 1 else 0
+        if seen != channels:
+            raise RefusedError(f"it looks at {seen} channels, not at {channels}")
+        if layers > MOST_LAYERS:
+            raise RefusedError(f"a discriminator of {layers} halvings")
+        if (its := norm_of(held, "layers.1.norm", "layers.1.conv.bias")) != norm:
+            raise RefusedError(f"it has another normalisation ({its}) than the generator ({norm})")
+        return {"width_d": width, "layers_d": layers}
+    except RefusedError as error:
+        problems[name] = str(error)
+        return {}
+
+
+def norm_of(held: Held, norm: str, bias: str) -> Norm:
+    """Normalisation by a layer's tensors: statistics of the batch, or a gain and a bias alone, or none.
+
+    Without any, only networks with instance normalisation have biases.
+    """
+    if f"{norm}.running_mean" in held:
+        return "batch"
+    if f"{norm}.weight" in held:
+        return "instance-affine"
+    return "instance" if bias in held else "none"
+
+
+def shape(held: Held, name: str) -> tuple[int, ...]:
+    """The shape of a convolution's weight.
+
+    Raises:
+        RefusedError: it is missing, or no such weight.
+    """
+    found = held.get(name)
+    if found is None or len(found.shape) != 4:
+        raise RefusedError(f"the tensor for {name!r} is missing or misshaped")
+    return found.shape
+
+
+def _numbers(held: Held, part: str) -> list[int]:
+    """The numbers of layers ``part.N.``."""
+    return [int(match[1]) for name in held if (match := re.match(rf"{part}\.(\d{{1,3}})\.", name))]

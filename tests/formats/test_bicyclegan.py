@@ -1,0 +1,101 @@
+"""BicycleGAN's files: G with its encoder and discriminators beside it give the official values."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+import torch
+
+import organza
+from organza import UserError
+from organza.methods.basic.vae import gaussian_divergence
+from organza.methods.translation.pix2pix import adversarial_d, adversarial_g
+from organza.models.load import load_generator
+from organza.weights.convert import convert
+from organza.weights.inspect import inspect
+from tests import golden
+
+CASES = golden.names("bicyclegan") or ["absent"]
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_outputs_codes_and_logits_are_the_official_ones(name, tmp_path):
+    case = golden.load("bicyclegan", name)
+    path, given = case.folder / "latest_net_G.pth", case.arrays
+    T = organza.load(path, networks="all")
+    assert (T.kind, T.model.z_dim, T.mode) == ("bicyclegan", given["z"].shape[1], "eval")
+    case.check("G_out", T.apply(given["x"], z=given["z"]))
+    with torch.no_grad():
+        mu, logvar = T.encoder(given["b"])
+        logits = T.critic(given["b"])
+    case.check("E_mu", mu)
+    case.check("E_logvar", logvar)
+    for scale, found in enumerate(logits):
+        case.check(f"D_out{scale}", found)
+    assert torch.equal(T.discriminator(given["b"]), logits[0])
+    assert inspect(path).usable
+    copy = organza.load(convert(path, tmp_path / "ours"))
+    assert torch.equal(copy.apply(given["x"], z=given["z"]), T.apply(given["x"], z=given["z"]))
+    image = torch.zeros(5, 9, 3, dtype=torch.uint8).numpy()
+    assert torch.equal(copy.encode(image), T.encode([image])) and T.encode(image).shape == (1, T.model.z_dim)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_losses_are_the_official_ones(name):
+    case = golden.load("bicyclegan", name)
+    scales = [case.arrays["D_out0"], case.arrays["D_out1"]]
+    for official, game in (("lsgan", "least-squares"), ("vanilla", "logistic")):
+        case.check(f"gan_{official}_real", sum(adversarial_g(game, logits) for logits in scales))
+        both = sum(2 * adversarial_d(game, logits, logits) for logits in scales)
+        case.check(f"gan_{official}_fake", both - case.arrays[f"gan_{official}_real"])
+    divergence = gaussian_divergence(case.arrays["E_mu"], case.arrays["E_logvar"])
+    case.check("loss_kl", 0.01 * divergence.sum())
+
+
+def test_what_lies_beside_it_is_used_if_it_can_be(tmp_path):
+    case = golden.load("bicyclegan", CASES[0])
+    shutil.copy(case.folder / "latest_net_G.pth", tmp_path)
+    T, x, z = organza.load(tmp_path / "latest_net_G.pth"), case.arrays["x"], case.arrays["z"]
+    case.check("G_out", T.apply(x, z=z))
+    with pytest.raises(UserError, match="bicyclegan has no encoder here; its encoder's file belongs beside it"):
+        T.encode(torch.zeros(8, 8, 3, dtype=torch.uint8).numpy())
+    (tmp_path / "latest_net_E.pth").write_bytes(b"nothing")
+    (tmp_path / "latest_net_D.pth").write_bytes((case.folder / "latest_net_E.pth").read_bytes())
+    case.check("G_out", organza.load(tmp_path / "latest_net_G.pth").apply(x, z=z))
+    with pytest.raises(UserError, match=r"no D can be had: latest_net_D.pth is another network"):
+        organza.load(tmp_path / "latest_net_G.pth", networks="all")
+    report = inspect(tmp_path / "latest_net_G.pth")
+    assert {network.name for network in report.networks if network.problem} == {"E", "D"}
+
+
+def test_a_code_beside_the_input_is_told_from_more_channels(tmp_path):
+    """Without its encoder, the length of the code is a guess; an encoder says it."""
+    case = golden.load("bicyclegan", "add_input_batch_basic")
+    shutil.copy(case.folder / "latest_net_G.pth", tmp_path)
+    case.check("G_out", organza.load(tmp_path / "latest_net_G.pth").apply(case.arrays["x"], z=case.arrays["z"]))
+    assert "taken to have 4 numbers" in inspect(tmp_path / "latest_net_G.pth").settings["code"]
+
+
+@pytest.mark.parametrize(
+    ("file", "what"),
+    [("latest_net_E.pth", "the encoder of BicycleGAN"), ("latest_net_D.pth", "a discriminator of BicycleGAN")],
+)
+def test_what_goes_with_a_generator_is_named(file, what):
+    case = golden.load("bicyclegan", CASES[0])
+    with pytest.raises(UserError, match=f"{what} .*without its generator.* give the generator's file"):
+        organza.load(case.folder / file)
+
+
+def test_images_and_codes_that_do_not_fit():
+    T = organza.load(golden.load("bicyclegan", CASES[0]).folder / "latest_net_G.pth")
+    for call, message in (
+        (lambda: T.apply(torch.zeros(1, 1, 128, 128)), r"images \[1, 1, 128, 128\] don't fit; give \[N, 3, H, W\]"),
+        (lambda: T.apply(torch.zeros(1, 3, 64, 128)), "128x64 pixels; width and height must be multiples of 128"),
+        (lambda: T.apply(torch.zeros(1, 3, 128, 128), z=torch.zeros(1, 3)), r"style codes \[1, 3\] don't fit"),
+        (lambda: organza.load(T.source, model="BtoA"), "it has no model 'BtoA'"),
+        (lambda: T.encode("nowhere.png"), "nowhere.png"),
+        (lambda: load_generator(T.source), "bicyclegan makes images from images, not from seeds"),
+    ):
+        with pytest.raises(UserError, match=message):
+            call()
