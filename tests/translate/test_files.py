@@ -255,6 +255,6 @@ def test_every_option_of_the_page_on_coming_from_pytorch_cyclegan_exists() -> No
     ours = re.findall(r"--[a-z][a-z0-9-]*", "".join(rows))
     kinds = [part for name in PRESETS if PRESETS[name].family == "translation" for part in vars(toy(name)).values()]
     verbs = [module(verb).Options for verb in ("translate", "convert")]
-    known = {field.name for kind in (*kinds, *verbs) for field in fields(kind)} | {"data"}
+    known = {field.name for kind in (*kinds, *verbs) for field in fields(kind)} | {"data", "resume"}
     assert len(ours) > 15
     assert not {option.removeprefix("--").removeprefix("no-").replace("-", "_") for option in ours} - known
