@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -20,6 +21,7 @@ from organza.data.readers.part import Half, PartSource
 from organza.data.source import BadPicture, Source, suffix
 from organza.data.tables.labels import find_labels
 from organza.media.images import PICTURE_SUFFIXES, check_suffix, to_image, to_tensor
+from organza.translate.report import line, wanted_of, write_report
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -55,6 +57,9 @@ def translate_files(
     samples: int = 0,
     style: str | Path | None = None,
     figure: Callable[[Photo], Photo] | None = None,
+    report: str | Path | None = None,
+    targets: str | Path | None = None,
+    back: Translator | None = None,
     labels: ArrayLike | None = None,
     target: str | None = None,
     known: str = "none",
@@ -78,6 +83,9 @@ def translate_files(
         samples: make so many results of each image, with random style codes, and lay them beside it; 0 makes one alone.
         style: an image like the wanted result, whose style code is taken.
         figure: makes what is written of each image, instead of its translation.
+        report: an HTML page to write as well, with input, output, target and cycle of each image.
+        targets: for the page: images, under the names of the sources, that were wanted; of halves, the other half.
+        back: for the page: the translator of the other direction.
         labels, target, size, mode, seed: as for `Translator.translate`.
         known: labels that the images have, in the words of `DataOptions.labels`; what ``target`` doesn't name stays.
         every: instead of one target, a row for each image: itself, and what it becomes for each of
@@ -99,6 +107,8 @@ def translate_files(
         check_codes(T)
         if samples and style is not None:
             raise UserError("--samples has random style codes, and --style one", hint="leave one of them out")
+    if report is not None and (compare or samples or every or heat or figure is not None):
+        raise UserError("a report has a column for each image", hint="leave --compare and other figures out")
     z = None if style is None else T.encode(style)
     common: dict[str, Any] = {"size": size, "mode": mode}
 
@@ -110,18 +120,30 @@ def translate_files(
         many = [T.photo(image, has, z, target=target, seed=seed + k, **common) for k in range(max(samples, 1))]
         return _beside([*row, *map(_as_image, many)]) if row else many[0]
 
-    written, skipped = [], []
-    for number, (name, image, place) in enumerate(places(T)):
-        if isinstance(image, str):
-            skipped.append((name, image))
-        else:
-            if figure is not None:
-                made = figure(image)
+    written: list[Path] = []
+    skipped: list[tuple[str, str]] = []
+
+    def translated() -> Iterator[tuple[str, Photo, Photo]]:
+        for number, (name, image, place) in enumerate(places(T)):
+            if isinstance(image, str):
+                skipped.append((name, image))
             else:
-                made = shown(image, rows.get(name) if rows else labels)
-            written.append(made.save(place))
-        if progress is not None:
-            progress(number + 1, places.count)
+                has = rows.get(name) if rows else labels
+                made = shown(image, has) if figure is None else figure(image)
+                written.append(made.save(place))
+                yield name, image, made
+            if progress is not None:
+                progress(number + 1, places.count)
+
+    if report is None:
+        collections.deque(translated(), maxlen=0)
+    else:
+        wanted = wanted_of(T, path, side, targets)
+        lines = (line(T, name, image, made, wanted(name), back) for name, image, made in translated())
+        columns = ["input", "output"]
+        columns += ["target"] if side != "whole" or targets is not None else []
+        columns += ["cycle"] if back is not None else []
+        write_report(report, T, columns, lines, title=path.name)
     if not written:
         reason = f": {skipped[0][0]}: {skipped[0][1]}" if skipped else ""
         raise UserError(f"no usable images{reason}", where=source)

@@ -43,6 +43,10 @@ class Options(Trained):
     """Make so many results of each image with random style codes, side by side after it (bicyclegan)."""
     style: Annotated[Path | None, tyro.conf.arg(metavar="IMAGE")] = None
     """An image like the wanted result: its style code is taken (bicyclegan)."""
+    report: Annotated[Path | None, tyro.conf.arg(metavar="FILE.html")] = None
+    """Write one page as well, with input, output, target (with --side, or --targets) and what comes back of each."""
+    targets: Annotated[Path | None, tyro.conf.arg(metavar="FILE|FOLDER")] = None
+    """For the report: the images that were wanted, under the names of the sources."""
     hidden: bool = False
     """Instead, show what a cycle hides in its output: source, output, its high frequencies amplified, what comes back,
     the same after JPEG, and with noise (cyclegan)."""
@@ -84,20 +88,22 @@ def main(argv: list[str]) -> int:
     T = load_translator(options.network, model=options.model, device=options.device, precision=options.precision)
     if options.calibrate is not None:
         T = calibrate_on(T, options.calibrate)
-    figure = None
+    figure, home = None, None
+    back = next((name for name in T.names if name != T.name), None)
+    if back is not None and (options.hidden or options.report is not None):
+        home = load_translator(options.network, model=back, device=options.device, precision=options.precision)
     if options.hidden:
         import numpy as np
 
         from organza.data.photo import Photo
         from organza.translate.hidden import hidden
 
-        back = next((name for name in T.names if name != T.name), None)
-        if back is None:
+        if home is None:
             raise UserError(f"{T.kind} has no way back, so there is nothing to hide", hint="--hidden is for cyclegan")
-        home = load_translator(options.network, model=back, device=options.device, precision=options.precision)
+        there = home
 
         def figure(image: Photo) -> Photo:
-            found = hidden(T, home, image, size=size, seed=options.seed)
+            found = hidden(T, there, image, size=size, seed=options.seed)
             say(str(found))
             return Photo(np.asarray(found.figure))
 
@@ -118,6 +124,9 @@ def main(argv: list[str]) -> int:
             samples=options.samples,
             style=options.style,
             figure=figure,
+            report=options.report,
+            targets=options.targets,
+            back=home,
             size=size,
             mode=None if options.norm_mode == "auto" else options.norm_mode,
             seed=options.seed,
@@ -125,6 +134,8 @@ def main(argv: list[str]) -> int:
         )
     for name, reason in done.skipped:
         say(f"skipped {name}: {reason}", error=True)
+    if options.report is not None:
+        say(options.report)
     first, count = done.written[0], len(done.written)
     say(first if count == 1 else f"{first} and {count - 1} more in {options.outdir}")
     return 0
