@@ -147,7 +147,10 @@ def test_doctor(capsys):
         ("generate --network nowhere", "nowhere: does not exist; give the folder of a run"),
         ("generate --network a --seeds x", "can't read the seeds 'x'"),
         ("generate --network a --grid 4", "can't read the grid '4'"),
-        ("generate --network a --class x", "can't read the classes 'x'; write numbers and ranges, such as 0,1,4-6"),
+        (
+            "generate --network a --class 1--2",
+            "can't read the classes '1--2'; write numbers and ranges, such as 0,1,4-6",
+        ),
         ("generate --network a --class 1 --w a.npz", "a saved w has its class in it already; leave --class or --w out"),
         ("generate --network a --save-w a.txt", "a.txt: no format is known for '.txt'; end the name in .npz"),
         ("redo a.json", "a.json: does not exist; give the .json beside a picture that Organza made"),

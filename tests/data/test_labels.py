@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from data_helpers import BAD, encoded, noise, pngs, write_folder, write_zip
 
+from organza.contract.data import LabelSet
 from organza.core.errors import UserError
 from organza.data import DataOptions, open_dataset
 
@@ -210,3 +211,27 @@ def test_labels_of_the_real_sets(shared):
     assert all(emoji.captions)
     with_caption = open_dataset(shared / "anime_faces.zip", DataOptions(captions="auto", max_images=50))
     assert "hair" in with_caption.captions[0]
+
+
+@pytest.mark.parametrize("dest", ["built.zip", "built"])
+def test_names_of_classes_and_columns_go_through_a_build(tmp_path, dest):
+    from organza.data.export.build import build
+
+    entries = {f"{kind}/{n}.png": encoded(noise(n)) for n, kind in enumerate(("happy", "sad", "happy"))}
+    folder = write_folder(tmp_path / "set", entries)
+    build(folder, tmp_path / dest, DataOptions(labels="folders"))
+    data = open_dataset(tmp_path / dest, DataOptions(labels="own"))
+    assert data.spec.label_names == ("happy", "sad")
+    assert data.spec.label_sets == (LabelSet(2, "classes"),)
+    assert data.labels(np.arange(3)).argmax(1).tolist() == [0, 0, 1]
+    (tmp_path / "marks.csv").write_text("file,Male,Young\n" + "".join(f"{name},1,-1\n" for name in entries))
+    named = open_dataset(folder, DataOptions(labels=f"{tmp_path / 'marks.csv'}:Male,Young"))
+    assert (named.spec.label_names, named.spec.label_sets) == (("Male", "Young"), (LabelSet(2, "numbers"),))
+
+
+@pytest.mark.parametrize("names", [["a"], ["a", "a"], [1, 2], "ab", None, {"a": 1}])
+def test_odd_names_in_a_dataset_json_are_left_alone(tmp_path, names):
+    labels = {"labels": [["0.png", 0], ["1.png", 1]], "label_names": names}
+    entries = {"0.png": encoded(noise(0)), "1.png": encoded(noise(1)), "dataset.json": json.dumps(labels).encode()}
+    data = open_dataset(write_folder(tmp_path / "set", entries), DataOptions(labels="own"))
+    assert data.spec.label_names == () and data.spec.label_dim == 2

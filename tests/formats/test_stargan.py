@@ -63,7 +63,7 @@ def test_names_are_the_authors(tmp_path):
     case = golden.load("stargan", "celeba_32")
     T = organza.load(file_of(case))
     assert T.targets == ("Black_Hair", "Blond_Hair", "Brown_Hair", "Male", "Young")
-    assert "taken for the authors' attributes of CelebA" in inspect(file_of(case)).settings["label names"]
+    assert "taken for the authors' attributes of CelebA" in inspect(file_of(case)).settings["labels mean"]
     assert organza.load(file_of(golden.load("stargan", "cdim8_64"))).targets[-1] == "surprised"
 
 

@@ -236,12 +236,13 @@ def test_targets_by_name():
         target_vector(JOINT, "no happy")
 
 
-def test_on_the_command_line(faces, two, tmp_path, capsys):
+def test_on_the_command_line(two, tmp_path, capsys):
     data = two["data"]
     outcome = train(toy("stargan"), data, labels=two["labels"], outdir=tmp_path / "runs", **SHORT)
     base = ["translate", "--network", str(outcome.folder), "--input", data, "--outdir", str(tmp_path / "out")]
     base += ["--precision", "float32"]
     assert main([*base, "--target", "Young"]) == 0
+    assert "taken for no: Male; name them too, or say with --labels" in capsys.readouterr().err
     plain = np.asarray(Image.open(tmp_path / "out" / "3.png"))
     T = organza.load(outcome.folder)
     image = Path(data, "3.png")

@@ -40,8 +40,8 @@ class Drawing(Trained):
     """Truncation psi: 1 gives the full variety, 0.7 safer pictures, 0 the average."""
     cutoff: Annotated[CountOrZero | None, tyro.conf.arg(metavar="N")] = None
     """Truncate only the first so many layers."""
-    class_: Annotated[str | None, tyro.conf.arg(name="class", metavar="N")] = None
-    """The class to draw, for networks with classes; or one for each seed: 0,1,4-6."""
+    class_: Annotated[str | None, tyro.conf.arg(name="class", metavar="N|NAME")] = None
+    """The class to draw, for networks with classes: its number or its name; or one for each seed: 0,1,4-6."""
     label: Annotated[str | None, tyro.conf.arg(metavar="0,1,0.5")] = None
     """A whole label vector instead, for networks with attributes."""
     noise: Literal["const", "random", "none"] = "const"
@@ -50,12 +50,14 @@ class Drawing(Trained):
     """Make each pixel a square of so many pixels."""
 
     @property
-    def labels(self) -> int | list[int] | NDArray[np.float32] | None:
-        """The class or classes as numbers, or the label vector."""
+    def labels(self) -> int | list[int] | str | NDArray[np.float32] | None:
+        """The class or classes as numbers, the name of one, or the label vector."""
         if self.label is not None:
             return parse_label(self.label, self.class_)
         if self.class_ is None:
             return None
+        if not set(self.class_) <= set("0123456789,- "):
+            return self.class_
         classes = parse_seeds(self.class_, "classes")
         return classes[0] if len(classes) == 1 else classes
 

@@ -74,6 +74,29 @@ def target_vector(spec: DataSpec, wish: str, labels: Sequence[float] | None = No
     return vector
 
 
+def taken_for_no(spec: DataSpec, wish: str) -> list[str]:
+    """The attributes that ``wish`` does not name, nor excludes: where nobody knows the source's labels, they are 0.
+
+    Raises:
+        UserError: as `target_vector`.
+
+    Example:
+        >>> taken_for_no(DataSpec((8, 8), label_dim=2, label_names=("Male", "Young")), "Young")
+        ['Male']
+    """
+    names = label_names(spec)
+    target_vector(spec, wish)
+    asked = [_asked(word, names) for word in filter(None, map(str.strip, wish.split(",")))]
+    start, part = _placed(spec, _set_of(spec, asked[0][0]))
+    said = {place for place, _ in asked}
+    for group in exclusive(names):
+        if any(value and place in group for place, value in asked):
+            said |= group
+    if part.kind == "classes":
+        return []
+    return [names[place] for place in range(start, start + part.size) if place not in said]
+
+
 def every_target(spec: DataSpec, labels: Sequence[float] | None = None) -> dict[str, list[float]]:
     """A label vector for each name: of a class, that class; of an attribute, the source with it changed.
 

@@ -17,11 +17,12 @@ from torch import Tensor, nn
 
 from organza.contract.data import DataSpec
 from organza.contract.model import Latents
+from organza.contract.targets import label_names
 from organza.core.device import computing, fit_threads
 from organza.core.errors import UserError
 from organza.core.text import printable
 from organza.media.images import Pixels, to_image, to_pixels
-from organza.models.labels import label_vectors
+from organza.models.labels import by_number, label_vectors
 from organza.models.loaded import Loaded
 from organza.models.sampling import Noise, check_psi
 from organza.ops import inference
@@ -128,7 +129,7 @@ class Generator(Loaded):
         Args:
             z: ``[N, z_dim]``, from a standard normal.
             labels: floats ``[N, label_dim]`` or one ``[label_dim]`` for all, or whole numbers: one class index for all
-                or one for each z.
+                or one for each z; or the name of a class for all.
             psi: 1 leaves w as it is, 0 gives the mean.
             cutoff: truncate only the first so many layers; None all.
 
@@ -140,8 +141,13 @@ class Generator(Loaded):
         """
         z = torch.as_tensor(z, dtype=torch.float32, device=self.device)
         with inference():
-            ws = self.latents.mapping(self.net, z, label_vectors(labels, len(z), self.label_dim, self.device))
+            ws = self.latents.mapping(self.net, z, self._rows(labels, len(z)))
         return self.truncate(ws, psi, cutoff)
+
+    def _rows(self, labels: ArrayLike | Tensor | None, count: int) -> Tensor:
+        """A label vector for each of ``count`` images."""
+        known = by_number(labels, label_names(self.spec)) if self.label_dim else None
+        return label_vectors(known, count, self.label_dim, self.device)
 
     def truncate(self, ws: Tensor, psi: float, cutoff: int | None = None) -> Tensor:
         """Pull intermediate codes ``[N, num_ws, w_dim]`` towards the mean w; see `mapping`."""
@@ -226,7 +232,7 @@ class Generator(Loaded):
             )
         images = torch.as_tensor(images, dtype=torch.float32, device=self.device)
         with computing(self.dtype):
-            logits: Tensor = self.critic(images, label_vectors(labels, len(images), self.spec.label_dim, self.device))
+            logits: Tensor = self.critic(images, self._rows(labels, len(images)))
         return logits.float()
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from organza.contract.targets import check_name
 from organza.core.errors import UserError
 
 if TYPE_CHECKING:
@@ -17,6 +19,23 @@ if TYPE_CHECKING:
 def as_array(labels: ArrayLike | Tensor) -> NDArray[Any]:
     """Labels as an array, wherever they are."""
     return np.asarray(labels.cpu() if hasattr(labels, "cpu") else labels)
+
+
+def by_number(labels: ArrayLike | Tensor | None, names: Sequence[str]) -> ArrayLike | Tensor | None:
+    """Labels; where they are the name of a class, its number.
+
+    Args:
+        labels: a name, or anything else, which stays.
+        names: of the classes; their numbers where nobody gave names.
+
+    Raises:
+        UserError: there is no such class; the message names the nearest.
+
+    Example:
+        >>> by_number("smile", ["laugh", "smile"]), by_number([1, 0], ["laugh", "smile"])
+        (1, [1, 0])
+    """
+    return check_name(labels, names) if isinstance(labels, str) else labels
 
 
 def check_labels(labels: ArrayLike | Tensor | None, count: int, size: int) -> NDArray[Any]:

@@ -24,7 +24,7 @@ class Sampling:
     """How a network makes images of latent codes. The default is its full variety.
 
     Attributes:
-        labels: of networks with labels: a class or a label vector for all images, or one for each.
+        labels: of networks with labels: a class or a label vector for all images, or one for each; or a class's name.
         psi: truncation (StyleGAN, arXiv 1812.04948, appendix B): 1 for the full variety, 0 for the average image.
         cutoff: truncate only the first so many layers; None all.
         noise: see `Noise`.
@@ -72,7 +72,7 @@ class Sampling:
         if latents.label_dim == 0:
             if self.labels is not None:
                 raise UserError("this network has no classes", hint="leave the class out")
-        elif count is not None:
+        elif count is not None and not isinstance(self.labels, str):  # a name, which the network's spec knows
             classes = as_array(0 if self.labels is None else self.labels)
             if is_classes(classes) and classes.ndim and len(classes) not in (1, count):
                 hint = "give one class for all or one for each seed"
@@ -88,7 +88,7 @@ class Sampling:
             >>> Sampling(labels=4).part(slice(1, 3), 3).labels
             4
         """
-        if self.labels is None:
+        if self.labels is None or isinstance(self.labels, str):
             return self
         array = as_array(self.labels)
         # A list of classes, or a table of label vectors; one vector is for all, whatever its length.

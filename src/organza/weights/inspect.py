@@ -19,6 +19,9 @@ from organza.tensors.opening import Opened, open_file
 from organza.tensors.pickle.machine import parts
 from organza.tensors.records import RefusedError
 
+MOST_NAMES = 40
+"""Names of labels that a report lists."""
+
 
 @dataclass(frozen=True)
 class Network:
@@ -103,7 +106,11 @@ def _problems(weights: Weights) -> list[Network]:
 
 def _spec(spec: Any) -> dict[str, Any]:
     height, width = spec.resolution
-    return {"resolution": f"{width}x{height}", "channels": spec.channels, "labels": spec.label_dim}
+    found = {"resolution": f"{width}x{height}", "channels": spec.channels, "labels": spec.label_dim}
+    if spec.label_names:
+        names = spec.label_names[:MOST_NAMES]
+        found["label names"] = ", ".join(names) + (" ..." if len(names) < len(spec.label_names) else "")
+    return found
 
 
 def _settings(config: Any) -> dict[str, Any]:

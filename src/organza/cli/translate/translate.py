@@ -77,6 +77,7 @@ def main(argv: list[str]) -> int:
     if sum([options.class_ is not None, options.target is not None, options.all_targets]) > 1:
         raise UserError("--class, --target and --all-targets are three answers to one question", hint="give one")
     # After parsing: PyTorch takes seconds to import.
+    from organza.contract.targets import taken_for_no
     from organza.data.options import parse_resolution
     from organza.models.load import load_translator
     from organza.models.translator import Size
@@ -86,6 +87,10 @@ def main(argv: list[str]) -> int:
     if options.size not in ("own", "trained"):
         size = parse_resolution(options.size)
     T = load_translator(options.network, model=options.model, device=options.device, precision=options.precision)
+    unknown = options.target is not None and T.targets and options.labels == "none"
+    if others := taken_for_no(T.spec, options.target or "") if unknown else []:
+        what = "name them too, or say with --labels what the images are"
+        say(f"taken for no: {', '.join(others)}; {what}", error=True)
     if options.calibrate is not None:
         T = calibrate_on(T, options.calibrate)
     figure, home = None, None

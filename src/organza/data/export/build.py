@@ -112,6 +112,7 @@ def _write(
     count = 0
     with ExitStack() as stack:
         sink = _sink(form, part, dest)
+        sink.label_names = () if plan.labels is None else plan.labels.names
         stack.callback(sink.close)
         for results in parallel.run(job, list(enumerate(entries)), workers=workers):
             for made in results:

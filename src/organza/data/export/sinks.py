@@ -32,7 +32,13 @@ Label = int | list[float] | None
 
 
 class Sink(ABC):
-    """Takes results one by one, in order."""
+    """Takes results one by one, in order.
+
+    Attributes:
+        label_names: of the classes, or of the places of label vectors, where known.
+    """
+
+    label_names: tuple[str, ...] = ()
 
     @abstractmethod
     def add(self, number: int, made: Made, label: Label, caption: str | None) -> None:
@@ -56,8 +62,9 @@ class _Index:
         if caption is not None:
             self.captions[name] = caption
 
-    def files(self) -> dict[str, bytes]:
-        found = {"dataset.json": json.dumps({"labels": self.labels or None}).encode()}
+    def files(self, names: tuple[str, ...]) -> dict[str, bytes]:
+        told = {"label_names": names} if names and self.labels else {}
+        found = {"dataset.json": json.dumps({"labels": self.labels or None, **told}).encode()}
         if self.captions:
             found["captions.json"] = json.dumps(self.captions, ensure_ascii=False, indent=0).encode()
         return found
@@ -93,7 +100,7 @@ class ZipSink(Sink):
 
     def close(self) -> None:
         """The side files, then the zip's directory."""
-        for name, data in self.index.files().items():
+        for name, data in self.index.files(self.label_names).items():
             self._write(name, data)
         self.file.close()
 
@@ -113,7 +120,7 @@ class FolderSink(Sink):
 
     def close(self) -> None:
         """The side files."""
-        for name, data in self.index.files().items():
+        for name, data in self.index.files(self.label_names).items():
             (self.path / name).write_bytes(data)
 
 

@@ -120,7 +120,7 @@ def _facts(spec: DataSpec) -> dict[str, str]:
         return {}
     whose = {len(CELEBA): "attributes of CelebA", len(RAFD): "expressions of RaFD"}
     known = whose.get(spec.label_dim, "attributes of CelebA and expressions of RaFD")
-    return {"label names": f"taken for the authors' {known}; the file doesn't say"}
+    return {"labels mean": f"taken for the authors' {known}; the file doesn't say"}
 
 
 def _with_critic(config: StarGAN, spec: DataSpec, net: Mapping[str, Entry]) -> tuple[StarGAN, DataSpec]:
