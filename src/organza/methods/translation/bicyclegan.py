@@ -213,6 +213,7 @@ class BicycleGAN:
             phases=(Phase("G", "G", g_loss), Phase("D", "D", d_loss)),
             models={spec.direction: translation},
             preview=lambda nets, batch, rng: _variants(nets, batch, rng, self.z_dim),
+            bf16=("training", "sampling"),
         )
 
 
