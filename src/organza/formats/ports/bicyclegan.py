@@ -21,6 +21,7 @@ from organza.formats.ports.junyanz_names import Names, discriminator_names, used
 from organza.formats.ports.translators import MOST_LAYERS, MOST_LEVELS, Held, assemble, norm_of, shape
 from organza.formats.weights import Weights
 from organza.methods.translation.bicyclegan import BicycleGAN
+from organza.nn.patchgan import least_side
 from organza.nn.style_encoder import Kind
 from organza.tensors.entry import Entry, entry
 from organza.tensors.networks import Tensors
@@ -68,7 +69,8 @@ def _weights(opened: Opened, tensors: Tensors, names: Names) -> Weights:
     for level in range(depth - 1):
         name = f"ups.{level}.conv.weight"
         held[name] = _turned(held[name], 1 if bilinear else 0)
-    spec = DataSpec((2**depth, 2**depth), channels, source=seen - z_dim, direction=way_of(opened.path))
+    side = 2**depth
+    spec = DataSpec((side, side), channels, source=seen - z_dim, direction=way_of(opened.path))
     config = BicycleGAN(
         z_dim=z_dim,
         z_into="all" if inner else "input",
@@ -77,9 +79,7 @@ def _weights(opened: Opened, tensors: Tensors, names: Names) -> Weights:
         upsampling="bilinear" if bilinear else "transposed",
         norm=norm_of(held, "downs.1.norm", "downs.1.conv.bias"),
         dropout=False,
-        layers_e=5 if depth > 7 else 4,
-        layers_d=3 if depth > 7 else 2,
-    )
+    ).resolve(spec, 2)
     parts: dict[str, Held] = {"G": held}
     if encoder:
         with suppress(RefusedError):
@@ -92,6 +92,9 @@ def _weights(opened: Opened, tensors: Tensors, names: Names) -> Weights:
                 parts[name], config = _critic(critic, config, spec)
             except RefusedError as error:
                 problems[name] = str(error)
+    while side < least_side(config.layers_d or 0, config.scales) or side < 2 ** (1 + (config.layers_e or 0)):
+        side *= 2
+    spec = replace(spec, resolution=(side, side))
     format = "BicycleGAN (junyanz, PyTorch)"
     return replace(assemble(opened, format, "bicyclegan", spec, config, parts, "G", problems), facts=facts)
 
