@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import organza
-from organza import UserError
+from organza import UserError, train
 from organza.methods.basic.vae import gaussian_divergence
 from organza.methods.translation.pix2pix import adversarial_d, adversarial_g
 from organza.models.load import load_generator
@@ -99,3 +99,29 @@ def test_images_and_codes_that_do_not_fit():
     ):
         with pytest.raises(UserError, match=message):
             call()
+
+
+def test_files_of_2017(tmp_path):
+    """Instance normalisation had statistics, which nobody used, and the discriminators' names no stroke."""
+    case = golden.load("bicyclegan", "add_all_instance_bilinear")
+    for letter in "GED":
+        content = torch.load(case.folder / f"latest_net_{letter}.pth")
+        old = {name.replace("model_", "model"): value for name, value in content.items()}
+        for name in [name for name in content if ".down.1.weight" in name or name.endswith(".conv.2.weight")]:
+            place = name.replace("down.1.weight", "down.2.").replace("conv.2.weight", "conv.3.")
+            old[f"{place}running_mean"] = old[f"{place}running_var"] = torch.zeros(len(content[name]))
+        torch.save(old, tmp_path / f"shoes_net_{letter}.pth")
+    T = organza.load(tmp_path / "shoes_net_G.pth", networks="all")
+    case.check("G_out", T.apply(case.arrays["x"], z=case.arrays["z"]))
+    with torch.no_grad():
+        case.check("E_mu", T.encoder(case.arrays["b"])[0])
+    case.check("D_out0", T.discriminator(case.arrays["b"]))
+
+
+def test_training_goes_on_from_their_files(pairs, tmp_path):
+    source = golden.load("bicyclegan", CASES[0]).folder / "latest_net_G.pth"
+    settings = {"batch": 2, "kimg": 0.002, "grid": "1x1", "lr": 0.0, "resolution": "128", "device": "cpu"}
+    run = train("bicyclegan", pairs, outdir=tmp_path, resume=source, **settings)
+    T, theirs = organza.load(run.folder, networks="all"), organza.load(source, networks="all")
+    for ours, other in ((T.net, theirs.net), (T.encoder, theirs.encoder), (T.critic, theirs.critic)):
+        assert all(torch.equal(value, ours.state_dict()[name]) for name, value in other.named_parameters())

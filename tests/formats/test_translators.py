@@ -45,6 +45,8 @@ def test_the_way_follows_the_files_name(tmp_path):
     for name, way in (("latest_net_G_A.pth", "AtoB"), ("latest_net_G_B.pth", "BtoA"), ("latest_net_G.pth", "AtoB")):
         shutil.copy(source, tmp_path / name)
         assert organza.load(tmp_path / name).name == way
+    assert "A to B" in inspect(tmp_path / "latest_net_G.pth").settings["direction"]
+    assert "direction" not in inspect(tmp_path / "latest_net_G_B.pth").settings
     other = "BtoA" if way == "AtoB" else "AtoB"
     with pytest.raises(UserError, match="doesn't have it"):
         organza.load(tmp_path / name, model=other)
@@ -169,3 +171,11 @@ def test_what_a_file_lacks_starts_fresh(pairs, tmp_path, capsys):
     train("cyclegan", pairs, outdir=tmp_path / "runs", resume=source, **settings, width_d=4)
     said = capsys.readouterr()
     assert "0 of 48 tensors of G_BtoA" in said.out + said.err and "fresh: " in said.out + said.err
+
+
+def test_training_does_not_go_on_from_another_method(pairs, tmp_path):
+    source = training(tmp_path, "resnet_9blocks_instance", {"latest_net_G_A.pth": "3"}) / "latest_net_G_A.pth"
+    with pytest.raises(UserError, match="holds a network of cyclegan, not of pix2pix"):
+        train("pix2pix", pairs, outdir=tmp_path / "runs", resume=source, kimg=0.002, device="cpu")
+    with pytest.raises(UserError, match="two by two, not 3 at a time"):
+        train("bicyclegan", pairs, outdir=tmp_path / "runs", batch=3, kimg=0.003, device="cpu", resolution="32")

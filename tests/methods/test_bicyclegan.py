@@ -12,6 +12,7 @@ from torch.nn.functional import mse_loss
 from organza import UserError
 from organza.contract.data import DataSpec
 from organza.methods.translation.bicyclegan import BicycleGAN
+from organza.methods.translation.pix2pix import Pix2Pix
 from organza.training.loop import advance, generator
 from organza.training.settings import Training
 from organza.training.state import State
@@ -98,12 +99,29 @@ def test_what_does_not_fit_is_said():
     with pytest.raises(UserError, match="two by two, not 1 at a time"):
         advance(state, state.method.phases[0], batch_of(spec, 4), Training(micro_batch=1))
     for config, message in (
-        (BicycleGAN(), "16x16 images are too small for 2 halvings at 2 sizes; take a smaller --layers-d or --scales"),
+        (
+            BicycleGAN(layers_d=2),
+            "16x16 images are too small for 2 halvings at 2 sizes; take a smaller --layers-d or --scales",
+        ),
         (BicycleGAN(layers_e=6), "too small for an encoder of 6 halvings; take a smaller --layers-e"),
         (BicycleGAN(depth=5), "can't be halved 5 times; take a smaller --depth"),
+        (BicycleGAN(depth=1), "a U-Net of 1 halving has no level to skip to; take --depth 2 or more"),
+        (Pix2Pix(depth=1), "a U-Net of 1 halving has no level to skip to; take --depth 2 or more"),
+        (BicycleGAN(layers_d=2**31 - 1), "take a smaller --layers-d"),
     ):
         with pytest.raises(UserError, match=message):
             config.resolve(spec, 2).build(spec)
+
+
+@pytest.mark.parametrize("side", [4, 8, 16, 24, 64])
+@pytest.mark.parametrize("kind", ["resnet", "conv"])
+def test_settings_fit_the_images(side, kind):
+    spec = DataSpec((side, side), 1, source=3)
+    config = replace(BicycleGAN(kind_e=kind).resolve(spec, 2), width=2, width_e=2, width_d=2)
+    state = State.fresh(config.build(spec), CPU)
+    for phase in state.method.phases:
+        batch = batch_of(spec, 2).leaving({"outputs": torch.zeros(2, 1, side, side)})
+        assert advance(state, phase, batch, Training()).loss.isfinite()
 
 
 @pytest.mark.parametrize("kind", ["resnet", "conv"])

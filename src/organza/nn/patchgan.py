@@ -43,7 +43,7 @@ class PatchGAN(nn.Module):
         self, in_channels: int, layers: int = 3, width: int = 64, norm: Norm = "batch", bias: bool | None = None
     ) -> None:
         super().__init__()
-        self.least = 3 * 2**layers if layers else 1
+        self.least = least_side(layers)
         bias = conv_bias(norm) if bias is None else bias
         kernel, padding = (4, 1) if layers else (1, 0)
         maps = [width * min(2**k, 8) for k in range(layers + 1)] if layers else [width, 2 * width]
@@ -104,7 +104,7 @@ class MultiScalePatchGAN(nn.Module):
         self.scales = nn.ModuleList(
             PatchGAN(in_channels, layers, max(1, round(width / 2**k)), norm, bias) for k in range(scales)
         )
-        self.least = (3 * 2**layers if layers else 1) * 2 ** (scales - 1)
+        self.least = least_side(layers, scales)
 
     def forward(self, images: Tensor, condition: Tensor | None = None) -> tuple[Tensor, ...]:
         """``[N, C, H, W]`` -> logits ``[N, 1, h, w]`` for each size, float32, the largest first.
@@ -123,6 +123,16 @@ class MultiScalePatchGAN(nn.Module):
             x = F.avg_pool2d(x, 3, 2, 1, count_include_pad=False) if k else x
             logits.append(net(x))
         return tuple(logits)
+
+
+def least_side(layers: int, scales: int = 1) -> int:
+    """The shortest side that a `PatchGAN`, or a `MultiScalePatchGAN`, takes.
+
+    Example:
+        >>> least_side(3), least_side(3, scales=2), least_side(0)
+        (24, 48, 1)
+    """
+    return (3 << layers if layers else 1) << (scales - 1)
 
 
 def receptive_field(layers: int) -> int:

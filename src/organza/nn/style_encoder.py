@@ -57,8 +57,7 @@ class StyleEncoder(nn.Module):
         norm: Norm = "instance",
     ) -> None:
         super().__init__()
-        # One value for each map can't be normalised; residual blocks normalise before they halve.
-        self.least = 2 ** (layers if kind == "resnet" or norm == "none" else layers + 1)
+        self.least = least_encoded(kind, layers, norm)
         maps = [width * min(k + 1 if kind == "resnet" else 2**k, 4) for k in range(layers)]
         self.stem = Conv2d(channels, maps[0], 4, 2, 1)
         block = _Block if kind == "resnet" else _halving
@@ -78,6 +77,18 @@ class StyleEncoder(nn.Module):
             x = block(x)
         x = F.leaky_relu(x, 0.2).float().mean((2, 3))
         return self.mu(x), self.logvar(x)
+
+
+def least_encoded(kind: Kind, layers: int, norm: Norm) -> int:
+    """The shortest side that a `StyleEncoder` takes.
+
+    One value for each map can't be normalised; residual blocks normalise before they halve.
+
+    Example:
+        >>> least_encoded("resnet", 4, "instance"), least_encoded("conv", 4, "instance")
+        (16, 32)
+    """
+    return 1 << (layers if kind == "resnet" or norm == "none" else layers + 1)
 
 
 class _Block(nn.Module):

@@ -17,10 +17,11 @@ from pathlib import Path
 from organza.contract.data import DataSpec
 from organza.core.errors import UserError
 from organza.formats.ports.junyanz import network, sibling, way_of
-from organza.formats.ports.junyanz_names import Names, discriminator_names
+from organza.formats.ports.junyanz_names import Names, discriminator_names, used
 from organza.formats.ports.translators import MOST_LAYERS, MOST_LEVELS, Held, assemble, norm_of, shape
 from organza.formats.weights import Weights
 from organza.methods.translation.bicyclegan import BicycleGAN
+from organza.nn.patchgan import least_side
 from organza.nn.style_encoder import Kind
 from organza.tensors.entry import Entry, entry
 from organza.tensors.networks import Tensors
@@ -30,7 +31,7 @@ from organza.tensors.records import RefusedError
 ALL = ("model.down.0.weight", "model.submodule.down.1.weight")
 INPUT = ("model.model.0.weight", "model.model.1.model.1.weight")
 ENCODER = ("conv.0.weight", "fc.0.weight", "fcVar.0.weight")
-CRITIC, CRITICS = ("model.0.weight",), ("model_0.0.weight",)
+CRITICS = ("model.0.weight",), ("model_0.0.weight",), ("model0.0.weight",)
 
 
 def understood(opened: Opened) -> Weights | None:
@@ -68,7 +69,8 @@ def _weights(opened: Opened, tensors: Tensors, names: Names) -> Weights:
     for level in range(depth - 1):
         name = f"ups.{level}.conv.weight"
         held[name] = _turned(held[name], 1 if bilinear else 0)
-    spec = DataSpec((2**depth, 2**depth), channels, source=seen - z_dim, direction=way_of(opened.path))
+    side = 2**depth
+    spec = DataSpec((side, side), channels, source=seen - z_dim, direction=way_of(opened.path))
     config = BicycleGAN(
         z_dim=z_dim,
         z_into="all" if inner else "input",
@@ -77,21 +79,22 @@ def _weights(opened: Opened, tensors: Tensors, names: Names) -> Weights:
         upsampling="bilinear" if bilinear else "transposed",
         norm=norm_of(held, "downs.1.norm", "downs.1.conv.bias"),
         dropout=False,
-        layers_e=5 if depth > 7 else 4,
-        layers_d=3 if depth > 7 else 2,
-    )
+    ).resolve(spec, 2)
     parts: dict[str, Held] = {"G": held}
     if encoder:
         with suppress(RefusedError):
             parts["E"], config = _encoder(encoder, config)
     for name in ("D", "D2"):
-        critic, problem = _beside(opened.path, name, CRITICS, CRITIC)
+        critic, problem = _beside(opened.path, name, *CRITICS)
         problems |= problem
         if critic:
             try:
                 parts[name], config = _critic(critic, config, spec)
             except RefusedError as error:
                 problems[name] = str(error)
+    while side < least_side(config.layers_d or 0, config.scales) or side < 2 ** (1 + (config.layers_e or 0)):
+        side *= 2
+    spec = replace(spec, resolution=(side, side))
     format = "BicycleGAN (junyanz, PyTorch)"
     return replace(assemble(opened, format, "bicyclegan", spec, config, parts, "G", problems), facts=facts)
 
@@ -129,18 +132,23 @@ def _encoder(theirs: Mapping[str, Entry], config: BicycleGAN) -> tuple[Held, Bic
 
 
 def _critic(theirs: Mapping[str, Entry], config: BicycleGAN, spec: DataSpec) -> tuple[Held, BicycleGAN]:
-    held: dict[str, Entry] = {}
-    numbers = {match[1] for name in theirs if (match := re.match(r"model_(\d)\.", name))}
-    for number in sorted(numbers) or ["0"]:
-        start = f"model_{number}." if numbers else "model."
-        part = {f"model.{name.removeprefix(start)}": name for name in theirs if name.startswith(start)}
-        held |= {f"scales.{number}.{ours}": theirs[part[name]] for name, ours in discriminator_names(part).items()}
+    scales: dict[str, dict[str, Entry]] = defaultdict(dict)
+    for name, tensor in theirs.items():
+        match = re.fullmatch(r"model_?(\d?)\.(.+)", name)  # without the stroke in files of 2017; no number for one size
+        if match is None:
+            raise RefusedError(f"the tensor {name[:80]!r} is unknown")
+        scales[match[1] or "0"][f"model.{match[2]}"] = tensor
+    held = {
+        f"scales.{number}.{ours}": tensors[name]
+        for number, tensors in scales.items()
+        for name, ours in discriminator_names(tensors).items()
+    }
     width, seen = shape(held, "scales.0.layers.0.conv.weight")[:2]
     layers = max(int(name.split(".")[3]) for name in held) - 1
     if layers > MOST_LAYERS:
         raise RefusedError(f"a discriminator of {layers} halvings")
     conditional = seen != spec.channels
-    return held, replace(config, width_d=width, layers_d=layers, scales=max(1, len(numbers)), conditional=conditional)
+    return held, replace(config, width_d=width, layers_d=layers, scales=len(scales), conditional=conditional)
 
 
 def all_names(theirs: Iterable[str]) -> Names:
@@ -154,7 +162,7 @@ def all_names(theirs: Iterable[str]) -> Names:
         dict_values(['downs.0.conv.weight', 'ups.1.conv.weight'])
     """
     places: dict[tuple[int, str], dict[int, list[str]]] = defaultdict(lambda: defaultdict(list))
-    for name in theirs:
+    for name in used(theirs):
         match = re.fullmatch(r"model\.((?:submodule\.){0,20})(down|up)\.(\d)\.\w+", name)
         if match is None:
             raise RefusedError(f"the tensor {name[:80]!r} is unknown")
@@ -178,7 +186,7 @@ def input_names(theirs: Iterable[str]) -> Names:
     """
     levels: dict[int, dict[int, list[str]]] = defaultdict(lambda: defaultdict(list))
     inside: dict[int, int] = {}
-    for name in theirs:
+    for name in used(theirs):
         match = re.fullmatch(r"model\.model\.((?:\d\.model\.){0,20})(\d)\.\w+", name)
         if match is None:
             raise RefusedError(f"the tensor {name[:80]!r} is unknown")
@@ -210,7 +218,7 @@ def encoder_names(theirs: Iterable[str]) -> Names:
     found: Names = {}
     blocks: dict[int, dict[int, list[str]]] = defaultdict(lambda: defaultdict(list))
     chain: dict[int, list[str]] = defaultdict(list)
-    for name in theirs:
+    for name in used(theirs):
         part = name.rpartition(".")[2]
         if match := re.fullmatch(r"(fc|fcVar)\.0\.(weight|bias)", name):
             found[name] = f"{'mu' if match[1] == 'fc' else 'logvar'}.{part}"

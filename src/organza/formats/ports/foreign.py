@@ -69,7 +69,7 @@ KINDS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("StarGAN v2", (r"\bdecode\.\d+\.norm1\.fc\.weight |\bunshared\.0\.|\bshared\.0\.weight 512x16$",)),
     ("StarGAN", (r"^main\.\d+\.main\.0\.weight |^conv2\.weight \d+x\d+x\d+x\d+$", r"^main\.0\.weight ")),
     ("the encoder of BicycleGAN (junyanz), without its generator", (r"^fcVar\.0\.weight ",)),
-    ("a discriminator of BicycleGAN (junyanz), without its generator", (r"^model_0\.0\.weight ",)),
+    ("a discriminator of BicycleGAN (junyanz), without its generator", (r"^model_?0\.0\.weight ",)),
     ("a generator of BicycleGAN (junyanz) of an unusual shape", (r"^model\.(?:submodule\.)*down\.\d",)),
     ("StackGAN or AttnGAN (text to image)", (r"\bca_net\.fc\.|\bencode_img\.|\bget_cond_logits\.|\bh_net1\.",)),
     ("CUT's feature heads", (r"^mlp_0\.0\.weight ",)),

@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from organza.contract.data import Direction
@@ -39,7 +40,7 @@ def understood(opened: Opened) -> Weights | None:
         if (net := network(opened, UNET)) is not None:
             held = renamed(net.tensors, unet_names)
             critics, problems = _critics({way: sibling(opened.path, "D")})
-            return pix2pix(opened, WHOSE, Found({way: held}, critics, problems))
+            return _told(pix2pix(opened, WHOSE, Found({way: held}, critics, problems)))
         if (net := network(opened, RESNET)) is not None:
             return _cyclegan(opened, net, way)
     return None
@@ -57,7 +58,14 @@ def _cyclegan(opened: Opened, net: Network, way: Direction) -> Weights:
             if beside is not None:
                 generators[back] = renamed(beside.tensors, resnet_names)
     found = Found(generators, *_critics(critics))
-    return cyclegan(opened, WHOSE, found, way, dropout=has_dropout(net.tensors))
+    return _told(cyclegan(opened, WHOSE, found, way, dropout=has_dropout(net.tensors)))
+
+
+def _told(weights: Weights) -> Weights:
+    """With a note where nothing says which way the generator translates."""
+    if re.search(r"G_?[AB](?![a-z])", weights.path.stem):
+        return weights
+    return replace(weights, facts={"direction": "A to B: its name says no other, as G_B would"})
 
 
 def way_of(path: Path) -> Direction:

@@ -30,7 +30,7 @@ def unet_names(theirs: Iterable[str]) -> Names:
         dict_values(['downs.0.conv.weight', 'ups.1.conv.weight', 'ups.0.conv.bias'])
     """
     found: Names = {}
-    for name in _used(theirs):
+    for name in used(theirs):
         match = re.fullmatch(rf"model\.model\.((?:[13]\.model\.){{0,20}})(\d)\.{_PARTS}", name)
         if match is None:
             raise _unknown(name)
@@ -69,7 +69,7 @@ def resnet_names(theirs: Iterable[str]) -> Names:
     """
     chain: dict[int, list[str]] = defaultdict(list)
     blocks: dict[int, dict[int, list[str]]] = defaultdict(lambda: defaultdict(list))
-    for name in _used(theirs):
+    for name in used(theirs):
         match = re.fullmatch(rf"model\.(\d{{1,3}})\.(?:conv_block\.(\d)\.)?{_PARTS}", name)
         if match is None:
             raise _unknown(name)
@@ -106,7 +106,7 @@ def discriminator_names(theirs: Iterable[str]) -> Names:
         dict_values(['layers.0.conv.bias', 'layers.1.norm.weight', 'layers.2.conv.weight'])
     """
     found: Names = {}
-    for name in _used(theirs):
+    for name in used(theirs):
         match = re.fullmatch(rf"(?:model|net)\.(\d{{1,3}})\.{_PARTS}", name)
         place = -1 if match is None else int(match[1])
         if match is None or place % 3 == 1:
@@ -116,7 +116,7 @@ def discriminator_names(theirs: Iterable[str]) -> Names:
     return _distinct(found)
 
 
-def _used(theirs: Iterable[str]) -> list[str]:
+def used(theirs: Iterable[str]) -> list[str]:
     """Without the statistics of normalisation layers that have no weight: such layers take the image's own."""
     names = set(theirs)
     return [

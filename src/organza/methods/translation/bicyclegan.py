@@ -25,11 +25,11 @@ from organza.contract.model import Mode, Translation
 from organza.core.errors import UserError
 from organza.core.ranges import Count, CountOrZero, Depth, PositiveOrZero, Range
 from organza.methods.basic.vae import gaussian_divergence
-from organza.methods.translation.pix2pix import Game, adversarial_d, adversarial_g, unet_depth
+from organza.methods.translation.pix2pix import Game, adversarial_d, adversarial_g, check_depth, unet_depth
 from organza.nn.initial import init_xavier
 from organza.nn.norms import Norm
-from organza.nn.patchgan import MultiScalePatchGAN
-from organza.nn.style_encoder import Kind, StyleEncoder
+from organza.nn.patchgan import MultiScalePatchGAN, least_side
+from organza.nn.style_encoder import Kind, StyleEncoder, least_encoded
 from organza.nn.unet import CodeInto, UNetGenerator, Upsampling
 
 SHOWN = 4
@@ -63,7 +63,7 @@ class BicycleGAN:
     width_d: Count = 64
     """Feature maps of the discriminators' first layer at full size; half as many at half the size."""
     layers_d: CountOrZero | None = None
-    """Halvings of the discriminators. None: 3 for images of 256 pixels and more, else 2."""
+    """Halvings of the discriminators. None: 3 for images of 256 pixels and more, else 2, fewer for tiny ones."""
     scales: Annotated[int, Range(least=1, most=8)] = 2
     """Sizes of the images that each discriminator sees, each half of the one before."""
     conditional: bool = False
@@ -94,11 +94,12 @@ class BicycleGAN:
         if batch % 2:
             raise _odd(batch)
         short, large = min(spec.resolution), max(spec.resolution) >= 256
+        fitting = (n for n in (3, 2, 1) if least_side(n, self.scales) <= short and (large or n < 3))
         return replace(
             self,
             depth=unet_depth(spec.resolution) if self.depth is None else self.depth,
-            layers_e=min(5 if large else 4, short.bit_length() - 1) if self.layers_e is None else self.layers_e,
-            layers_d=(3 if large else 2) if self.layers_d is None else self.layers_d,
+            layers_e=max(1, min(5 if large else 4, short.bit_length() - 2)) if self.layers_e is None else self.layers_e,
+            layers_d=next(fitting, 0) if self.layers_d is None else self.layers_d,
         )
 
     def like(self, other: BicycleGAN, spec: DataSpec) -> BicycleGAN:
@@ -119,6 +120,15 @@ class BicycleGAN:
         """
         if self.depth is None or self.layers_e is None or self.layers_d is None:
             raise ValueError("call resolve(spec, batch) before build(spec)")
+        (height, width), short = spec.resolution, min(spec.resolution)
+        # Before anything is built: halvings without end take memory without end.
+        check_depth(self.depth, spec.resolution)
+        if self.layers_e >= short.bit_length() or least_encoded(self.kind_e, self.layers_e, self.norm) > short:
+            what = f"{width}x{height} images are too small for an encoder of {self.layers_e} halvings"
+            raise UserError(what, hint="take a smaller --layers-e")
+        if self.layers_d >= short.bit_length() or least_side(self.layers_d, self.scales) > short:
+            what = f"{width}x{height} images are too small for {self.layers_d} halvings at {self.scales} sizes"
+            raise UserError(what, hint="take a smaller --layers-d or --scales")
         G = UNetGenerator(
             *(spec.source, spec.channels, self.depth, self.width, self.norm, self.dropout),
             *(self.z_dim, self.z_into, self.upsampling),
@@ -130,17 +140,6 @@ class BicycleGAN:
             name: MultiScalePatchGAN(seen, self.scales, self.layers_d, self.width_d, self.norm, bias=True)
             for name in ("D", "D2")
         }
-        (height, width), short = spec.resolution, min(spec.resolution)
-        if height % G.multiple or width % G.multiple:
-            raise UserError(
-                f"{width}x{height} images can't be halved {self.depth} times", hint="take a smaller --depth"
-            )
-        if short < E.least:
-            what = f"{width}x{height} images are too small for an encoder of {self.layers_e} halvings"
-            raise UserError(what, hint="take a smaller --layers-e")
-        if short < critics["D"].least:
-            what = f"{width}x{height} images are too small for {self.layers_d} halvings at {self.scales} sizes"
-            raise UserError(what, hint="take a smaller --layers-d or --scales")
         for net in (G, *critics.values()):
             net.apply(init_xavier)
 
@@ -213,6 +212,7 @@ class BicycleGAN:
             phases=(Phase("G", "G", g_loss), Phase("D", "D", d_loss)),
             models={spec.direction: translation},
             preview=lambda nets, batch, rng: _variants(nets, batch, rng, self.z_dim),
+            bf16=("training", "sampling"),
         )
 
 

@@ -80,12 +80,8 @@ class Pix2Pix:
         """
         if self.depth is None:
             raise ValueError("call resolve(spec, batch) before build(spec)")
+        check_depth(self.depth, spec.resolution)
         generator = UNetGenerator(spec.source, spec.channels, self.depth, self.width, self.norm, self.dropout)
-        if any(side % generator.multiple for side in spec.resolution):
-            height, width = spec.resolution
-            raise UserError(
-                f"{width}x{height} images can't be halved {self.depth} times", hint="take a smaller --depth"
-            )
         discriminator = PatchGAN(spec.source + spec.channels, self.layers_d, self.width_d, self.norm)
 
         def d_loss(nets: Nets, batch: Batch, rng: torch.Generator) -> Result:
@@ -137,6 +133,25 @@ def unet_depth(resolution: tuple[int, int]) -> int:
         height, width = resolution
         raise UserError(f"{width}x{height} images can't be halved twice", hint="take sides that are multiples of 32")
     return depth
+
+
+def check_depth(depth: int, resolution: tuple[int, int]) -> None:
+    """See that a U-Net of so many halvings can be built, and takes images of this height and width.
+
+    Raises:
+        UserError: it can't, or doesn't.
+
+    Example:
+        >>> check_depth(6, (96, 64))
+        Traceback (most recent call last):
+        ...
+        organza.core.errors.UserError: 64x96 images can't be halved 6 times; take a smaller --depth
+    """
+    height, width = resolution
+    if depth < 2:
+        raise UserError(f"a U-Net of {depth} halving has no level to skip to", hint="take --depth 2 or more")
+    if depth >= min(resolution).bit_length() or any(side % 2**depth for side in resolution):
+        raise UserError(f"{width}x{height} images can't be halved {depth} times", hint="take a smaller --depth")
 
 
 def adversarial_d(game: Game, real: Tensor, fake: Tensor) -> Tensor:
