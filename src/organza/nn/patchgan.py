@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from organza.core.device import to_compute
+from organza.nn.blur import BlurDown
 from organza.nn.initial import init_normal
 from organza.nn.norms import Norm, conv_bias, norm_layer
 from organza.nn.pyramid import Conv2d
@@ -29,6 +30,7 @@ class PatchGAN(nn.Module):
         layers: number of halvings. 3, the 70x70 PatchGAN, is what pix2pix and CycleGAN report.
         width: feature maps of the first layer; doubled at each further layer, up to ``8 * width``.
         norm: normalisation of all layers but the first and the last.
+        blur: halve with a blur (`organza.nn.blur`) after a convolution of stride 1, as CUT does.
 
     Example:
         >>> PatchGAN(3, width=4)(torch.zeros(1, 3, 64, 96)).shape
@@ -37,7 +39,9 @@ class PatchGAN(nn.Module):
         torch.Size([1, 1, 5, 7])
     """
 
-    def __init__(self, in_channels: int, layers: int = 3, width: int = 64, norm: Norm = "batch") -> None:
+    def __init__(
+        self, in_channels: int, layers: int = 3, width: int = 64, norm: Norm = "batch", blur: bool = False
+    ) -> None:
         super().__init__()
         self.least = 3 * 2**layers if layers else 1
         bias = conv_bias(norm)
@@ -45,9 +49,11 @@ class PatchGAN(nn.Module):
         maps = [width * min(2**k, 8) for k in range(layers + 1)] if layers else [width, 2 * width]
         self.layers = nn.ModuleList()
         for k, (inputs, outputs) in enumerate(zip([in_channels, *maps], maps, strict=False)):
-            conv = Conv2d(inputs, outputs, kernel, 2 if k < layers else 1, padding, bias=k == 0 or bias)
+            stride = 2 if k < layers and not blur else 1
+            conv = Conv2d(inputs, outputs, kernel, stride, padding, bias=k == 0 or bias)
             normal = norm_layer("none" if k == 0 else norm, outputs)
-            self.layers.append(nn.Sequential(OrderedDict(conv=conv, norm=normal, act=nn.LeakyReLU(0.2))))
+            parts: OrderedDict[str, nn.Module] = OrderedDict(conv=conv, norm=normal, act=nn.LeakyReLU(0.2))
+            self.layers.append(nn.Sequential(parts | {"blur": BlurDown()} if blur and k < layers else parts))
         last = Conv2d(maps[-1], 1, kernel, 1, padding, bias=bool(layers) or bias)
         self.layers.append(nn.Sequential(OrderedDict(conv=last)))
         self.apply(init_normal)
@@ -71,13 +77,18 @@ class PatchGAN(nn.Module):
         return logits
 
 
-def receptive_field(layers: int) -> int:
+def receptive_field(layers: int, blur: bool = False) -> int:
     """Pixels along each side of the patch that one logit of `PatchGAN` depends on.
 
-    Two layers of kernel 4 see 7 of their inputs; each halving before them turns r into 2 r + 2.
+    Two layers of kernel 4 see 7 of their inputs; each halving before them turns r into 2 r + 2, with a blur into
+    2 r + 4: CUT's "70x70" PatchGAN sees 84x84 pixels.
 
     Example:
         >>> [receptive_field(layers) for layers in range(6)]
         [1, 16, 34, 70, 142, 286]
+        >>> receptive_field(3, blur=True)
+        84
     """
-    return 9 * 2**layers - 2 if layers else 1
+    if not layers:
+        return 1
+    return 11 * 2**layers - 4 if blur else 9 * 2**layers - 2
