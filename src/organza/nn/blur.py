@@ -1,8 +1,8 @@
 """Resampling that blurs, so that features move with the image.
 
-Richard Zhang: Making Convolutional Networks Shift-Invariant Again. ICML 2019, arXiv 1904.11486. A convolution of stride
-1 is followed by a blur that keeps every second pixel; on the way up, a blur of every second pixel comes before it. CUT's
-networks have them. Both are products of averages over two neighbours, so they have no tensors of their own.
+Richard Zhang: Making Convolutional Networks Shift-Invariant Again. ICML 2019, arXiv 1904.11486. On the way
+down, a blur that keeps every second pixel follows a convolution of stride 1; on the way up, an enlargement comes before
+it. CUT's networks have them. Neither has tensors of its own.
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from organza.nn.initial import init_xavier
+from organza.nn.penalties import root
 
 
 class PatchHeads(nn.Module):
@@ -59,8 +60,8 @@ def patches(feature: Tensor, positions: Tensor) -> Tensor:
 
 
 def unit(vectors: Tensor) -> Tensor:
-    """Vectors along the last axis at length 1; those shorter than 1e-7 become shorter than 1."""
-    return vectors / (vectors.square().sum(-1, keepdim=True).sqrt() + 1e-7)
+    """Vectors along the last axis at length 1; those near 1e-7 stay shorter, and zeros stay zeros."""
+    return vectors / (root(vectors.square().sum(-1, keepdim=True)) + 1e-7)
 
 
 def choose_positions(features: Sequence[Tensor], count: int, rng: torch.Generator) -> list[Tensor]:

@@ -91,4 +91,5 @@ def receptive_field(layers: int, blur: bool = False) -> int:
     """
     if not layers:
         return 1
-    return 11 * 2**layers - 4 if blur else 9 * 2**layers - 2
+    halved = 1 << layers
+    return 11 * halved - 4 if blur else 9 * halved - 2

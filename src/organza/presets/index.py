@@ -47,7 +47,12 @@ SUMMARIES: dict[str, dict[str, str]] = {
     },
     "translation": {
         "pix2pix": "pix2pix: learns from pairs, such as label maps and facades",
+        "pix2pix-pixel": "pix2pix whose discriminator sees single pixels: colours alone",
+        "pix2pix-16": "pix2pix whose discriminator sees 16x16 patches",
+        "pix2pix-286": "pix2pix whose discriminator sees 286x286 patches: all of an image",
         "cyclegan": "CycleGAN: learns from two sets without pairs",
+        "cut": "CUT: learns from two sets one way, by contrasting patches",
+        "fastcut": "FastCUT: CUT in half the time, nearer to the source",
     },
     "basic": {
         "dcgan": "DCGAN with the paper's settings",

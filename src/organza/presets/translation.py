@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from organza.contract.method import MethodConfig
 from organza.data.options import DomainOptions
+from organza.methods.translation.cut import CUT
 from organza.methods.translation.cyclegan import CycleGAN
 from organza.methods.translation.pix2pix import Pix2Pix
 from organza.presets.run import Run
 from organza.training.settings import Training
 
-METHODS: dict[str, type[MethodConfig]] = {"pix2pix": Pix2Pix, "cyclegan": CycleGAN}
+METHODS: dict[str, type[MethodConfig]] = {"pix2pix": Pix2Pix, "cyclegan": CycleGAN, "cut": CUT}
 
 # As the PyTorch results were trained: single images, a constant rate for 100 epochs, then 100 falling to zero.
 _paper = Training(epochs=200, batch=1, lr_decay=0.5, tick_kimg=0.4, snapshot_kimg=4, grid="2x4", metrics="none")
@@ -17,5 +20,12 @@ _jittered = DomainOptions(mirror=True)
 
 RUNS: dict[str, Run] = {
     "pix2pix": Run(Pix2Pix(), _paper, _jittered),
+    "pix2pix-pixel": Run(Pix2Pix(layers_d=0), _paper, _jittered),
+    "pix2pix-16": Run(Pix2Pix(layers_d=1), _paper, _jittered),
+    "pix2pix-286": Run(Pix2Pix(layers_d=5), _paper, _jittered),
     "cyclegan": Run(CycleGAN(), _paper, _jittered),
+    "cut": Run(CUT(), replace(_paper, epochs=400), _jittered),
+    "fastcut": Run(
+        CUT(nce_weight=10.0, nce_identity=False, mirror_half=True), replace(_paper, lr_decay=0.25), _jittered
+    ),
 }
