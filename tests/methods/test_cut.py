@@ -157,8 +157,9 @@ def test_penalties_are_of_single_images(config):
     with pytest.raises(UserError, match="batch normalisation mixes images"):
         replace(config, norm_d="batch").toy().resolve(SPEC, 2).build(SPEC)
     assert built(config.toy()).method.nets["D"].layers[1].norm.__class__ == torch.nn.Identity
-    trained = config.like(type(config)(), SPEC)  # keeps the D of what it starts from, if it can
-    assert trained.norm_d == type(config)().norm
+    plain = type(config)()
+    assert config.like(plain, SPEC).norm_d == {"batch": None, "instance": "instance"}[plain.norm]
+    assert plain.like(config, SPEC).norm_d == "none"
 
 
 def test_cut_says_what_does_not_fit():

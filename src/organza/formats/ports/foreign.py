@@ -71,6 +71,7 @@ KINDS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("BicycleGAN", (r"^fcVar\.|^model_0\.0\.weight |^model\.(?:submodule\.)*down\.\d",)),
     ("StackGAN or AttnGAN (text to image)", (r"\bca_net\.fc\.|\bencode_img\.|\bget_cond_logits\.|\bh_net1\.",)),
     ("CUT's feature heads", (r"^mlp_0\.0\.weight ",)),
+    ("the discriminator of CUT", (r"^model\.0\.weight \d+x\d+x4x4$", r"\.filt ")),
     ("CUT (contrastive unpaired translation)", (r"\.filt ",)),
     ("CartoonGAN", (r"^down_convs\.0\.weight |^convs\.15\.weight 1x",)),
     ("AnimeGAN2", (r"^block_a\.0\.1\.weight ",)),

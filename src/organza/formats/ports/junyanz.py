@@ -88,10 +88,10 @@ def _unet(held: Mapping[str, Entry], theirs: Any, direction: Direction) -> tuple
     depth = 1 + max(int(name.split(".")[1]) for name in held)
     if depth > MOST_LEVELS:
         raise RefusedError(f"a U-Net of {depth} levels")
-    width, source = _shape(held, "downs.0.conv.weight")[:2]
-    channels = _shape(held, "ups.0.conv.weight")[1]
+    width, source = shape_of(held, "downs.0.conv.weight")[:2]
+    channels = shape_of(held, "ups.0.conv.weight")[1]
     spec = DataSpec((2**depth, 2**depth), channels, source=source, direction=direction)
-    norm = _norm(held, "downs.1.norm.weight", "downs.1.conv.bias")
+    norm = norm_of(held, "downs.1.norm.weight", "downs.1.conv.bias")
     return spec, Pix2Pix(width=width, depth=depth, norm=norm, dropout=False), "G"
 
 
@@ -101,24 +101,30 @@ def _resnet(held: Mapping[str, Entry], theirs: Any, direction: Direction) -> tup
         raise RefusedError(f"{blocks} residual blocks")
     # Reflection, convolution, norm, ReLU, then perhaps dropout, then reflection and the second convolution at 5 or 6.
     dropout = "model.10.conv_block.5.weight" not in theirs
-    width, source = _shape(held, "stem.conv.weight")[:2]
-    channels = _shape(held, "head.weight")[0]
+    width, source = shape_of(held, "stem.conv.weight")[:2]
+    channels = shape_of(held, "head.weight")[0]
     side = 128 if blocks < 9 else 256
     spec = DataSpec((side, side), channels, source=source, direction=direction)
-    norm = _norm(held, "stem.norm.weight", "stem.conv.bias")
+    norm = norm_of(held, "stem.norm.weight", "stem.conv.bias")
     identity = 0.5 if source == channels else 0.0
     config = CycleGAN(width=width, blocks=blocks, norm=norm, dropout=dropout, identity_weight=identity)
     return spec, config, f"G_{direction}"
 
 
-def _norm(held: Mapping[str, Entry], weight: str, bias: str) -> Norm:
-    """Batch normalisation has weights; where there are none, only networks with instance normalisation have biases."""
+def norm_of(held: Mapping[str, Entry], weight: str, bias: str) -> Norm:
+    """A network's normalisation: batch normalisation has weights; of the others, only instance normalisation goes with
+    biases of convolutions."""
     if weight in held:
         return "batch"
     return "instance" if bias in held else "none"
 
 
-def _shape(held: Mapping[str, Entry], name: str) -> tuple[int, ...]:
+def shape_of(held: Mapping[str, Entry], name: str) -> tuple[int, ...]:
+    """The sizes of a convolution's weight.
+
+    Raises:
+        RefusedError: it is missing, or no convolution's.
+    """
     found = held.get(name)
     if found is None or len(found.shape) != 4:
         raise RefusedError(f"the tensor for {name!r} is missing or misshaped")

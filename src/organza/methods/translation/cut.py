@@ -91,7 +91,9 @@ class CUT:
         """These settings with the architecture of ``other``."""
         names = ("width", "blocks", "width_d", "layers_d", "norm", "dropout", "blur", "blur_up", "test_mode")
         heads = ("nce_layers", "nce_width")
-        norm_d = norm_of_d(other.norm_d, other.norm, other.game)
+        norm_d: Norm | None = norm_of_d(other.norm_d, other.norm, other.game)
+        if norm_d == "batch" and self.game == "relativistic":
+            norm_d = None  # such a D can't go on
         return replace(self, norm_d=norm_d, **{name: getattr(other, name) for name in (*names, *heads)})
 
     def toy(self) -> CUT:

@@ -72,7 +72,9 @@ class Pix2Pix:
     def like(self, other: Pix2Pix, spec: DataSpec) -> Pix2Pix:
         """These settings with the architecture of ``other``."""
         names = ("width", "depth", "width_d", "layers_d", "norm", "dropout", "test_mode")
-        norm_d = norm_of_d(other.norm_d, other.norm, other.game)
+        norm_d: Norm | None = norm_of_d(other.norm_d, other.norm, other.game)
+        if norm_d == "batch" and self.game == "relativistic":
+            norm_d = None  # such a D can't go on
         return replace(self, norm_d=norm_d, **{name: getattr(other, name) for name in names})
 
     def toy(self) -> Pix2Pix:
