@@ -27,8 +27,12 @@ def built(config, spec=SPEC):
     return State.fresh(config.resolve(spec, 2).build(spec), CPU)
 
 
-def by_hand(nets, players, losses, lr, betas):
-    """One Adam step of each player in turn, with PyTorch's own optimizer."""
+def adam(weights):
+    return torch.optim.Adam(weights, 0.0002, (0.5, 0.999))
+
+
+def by_hand(nets, players, losses, optimizer=adam):
+    """One step of each player in turn, with PyTorch's own optimizer."""
     for names, loss in zip(players, losses, strict=True):
         weights = [p for name in names for p in nets[name].parameters()]
         for net in nets.values():
@@ -38,7 +42,7 @@ def by_hand(nets, players, losses, lr, betas):
         found = torch.autograd.grad(loss(), weights, allow_unused=True)
         for p, grad in zip(weights, found, strict=True):
             p.grad = torch.zeros_like(p) if grad is None else grad
-        torch.optim.Adam(weights, lr, betas).step()
+        optimizer(weights).step()
 
 
 def assert_same(state, nets):
@@ -116,7 +120,7 @@ def test_a_step_of_cut_is_that_of_the_paper(name):
             kept = (kept + contrast(nets, target, nets["G"](target), flips, rng, config)) / 2
         return loss + config.nce_weight * kept
 
-    by_hand(nets, [("D",), ("G", "F")], [d_loss, g_loss], 0.0002, (0.5, 0.999))
+    by_hand(nets, [("D",), ("G", "F")], [d_loss, g_loss])
     for phase in state.method.phases:
         batch = batch.leaving(advance(state, phase, batch, Training()).carry)
     assert_same(state, nets)
@@ -145,7 +149,7 @@ def test_a_relativistic_step_of_pix2pix_is_that_of_the_paper():
         logits = [nets["D"](torch.cat([source, images], 1)) for images in (target, fakes)]
         return F.softplus(logits[0] - logits[1]).mean() + 100 * (fakes - target).abs().mean()
 
-    by_hand(nets, [("D",), ("G",)], [d_loss, g_loss], 0.0002, (0.5, 0.999))
+    by_hand(nets, [("D",), ("G",)], [d_loss, g_loss])
     for phase in state.method.phases:
         advance(state, phase, batch, Training())
     assert_same(state, nets)

@@ -8,7 +8,7 @@ from pathlib import Path
 from organza.core.errors import UserError
 from organza.formats.nvidia import pickles as nvidia
 from organza.formats.nvidia import tensorflow as nvidia_tf
-from organza.formats.ports import cut, junyanz, lucidrains, mmgeneration, paddlegan, progan_torch, rosinality
+from organza.formats.ports import cut, discogan, junyanz, lucidrains, mmgeneration, paddlegan, progan_torch, rosinality
 from organza.formats.ports.foreign import whose
 from organza.formats.weights import Weights
 from organza.tensors.opening import Opened, open_file
@@ -24,6 +24,7 @@ FORMATS: dict[Callable[[Opened], bool], Callable[[Opened], Weights]] = {
     progan_torch.recognise: progan_torch.read,
     junyanz.recognise: junyanz.read,
     cut.recognise: cut.read,
+    discogan.recognise: discogan.read,
 }
 """How to tell a format, and how to read it."""
 

@@ -53,6 +53,8 @@ SUMMARIES: dict[str, dict[str, str]] = {
         "cyclegan": "CycleGAN: learns from two sets without pairs",
         "cut": "CUT: learns from two sets one way, by contrasting patches",
         "fastcut": "FastCUT: CUT in half the time, nearer to the source",
+        "dualgan": "DualGAN: CycleGAN's loop with Wasserstein critics and U-Nets",
+        "discogan": "DiscoGAN: two sets at 64x64 that share what a relation keeps",
     },
     "basic": {
         "dcgan": "DCGAN with the paper's settings",

@@ -8,15 +8,25 @@ from organza.contract.method import MethodConfig
 from organza.data.options import DomainOptions
 from organza.methods.translation.cut import CUT
 from organza.methods.translation.cyclegan import CycleGAN
+from organza.methods.translation.discogan import DiscoGAN
+from organza.methods.translation.dualgan import DualGAN
 from organza.methods.translation.pix2pix import Pix2Pix
 from organza.presets.run import Run
 from organza.training.settings import Training
 
-METHODS: dict[str, type[MethodConfig]] = {"pix2pix": Pix2Pix, "cyclegan": CycleGAN, "cut": CUT}
+METHODS: dict[str, type[MethodConfig]] = {
+    "pix2pix": Pix2Pix,
+    "cyclegan": CycleGAN,
+    "cut": CUT,
+    "dualgan": DualGAN,
+    "discogan": DiscoGAN,
+}
 
 # As the PyTorch results were trained: single images, a constant rate for 100 epochs, then 100 falling to zero.
 _paper = Training(epochs=200, batch=1, lr_decay=0.5, tick_kimg=0.4, snapshot_kimg=4, grid="2x4", metrics="none")
 _jittered = DomainOptions(mirror=True)
+_whole = DomainOptions(jitter=1.0)
+_small = DomainOptions(jitter=1.0, resolution="64")
 
 RUNS: dict[str, Run] = {
     "pix2pix": Run(Pix2Pix(), _paper, _jittered),
@@ -27,5 +37,9 @@ RUNS: dict[str, Run] = {
     "cut": Run(CUT(), replace(_paper, epochs=400), _jittered),
     "fastcut": Run(
         CUT(nce_weight=10.0, nce_identity=False, mirror_half=True), replace(_paper, lr_decay=0.25), _jittered
+    ),
+    "dualgan": Run(DualGAN(), replace(_paper, epochs=45, lr_decay=0.0), _whole),
+    "discogan": Run(
+        DiscoGAN(), Training(kimg=6400, batch=64, tick_kimg=6.4, snapshot_kimg=128, grid="2x8", metrics="none"), _small
     ),
 }

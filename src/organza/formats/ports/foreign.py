@@ -77,6 +77,7 @@ KINDS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("AnimeGAN2", (r"^block_a\.0\.1\.weight ",)),
     ("a first-order motion model", (r"\bdense_motion_network\.",)),
     ("ESRGAN (super-resolution)", (r"\b(?:RRDB_trunk|body)\.\d+\.(?:RDB|rdb)1\.",)),
+    ("the discriminator of DiscoGAN", (r"^names model\.Discriminator$", r"^conv5\.weight 1x\d+x4x4$")),
     ("DiscoGAN", (r"^names model\.(?:Generator|Discriminator)$", r"^(?:main\.0|conv1)\.weight \d+x\d+x4x4$")),
     (
         "a U-Net generator of pix2pix, CycleGAN or BicycleGAN (junyanz)",
