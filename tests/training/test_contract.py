@@ -131,7 +131,7 @@ def test_a_pool_is_the_same_however_the_batch_is_cut():
     assert found[0]["pool/outputs/count"] == 3
 
 
-@pytest.mark.parametrize("name", ["pix2pix", "cyclegan"])
+@pytest.mark.parametrize("name", ["pix2pix", "cyclegan", "fastcut"])
 def test_two_processes_translate_as_one_with_two_micro_batches(name: str, pairs: Path, tmp_path: Path) -> None:
     script = tmp_path / "job.py"
     script.write_text(
