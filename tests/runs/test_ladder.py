@@ -65,8 +65,8 @@ def test_a_ladder_of_translators(pairs, tmp_path, monkeypatch):
 
 
 def test_what_a_ladder_of_translators_needs(pairs, faces, tmp_path):
-    with pytest.raises(UserError, match="pix2pix-286 needs images of 96 pixels at least, and these have 16"):
-        climb(["patch-size"], pairs, tmp_path, Budget(0.004))
+    with pytest.raises(UserError, match="pix2pix-286 needs images of 96 pixels at least, and these have 64"):
+        climb(["patch-size"], pairs, tmp_path, Budget(0.004), resolution="64")
     with pytest.raises(UserError, match="pix2pix translates images and dcgan generates them"):
         climb(["pix2pix", "dcgan"], pairs, tmp_path)
     with pytest.raises(UserError, match="pairs"):

@@ -115,12 +115,20 @@ class Pairs:
 
 
 def _held_out(data: str | Path, options: DomainOptions) -> tuple[str, Domains]:
+    """Pairs and the name of their part of the dataset."""
+
+    def part(split: str) -> Domains:
+        return open_domains(data, options, split=split, direction=options.direction, layout="pairs")
+
+    trained = part(options.split)
     for split in ("val", "test"):
         try:
-            return split, open_domains(data, options, split=split, direction=options.direction, layout="pairs")
+            found = part(split)
         except UserError:
             continue
-    return "train", open_domains(data, options, split=options.split, direction=options.direction, layout="pairs")
+        if found.source.key != trained.source.key:  # a dataset without parts is the same under every name
+            return split, found
+    return options.split, trained
 
 
 def _coloured(images: Pixels) -> Pixels:

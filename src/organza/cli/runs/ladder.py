@@ -18,8 +18,8 @@ from organza.core.text import say
 class Options:
     """Train presets that differ by one change each, at an equal small budget, and draw them as one table.
 
-    The ladders are stylegan and stylegan2, table 1 of each paper, and patch-size, pix2pix's figure 6. Any presets can be
-    a ladder. The same command again goes on where it was stopped; rungs that are finished stay.
+    The ladders are stylegan and stylegan2, table 1 of each paper, and patch-size, figure 6 of pix2pix. Any presets can
+    be a ladder. The same command again goes on where it was stopped; rungs that are finished stay.
     """
 
     names: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="NAME ...")]
