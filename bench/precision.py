@@ -100,7 +100,7 @@ def measure(name: str, size: int, most: int, batch: int, steps: int) -> Iterator
             yield Found("images", step, levels=float(127.5 * (other - one).abs().mean()))
         shown = at(step)
         for phase in method.phases:
-            if step % phase.every == 0:
+            if phase.due(step):
                 shown = shown.leaving(advance(state, phase, shown, Training()).carry)
 
 

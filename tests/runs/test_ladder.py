@@ -12,6 +12,7 @@ from organza.cli.main import main
 from organza.contract.data import DataSpec
 from organza.presets import PRESETS
 from organza.runs.ladder import Budget, climb, rungs, scaled
+from organza.translate.score import Score
 
 TINY = {"z_dim": 8, "w_dim": 8, "mapping_layers": 2, "channel_base": 64}
 
@@ -44,6 +45,36 @@ def test_a_ladder(faces, tmp_path, monkeypatch, caplog):
     monkeypatch.setattr("organza.metrics.evaluation.evaluate", refuse)
     few = go(["stylegan-e"], metric="fd_organza64_32_full").text.read_text()
     assert "stylegan-e: no fd_organza64_32_full: too few pictures" in few
+
+
+def test_a_ladder_of_translators(pairs, tmp_path, monkeypatch):
+    def go(names):
+        return climb(names, pairs, tmp_path, Budget(0.004), seeds=[0, 5], overrides={"width": 4, "width_d": 4})
+
+    go(["pix2pix-pixel"])
+    monkeypatch.setattr("organza.runs.ladder_pairs.score", lambda *_: Score(20.0, 0.5, 24))
+    made = go(["pix2pix-pixel", "pix2pix-16"])
+    first, second = made.rungs
+    assert first.scores["L1"] != 20 and second.scores == {"L1": 20.0, "SSIM": 0.5}  # the first is not judged again
+    assert second.changed == {"layers_d": [0, 1]} and second.seen == 4
+    assert "in batches of 1, 16x16" in made.text.read_text()
+    assert "targets of 24 pairs of train" in made.text.read_text()
+    assert made.text.read_text().splitlines()[2].endswith("20.000  0.500")
+    with Image.open(made.picture) as picture:  # source, two rungs and target; two pairs
+        assert picture.size == (4 * (8 * 16 + 8) + 8, 2 * (8 * 16 + 8) + 8 + 2 * 16)
+
+
+def test_what_a_ladder_of_translators_needs(pairs, faces, tmp_path):
+    with pytest.raises(UserError, match="pix2pix-286 needs images of 96 pixels at least, and these have 64"):
+        climb(["patch-size"], pairs, tmp_path, Budget(0.004), resolution="64")
+    with pytest.raises(UserError, match="pix2pix translates images and dcgan generates them"):
+        climb(["pix2pix", "dcgan"], pairs, tmp_path)
+    with pytest.raises(UserError, match="pairs"):
+        climb(["pix2pix"], faces, tmp_path)
+    assert not list(tmp_path.iterdir())
+    small = scaled(PRESETS["pix2pix-16"].run, DataSpec((64, 64), source=3), Budget(kimg=2, width=0.25))
+    assert (small.method.width, small.method.width_d, small.training.batch) == (16, 16, 1)
+    assert (small.training.epochs, small.training.kimg, small.training.lr_decay) == (None, 2, 0.5)
 
 
 def test_scaling_keeps_what_rungs_differ_in():

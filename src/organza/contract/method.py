@@ -119,6 +119,7 @@ class Phase:
         shapes: of the statistics that are not scalars. The loop refuses any other: it averages over parts of the batch,
             and must not take a number for each image for a mean.
         active: stage -> whether the phase runs in it.
+        skip: don't run on each ``skip``-th step, which is another phase's alone; 0 skips none.
     """
 
     name: str
@@ -129,6 +130,11 @@ class Phase:
     after: After | None = None
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     active: Callable[[int], bool] = lambda stage: True
+    skip: int = 0
+
+    def due(self, step: int) -> bool:
+        """Whether it runs on this step, counted from 0."""
+        return step % self.every == 0 and not (self.skip and step % self.skip == 0)
 
 
 @dataclass(frozen=True)

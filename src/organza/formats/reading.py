@@ -10,6 +10,8 @@ from organza.formats.nvidia import pickles as nvidia
 from organza.formats.nvidia import tensorflow as nvidia_tf
 from organza.formats.ports import (
     bicyclegan,
+    cut,
+    discogan,
     junyanz,
     lucidrains,
     mmgeneration,
@@ -46,6 +48,8 @@ FORMATS: tuple[Understand, ...] = (
     mmgeneration_translators.understood,
     bicyclegan.understood,
     junyanz.understood,
+    _if(cut.recognise, cut.read),
+    _if(discogan.recognise, discogan.read),
     _if(ugatit.recognise, ugatit.read),
     _if(stargan.recognise, stargan.read),
 )

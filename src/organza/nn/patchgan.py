@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from organza.core.device import to_compute
+from organza.nn.blur import BlurDown
 from organza.nn.initial import init_normal
 from organza.nn.norms import Norm, conv_bias, norm_layer
 from organza.nn.pyramid import Conv2d
@@ -31,6 +32,7 @@ class PatchGAN(nn.Module):
         width: feature maps of the first layer; doubled at each further layer, up to ``8 * width``.
         norm: normalisation of all layers but the first and the last.
         bias: whether all convolutions have a bias; None: as `conv_bias` says.
+        blur: halve with a blur (`organza.nn.blur`) after a convolution of stride 1, as CUT does.
 
     Example:
         >>> PatchGAN(3, width=4)(torch.zeros(1, 3, 64, 96)).shape
@@ -40,7 +42,13 @@ class PatchGAN(nn.Module):
     """
 
     def __init__(
-        self, in_channels: int, layers: int = 3, width: int = 64, norm: Norm = "batch", bias: bool | None = None
+        self,
+        in_channels: int,
+        layers: int = 3,
+        width: int = 64,
+        norm: Norm = "batch",
+        bias: bool | None = None,
+        blur: bool = False,
     ) -> None:
         super().__init__()
         self.least = least_side(layers)
@@ -49,9 +57,11 @@ class PatchGAN(nn.Module):
         maps = [width * min(2**k, 8) for k in range(layers + 1)] if layers else [width, 2 * width]
         self.layers = nn.ModuleList()
         for k, (inputs, outputs) in enumerate(zip([in_channels, *maps], maps, strict=False)):
-            conv = Conv2d(inputs, outputs, kernel, 2 if k < layers else 1, padding, bias=k == 0 or bias)
+            stride = 2 if k < layers and not blur else 1
+            conv = Conv2d(inputs, outputs, kernel, stride, padding, bias=k == 0 or bias)
             normal = norm_layer("none" if k == 0 else norm, outputs)
-            self.layers.append(nn.Sequential(OrderedDict(conv=conv, norm=normal, act=nn.LeakyReLU(0.2))))
+            parts: OrderedDict[str, nn.Module] = OrderedDict(conv=conv, norm=normal, act=nn.LeakyReLU(0.2))
+            self.layers.append(nn.Sequential(parts | {"blur": BlurDown()} if blur and k < layers else parts))
         last = Conv2d(maps[-1], 1, kernel, 1, padding, bias=bool(layers) or bias)
         self.layers.append(nn.Sequential(OrderedDict(conv=last)))
         self.apply(init_normal)
@@ -135,13 +145,19 @@ def least_side(layers: int, scales: int = 1) -> int:
     return (3 << layers if layers else 1) << (scales - 1)
 
 
-def receptive_field(layers: int) -> int:
+def receptive_field(layers: int, blur: bool = False) -> int:
     """Pixels along each side of the patch that one logit of `PatchGAN` depends on.
 
-    Two layers of kernel 4 see 7 of their inputs; each halving before them turns r into 2 r + 2.
+    Two layers of kernel 4 see 7 of their inputs; each halving before them turns r into 2 r + 2, with a blur into
+    2 r + 4: CUT's "70x70" PatchGAN sees 84x84 pixels.
 
     Example:
         >>> [receptive_field(layers) for layers in range(6)]
         [1, 16, 34, 70, 142, 286]
+        >>> receptive_field(3, blur=True)
+        84
     """
-    return 9 * 2**layers - 2 if layers else 1
+    if not layers:
+        return 1
+    halved = 1 << layers
+    return 11 * halved - 4 if blur else 9 * halved - 2

@@ -3,19 +3,22 @@
 Jun-Yan Zhu, Taesung Park, Phillip Isola, Alexei A. Efros: Unpaired Image-to-Image Translation using Cycle-Consistent
 Adversarial Networks. ICCV 2017, arXiv 1703.10593, appendix 7.2. The network is Johnson et al. 2016 (arXiv 1603.08155):
 two halvings, residual blocks, two doublings. With four halvings it is the global generator of pix2pixHD (Wang et al.
-2018, arXiv 1711.11585, section 3.2).
+2018, arXiv 1711.11585, section 3.2); with blurs it is CUT's (Park et al. 2020, arXiv 2007.15651).
 """
 
 from __future__ import annotations
 
 import itertools
 from collections import OrderedDict
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from organza.core.device import to_compute
+from organza.nn.blur import BlurDown, BlurUp
 from organza.nn.initial import init_normal
 from organza.nn.norms import Norm, conv_bias, norm_layer
 from organza.nn.pyramid import Conv2d, ConvTranspose2d
@@ -39,9 +42,11 @@ class ResNetGenerator(nn.Module):
         dropout: drop half of the features in the middle of each residual block.
         padding: of the first layer, the residual blocks and the last layer; the resampling ones have zeros.
         halvings: how often the image is halved before the blocks, and doubled after them.
+        blur_down, blur_up: halve and double with a blur (`organza.nn.blur`) beside a convolution of stride 1.
 
     Attributes:
         multiple: ``2**halvings``.
+        places: feature maps at each place of the encoder: see `features`.
 
     Example:
         >>> ResNetGenerator(3, 1, blocks=1, width=4)(torch.zeros(1, 3, 16, 20)).shape
@@ -58,24 +63,33 @@ class ResNetGenerator(nn.Module):
         dropout: bool = False,
         padding: Padding = "reflect",
         halvings: int = 2,
+        blur_down: bool = False,
+        blur_up: bool = False,
     ) -> None:
         super().__init__()
-        self.multiple = 2**halvings
+        self.multiple, self.padding = 2**halvings, padding
         bias = conv_bias(norm)
         maps = [width * 2**level for level in range(halvings + 1)]
 
-        def layer(conv: nn.Module, outputs: int) -> nn.Module:
-            return nn.Sequential(OrderedDict(conv=conv, norm=norm_layer(norm, outputs), act=nn.ReLU(inplace=True)))
+        def layer(conv: nn.Module, outputs: int, *, blur: bool = False) -> nn.Sequential:
+            parts = OrderedDict(conv=conv, norm=norm_layer(norm, outputs), act=nn.ReLU(inplace=True))
+            return nn.Sequential(parts | {"blur": BlurDown()} if blur else parts)
+
+        def down(outer: int, inner: int) -> nn.Sequential:
+            return layer(Conv2d(outer, inner, 3, 1 if blur_down else 2, 1, bias=bias), inner, blur=blur_down)
+
+        def up(inner: int, outer: int) -> nn.Sequential:
+            if not blur_up:
+                return layer(ConvTranspose2d(inner, outer, 3, 2, 1, output_padding=1, bias=bias), outer)
+            later = layer(Conv2d(inner, outer, 3, 1, 1, bias=bias), outer)
+            return nn.Sequential(OrderedDict(blur=BlurUp()) | dict(later.named_children()))
 
         self.stem = layer(same_size(in_channels, width, 7, padding, bias), width)
-        self.downs = nn.ModuleList(
-            layer(Conv2d(outer, inner, 3, 2, 1, bias=bias), inner) for outer, inner in itertools.pairwise(maps)
-        )
+        self.downs = nn.ModuleList(down(outer, inner) for outer, inner in itertools.pairwise(maps))
         self.blocks = nn.ModuleList(ResidualBlock(maps[-1], norm, dropout, padding) for _ in range(blocks))
-        self.ups = nn.ModuleList(
-            layer(ConvTranspose2d(inner, outer, 3, 2, 1, output_padding=1, bias=bias), outer)
-            for inner, outer in itertools.pairwise(maps[::-1])
-        )
+        self.ups = nn.ModuleList(up(inner, outer) for inner, outer in itertools.pairwise(maps[::-1]))
+        each = 4 if blur_down else 3
+        self.places = [in_channels, *[width] * 3, *(m for m in maps[1:] for _ in range(each)), *[maps[-1]] * blocks]
         self.head = same_size(width, out_channels, 7, padding, bias=True)
         self.apply(init_normal)
 
@@ -90,6 +104,34 @@ class ResNetGenerator(nn.Module):
         for layer in (*self.downs, *self.blocks, *self.ups):
             x = layer(x)
         return torch.tanh(self.head(x.float()))
+
+    def features(self, images: Tensor, places: Sequence[int]) -> list[Tensor]:
+        """What the encoder makes of images, at some of its places.
+
+        Place 0 is the image with the border that the first convolution sees. Then each convolution, norm, activation
+        and blur counts, and each residual block: CUT's numbers. Activations work in place, so the place of a norm holds
+        what has been rectified.
+
+        Args:
+            images: ``[N, in_channels, H, W]``.
+            places: in rising order, below ``len(self.places)``.
+
+        Returns:
+            ``[N, maps, h, w]`` for each, in the format of activations.
+
+        Raises:
+            UserError: as `forward`.
+        """
+        check_sides(images, self.multiple, least=max(2 * self.multiple, 4))
+        x, found = to_compute(images), []
+        if 0 in places:
+            found.append(F.pad(x, [3] * 4, mode="reflect" if self.padding == "reflect" else "constant"))
+        chain = [part for layer in (self.stem, *self.downs) for part in layer] + [*self.blocks]
+        for place, part in enumerate(chain[: max(places)], 1):
+            x = part(x)
+            if place in places:
+                found.append(x)
+        return found
 
 
 class ResidualBlock(nn.Module):

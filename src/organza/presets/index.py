@@ -47,11 +47,18 @@ SUMMARIES: dict[str, dict[str, str]] = {
     },
     "translation": {
         "pix2pix": "pix2pix: learns from pairs, such as label maps and facades",
+        "pix2pix-pixel": "pix2pix whose discriminator sees single pixels: colours alone",
+        "pix2pix-16": "pix2pix whose discriminator sees 16x16 patches",
+        "pix2pix-286": "pix2pix whose discriminator sees 286x286 patches: all of an image",
         "cyclegan": "CycleGAN: learns from two sets without pairs",
         "ugatit": "U-GAT-IT: two sets without pairs that differ in shape, such as selfies and anime",
         "ugatit-light": "U-GAT-IT with a 26th of the weights, for images of any size",
         "stargan": "StarGAN: one network for many domains, such as hair colours or expressions, from labels",
         "bicyclegan": "BicycleGAN: learns from pairs, and makes many results of one image",
+        "cut": "CUT: learns from two sets one way, by contrasting patches",
+        "fastcut": "FastCUT: CUT in half the time, nearer to the source",
+        "dualgan": "DualGAN: CycleGAN's loop with Wasserstein critics and U-Nets",
+        "discogan": "DiscoGAN: two sets at 64x64 that share what a relation keeps",
     },
     "basic": {
         "dcgan": "DCGAN with the paper's settings",

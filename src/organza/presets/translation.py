@@ -7,7 +7,10 @@ from dataclasses import replace
 from organza.contract.method import MethodConfig
 from organza.data.options import DomainOptions, LabelledOptions
 from organza.methods.translation.bicyclegan import BicycleGAN
+from organza.methods.translation.cut import CUT
 from organza.methods.translation.cyclegan import CycleGAN
+from organza.methods.translation.discogan import DiscoGAN
+from organza.methods.translation.dualgan import DualGAN
 from organza.methods.translation.pix2pix import Pix2Pix
 from organza.methods.translation.stargan import StarGAN
 from organza.methods.translation.ugatit import UGATIT
@@ -20,11 +23,16 @@ METHODS: dict[str, type[MethodConfig]] = {
     "bicyclegan": BicycleGAN,
     "ugatit": UGATIT,
     "stargan": StarGAN,
+    "cut": CUT,
+    "dualgan": DualGAN,
+    "discogan": DiscoGAN,
 }
 
 # As the PyTorch results were trained: single images, a constant rate for 100 epochs, then 100 falling to zero.
 _paper = Training(epochs=200, batch=1, lr_decay=0.5, tick_kimg=0.4, snapshot_kimg=4, grid="2x4")
 _jittered = DomainOptions(mirror=True)
+_whole = DomainOptions(jitter=1.0)
+_small = DomainOptions(jitter=1.0, resolution="64")
 
 # U-GAT-IT: a million single images, the second half with a rate that falls to zero.
 _million = Training(kimg=1000, batch=1, lr_decay=0.5, snapshot_kimg=10, grid="2x4", metrics="none")
@@ -34,9 +42,20 @@ _steps = Training(kimg=3200, batch=16, lr_decay=0.5, snapshot_kimg=80, grid="1x8
 
 RUNS: dict[str, Run] = {
     "pix2pix": Run(Pix2Pix(), _paper, _jittered),
+    "pix2pix-pixel": Run(Pix2Pix(layers_d=0), _paper, _jittered),
+    "pix2pix-16": Run(Pix2Pix(layers_d=1), _paper, _jittered),
+    "pix2pix-286": Run(Pix2Pix(layers_d=5), _paper, _jittered),
     "cyclegan": Run(CycleGAN(), _paper, _jittered),
     "ugatit": Run(UGATIT(), _million, _jittered),
     "ugatit-light": Run(UGATIT(light=True), _million, _jittered),
     "stargan": Run(StarGAN(), _steps, LabelledOptions(labels="auto", mirror=True)),
     "bicyclegan": Run(BicycleGAN(), replace(_paper, batch=2), _jittered),
+    "cut": Run(CUT(), replace(_paper, epochs=400), _jittered),
+    "fastcut": Run(
+        CUT(nce_weight=10.0, nce_identity=False, mirror_half=True), replace(_paper, lr_decay=0.25), _jittered
+    ),
+    "dualgan": Run(DualGAN(), replace(_paper, epochs=45, lr_decay=0.0), _whole),
+    "discogan": Run(
+        DiscoGAN(), Training(kimg=6400, batch=64, tick_kimg=6.4, snapshot_kimg=128, grid="2x8", metrics="none"), _small
+    ),
 }

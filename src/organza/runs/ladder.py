@@ -22,10 +22,13 @@ from organza.core.files import atomic_write, make_folder, user_path
 from organza.core.messages import logger
 from organza.core.ranges import Count, Kimg, Positive, Range, Seed
 from organza.data import Dataset, open_dataset
+from organza.data.options import DomainOptions
 from organza.media.images import Pixels, save_picture
 from organza.models.generator import Generator
-from organza.models.load import load_generator
+from organza.models.load import load_generator, load_translator
+from organza.models.translator import Translator
 from organza.presets import Run, preset
+from organza.runs.ladder_pairs import Pairs
 from organza.runs.ladder_table import Rung, picture, text_table
 from organza.runs.plan import method_name, override
 from organza.runs.train import Outcome, train
@@ -35,8 +38,10 @@ log = logger(__name__)
 LADDERS: dict[str, tuple[str, ...]] = {
     "stylegan": tuple(f"stylegan-{rung}" for rung in "abcdef"),
     "stylegan2": tuple(f"stylegan2-{rung}" for rung in "abcdef"),
+    "patch-size": ("pix2pix-pixel", "pix2pix-16", "pix2pix", "pix2pix-286"),
 }
-"""Ladders by name: table 1 of StyleGAN (arXiv 1812.04948) and of StyleGAN2 (arXiv 1912.04958)."""
+"""Ladders by name: table 1 of StyleGAN (arXiv 1812.04948) and of StyleGAN2 (arXiv 1912.04958), and figure 6 of pix2pix
+(arXiv 1611.07004): D sees patches of 1, 16, 70 and 286 pixels."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +50,7 @@ class Budget:
 
     Attributes:
         kimg: length of the training in thousands of images.
-        batch: images in a step, at every size.
+        batch: images in a step, at every size. None: 16, or 1 where images are translated.
         width: factor on all feature maps, beside the one that follows from the pictures' size.
         growth: share of the training during which networks grow that do.
         paper_size: the side of the pictures for which the presets are meant.
@@ -53,7 +58,7 @@ class Budget:
     """
 
     kimg: Kimg = 10.0
-    batch: Count = 16
+    batch: Count | None = None
     width: Positive = 1.0
     growth: Annotated[float, Range(above=0, most=1)] = 0.5
     paper_size: Count = 1024
@@ -99,7 +104,8 @@ def scaled(run: Run, spec: DataSpec, budget: Budget) -> Run:
     """``run`` for smaller pictures and a smaller budget, in proportion.
 
     Of the settings that a method has, these change: ``channel_base`` by the share of the size, so that the outermost
-    levels keep the paper's feature maps and the inner ones shrink; it and ``channel_max`` by ``budget.width``;
+    levels keep the paper's feature maps and the inner ones shrink; it and ``channel_max`` by ``budget.width``, and so
+    ``width`` and ``width_d`` of translators;
     ``r1_gamma`` by the share of the pixels; the sizes in ``rates`` by the share of the size; ``batches`` away; growing
     so that it ends after ``budget.growth`` of the training.
 
@@ -116,6 +122,10 @@ def scaled(run: Run, spec: DataSpec, budget: Budget) -> Run:
         changes["channel_base"] = max(1, round(own["channel_base"] * share * budget.width))
     if own.get("channel_max"):
         changes["channel_max"] = max(1, round(own["channel_max"] * budget.width))
+    translates = method.layout != "images"
+    for name in ("width", "width_d") if translates else ():
+        if own.get(name):
+            changes[name] = max(1, round(own[name] * budget.width))
     if own.get("r1_gamma"):
         changes["r1_gamma"] = own["r1_gamma"] * share**2
     if "batches" in own:
@@ -128,13 +138,14 @@ def scaled(run: Run, spec: DataSpec, budget: Budget) -> Run:
     training = replace(
         run.training,
         kimg=budget.kimg,
-        batch=budget.batch,
+        epochs=None,
+        batch=budget.batch or (1 if translates else 16),
         seed=budget.seed,
         ema_rampup=0.05,
         tick_kimg=max(0.001, budget.kimg / 10),
         snapshot_kimg=max(0.001, budget.kimg / 2),
         keep=1,
-        grid="8x4",
+        grid=run.training.grid if translates else "8x4",
     )
     return replace(run, method=replace(method, **changes), training=training)
 
@@ -170,16 +181,17 @@ def climb(
 ) -> Ladder:
     """Train every rung, or go on where a call before was stopped, and draw the table.
 
-    A rung that is finished is neither trained nor judged again. The table is written after each rung.
+    A rung that is finished is neither trained nor judged again. The table is written after each rung. Rungs that
+    translate are compared with the targets of pairs, see `organza.runs.ladder_pairs`.
 
     Args:
         names: of ladders and presets, see `rungs`.
-        data: whatever `organza.open_dataset` opens.
+        data: whatever `organza.open_dataset` opens; of translations, pairs.
         outdir: folder for everything: a folder of runs for each rung, ``ladder.txt``, ``.json`` and ``.png``.
         budget: the same for all.
         resolution: pictures are brought to this size first.
-        metric: a name of `organza.metrics`, drawn against ``data``; None leaves it out.
-        seeds: of the pictures that are drawn.
+        metric: a name of `organza.metrics`, drawn against ``data``; None leaves it out. Translations have none.
+        seeds: of the pictures that are drawn; of translations, the numbers of the pairs.
         overrides: settings by name, for all rungs that have them.
         device: see `organza.train`.
 
@@ -189,7 +201,12 @@ def climb(
     outdir, budget = user_path(outdir), check(budget or Budget())
     plan = [(name, preset(name).run) for name in rungs(names)]
     _check_overrides(overrides or {}, plan)
-    if metric is not None:
+    if resolution is not None:
+        plan = [(name, replace(run, data=replace(run.data, resolution=resolution))) for name, run in plan]
+    pairs = _pairs(plan, data, seeds)
+    if pairs is not None:
+        metric = None
+    elif metric is not None:
         from organza.metrics.names import parse_metrics  # loads much
 
         parse_metrics(metric)
@@ -198,9 +215,7 @@ def climb(
     files = outdir / "ladder.txt", outdir / "ladder.json", outdir / "ladder.png"
     finished = True
     for index, (name, full) in enumerate(plan):
-        if resolution is not None:
-            full = replace(full, data=replace(full.data, resolution=resolution))
-        dataset = open_dataset(data, full.data)
+        dataset = open_dataset(data, full.data) if pairs is None else pairs
         small = scaled(full, dataset.spec, budget)
         small = override(small, {k: v for k, v in (overrides or {}).items() if _has(small, k)})
         log.info(f"{name} ({index + 1} of {len(plan)}): {preset(name).summary}")
@@ -208,12 +223,17 @@ def climb(
         finished = finished and outcome.finished
         if not outcome.finished:
             break
-        G = load_generator(outcome.folder, "all", device=device)
-        before = plan[index - 1][1] if index else None
-        climbed.append(_judge(name, changes_between(before, full), outcome, G, dataset, metric, outdir / name))
-        rows.append(_row(G, dataset, seeds))
+        changed = changes_between(plan[index - 1][1] if index else None, full)
+        if isinstance(dataset, Pairs):
+            T = load_translator(outcome.folder, "all", device=device)
+            climbed.append(dataset.judge(_rung(name, changed, outcome, T), T, outdir / name))
+            rows.append(dataset.outputs(T))
+        else:
+            G = load_generator(outcome.folder, "all", device=device)
+            climbed.append(_judge(_rung(name, changed, outcome, G), G, dataset, metric, outdir / name))
+            rows.append(_row(G, dataset, seeds))
         make_folder(outdir)
-        _write(climbed, rows, budget, metric, files, dataset)
+        _write(climbed, rows, small, budget, metric, files, dataset)
     return Ladder(tuple(climbed), *files, finished=finished)
 
 
@@ -227,20 +247,28 @@ def _check_overrides(overrides: Mapping[str, Any], plan: Sequence[tuple[str, Run
             raise UserError(f"no rung has a setting {name!r}", hint="`organza presets NAME` lists a preset's settings")
 
 
-def _judge(
-    name: str,
-    changed: dict[str, Any],
-    outcome: Outcome,
-    G: Generator,
-    dataset: Dataset,
-    metric: str | None,
-    folder: Path,
-) -> Rung:
-    """The figures of a finished rung: found now, or read from the time before."""
+def _pairs(plan: Sequence[tuple[str, Run]], data: str | Path, numbers: Sequence[int]) -> Pairs | None:
+    """What the rungs translate; None where they generate."""
+    translate = [name for name, run in plan if isinstance(run.data, DomainOptions)]
+    if not translate:
+        return None
+    if len(translate) < len(plan):
+        other = next(name for name, _ in plan if name not in translate)
+        raise UserError(f"{translate[0]} translates images and {other} generates them: no ladder has both")
+    options = plan[0][1].data
+    assert isinstance(options, DomainOptions)
+    pairs = Pairs(data, options, numbers)
+    for name, run in plan:
+        pairs.check(name, run)
+    return pairs
+
+
+def _rung(name: str, changed: dict[str, Any], outcome: Outcome, model: Generator | Translator) -> Rung:
+    """What is known of a finished rung without looking at its images."""
     ticks = [record for record in read_log(outcome.folder) if "seconds" in record]
     last = ticks[-1] if ticks else {}
-    nets = {"G": G.net, "D": G.critic}
-    rung = Rung(
+    nets = {"G": model.net, "D": model.critic}
+    return Rung(
         name=name,
         summary=preset(name).summary,
         changed=changed,
@@ -251,10 +279,14 @@ def _judge(
         seen=outcome.seen,
         run=str(outcome.folder),
     )
+
+
+def _judge(rung: Rung, G: Generator, dataset: Dataset, metric: str | None, folder: Path) -> Rung:
+    """The rung with its distance: found now, or read from the time before."""
     if metric is None:
         return rung
     kept = folder / f"{metric}.json"
-    key = {"run": outcome.folder.name, "seen": outcome.seen}
+    key = {"run": Path(rung.run).name, "seen": rung.seen}
     try:
         found = json.loads(kept.read_text())
         if {name: found[name] for name in key} == key:
@@ -281,20 +313,26 @@ def _row(G: Generator, dataset: Dataset, seeds: Sequence[int]) -> Pixels:
 def _write(
     climbed: Sequence[Rung],
     rows: Sequence[Pixels],
+    last: Run,
     budget: Budget,
     metric: str | None,
     files: tuple[Path, Path, Path],
-    dataset: Dataset,
+    dataset: Dataset | Pairs,
 ) -> None:
     notes = [f"{rung.name}: no {metric}: {rung.note}" for rung in climbed if rung.note]
     height, width = dataset.spec.resolution
     about = (
-        f"{budget.kimg:g} kimg each in batches of {budget.batch}, {width}x{height}, {dataset.name}, "
-        f"seed {budget.seed}; scaled down from {budget.paper_size}x{budget.paper_size}"
+        f"{budget.kimg:g} kimg each in batches of {last.training.batch}, {width}x{height}, {dataset.name}, "
+        f"seed {budget.seed}; "
     )
+    if isinstance(dataset, Pairs):
+        about += f"compared with the targets of {len(dataset.domains.source)} pairs of {dataset.split}"
+    else:
+        about += f"scaled down from {budget.paper_size}x{budget.paper_size}"
     with atomic_write(files[0]) as temporary:
         temporary.write_text("\n".join([text_table(climbed, metric), "", about, *notes]) + "\n")
     plain = {"budget": asdict(budget), "data": dataset.name, "resolution": [height, width], "metric": metric}
     with atomic_write(files[1]) as temporary:
         temporary.write_text(json.dumps({**plain, "rungs": [asdict(rung) for rung in climbed]}, indent=2) + "\n")
-    save_picture(picture(climbed, rows, metric), files[2])
+    figure = dataset.picture(climbed, rows) if isinstance(dataset, Pairs) else picture(climbed, rows, metric)
+    save_picture(figure, files[2])

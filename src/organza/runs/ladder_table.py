@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -32,6 +32,7 @@ class Rung:
         seen: images.
         run: the run's folder.
         note: why there is no distance.
+        scores: of a translator, by name: how near it comes to targets.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Rung:
     seen: int
     run: str
     note: str | None = None
+    scores: dict[str, float] = field(default_factory=dict)
 
 
 def text_table(climbed: Sequence[Rung], metric: str | None) -> str:
@@ -59,12 +61,15 @@ def text_table(climbed: Sequence[Rung], metric: str | None) -> str:
     nets = list(dict.fromkeys(net for rung in climbed for net in rung.parameters))
     head = ["rung", "what changed", *(("parameters " if not i else "") + net for i, net in enumerate(nets)), "s/kimg"]
     head += [f"loss {player}" for player in players] + ([metric] if metric else [])
+    scores = list(dict.fromkeys(name for rung in climbed for name in rung.scores))
+    head += scores
     lines = [head]
     for rung in climbed:
         line = [rung.name, rung.summary, *(f"{rung.parameters.get(net, 0):,}" for net in nets)]
         line += [f"{rung.seconds_per_kimg:g}"]
         line += [f"{rung.losses[player]:.2f}" if player in rung.losses else "-" for player in players]
-        lines.append(line + ([] if not metric else ["-" if rung.distance is None else f"{rung.distance:.2f}"]))
+        line += [] if not metric else ["-" if rung.distance is None else f"{rung.distance:.2f}"]
+        lines.append(line + [f"{rung.scores[name]:.3f}" if name in rung.scores else "-" for name in scores])
     widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines

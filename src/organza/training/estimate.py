@@ -158,7 +158,8 @@ def seconds_per_kimg(state: State, batch: Batch, settings: Training, dtype: torc
                 if batch.images.is_cuda:
                     torch.cuda.synchronize()
                 elapsed = time.perf_counter() - started
-            seconds += elapsed / len(batch) / phase.every
+            share = (1 - 1 / phase.skip if phase.skip else 1) / phase.every
+            seconds += elapsed / len(batch) * share
             batch = batch.leaving(left)
     return 1000 * seconds / distributed.world()
 

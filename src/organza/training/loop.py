@@ -93,7 +93,7 @@ def train(
             batch = loader.batch(before.seen, size)
             threads.fit(batch.part(0, micro_batch(settings, len(batch))), schedule)
             for phase in state.method.phases:
-                if phase.active(schedule.stage) and before.step % phase.every == 0:
+                if phase.active(schedule.stage) and phase.due(before.step):
                     rate = falling * schedule.rate * schedule.rates.get(phase.player, 1.0)
                     result = advance(state, phase, batch, settings, rate, schedule.stage)
                     batch = batch.leaving(result.carry)

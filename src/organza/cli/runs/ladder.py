@@ -18,22 +18,22 @@ from organza.core.text import say
 class Options:
     """Train presets that differ by one change each, at an equal small budget, and draw them as one table.
 
-    The ladders are stylegan and stylegan2, table 1 of each paper. Any presets can be a ladder. The same command again
-    goes on where it was stopped; rungs that are finished stay.
+    The ladders are stylegan and stylegan2, table 1 of each paper, and patch-size, figure 6 of pix2pix. Any presets can
+    be a ladder. The same command again goes on where it was stopped; rungs that are finished stay.
     """
 
     names: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="NAME ...")]
     """Ladders and presets: stylegan2, or stylegan-d stylegan-e dcgan."""
     data: Path
-    """Folder or archive of pictures."""
+    """Folder or archive of pictures; of pairs, for presets that translate."""
     outdir: Path = Path("out/ladder")
     """Folder for the runs and the table: ladder.txt, ladder.json, ladder.png."""
     kimg: Kimg = 10.0
     """Length of each training in thousands of images."""
     resolution: str | None = None
     """Side of the pictures, or HEIGHTxWIDTH; without it, their own."""
-    batch: Count = 16
-    """Images in a step."""
+    batch: Count | None = None
+    """Images in a step; without it, 16, or 1 for presets that translate."""
     width: Positive = 1.0
     """Factor on all feature maps, beside the one that follows from the pictures' size."""
     growth: Annotated[float, Range(above=0, most=1)] = 0.5
@@ -45,7 +45,7 @@ class Options:
     seed: Seed = 0
     """Seed of everything random."""
     seeds: str = "0-7"
-    """Pictures to draw of each rung."""
+    """Pictures to draw of each rung; pairs to show, for presets that translate."""
     metric: str = "fd2k"
     """A metric as organza evaluate names it; none leaves the column out."""
     device: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None

@@ -73,11 +73,13 @@ KINDS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("a generator of BicycleGAN (junyanz) of an unusual shape", (r"^model\.(?:submodule\.)*down\.\d",)),
     ("StackGAN or AttnGAN (text to image)", (r"\bca_net\.fc\.|\bencode_img\.|\bget_cond_logits\.|\bh_net1\.",)),
     ("CUT's feature heads", (r"^mlp_0\.0\.weight ",)),
+    ("the discriminator of CUT", (r"^model\.0\.weight \d+x\d+x4x4$", r"\.filt ")),
     ("CUT (contrastive unpaired translation)", (r"\.filt ",)),
     ("CartoonGAN", (r"^down_convs\.0\.weight |^convs\.15\.weight 1x",)),
     ("AnimeGAN2", (r"^block_a\.0\.1\.weight ",)),
     ("a first-order motion model", (r"\bdense_motion_network\.",)),
     ("ESRGAN (super-resolution)", (r"\b(?:RRDB_trunk|body)\.\d+\.(?:RDB|rdb)1\.",)),
+    ("the discriminator of DiscoGAN", (r"^names model\.Discriminator$", r"^conv5\.weight 1x\d+x4x4$")),
     ("DiscoGAN", (r"^names model\.(?:Generator|Discriminator)$", r"^(?:main\.0|conv1)\.weight \d+x\d+x4x4$")),
     (
         "a U-Net generator of pix2pix, CycleGAN or BicycleGAN (junyanz)",

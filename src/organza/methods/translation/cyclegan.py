@@ -143,7 +143,7 @@ class CycleGAN:
                 back: Translation(home, spec.channels, spec.source, critic=critic_home, **used),
             },
             bf16=("sampling",),  # the cycle's gradient turns: cosine 0.97
-            preview=lambda nets, batch, rng: _round_trips(nets[there], nets[home], batch),
+            preview=lambda nets, batch, rng: round_trips(nets[there], nets[home], batch),
             state={f"pool/{name}/{key}": value for name, pool in pools.items() for key, value in pool.state.items()},
         )
 
@@ -157,8 +157,8 @@ def _distance(one: Tensor, other: Tensor) -> Tensor:
     return (one - other).abs().mean()
 
 
-def _round_trips(there: nn.Module, home: nn.Module, batch: Batch) -> Mapping[str, Tensor]:
-    """Source, output, and what comes back of it; then the same the other way round."""
+def round_trips(there: nn.Module, home: nn.Module, batch: Batch) -> Mapping[str, Tensor]:
+    """A sample grid's row: source, output, and what comes back of it; then the same the other way round."""
     source, target = _source(batch), batch.images
     output, back = there(source), home(target)
     return {

@@ -22,6 +22,7 @@ from organza.contract.method import Adam, Method, Nets, Phase, Player, Result
 from organza.contract.model import Mode, Translation
 from organza.core.errors import UserError
 from organza.core.ranges import Count, CountOrZero, Depth, PositiveOrZero, Range
+from organza.methods.translation.relativistic import PairedGame, norm_of_d, paired_d, paired_g
 from organza.nn.losses import least_squares_d, least_squares_g, logistic_d, logistic_g
 from organza.nn.norms import Norm
 from organza.nn.patchgan import PatchGAN
@@ -46,12 +47,17 @@ class Pix2Pix:
     """Halvings of D: 3 sees patches of 70x70 pixels; 0 single pixels."""
     norm: Norm = "batch"
     """Normalisation of both networks."""
+    norm_d: Norm | None = None
+    """Normalisation of D. None: as of both, but none with --game relativistic."""
     dropout: bool = True
     """Drop half of the features next to G's innermost level."""
     l1_weight: PositiveOrZero = 100.0
     """Weight of the L1 distance to the target (lambda, equation 4)."""
-    game: Game = "logistic"
-    """The adversarial loss: Goodfellow's with the non-saturating generator, or least squares (arXiv 1611.04076)."""
+    game: PairedGame = "logistic"
+    """The adversarial loss: Goodfellow's with the non-saturating generator, least squares (arXiv 1611.04076), or the
+    relativistic pairing loss with R1 and R2 (arXiv 2501.05441)."""
+    gamma: PositiveOrZero = 1.0
+    """Weight of R1 and R2; with --game relativistic alone."""
     lr: PositiveOrZero = 0.0002
     """Learning rate of both networks."""
     beta1: Annotated[float, Range(least=0, below=1)] = 0.5
@@ -66,11 +72,14 @@ class Pix2Pix:
     def like(self, other: Pix2Pix, spec: DataSpec) -> Pix2Pix:
         """These settings with the architecture of ``other``; dropout has no weights, so it is as these say."""
         names = ("width", "depth", "width_d", "layers_d", "norm", "test_mode")
-        return replace(self, **{name: getattr(other, name) for name in names})
+        norm_d: Norm | None = norm_of_d(other.norm_d, other.norm, other.game)
+        if norm_d == "batch" and self.game == "relativistic":
+            norm_d = None  # such a D can't go on
+        return replace(self, norm_d=norm_d, **{name: getattr(other, name) for name in names})
 
     def toy(self) -> Pix2Pix:
         """Tiny networks, for tests."""
-        return replace(self, width=4, width_d=4, layers_d=1)
+        return replace(self, width=4, width_d=4, layers_d=min(self.layers_d, 1))
 
     def build(self, spec: DataSpec) -> Method:
         """The networks and their two phases.
@@ -82,18 +91,24 @@ class Pix2Pix:
             raise ValueError("call resolve(spec, batch) before build(spec)")
         check_depth(self.depth, spec.resolution)
         generator = UNetGenerator(spec.source, spec.channels, self.depth, self.width, self.norm, self.dropout)
-        discriminator = PatchGAN(spec.source + spec.channels, self.layers_d, self.width_d, self.norm)
+        norm_d = norm_of_d(self.norm_d, self.norm, self.game)
+        discriminator = PatchGAN(spec.source + spec.channels, self.layers_d, self.width_d, norm_d)
 
         def d_loss(nets: Nets, batch: Batch, rng: torch.Generator) -> Result:
             with torch.no_grad():
                 fakes = nets["G"](batch.source)
+            if self.game == "relativistic":
+                return paired_d(lambda images: nets["D"](images, batch.source), batch.images, fakes, self.gamma)
             real, fake = nets["D"](batch.images, batch.source), nets["D"](fakes, batch.source)
             loss = adversarial_d(self.game, real, fake)
             return Result(loss, {"loss/D": loss, "scores/real": real.mean(), "scores/fake": fake.mean()})
 
         def g_loss(nets: Nets, batch: Batch, rng: torch.Generator) -> Result:
             fakes = nets["G"](batch.source)
-            adversarial = adversarial_g(self.game, nets["D"](fakes, batch.source))
+            if self.game == "relativistic":
+                adversarial = paired_g(lambda images: nets["D"](images, batch.source), batch.images, fakes)
+            else:
+                adversarial = adversarial_g(self.game, nets["D"](fakes, batch.source))
             distance = (fakes - batch.images).abs().mean()
             loss = adversarial + self.l1_weight * distance
             return Result(loss, {"loss/G": loss, "terms/adversarial": adversarial, "terms/l1": distance})
@@ -114,7 +129,7 @@ class Pix2Pix:
             players={"D": Player(("D",), adam), "G": Player(("G",), adam)},
             phases=(Phase("D", "D", d_loss), Phase("G", "G", g_loss)),
             models={spec.direction: translation},
-            bf16=("training", "sampling"),
+            bf16=("sampling",) if self.game == "relativistic" else ("training", "sampling"),
         )
 
 
