@@ -8,14 +8,33 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.instancenorm import _InstanceNorm
 
 from organza.contract.model import Mode
+from organza.ops import instance_norm
 
 Norm = Literal["batch", "instance", "instance-affine", "none"]
 """Over the batch (Ioffe & Szegedy 2015, arXiv 1502.03167), over each image by itself (Ulyanov et al. 2016, arXiv
 1607.08022) without or with a learned gain and bias, or no normalisation."""
+
+
+class InstanceNorm2d(nn.InstanceNorm2d):
+    """`torch.nn.InstanceNorm2d` with `organza.ops.instance_norm`, which is faster, and right for single images."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``[N, C, H, W]`` -> the same shape."""
+        mean, variance = self.running_mean, self.running_var
+        if mean is None or variance is None:
+            return instance_norm(x, self.weight, self.bias, self.eps)
+        if not self.training and self.track_running_stats:
+            return functional.batch_norm(x, mean, variance, self.weight, self.bias, False, 0.0, self.eps)
+        with torch.no_grad():
+            found = torch.var_mean(x.float(), (2, 3))
+            for running, new in zip((variance, mean), found, strict=True):
+                running.lerp_(new.mean(0), self.momentum or 0.0)
+        return instance_norm(x, self.weight, self.bias, self.eps)
 
 
 def norm_layer(kind: Norm, maps: int) -> nn.Module:
@@ -30,7 +49,7 @@ def norm_layer(kind: Norm, maps: int) -> nn.Module:
     """
     if kind == "batch":
         return nn.BatchNorm2d(maps)
-    return nn.Identity() if kind == "none" else nn.InstanceNorm2d(maps, affine=kind == "instance-affine")
+    return nn.Identity() if kind == "none" else InstanceNorm2d(maps, affine=kind == "instance-affine")
 
 
 def conv_bias(kind: Norm) -> bool:

@@ -30,6 +30,7 @@ from organza.core.device import to_compute
 from organza.core.errors import UserError
 from organza.core.ranges import Count, Depth, PositiveOrZero, Range
 from organza.nn.losses import wasserstein_d, wasserstein_g
+from organza.nn.norms import InstanceNorm2d
 from organza.nn.penalties import interpolate, wgan_gp
 from organza.nn.pyramid import Conv2d, ConvTranspose2d
 from organza.nn.resnet import same_size
@@ -287,7 +288,7 @@ def _layer(conv: nn.Module, maps: int) -> nn.Module:
 
 
 def _norm(maps: int) -> nn.Module:
-    return nn.InstanceNorm2d(maps, affine=True, track_running_stats=True)
+    return InstanceNorm2d(maps, affine=True, track_running_stats=True)
 
 
 def _every_domain(net: nn.Module, batch: Batch, spec: DataSpec) -> Mapping[str, Tensor]:
