@@ -56,7 +56,7 @@ def assert_same(state, nets):
 
 
 def contrast(nets, inputs, outputs, flips, rng, config):
-    """Equations 3 and 4, patch by patch."""
+    """Equations 2 and 3, patch by patch."""
     queries, keys = (nets["G"].features(images, config.nce_layers) for images in (outputs, inputs))
     layers = []
     positions = [torch.randperm(key[0, 0].numel(), generator=rng)[: config.nce_patches] for key in keys]

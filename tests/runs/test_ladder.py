@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -49,7 +50,8 @@ def test_a_ladder(faces, tmp_path, monkeypatch, caplog):
 
 def test_a_ladder_of_translators(pairs, tmp_path, monkeypatch):
     def go(names):
-        return climb(names, pairs, tmp_path, Budget(0.004), seeds=[0, 5], overrides={"width": 4, "width_d": 4})
+        settings = {"width": 4, "width_d": 4, "direction": "BtoA"}
+        return climb(names, pairs, tmp_path, Budget(0.004), seeds=[0, 5], overrides=settings)
 
     go(["pix2pix-pixel"])
     monkeypatch.setattr("organza.runs.ladder_pairs.score", lambda *_: Score(20.0, 0.5, 24))
@@ -59,9 +61,12 @@ def test_a_ladder_of_translators(pairs, tmp_path, monkeypatch):
     assert second.changed == {"layers_d": [0, 1]} and second.seen == 4
     assert "in batches of 1, 16x16" in made.text.read_text()
     assert "targets of 24 pairs of train" in made.text.read_text()
-    assert made.text.read_text().splitlines()[2].endswith("20.000  0.500")
+    assert made.text.read_text().splitlines()[2].split()[-2:] == ["20.000", "0.500"]
     with Image.open(made.picture) as picture:  # source, two rungs and target; two pairs
         assert picture.size == (4 * (8 * 16 + 8) + 8, 2 * (8 * 16 + 8) + 8 + 2 * 16)
+        shown = np.asarray(picture)[8:136:8, 8:136:8]
+    with Image.open(pairs / "B" / "0.png") as source:  # the direction is that of the training
+        assert np.abs(shown.astype(int) - np.asarray(source.convert("RGB"))).mean() < 1
 
 
 def test_what_a_ladder_of_translators_needs(pairs, faces, tmp_path):

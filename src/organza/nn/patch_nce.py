@@ -71,7 +71,7 @@ def choose_positions(features: Sequence[Tensor], count: int, rng: torch.Generato
 
 
 def patch_nce(query: Tensor, key: Tensor, temperature: float = 0.07) -> Tensor:
-    """Cross-entropy of finding each patch's own key among those of the same image (eq. 3 and 4).
+    """Cross-entropy of finding each patch's own key among those of the same image (eq. 2 and 3).
 
     No gradient reaches ``key``. The authors' code has one logit more, -10 / temperature, in place of the patch's own
     key among the negatives: it adds less than float32 can tell.

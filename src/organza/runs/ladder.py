@@ -203,7 +203,7 @@ def climb(
     _check_overrides(overrides or {}, plan)
     if resolution is not None:
         plan = [(name, replace(run, data=replace(run.data, resolution=resolution))) for name, run in plan]
-    pairs = _pairs(plan, data, seeds)
+    pairs = _pairs([(name, _overridden(run, overrides)) for name, run in plan], data, seeds)
     if pairs is not None:
         metric = None
     elif metric is not None:
@@ -217,7 +217,7 @@ def climb(
     for index, (name, full) in enumerate(plan):
         dataset = open_dataset(data, full.data) if pairs is None else pairs
         small = scaled(full, dataset.spec, budget)
-        small = override(small, {k: v for k, v in (overrides or {}).items() if _has(small, k)})
+        small = _overridden(small, overrides)
         log.info(f"{name} ({index + 1} of {len(plan)}): {preset(name).summary}")
         outcome = train(small, data, outdir=outdir / name, device=device)
         finished = finished and outcome.finished
@@ -235,6 +235,11 @@ def climb(
         make_folder(outdir)
         _write(climbed, rows, small, budget, metric, files, dataset)
     return Ladder(tuple(climbed), *files, finished=finished)
+
+
+def _overridden(run: Run, overrides: Mapping[str, Any] | None) -> Run:
+    """The run with those settings that it has."""
+    return override(run, {name: value for name, value in (overrides or {}).items() if _has(run, name)})
 
 
 def _has(run: Run, name: str) -> bool:

@@ -4,9 +4,10 @@ Taesung Park, Alexei A. Efros, Richard Zhang, Jun-Yan Zhu: Contrastive Learning 
 ECCV 2020, arXiv 2007.15651.
 
 What it changed: no way back, and so one generator and one discriminator. What an image shows is kept by PatchNCE
-(equation 4): to the generator's own encoder, each patch of the output must look more like the patch of the input at
+(equation 3): to the generator's own encoder, each patch of the output must look more like the patch of the input at
 the same position than like the input's other patches. CUT asks the same of images that are of the target domain already
-(equation 5). FastCUT leaves that out, weighs PatchNCE ten times as much, and mirrors inputs half of the time.
+(the last term of equation 5). FastCUT leaves that out, weighs PatchNCE ten times as much, and mirrors inputs half of
+the time.
 """
 
 from __future__ import annotations
@@ -56,9 +57,9 @@ class CUT:
     blur_up: bool = True
     """Double with a blur, in G."""
     nce_weight: PositiveOrZero = 1.0
-    """Weight of PatchNCE (lambda_X and lambda_Y, equation 6)."""
+    """Weight of PatchNCE (lambda_X and lambda_Y, equation 5)."""
     nce_identity: bool = True
-    """Ask for PatchNCE of target images as well (equation 5), with half of the weight each."""
+    """Ask for PatchNCE of target images as well, with half of the weight each."""
     nce_layers: tuple[CountOrZero, ...] = (0, 4, 8, 12, 16)
     """Places of G's encoder whose features are compared: 0 is the image, then each convolution, norm, activation, blur
     and residual block counts."""
@@ -152,7 +153,7 @@ class CUT:
             return Result(loss, {"loss/G": loss, **stats})
 
         def contrasted(nets: Nets, inputs: Tensor, outputs: Tensor, mirrored: Tensor, rng: torch.Generator) -> Tensor:
-            """Equation 4: the mean over layers, patches and images."""
+            """Equation 3: the mean over layers, patches and images."""
             encoder = nets["G"]
             assert isinstance(encoder, ResNetGenerator)
             queries = [_mirrored(feature, mirrored) for feature in encoder.features(outputs, places)]

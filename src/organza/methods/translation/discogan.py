@@ -4,7 +4,7 @@ Taeksoo Kim, Moonsu Cha, Hyunsoo Kim, Jung Kwon Lee, Jiwon Kim: Learning to Disc
 Generative Adversarial Networks. ICML 2017, arXiv 1703.05192.
 
 What it changed: as CycleGAN, which appeared at the same time, it couples two generators by what comes back of an image
-(section 2.3), at 64x64, and keeps what both sets have in common even where shapes differ. Beside the adversarial loss,
+(section 2), at 64x64, and keeps what both sets have in common even where shapes differ. Beside the adversarial loss,
 the generators match the discriminators' mean features. Reconstruction weighs little at first. Discriminators learn on
 every third step, generators on the others.
 """

@@ -1,4 +1,4 @@
-"""DiscoGAN's networks (arXiv 1703.05192, section 3.1): a chain of halvings and one of doublings, without skips.
+"""DiscoGAN's networks (arXiv 1703.05192), as in the authors' code: halvings, then doublings, without skips.
 
 The authors' images are in [0, 1] and leave through a sigmoid; these networks take and give [-1, 1] and map to that
 inside, so that they compute what the authors' do. Weights start as PyTorch starts them.
