@@ -200,6 +200,11 @@ def test_two_datasets_resume_exactly_and_translate(two, tmp_path):
     image = Image.fromarray(np.zeros([16, 16, 3], np.uint8))
     assert list(one.domains(image)) == ["Male", "Young", "angry", "happy", "sad"]
     assert one.translate(image, target="happy").size == (16, 16)
+    vector = [0.0, 0, 0, 1, 0, 0, 1]
+    assert np.array_equal(one.translate(image, labels=3), one.translate(image, labels=vector))
+    assert np.array_equal(one.translate(image, target="happy"), one.translate(image, labels=vector))
+    with pytest.raises(UserError, match="class 5 is not from 0 to 4"):
+        one.translate(image, labels=5)
     with pytest.raises(UserError, match="Male and sad are labels of two datasets"):
         one.translate(image, target="sad, Male")
     assert "also_images" in (next(newest_first(cut.folder / "checkpoints")) / "config.json").read_text()
@@ -280,6 +285,8 @@ def test_data_that_does_not_fit(faces, two, tmp_path):
         UserError, match="the label age is not between 0 and 1: this method takes attributes and classes"
     ):
         train(run, two["data"], outdir=tmp_path, labels=f"{tmp_path / 'ages.csv'}:age", **SHORT)
+    with pytest.raises(UserError, match="the labels of other images in the batch, and there is only one"):
+        train(run, faces, outdir=tmp_path, **{**SHORT, "batch": 1})
     with pytest.raises(UserError, match="--held-out is for generators"):
         train(run, faces, outdir=tmp_path, held_out="10%", **SHORT)
     with pytest.raises(UserError, match="16x16 images can't be halved 6 times; take --halvings-d 4"):

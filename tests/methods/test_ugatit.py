@@ -5,13 +5,18 @@ from __future__ import annotations
 import copy
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from torch import nn
 
-from organza import UserError
+import organza
+from organza import UserError, train
+from organza.cli.main import main
 from organza.contract.data import DataSpec
+from organza.media.heat import overlay
 from organza.nn.adalin import LIN, AdaLIN, clip_rho
 from organza.nn.spectral import SpectralConv2d, SpectralLinear
 from organza.presets import PRESETS
@@ -64,8 +69,8 @@ def test_spectral_norm_is_pytorchs(make):
     theirs.weight_u.copy_(ours.u)
     theirs.weight_v.copy_(ours.v)
     x = torch.randn(4, 7) if linear else torch.randn(2, 3, 8, 9)
-    for train in (False, True, True, False):
-        one, other = ours.train(train)(x), theirs.train(train)(x)
+    for learning in (False, True, True, False):
+        one, other = ours.train(learning)(x), theirs.train(learning)(x)
         torch.testing.assert_close(one, other)
         torch.testing.assert_close(ours.u, theirs.weight_u)
         one.square().sum().backward()
@@ -185,3 +190,27 @@ def test_images_that_do_not_fit():
         state = State.fresh(build(side, side), CPU)
         for phase in state.method.phases:
             assert advance(state, phase, batch_of(spec, 1), Training()).loss.isfinite()
+
+
+def test_heat_maps_on_the_command_line(pairs, tmp_path):
+    options = {"batch": 2, "kimg": 0.004, "grid": "1x1"}
+    folder = train(toy("ugatit-light"), pairs, outdir=tmp_path / "runs", **options).folder
+    base = ["translate", "--network", str(folder), "--input", str(pairs / "A" / "3.png"), "--precision", "float32"]
+    assert main([*base, "--output", str(tmp_path / "plain.png")]) == 0
+    assert main([*base, "--output", str(tmp_path / "hot.png"), "--heat", "--compare"]) == 0
+    plain, hot = (np.asarray(Image.open(tmp_path / name)) for name in ("plain.png", "hot.png"))
+    source = np.asarray(Image.open(pairs / "A" / "3.png").convert("RGB"))
+    assert hot.shape == (16, 48, 3)
+    assert np.array_equal(hot[:, :16], source) and np.array_equal(hot[:, 32:], plain)
+    T = organza.load(folder)
+    assert np.array_equal(hot[:, 16:32], np.asarray(T.heat(pairs / "A" / "3.png")))
+    other = train(toy("cyclegan"), pairs, outdir=tmp_path / "runs", **options).folder
+    with pytest.raises(UserError, match="cyclegan has no attention, so there is no heat map"):
+        organza.load(other).heat(pairs / "A" / "3.png")
+
+
+def test_an_overlay_is_hot_where_the_map_is():
+    heat = torch.tensor([[[[0.0, 1.0], [2.0, 4.0]]]])
+    found = overlay(torch.zeros(1, 3, 2, 2), heat, share=1.0)
+    assert found[0, :, 0, 0].tolist() == [-1, -1, 0] and found[0, :, 1, 1].tolist() == [0, -1, -1]
+    assert overlay(torch.ones(1, 4, 4, 4), torch.zeros(1, 1, 2, 2), share=0.0).eq(1).all()

@@ -23,14 +23,14 @@ def label_sets(spec: DataSpec) -> tuple[LabelSet, ...]:
 
 
 def label_names(spec: DataSpec) -> tuple[str, ...]:
-    """A name for each label of all sets; their numbers where nobody gave names.
+    """A name for each label of all sets; the number of one that nobody named.
 
     Example:
         >>> label_names(DataSpec((8, 8), label_dim=2)), label_names(DataSpec((8, 8), 3, 1, label_names=("Young",)))
         (('0', '1'), ('Young',))
     """
     count = sum(part.size for part in label_sets(spec))
-    return spec.label_names if len(spec.label_names) == count else tuple(map(str, range(count)))
+    return (*spec.label_names, *map(str, range(len(spec.label_names), count)))[:count]
 
 
 def target_vector(spec: DataSpec, wish: str, labels: Sequence[float] | None = None) -> list[float]:

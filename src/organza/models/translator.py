@@ -26,7 +26,7 @@ from organza.data.photo import Photo, read_photo
 from organza.data.source import MAX_FILE, BadPicture
 from organza.media.heat import overlay
 from organza.media.images import Pixels
-from organza.models.labels import label_vectors
+from organza.models.labels import as_array, check_labels, is_classes, label_vectors
 from organza.models.loaded import Loaded
 from organza.nn.norms import calibrated, running, with_statistics
 from organza.ops import inference
@@ -318,6 +318,10 @@ class Translator(Loaded):
             if labels is None and self.targets:
                 listed = ", ".join(self.targets[:12]) + (" ..." if len(self.targets) > 12 else "")
                 raise UserError(f"{self.kind} must be told what the images shall become", hint=f"choose of {listed}")
+            if labels is not None and len(self.spec.label_sets) > 1 and is_classes(as_array(labels)):
+                # The mask follows from which set a class is of.
+                places = np.broadcast_to(check_labels(labels, count, len(self.targets)).reshape(-1), count)
+                labels = [target_vector(self.spec, self.targets[place]) for place in places]
             return label_vectors(labels, count, self.model.label_dim, self.device)
         if not self.targets:
             raise UserError(f"{self.kind} has no labels, so it takes no target")

@@ -75,8 +75,11 @@ class StarGAN:
         """The same with a D that fits the images.
 
         Raises:
-            UserError: they are too small for the one that was asked for.
+            UserError: they are too small for the one that was asked for, or batches are single images.
         """
+        if batch < 2:
+            what = "StarGAN's targets are the labels of other images in the batch, and there is only one"
+            raise UserError(what, hint="take a --batch of 2 at least; 16 in the paper")
         most = min(spec.resolution).bit_length() - 1
         if self.halvings_d is not None and self.halvings_d > most:
             height, width = spec.resolution
