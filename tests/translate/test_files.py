@@ -252,7 +252,8 @@ def test_every_option_of_the_page_on_coming_from_pytorch_cyclegan_exists() -> No
     page = (Path(__file__).parents[2] / "docs" / "coming-from.md").read_text()
     rows = [line.split("|")[2] for line in page.split("## pytorch-CycleGAN")[1].splitlines() if line.count("|") == 3]
     ours = re.findall(r"--[a-z][a-z0-9-]*", "".join(rows))
-    kinds = [part for name in ("pix2pix", "cyclegan") for part in vars(toy(name)).values()]
-    known = {field.name for kind in (*kinds, module("translate").Options) for field in fields(kind)} | {"data"}
+    kinds = [part for name in ("pix2pix", "cyclegan", "bicyclegan") for part in vars(toy(name)).values()]
+    verbs = [module(verb).Options for verb in ("translate", "convert")]
+    known = {field.name for kind in (*kinds, *verbs) for field in fields(kind)} | {"data", "resume"}
     assert len(ours) > 15
     assert not {option.removeprefix("--").removeprefix("no-").replace("-", "_") for option in ours} - known

@@ -71,18 +71,19 @@ def main(argv: list[str]) -> int:
     if options.size not in ("own", "trained"):
         size = parse_resolution(options.size)
     T = load_translator(options.network, model=options.model, device=options.device, precision=options.precision)
-    figure = None
+    figure, distances = None, []
     if options.hidden:
-        from organza.translate.hidden import hidden
+        from organza.translate.hidden import hidden, told
 
         back = next((name for name in T.names if name != T.name), None)
-        if back is None or T.kind != "cyclegan":
-            raise UserError(f"{T.kind} has no way back, so there is nothing to hide", hint="--hidden is for cyclegan")
+        if back is None:
+            hint = "--hidden is for methods that translate both ways, such as cyclegan"
+            raise UserError(f"{T.kind} has no way back, so there is nothing to hide", hint=hint)
         home = load_translator(options.network, model=back, device=options.device, precision=options.precision)
 
         def figure(image: Image.Image) -> Image.Image:
             found = hidden(T, home, image, size=size, seed=options.seed)
-            say(str(found))
+            distances.append(found.distances)
             return found.figure
 
     with progress_bar("translating", "images") as progress:
@@ -105,6 +106,8 @@ def main(argv: list[str]) -> int:
         )
     for name, reason in done.skipped:
         say(f"skipped {name}: {reason}", error=True)
+    if distances:
+        say(told(distances))
     first, count = done.written[0], len(done.written)
     say(first if count == 1 else f"{first} and {count - 1} more in {options.outdir}")
     return 0
