@@ -76,7 +76,7 @@ def test_on_the_command_line(runs: dict[str, Path], tmp_path: Path, capsys: pyte
     for more, message in (
         ([*cycle, "--samples", "2"], "cyclegan makes one result of an image, not many; train bicyclegan for many"),
         ([*cycle, "--style", "b.png"], "cyclegan makes one result of an image"),
-        ([*bicycle, "--hidden"], "bicyclegan has no way back, so there is nothing to hide; --hidden is for cyclegan"),
+        ([*bicycle, "--hidden"], "bicyclegan has no way back, so there is nothing to hide; --hidden is for methods"),
         ([*bicycle, "--samples", "2", "--style", "b.png"], "leave one of them out"),
         ([*bicycle, "--style", str(tmp_path / "no.png")], "no.png"),
         ([*bicycle, "--model", "BtoA"], "it has no model 'BtoA'"),

@@ -43,7 +43,7 @@ def share(size: int, swap: float, width: float) -> float:
     level = math.log2(size / swap) + 0.5
     if width == 0:
         return float(level > 0)
-    return 1 / (1 + math.exp(-4 * level / width))
+    return 1 / (1 + math.exp(min(-4 * level / width, 700)))  # math.exp goes no further
 
 
 def layer_sizes(G: Generator) -> dict[str, int]:

@@ -9,6 +9,7 @@ changed by less than anybody sees: a cycle that breaks then did not come from wh
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -58,11 +59,24 @@ class Hidden:
         images = (self.source, self.output, self.residue, self.cycle, self.after_jpeg, self.after_noise)
         return Image.fromarray(np.concatenate([_rgb(image) for image in images], axis=1))
 
-    def __str__(self) -> str:
-        return (
-            f"comes back to {self.distance:.1f} levels; to {self.distance_jpeg:.1f} after JPEG, which changes the "
-            f"output by {self.changed_jpeg:.1f}; to {self.distance_noise:.1f} with noise of {self.changed_noise:.1f}"
-        )
+    @property
+    def distances(self) -> tuple[float, float, float, float, float]:
+        """The five numbers alone."""
+        return self.distance, self.distance_jpeg, self.changed_jpeg, self.distance_noise, self.changed_noise
+
+
+def told(found: Sequence[tuple[float, float, float, float, float]]) -> str:
+    """The means of `Hidden.distances` of some images, for people.
+
+    Example:
+        >>> told([(4, 20, 1.5, 30, 2.4), (6, 22, 1.5, 30, 2.4)])
+        'comes back to 5.0 levels; to 21.0 after JPEG, which changes the output by 1.5; to 30.0 with noise of 2.4'
+    """
+    back, jpeg, by_jpeg, noise, by_noise = np.mean(found, axis=0)
+    return (
+        f"comes back to {back:.1f} levels; to {jpeg:.1f} after JPEG, which changes the output by {by_jpeg:.1f}; "
+        f"to {noise:.1f} with noise of {by_noise:.1f}"
+    )
 
 
 def hidden(
@@ -73,7 +87,7 @@ def hidden(
     size: Size = "trained",
     quality: int = 75,
     noise: float = 3.0,
-    amplify: float = 16.0,
+    amplify: float = 8.0,
     seed: int = 0,
 ) -> Hidden:
     """Send an image there and home again, also over an output that was changed a little in between.

@@ -93,7 +93,7 @@ def main(argv: list[str]) -> int:
         say(f"taken for no: {', '.join(others)}; {what}", error=True)
     if options.calibrate is not None:
         T = calibrate_on(T, options.calibrate)
-    figure, home = None, None
+    figure, home, distances = None, None, []
     back = next((name for name in T.names if name != T.name), None)
     if back is not None and (options.hidden or options.report is not None):
         home = load_translator(options.network, model=back, device=options.device, precision=options.precision)
@@ -101,15 +101,16 @@ def main(argv: list[str]) -> int:
         import numpy as np
 
         from organza.data.photo import Photo
-        from organza.translate.hidden import hidden
+        from organza.translate.hidden import hidden, told
 
         if home is None:
-            raise UserError(f"{T.kind} has no way back, so there is nothing to hide", hint="--hidden is for cyclegan")
+            hint = "--hidden is for methods that translate both ways, such as cyclegan"
+            raise UserError(f"{T.kind} has no way back, so there is nothing to hide", hint=hint)
         there = home
 
         def figure(image: Photo) -> Photo:
             found = hidden(T, there, image, size=size, seed=options.seed)
-            say(str(found))
+            distances.append(found.distances)
             return Photo(np.asarray(found.figure))
 
     with progress_bar("translating", "images") as progress:
@@ -141,6 +142,8 @@ def main(argv: list[str]) -> int:
         say(f"skipped {name}: {reason}", error=True)
     if options.report is not None:
         say(options.report)
+    if distances:
+        say(told(distances))
     first, count = done.written[0], len(done.written)
     say(first if count == 1 else f"{first} and {count - 1} more in {options.outdir}")
     return 0
