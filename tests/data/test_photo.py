@@ -42,12 +42,12 @@ def test_sixteen_bits_come_in_and_go_out(channels, tmp_path):
     pixels = levels(9, 7, channels)
     photo = read_photo(png16(pixels, tmp_path / "a.png"), channels)
     assert photo.bits == 16 and np.array_equal(photo.pixels, pixels)
-    again = read_photo(photo.save(tmp_path / "b.png").read_bytes(), channels)
+    again = read_photo(photo.write(tmp_path / "b.png").read_bytes(), channels)
     assert np.array_equal(again.pixels, pixels)
     assert np.array_equal(photo.like(photo.tensor()).pixels, pixels)
     small = photo.resized(4, 3)
     assert small.bits == 16 and small.size == (4, 3)
-    assert read_photo(photo.save(tmp_path / "c.jpg").read_bytes(), channels).bits == 8
+    assert read_photo(photo.write(tmp_path / "c.jpg").read_bytes(), channels).bits == 8
 
 
 def test_every_level_of_eight_bits_survives():
@@ -93,7 +93,7 @@ def test_transparency_is_kept_beside_the_pixels(tmp_path):
     grey = read_photo(rgba, 1).like(torch.zeros(1, 1, 5, 4))
     assert grey.image().mode == "RGBA"
     deep = read_photo(levels(5, 4, 4), 3)
-    assert read_photo(deep.save(tmp_path / "deep.png").read_bytes(), 3).alpha.dtype == np.uint16
+    assert read_photo(deep.write(tmp_path / "deep.png").read_bytes(), 3).alpha.dtype == np.uint16
 
 
 def test_what_is_no_image():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -34,8 +35,12 @@ SETTINGS = {
     "stylegan2-c": {"r1_every": [1, 16]},
     "stylegan2-d": {"pl_weight": [0.0, 2.0]},
     "stylegan2-f": {"channel_base": [16384, 32768], "r1_gamma": [100.0, 10.0]},
+    "pix2pix-16": {"layers_d": [0, 1]},
+    "pix2pix": {"layers_d": [1, 3]},
+    "pix2pix-286": {"layers_d": [3, 5]},
 }
 PAIRS = [pair for ladder in LADDERS.values() for pair in pairwise(ladder)]
+OF_STYLES = [pair for name in ("stylegan", "stylegan2") for pair in pairwise(LADDERS[name])]
 
 
 def built(name):
@@ -57,7 +62,7 @@ def test_settings(before, after):
         assert found == SETTINGS[after]
 
 
-@pytest.mark.parametrize(("before", "after"), PAIRS)
+@pytest.mark.parametrize(("before", "after"), OF_STYLES)
 def test_parameters(before, after):
     old, new = built(before)[1], built(after)[1]
     same_d = after not in ("stylegan2-e", "stylegan2-f")
@@ -88,7 +93,7 @@ def test_larger_networks_are_larger():
 
 
 def test_phases():
-    names = {name: [p.name for p in built(name)[0].phases] for ladder in LADDERS.values() for name in ladder}
+    names = {name: [p.name for p in built(name)[0].phases] for pair in OF_STYLES for name in pair}
     assert all(names[name] == ["D", "G"] for name in LADDERS["stylegan"])
     assert names["stylegan2-a"] == names["stylegan2-b"] == ["D", "G"]
     assert names["stylegan2-c"] == ["D", "Dreg", "G"]
@@ -99,3 +104,12 @@ def test_phases():
 
 def test_the_ladder_of_stylegan2_begins_where_that_of_stylegan_ends():
     assert changes_between(PRESETS["stylegan-f"].run, PRESETS["stylegan2-a"].run) == {}
+
+
+def test_patch_sizes_change_the_discriminator_alone():
+    spec, shapes = DataSpec((64, 64), source=3), []
+    for name in LADDERS["patch-size"]:
+        nets = replace(PRESETS[name].run.method, width=4, width_d=4).resolve(spec, 1).build(spec).nets
+        shapes.append({net: [tuple(p.shape) for p in nets[net].parameters()] for net in "GD"})
+    assert all(one["G"] == shapes[0]["G"] for one in shapes)
+    assert [len(one["D"]) for one in shapes] == sorted({len(one["D"]) for one in shapes})

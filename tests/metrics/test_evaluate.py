@@ -157,7 +157,7 @@ def test_few_pictures_are_warned_about(G, real):
         ("fd100", {}, "fd100 needs 100 pictures, there are 48; ask for fewer"),
         ("pr500k3", {}, "pr500n3 takes 500 and 3 neighbours"),
         ("ms_ssim30", {}, "ms_ssim30 needs 60 pictures, there are 48"),
-        ("ppl2_wend", {}, "needs a network's latent space; give --network"),
+        ("ppl2_wend", {}, "needs a network's latent space; give the --network of a generator"),
         ("fd20", {"real": None}, "fd20 needs real pictures; give them with --data"),
         ("fd20", {"seed": 5000}, "seed 5000 is not from 0 to 4293"),
     ],

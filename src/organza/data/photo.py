@@ -26,7 +26,7 @@ Levels = NDArray[Any]
 log = logger(__name__)
 
 WITH_16_BITS = (".png",)
-"""Formats that hold 16 bits for each channel; `Photo.save` rounds to 8 for others."""
+"""Formats that hold 16 bits for each channel; `Photo.write` rounds to 8 for others."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ class Photo:
             return Image.fromarray(np.ascontiguousarray(self.pixels[..., 0]))
         return to_image(self.eight())
 
-    def save(self, path: Path) -> Path:
+    def write(self, path: Path) -> Path:
         """Write it; 16 bits are kept in the formats of `WITH_16_BITS`.
 
         Raises:

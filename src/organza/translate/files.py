@@ -130,7 +130,7 @@ def translate_files(
             else:
                 has = rows.get(name) if rows else labels
                 made = shown(image, has) if figure is None else figure(image)
-                written.append(made.save(place))
+                written.append(made.write(place))
                 yield name, image, made
             if progress is not None:
                 progress(number + 1, places.count)
