@@ -20,9 +20,9 @@ from organza.core.config import from_plain
 from organza.data import open_domains
 from organza.data.options import DomainOptions
 from organza.formats.folder import read_folder
+from organza.metrics import evaluate
 from organza.models.load import candidates, load_translator
 from organza.models.translator import Translator
-from organza.translate.score import score
 
 
 def untrained(T: Translator, run: Path) -> Translator:
@@ -53,8 +53,8 @@ def main() -> None:
         raise SystemExit(f"{error}") from None
     print("| network | L1, levels of 255 | SSIM | pairs |\n|---|---|---|---|")
     for name, network in (("untrained", untrained(T, options.run)), ("trained", T)):
-        found = score(network, pairs)
-        print(f"| {name} | {found.l1:.1f} | {found.ssim:.3f} | {found.count} |", flush=True)
+        found = evaluate(network, pairs, "l1,ssim")
+        print(f"| {name} | {found['l1']:.1f} | {found['ssim']:.3f} | {len(pairs.source)} |", flush=True)
 
 
 if __name__ == "__main__":

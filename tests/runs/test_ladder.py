@@ -11,9 +11,9 @@ from PIL import Image
 from organza import UserError
 from organza.cli.main import main
 from organza.contract.data import DataSpec
+from organza.metrics.report import Figure, Report
 from organza.presets import PRESETS
 from organza.runs.ladder import Budget, climb, rungs, scaled
-from organza.translate.score import Score
 
 TINY = {"z_dim": 8, "w_dim": 8, "mapping_layers": 2, "channel_base": 64}
 
@@ -54,7 +54,8 @@ def test_a_ladder_of_translators(pairs, tmp_path, monkeypatch):
         return climb(names, pairs, tmp_path, Budget(0.004), seeds=[0, 5], overrides=settings)
 
     go(["pix2pix-pixel"])
-    monkeypatch.setattr("organza.runs.ladder_pairs.score", lambda *_: Score(20.0, 0.5, 24))
+    other = Report({"l1": Figure(20.0), "ssim": Figure(0.5)})
+    monkeypatch.setattr("organza.runs.ladder_pairs.evaluate", lambda *_, **__: other)
     made = go(["pix2pix-pixel", "pix2pix-16"])
     first, second = made.rungs
     assert first.scores["L1"] != 20 and second.scores == {"L1": 20.0, "SSIM": 0.5}  # the first is not judged again

@@ -17,11 +17,8 @@ import organza
 from organza import PRESETS, UserError, train
 from organza.cli.main import main
 from organza.cli.verbs import module
-from organza.data import open_domains
-from organza.data.options import DomainOptions
 from organza.media.images import save_picture, to_pixels, to_tensor
 from organza.translate.files import translate_files
-from organza.translate.score import score
 from tests.shapes import toy
 
 SHORT = {"batch": 4, "grid": "2x1", "kimg": 0.008}
@@ -236,17 +233,6 @@ def test_grey_sources_and_colour(tmp_path: Path) -> None:
     assert T.translate(image(20, 20)).mode == "RGB"
     with pytest.raises(UserError, match="the identity term compares images of 1 with images of 3 channels"):
         train(toy("cyclegan"), tmp_path / "set", outdir=tmp_path, **SHORT)
-
-
-def test_a_score_is_that_of_the_images(runs: dict[str, Path], pairs: Path) -> None:
-    T = organza.load(runs["cyclegan"])
-    domains = open_domains(pairs, DomainOptions(resolution="16"))
-    found = score(T, domains)
-    source, target = (side.fetch([0])[0] for side in (domains.source, domains.target))
-    made = to_pixels(T.apply(to_tensor(source)))
-    first = score(T, type(domains)(domains.source.select([0]), domains.target.select([0]), True))
-    assert first.l1 == pytest.approx(np.abs(made.astype(float) - target).mean())
-    assert found.count == 24 and found.ssim < 0.9
 
 
 def test_every_option_of_the_page_on_coming_from_pytorch_cyclegan_exists() -> None:

@@ -13,15 +13,15 @@ import torch
 
 from organza.core.errors import UserError
 from organza.core.files import atomic_write
-from organza.data import Domains, open_domains
-from organza.data.material import open_material
+from organza.data.material import open_material, other_part, whole_images
+from organza.data.opening import open_source
 from organza.data.options import DomainOptions
 from organza.media.figure import captioned, table
 from organza.media.images import Pixels, to_levels, to_tensor
+from organza.metrics import evaluate
 from organza.models.translator import Translator
 from organza.presets import Run
 from organza.runs.ladder_table import Rung
-from organza.translate.score import score
 
 MOST = 100
 """Pairs that a score is the mean of, evenly spread over those there are."""
@@ -48,7 +48,8 @@ class Pairs:
         self.name, self.spec = material.name, material.spec
         height, width = self.spec.resolution
         whole = replace(options, resolution=f"{height}x{width}", max_images=MOST)
-        self.split, self.domains = _held_out(data, whole)
+        self.split = other_part(open_source(data), whole) or whole.split
+        self.domains = whole_images(data, whole, "pairs", self.split)
         self.numbers = [number % len(self.domains.source) for number in numbers]
 
     def check(self, name: str, run: Run) -> None:
@@ -74,8 +75,8 @@ class Pairs:
                 return replace(rung, scores={name: float(value) for name, value in found["scores"].items()})
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             pass
-        made = score(T, self.domains)
-        scores = {"L1": made.l1, "SSIM": made.ssim}
+        made = evaluate(T, self.domains, "l1,ssim", intervals=False)
+        scores = {"L1": made["l1"], "SSIM": made["ssim"]}
         with atomic_write(kept) as temporary:
             temporary.write_text(json.dumps({**key, "scores": scores}) + "\n")
         return replace(rung, scores=scores)
@@ -112,23 +113,6 @@ class Pairs:
     def _shown(self) -> tuple[Pixels, Pixels]:
         source, target = (side.fetch(self.numbers)[0] for side in (self.domains.source, self.domains.target))
         return source, target
-
-
-def _held_out(data: str | Path, options: DomainOptions) -> tuple[str, Domains]:
-    """Pairs and the name of their part of the dataset."""
-
-    def part(split: str) -> Domains:
-        return open_domains(data, options, split=split, direction=options.direction, layout="pairs")
-
-    trained = part(options.split)
-    for split in ("val", "test"):
-        try:
-            found = part(split)
-        except UserError:
-            continue
-        if found.source.key != trained.source.key:  # a dataset without parts is the same under every name
-            return split, found
-    return options.split, trained
 
 
 def _coloured(images: Pixels) -> Pixels:
