@@ -132,4 +132,4 @@ def test_features_stop_at_what_is_asked_for():
     x = net.stem(images)
     for layer in (*net.downs, *net.blocks):
         x = layer(x)
-    assert torch.equal(last, x)
+    torch.testing.assert_close(last, x)  # laid out in another way, so rounded in another
