@@ -22,7 +22,6 @@ from PIL import Image, UnidentifiedImageError
 
 from organza.core.sniff import HEAD, instead
 from organza.data.source import RAW, BadPicture
-from organza.media.images import to_image
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -310,16 +309,6 @@ def render(image: Image.Image, target: Target) -> NDArray[np.uint8]:
     if target.size is not None and target.size != (image.height, image.width):
         image = _fitted(image, *target.size, target)
     return np.asarray(image).reshape(image.height, image.width, target.channels)
-
-
-def read_image(data: bytes | NDArray[np.uint8] | Image.Image, channels: int) -> Image.Image:
-    """An image at its own size, upright, with ``channels`` channels: from its bytes, its pixels, or opened already.
-
-    Raises:
-        BadPicture: it is no image, or broken.
-    """
-    opened = data if isinstance(data, Image.Image) else open_picture(data)
-    return to_image(render(decode(opened), Target(None, channels)))
 
 
 def _on_white(band: Image.Image) -> Image.Image:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -22,28 +22,39 @@ Compare = Callable[[Tensor, Tensor], Tensor]
 """Images and others, both float ``[N, C, H, W]`` from 0 to 255, to a number for each ``[N]``."""
 
 
-def by_translations(job: Job, metric: Metric) -> dict[str, Figure]:
-    """The figure of one metric: a mean over images, with its interval over images."""
+def by_translations(job: Job, metrics: Sequence[Metric]) -> dict[Metric, dict[str, Figure]]:
+    """The figure of each metric, a mean over images with its interval; every image is translated once for all."""
     translated = job.pictures
-    assert isinstance(translated, Translated) and metric.compared is not None
-    compare, prefix, network = _comparison(job, metric, translated)
-    name = metric.title(prefix)
+    assert isinstance(translated, Translated)
+    ways = [_comparison(job, metric, translated) for metric in metrics]
+    counts = [min(metric.count, translated.limit) for metric in metrics]
 
-    def work(indices: Indices) -> Tensor:
+    def work(indices: Indices) -> list[Tensor]:
         sources, made, back = translated.triples(indices)
-        pair = (made, translated.targets(indices)) if metric.of_pairs else (made, sources)
-        if metric.compared == "cycle":
-            assert back is not None
-            pair = (back, sources)
-        one, other = (images.permute(0, 3, 1, 2).float() for images in pair)
-        return compare(one, other.to(one.device)).cpu()
+        targets = translated.targets(indices) if any(metric.of_pairs for metric in metrics) else None
+        values = []
+        for metric, (compare, _, _) in zip(metrics, ways, strict=True):
+            one, other = made, targets if metric.of_pairs else sources
+            if metric.compared == "cycle":
+                assert back is not None
+                one = back
+            assert other is not None
+            images = [x.permute(0, 3, 1, 2).float().to(one.device) for x in (one, other)]
+            values.append(compare(*images).cpu())
+        return values
 
-    count = min(metric.count, translated.limit)
     with torch.no_grad():
-        values = torch.cat(job.team.spread(count, job.batch, work, job.on(name))).double()
-    interval = bootstrap_mean(values, job.seed) if job.intervals and count > 1 else None
-    better = "higher" if metric.compared in ("psnr", "ssim", "palette") else "lower"
-    return {name: Figure(float(values.mean()), interval, count, 0, network, better, "bootstrap over images")}
+        parts = job.team.spread(max(counts), job.batch, work, job.on("translations compared"))
+    found: dict[Metric, dict[str, Figure]] = {}
+    for metric, (_, prefix, network), count, columns in zip(
+        metrics, ways, counts, zip(*parts, strict=True), strict=True
+    ):
+        values = torch.cat(columns)[:count].double()
+        interval = bootstrap_mean(values, job.seed) if job.intervals and count > 1 else None
+        better = "higher" if metric.compared in ("psnr", "ssim", "palette") else "lower"
+        figure = Figure(float(values.mean()), interval, count, 0, network, better, "bootstrap over images")
+        found[metric] = {metric.title(prefix): figure}
+    return found
 
 
 def _comparison(job: Job, metric: Metric, translated: Translated) -> tuple[Compare, str, str | None]:

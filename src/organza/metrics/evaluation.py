@@ -104,7 +104,8 @@ def evaluate(
     if isinstance(generated, Translator):
         if not isinstance(real, Domains):
             raise UserError("a translator needs source and target images", hint="give pairs or two sets with --data")
-        pictures = Translated(generated, real, back)
+        cycle = any(metric.compared == "cycle" for metric in parsed)
+        pictures = Translated(generated, real, back if cycle else None)
     elif isinstance(generated, Generator):
         pictures = Drawn(generated, seed * SEEDS, Sampling(psi=psi, noise=noise), targets)
     else:
@@ -139,10 +140,11 @@ def evaluate(
     with computing(torch.float32):
         for network in {found.name: found for found in chosen.values()}.values():
             figures |= by_features(job, network, groups[network.name])
+        if compared := [metric for metric in parsed if metric.kind == "translation"]:
+            figures |= by_translations(job, compared)
         for metric in parsed:
             if metric not in figures:
-                by = by_translations if metric.kind == "translation" else by_pictures
-                figures[metric] = by(job, metric)
+                figures[metric] = by_pictures(job, metric)
     used = {found.name: found for found in chosen.values()}
     return Report(
         figures={name: figure for metric in parsed for name, figure in figures[metric].items()},

@@ -232,10 +232,8 @@ class Translator(Loaded):
         if self.encoder is None or model.encode is None:
             hint = "its encoder's file belongs beside it" if model.z_dim else None
             raise UserError(f"{self.kind} has no encoder here", where=self.source, hint=hint)
-        several = isinstance(images, (list, tuple)) or (isinstance(images, np.ndarray) and images.ndim == 4)
-        given: Sequence[Any] = images if several else [images]  # type: ignore[assignment]
         codes = []
-        for each in given:
+        for each in _one_by_one(images)[0]:
             photo = self.read(each, model.channels)
             fitting = _fitting(photo.size, "trained", self.resolution)
             x = photo.resized(*(max(side, model.least_encoded) for side in fitting)).tensor().to(self.device)
@@ -276,8 +274,7 @@ class Translator(Loaded):
         Raises:
             UserError: something that is no image, an unknown target, or as `apply`.
         """
-        several = isinstance(images, (list, tuple)) or (isinstance(images, np.ndarray) and images.ndim == 4)
-        given: Sequence[Any] = images if several else [images]  # type: ignore[assignment]
+        given, several = _one_by_one(images)
         rows = self._rows(labels, target, len(given))
         found = []
         for number, image in enumerate(given):
@@ -350,8 +347,7 @@ class Translator(Loaded):
             with self._running(self.mode):
                 return overlay(x, look(self.net, x.to(self.device)).to(x.device))
 
-        several = isinstance(images, (list, tuple)) or (isinstance(images, np.ndarray) and images.ndim == 4)
-        given: Sequence[Any] = images if several else [images]  # type: ignore[assignment]
+        given, several = _one_by_one(images)
         found = [self._framed(self.read(image), size, shown).image() for image in given]
         return found if several else found[0]
 
@@ -413,6 +409,13 @@ class Translator(Loaded):
         scale = y.shape[2] / x.shape[2]
         top, left = round(down // 2 * scale), round(right // 2 * scale)
         return given.like(y[:, :, top : top + round(height * scale), left : left + round(width * scale)])
+
+
+def _one_by_one(images: Picture | Sequence[Picture]) -> tuple[list[Any], bool]:
+    """Images as a sequence, and whether they were given as several."""
+    if isinstance(images, (list, tuple)) or (isinstance(images, np.ndarray) and images.ndim == 4):
+        return list(images), True
+    return [images], False
 
 
 def _fitting(own: tuple[int, int], size: Size, trained: tuple[int, int], whole: bool = False) -> tuple[int, int]:

@@ -17,8 +17,9 @@ from organza.data.material import open_material, other_part, whole_images
 from organza.data.opening import open_source
 from organza.data.options import DomainOptions
 from organza.media.figure import captioned, table
-from organza.media.images import Pixels, to_levels, to_tensor
+from organza.media.images import Pixels
 from organza.metrics import evaluate
+from organza.metrics.pictures import Translated
 from organza.models.translator import Translator
 from organza.presets import Run
 from organza.runs.ladder_table import Rung
@@ -83,12 +84,8 @@ class Pairs:
 
     def outputs(self, T: Translator) -> Pixels:
         """What a rung makes of the images that are shown, each by itself: uint8 ``[N, H, W, C]``."""
-        made = []
-        for number in self.numbers:
-            with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(number)
-                made.append(to_levels(T.apply(to_tensor(self.domains.source.fetch([number])[0]))).cpu().numpy())
-        return np.concatenate(made)
+        made: Pixels = Translated(T, self.domains).fetch(np.array(self.numbers)).cpu().numpy()
+        return made
 
     def picture(self, climbed: Sequence[Rung], rows: Sequence[Pixels]) -> Pixels:
         """A column for the sources, one for each rung, and one for the targets; figures below.

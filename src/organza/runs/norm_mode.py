@@ -24,7 +24,8 @@ def settle_norm_mode(folder: Path, plan: Plan, say: Callable[[str], None]) -> No
     place, method = str(plan.device), plan.run.method
     try:
         first = load_translator(folder, device=place)
-        models = {name: load_translator(folder, model=name, device=place) for name in first.names}
+        others = {name: load_translator(folder, model=name, device=place) for name in first.names[1:]}
+        models = {first.name: first, **others}
         if first.source is None or not any(depends_on_mode(T.net) for T in models.values()):
             return
         options = _options(plan)

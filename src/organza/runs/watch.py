@@ -213,7 +213,8 @@ class Watch:
         report = None
         try:
             with torch.random.fork_rng(devices=[]):
-                report = evaluate(self._load(saved), self.dataset, metrics, team=Team(), **self._options(saved))
+                found = self._load(saved)
+                report = evaluate(found, self.dataset, metrics, team=Team(), **self._options(saved, found))
         except Exception as error:  # a training is worth more than a figure
             self.say(f"warning: the metrics could not be computed and are off from now on ({error})")
             self.metrics = []
@@ -224,14 +225,10 @@ class Watch:
     def _load(self, saved: Path, model: str | None = None) -> Generator | Translator:
         return load(saved, model=model, precision=self.precision, device=self.device)
 
-    def _options(self, saved: Path) -> dict[str, Any]:
+    def _options(self, saved: Path, found: Generator | Translator) -> dict[str, Any]:
         """Of `evaluate`: for a cycle, the way back as well."""
-        found = self._load(saved)
-        if (
-            not isinstance(found, Translator)
-            or len(found.names) < 2
-            or not any(m.compared == "cycle" for m in self.metrics)
-        ):
+        cycle = any(metric.compared == "cycle" for metric in self.metrics)
+        if not cycle or not isinstance(found, Translator) or len(found.names) < 2:
             return dict(self.options)
         return {**self.options, "back": self._load(saved, found.names[1])}
 

@@ -23,6 +23,7 @@ from organza.contract.method import Adam, Method, Nets, Phase, Player, Result
 from organza.contract.model import Mode, Translation
 from organza.core.errors import UserError
 from organza.core.ranges import Count, CountOrZero, Depth, Positive, PositiveOrZero, Range
+from organza.methods.translation.cyclegan import source_of
 from organza.methods.translation.pix2pix import adversarial_d, adversarial_g, plain_apply
 from organza.methods.translation.relativistic import PairedGame, norm_of_d, paired_d, paired_g
 from organza.nn.initial import init_xavier
@@ -127,7 +128,7 @@ class CUT:
             if not self.mirror_half:
                 mirrored = torch.zeros_like(mirrored)
             with torch.no_grad():
-                fakes = nets["G"](_mirrored(_source(batch), mirrored))
+                fakes = nets["G"](_mirrored(source_of(batch), mirrored))
             if self.game == "relativistic":
                 found = paired_d(nets["D"], batch.images, fakes, self.gamma)
             else:
@@ -137,7 +138,7 @@ class CUT:
             return replace(found, carry={"mirrored": mirrored})  # G's step takes the same inputs
 
         def g_loss(nets: Nets, batch: Batch, rng: torch.Generator) -> Result:
-            source, target, mirrored = _source(batch), batch.images, batch.carry["mirrored"]
+            source, target, mirrored = source_of(batch), batch.images, batch.carry["mirrored"]
             outputs = nets["G"](_mirrored(source, mirrored))
             if self.game == "relativistic":
                 adversarial = paired_g(nets["D"], target, outputs)
@@ -178,11 +179,6 @@ class CUT:
             phases=(Phase("D", "D", d_loss), Phase("G", "G", g_loss)),
             models={spec.direction: model},
         )
-
-
-def _source(batch: Batch) -> Tensor:
-    assert batch.source is not None
-    return batch.source
 
 
 def _mirrored(x: Tensor, which: Tensor) -> Tensor:

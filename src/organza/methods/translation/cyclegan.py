@@ -97,15 +97,15 @@ class CycleGAN:
         }
 
         def g_loss(nets: Nets, batch: Batch, rng: torch.Generator) -> Result:
-            source, target = _source(batch), batch.images
+            source, target = source_of(batch), batch.images
             outputs, returns = nets[there](source), nets[home](target)
             adversarial = adversarial_g(self.game, nets[critic](outputs))
             adversarial_home = adversarial_g(self.game, nets[critic_home](returns))
-            cycle = _distance(nets[home](outputs), source) + _distance(nets[there](returns), target)
+            cycle = distance(nets[home](outputs), source) + distance(nets[there](returns), target)
             loss = adversarial + adversarial_home + self.cycle_weight * cycle
             stats = {"terms/adversarial": adversarial + adversarial_home, "terms/cycle": cycle}
             if self.identity_weight:
-                kept = _distance(nets[there](target), target) + _distance(nets[home](source), source)
+                kept = distance(nets[there](target), target) + distance(nets[home](source), source)
                 loss = loss + self.cycle_weight * self.identity_weight * kept
                 stats["terms/identity"] = kept
             return Result(loss, {"loss/G": loss, **stats}, {"outputs": outputs, "returns": returns})
@@ -115,7 +115,7 @@ class CycleGAN:
 
         def d_loss(nets: Nets, batch: Batch, rng: torch.Generator) -> Result:
             total, stats = torch.zeros((), device=batch.images.device), Stats()
-            for name, real, made in ((critic, batch.images, "outputs"), (critic_home, _source(batch), "returns")):
+            for name, real, made in ((critic, batch.images, "outputs"), (critic_home, source_of(batch), "returns")):
                 scores, scores_fake = nets[name](real), nets[name](batch.carry[made])
                 loss = adversarial_d(self.game, scores, scores_fake)
                 stats |= {
@@ -148,18 +148,20 @@ class CycleGAN:
         )
 
 
-def _source(batch: Batch) -> Tensor:
+def source_of(batch: Batch) -> Tensor:
+    """The source images ``[N, C, H, W]`` of a batch whose layout has them."""
     assert batch.source is not None
     return batch.source
 
 
-def _distance(one: Tensor, other: Tensor) -> Tensor:
+def distance(one: Tensor, other: Tensor) -> Tensor:
+    """The mean L1 distance of two tensors."""
     return (one - other).abs().mean()
 
 
 def round_trips(there: nn.Module, home: nn.Module, batch: Batch) -> Mapping[str, Tensor]:
     """A sample grid's row: source, output, and what comes back of it; then the same the other way round."""
-    source, target = _source(batch), batch.images
+    source, target = source_of(batch), batch.images
     output, back = there(source), home(target)
     return {
         "source": source,

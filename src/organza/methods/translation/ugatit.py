@@ -25,6 +25,7 @@ from organza.contract.model import Translation
 from organza.core.errors import UserError
 from organza.core.ranges import Count, Depth, PositiveOrZero, Range
 from organza.media.heat import overlay
+from organza.methods.translation.cyclegan import distance, source_of
 from organza.methods.translation.pix2pix import plain_apply
 from organza.nn.adalin import clip_rho
 from organza.nn.attention_nets import LEAST, MULTIPLE, AttentionDiscriminator, AttentionGenerator
@@ -107,7 +108,7 @@ class UGATIT:
         there, home, critic, critic_home = f"G_{forth}", f"G_{back}", f"D_{forth[-1]}", f"D_{back[-1]}"
 
         def d_loss(nets: Nets, batch: Batch, rng: torch.Generator) -> Result:
-            source, target = _source(batch), batch.images
+            source, target = source_of(batch), batch.images
             with torch.no_grad():
                 fakes, fakes_home = nets[there](source), nets[home](target)
             total, stats = torch.zeros((), device=target.device), Stats()
@@ -119,7 +120,7 @@ class UGATIT:
             return Result(total, {"loss/D": total, **stats})
 
         def g_loss(nets: Nets, batch: Batch, rng: torch.Generator) -> Result:
-            source, target = _source(batch), batch.images
+            source, target = source_of(batch), batch.images
             terms = {
                 name: torch.zeros((), device=target.device) for name in ("adversarial", "cycle", "identity", "cam")
             }
@@ -127,8 +128,8 @@ class UGATIT:
             for one, other, judge, images, own in ways:
                 outputs, logits = _with_logits(nets[one], images)
                 kept, logits_kept = _with_logits(nets[one], own)
-                terms["cycle"] += _distance(nets[other](outputs), images)
-                terms["identity"] += _distance(kept, own)
+                terms["cycle"] += distance(nets[other](outputs), images)
+                terms["identity"] += distance(kept, own)
                 terms["cam"] += logistic_d(logits, logits_kept).mean()  # equation 5
                 for net in (nets[judge], nets[f"{judge}_local"]):
                     terms["adversarial"] += adversarial(net, outputs)
@@ -205,19 +206,10 @@ def _with_logits(net: nn.Module, images: Tensor) -> tuple[Tensor, Tensor]:
     return net.translated(found.features), found.logits  # type: ignore[operator]
 
 
-def _source(batch: Batch) -> Tensor:
-    assert batch.source is not None
-    return batch.source
-
-
-def _distance(one: Tensor, other: Tensor) -> Tensor:
-    return (one - other).abs().mean()
-
-
 def _round_trips(there: nn.Module, home: nn.Module, batch: Batch) -> Mapping[str, Tensor]:
     """Source, where the generator looks, output, and what comes back of it; then the same the other way round."""
     found = {}
-    for name, images, one, other in (("source", _source(batch), there, home), ("target", batch.images, home, there)):
+    for name, images, one, other in (("source", source_of(batch), there, home), ("target", batch.images, home, there)):
         prefix, output = "" if name == "source" else "target/", one(images)
         found[name] = images
         found |= {
