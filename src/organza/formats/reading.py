@@ -48,8 +48,8 @@ FORMATS: tuple[Understand, ...] = (
     mmgeneration_translators.understood,
     bicyclegan.understood,
     junyanz.understood,
-    _if(cut.recognise, cut.read),
-    _if(discogan.recognise, discogan.read),
+    cut.understood,
+    discogan.understood,
     _if(ugatit.recognise, ugatit.read),
     _if(stargan.recognise, stargan.read),
 )

@@ -7,37 +7,31 @@ own; they are named, and not read.
 
 from __future__ import annotations
 
-from contextlib import suppress
-
 import torch
 
 from organza.contract.data import DataSpec
 from organza.formats.ports.junyanz_names import resnet_names
-from organza.formats.ports.translators import MOST_BLOCKS, norm_of, shape
+from organza.formats.ports.translators import MOST_BLOCKS, first_network, norm_of, shape
 from organza.formats.weights import Weights, collect
 from organza.methods.translation.cut import CUT
 from organza.tensors.entry import Entry, entry
-from organza.tensors.networks import Network, find
+from organza.tensors.networks import Network
 from organza.tensors.opening import Opened
-from organza.tensors.records import Array, RefusedError
+from organza.tensors.records import RefusedError
 
 MARKS = ("model.1.weight", "model.4.weight")
 FILTERS = {(3, 3): (1.0, 2.0, 1.0), (4, 4): (1.0, 3.0, 3.0, 1.0)}
 
 
-def recognise(opened: Opened) -> bool:
-    """Whether it is a file of this kind: all of a network's tensors have a place in one of ours, and some are blurs."""
-    return _understood(opened) is not None
-
-
-def read(opened: Opened) -> Weights:
-    """Our settings and tensors. Call it only where `recognise` is true.
+def understood(opened: Opened) -> Weights | None:
+    """Our settings and tensors; None where not all of a network's tensors have a place in one of ours, or none blurs.
 
     Raises:
         RefusedError: a blur with another filter than CUT's.
     """
-    found = _understood(opened)
-    assert found is not None
+    found = first_network(opened, MARKS, _weights)
+    if found is None:
+        return None
     weights, filters = found
     for name, filt in filters.items():
         taps = torch.tensor(FILTERS[filt.shape[2], filt.shape[3]])
@@ -45,14 +39,6 @@ def read(opened: Opened) -> Weights:
         if not torch.allclose(filt.read().float(), plane.expand(filt.shape), atol=1e-4):
             raise RefusedError(f"the blur {name!r} is not CUT's")
     return weights
-
-
-def _understood(opened: Opened) -> tuple[Weights, dict[str, Entry]] | None:
-    for network in find(opened.tensors, *MARKS).values():
-        if not any(isinstance(tensor, Array) for tensor in network.tensors.values()):
-            with suppress(RefusedError):
-                return _weights(opened, network)
-    return None
 
 
 def _weights(opened: Opened, network: Network) -> tuple[Weights, dict[str, Entry]]:

@@ -9,41 +9,26 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from contextlib import suppress
 
 import torch
 
 from organza.contract.data import DataSpec, Direction
+from organza.formats.ports.translators import first_network
 from organza.formats.weights import Weights, collect
 from organza.methods.translation.discogan import DiscoGAN
 from organza.tensors.entry import Entry, constant, entry
-from organza.tensors.networks import Network, find
+from organza.tensors.networks import Network
 from organza.tensors.opening import Opened
-from organza.tensors.records import Array, RefusedError
+from organza.tensors.records import RefusedError
 
 MARKS = ("main.0.weight", "main.2.weight", "main.3.weight", "main.11.weight")
 DEPTH, SIDE = 4, 64
 CLASSES = re.compile(r"model\.Generator|torch\.nn\.modules\.\w+\.\w+|torch\.nn\.backends\.thnn\.\w+")
 
 
-def recognise(opened: Opened) -> bool:
-    """Whether it is a file of this kind: all of a network's tensors have a place in one of ours."""
-    return _understood(opened) is not None
-
-
-def read(opened: Opened) -> Weights:
-    """Our settings and tensors. Call it only where `recognise` is true."""
-    found = _understood(opened)
-    assert found is not None
-    return found
-
-
-def _understood(opened: Opened) -> Weights | None:
-    for network in find(opened.tensors, *MARKS).values():
-        if not any(isinstance(tensor, Array) for tensor in network.tensors.values()):
-            with suppress(RefusedError):
-                return _weights(opened, network)
-    return None
+def understood(opened: Opened) -> Weights | None:
+    """Our settings and tensors; None where not all of a network's tensors have a place in one of ours."""
+    return first_network(opened, MARKS, _weights)
 
 
 def _weights(opened: Opened, network: Network) -> Weights:

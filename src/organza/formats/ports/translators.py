@@ -8,9 +8,10 @@ result.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
@@ -22,9 +23,11 @@ from organza.methods.translation.cyclegan import CycleGAN
 from organza.methods.translation.pix2pix import Pix2Pix
 from organza.nn.norms import Norm
 from organza.tensors.entry import Entry, constant
+from organza.tensors.networks import Network, find
 from organza.tensors.opening import Opened
-from organza.tensors.records import RefusedError
+from organza.tensors.records import Array, RefusedError
 
+T = TypeVar("T")
 Held = Mapping[str, Entry]
 """A network's tensors by our names."""
 
@@ -145,6 +148,15 @@ def assemble(
         problems=problems,
         foreign=opened.foreign,
     )
+
+
+def first_network(opened: Opened, marks: tuple[str, ...], understand: Callable[[Opened, Network], T]) -> T | None:
+    """What ``understand`` makes of the first of PyTorch's networks with these tensors that it does not refuse."""
+    for network in find(opened.tensors, *marks).values():
+        if not any(isinstance(tensor, Array) for tensor in network.tensors.values()):
+            with suppress(RefusedError):
+                return understand(opened, network)
+    return None
 
 
 def _complete(config: MethodConfig, spec: DataSpec, net: str, held: Held) -> dict[str, Entry]:
