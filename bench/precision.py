@@ -6,6 +6,8 @@ For each phase, the gradient of the player's weights in bf16 against the one in 
 
     cosine   between the two, over all of the player's weights
     norm     length of the first, as a share of the second's
+    step     the cosine between the float32 gradients before and after one training step, on the same images: where
+             bf16 turns a gradient less than that, it is no worse than weights that are one step old
 
 and for images, the mean of what bf16 changes, in levels of 255. Networks are small, because every preset is measured:
 at most `--most` feature maps, images of `--size` pixels, at initialisation and after `--steps` steps in float32.
@@ -15,6 +17,7 @@ at most `--most` feature maps, images of `--size` pixels, at initialisation and 
 from __future__ import annotations
 
 import argparse
+import math
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
@@ -46,7 +49,14 @@ class Found:
     steps: int
     cosine: float = 1.0
     norm: float = 1.0
+    step: float = 1.0
     levels: float = 0.0
+
+    @property
+    def follows(self) -> bool:
+        """Whether training in bf16 goes where float32 goes."""
+        near = self.cosine > 0.98 or math.acos(min(self.cosine, 1.0)) < math.acos(min(self.step, 1.0))
+        return near and 0.85 < self.norm < 1.15
 
 
 def small(config: MethodConfig, most: int) -> MethodConfig:
@@ -88,20 +98,28 @@ def measure(name: str, size: int, most: int, batch: int, steps: int) -> Iterator
         return Batch(shown, labels_for(spec, batch), SEEN + step * batch, shown.flip(0) if spec.source else None)
 
     for step in range(steps + 1):
+        before: list[tuple[Phase, Batch, Tensor, Tensor]] = []
         if step in (0, steps):
             shown = at(step)
             for phase in method.phases:
                 one, other = (gradient(method, phase, shown, dtype) for dtype in (torch.float32, torch.bfloat16))
+                before.append((phase, shown, one, other))
                 carry = phase.loss(method.nets, shown, torch.Generator().manual_seed(0)).carry
                 shown = shown.leaving({name: value.detach() for name, value in carry.items()})
-                cosine = float(one @ other / (one.norm() * other.norm()))
-                yield Found(phase.name, step, cosine, float(other.norm() / one.norm()))
             one, other = (sample(method, batch, size, dtype) for dtype in (torch.float32, torch.bfloat16))
             yield Found("images", step, levels=float(127.5 * (other - one).abs().mean()))
         shown = at(step)
         for phase in method.phases:
-            if phase.due(step):
+            if phase.due(step) or before:
                 shown = shown.leaving(advance(state, phase, shown, Training()).carry)
+        for phase, shown, one, other in before:
+            later = gradient(method, phase, shown, torch.float32)
+            yield Found(phase.name, step, cosine(one, other), float(other.norm() / one.norm()), cosine(one, later))
+
+
+def cosine(one: Tensor, other: Tensor) -> float:
+    """Of the angle between two vectors."""
+    return float(one @ other / (one.norm() * other.norm()))
 
 
 def gradient(method: Method, phase: Phase, batch: Batch, dtype: torch.dtype) -> Tensor:
@@ -152,7 +170,7 @@ def main() -> None:
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     print(f"{given.size}x{given.size}, at most {given.most} feature maps, batch {given.batch}, {given.steps} steps\n")
-    print("| preset | phase | cosine | norm ratio | auto precision |\n|---|---|---|---|---|")
+    print("| preset | phase | cosine | a step's | norm ratio | auto precision |\n|---|---|---|---|---|---|")
     for name in given.presets:
         found = list(measure(name, given.size, given.most, given.batch, given.steps))
         bf16 = allowed(name, given.size, given.most)
@@ -160,10 +178,11 @@ def main() -> None:
             use = "sampling" if first.what == "images" else "training"
             auto = "bf16" if use in bf16 else "float32"
             if use == "sampling":
-                print(f"| {name} | images | {first.levels:.2f}, {last.levels:.2f} of 255 | | {auto} |", flush=True)
+                print(f"| {name} | images | {first.levels:.2f}, {last.levels:.2f} of 255 | | | {auto} |", flush=True)
             else:
                 cosines, norms = f"{first.cosine:.4f}, {last.cosine:.4f}", f"{first.norm:.3f}, {last.norm:.3f}"
-                print(f"| {name} | {first.what} | {cosines} | {norms} | {auto} |", flush=True)
+                moved = f"{first.step:.4f}, {last.step:.4f}"
+                print(f"| {name} | {first.what} | {cosines} | {moved} | {norms} | {auto} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -178,6 +178,7 @@ class CUT:
             players={"D": Player(("D",), adam), "G": Player(("G", "F"), adam)},
             phases=(Phase("D", "D", d_loss), Phase("G", "G", g_loss)),
             models={spec.direction: model},
+            bf16=("sampling",) if self.game == "relativistic" else ("training", "sampling"),
         )
 
 

@@ -142,7 +142,7 @@ class CycleGAN:
                 forth: Translation(there, spec.source, spec.channels, critic=critic, **used),
                 back: Translation(home, spec.channels, spec.source, critic=critic_home, **used),
             },
-            bf16=("sampling",),  # the cycle's gradient turns: cosine 0.97
+            bf16=("training", "sampling"),
             preview=lambda nets, batch, rng: round_trips(nets[there], nets[home], batch),
             state={f"pool/{name}/{key}": value for name, pool in pools.items() for key, value in pool.state.items()},
         )

@@ -143,6 +143,7 @@ class DiscoGAN:
                 back: Translation(home, spec.channels, spec.source, critic=critic_home, **used),
             },
             preview=lambda nets, batch, rng: round_trips(nets[there], nets[home], batch),
+            bf16=("training", "sampling"),
         )
 
 

@@ -172,6 +172,7 @@ class DualGAN:
                 back: Translation(home, spec.channels, spec.source, critic=critic_home, **used),
             },
             preview=lambda nets, batch, rng: round_trips(nets[there], nets[home], batch),
+            bf16=("training", "sampling"),
         )
 
     def _loss_d(self, real: Tensor, fake: Tensor) -> Tensor:

@@ -161,7 +161,7 @@ class UGATIT:
                 forth: Translation(there, spec.source, spec.channels, critic=critic, **used),
                 back: Translation(home, spec.channels, spec.source, critic=critic_home, **used),
             },
-            bf16=("sampling",),  # the gradient of the generators turns: cosine 0.96
+            bf16=("training", "sampling"),
             preview=lambda nets, batch, rng: _round_trips(nets[there], nets[home], batch),
         )
 
