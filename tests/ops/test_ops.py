@@ -175,15 +175,16 @@ def test_convolution_is_closed_under_differentiation(stride, padding):
 def test_convolution_by_winograd(monkeypatch):
     """All three maps and their derivatives, in bands and pieces that end within a picture or hold several."""
     monkeypatch.setattr(winograd, "FEWEST", {torch.float64: 1})
-    for band, piece, shape in ((10, 14, (2, 2, 16, 20)), (40, 200, (5, 2, 20, 16))):
+    jobs = ((10, 14, (2, 2, 16, 20), 1), (40, 200, (5, 2, 20, 16), 1), (10, 14, (2, 2, 18, 22), 0))
+    for band, piece, shape, padding in jobs:
         monkeypatch.setattr(winograd, "BAND", band)
         monkeypatch.setattr(winograd, "PIECE", piece)
         x, w, b = leaf(*shape), leaf(3, 2, 3, 3), leaf(3)
-        assert winograd.pays(x, w.shape)
+        assert winograd.pays(x, w.shape, padding=padding)
         found = []
         for twin in ("fast", "reference"):
             with ops.using(twin):
-                y = ops.conv2d(x, w, b, padding=1)
+                y = ops.conv2d(x, w, b, padding=padding)
                 first = torch.autograd.grad(y.sin().sum(), (x, w, b), create_graph=True)
                 total = sum(g.square().sum() for g in first)
                 found.append([y, *first, *torch.autograd.grad(total, (x, w, b))])
@@ -232,6 +233,9 @@ def test_what_winograd_is_not_for(monkeypatch):
     assert not winograd.pays(rand(1, 4, 16, 18), square)
     assert not winograd.pays(rand(1, 4, 18, 16), square)
     assert not winograd.pays(rand(1, 4, 8, 8), square)
+    assert winograd.pays(rand(1, 4, 18, 18), square, padding=0)
+    assert not winograd.pays(rand(1, 4, 16, 16), square, padding=0)
+    assert not winograd.pays(rand(1, 4, 16, 16), square, padding=2)
     assert not winograd.pays(rand(1, 4, 16, 16), torch.Size((4, 4, 1, 1)))
     assert not winograd.pays(rand(1, 4, 16, 16), torch.Size((3, 4, 3, 3)))
     assert not winograd.pays(rand(1, 4, 16, 16).half(), square)

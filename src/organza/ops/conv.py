@@ -129,8 +129,8 @@ class _Forward(torch.autograd.Function):
     @staticmethod
     def forward(x: Tensor, w: Tensor, bias: Tensor | None, stride: int, padding: int) -> Tensor:
         bias = None if bias is None else bias.to(x.dtype)
-        if stride == padding == 1 and winograd.pays(x, w.shape):
-            y = winograd.convolve(x, winograd.transform(w))
+        if stride == 1 and winograd.pays(x, w.shape, padding=padding):
+            y = winograd.convolve(x, winograd.transform(w), padding=padding)
             return y if bias is None else y.add_(bias[:, None, None])
         return F.conv2d(x, w, bias, stride=stride, padding=padding)
 
@@ -156,8 +156,8 @@ class _Forward(torch.autograd.Function):
 class _Transposed(torch.autograd.Function):
     @staticmethod
     def forward(y: Tensor, w: Tensor, stride: int, padding: int, size: Size) -> Tensor:
-        if stride == padding == 1 and winograd.pays(y, w.transpose(0, 1).shape):
-            return winograd.convolve(y, winograd.transform(w, flip=True).transpose(1, 2))
+        if stride == 1 and padding < 2 and winograd.pays(y, w.transpose(0, 1).shape):
+            return winograd.convolve(y, winograd.transform(w, flip=True).transpose(1, 2), padding=2 - padding)
         extra = [
             n - ((m - 1) * stride - 2 * padding + k) for n, m, k in zip(size, y.shape[2:], w.shape[2:], strict=True)
         ]
@@ -182,8 +182,8 @@ class _Transposed(torch.autograd.Function):
 class _Weight(torch.autograd.Function):
     @staticmethod
     def forward(x: Tensor, y: Tensor, stride: int, padding: int, shape: tuple[int, ...]) -> Tensor:
-        if stride == padding == 1 and winograd.pays(x, torch.Size(shape)):
-            return winograd.weight_gradient(x, y).to(y.dtype)
+        if stride == 1 and winograd.pays(x, torch.Size(shape), padding=padding):
+            return winograd.weight_gradient(x, y, padding).to(y.dtype)
         groups = 1
         if x.device.type == "cpu" and shape[0] % 32 == 0:
             # oneDNN would share one kernel between two threads by pictures and add what they find: other bits than one

@@ -37,18 +37,20 @@ _KERNELS = 32
 """Output channels of a kernel that are transformed at a time."""
 
 
-def pays(x: Tensor, weight_shape: torch.Size, *, fixed: bool = False) -> bool:
-    """Whether this way is faster for ``x [N, I, H, W]`` and a kernel ``[O, I, 3, 3]``, padded by 1.
+def pays(x: Tensor, weight_shape: torch.Size, *, padding: int = 1, fixed: bool = False) -> bool:
+    """Whether this way is faster for ``x [N, I, H, W]`` and a kernel ``[O, I, 3, 3]``.
 
     Args:
         x: the input.
         weight_shape: of the kernel.
+        padding: of the convolution, 0 or 1; of its adjoint, 1.
         fixed: the kernel does not change: it is transformed once for many calls.
     """
     outputs, inputs, *kernel = weight_shape
-    if kernel != [3, 3] or x.device.type != "cpu":
+    if kernel != [3, 3] or padding > 1 or x.device.type != "cpu":
         return False
-    whole = x.shape[2] % 4 == x.shape[3] % 4 == 0 and min(x.shape[2:]) >= 16
+    sides = [side + 2 * padding - 2 for side in x.shape[2:]]
+    whole = all(side % 4 == 0 for side in sides) and min(sides) >= 16
     worth = fixed or 2 * x.numel() >= weight_shape.numel()
     return whole and worth and min(inputs, outputs) >= FEWEST.get(x.dtype, math.inf)
 
@@ -72,50 +74,54 @@ def transform(weight: Tensor, dtype: torch.dtype | None = None, *, flip: bool = 
     return result
 
 
-def convolve(x: Tensor, transformed: Tensor, styles: Tensor | None = None) -> Tensor:
-    """Correlate ``x [N, I, H, W]``, padded by 1, whose sides are multiples of 4.
+def convolve(x: Tensor, transformed: Tensor, styles: Tensor | None = None, padding: int = 1) -> Tensor:
+    """Correlate ``x [N, I, H, W]``.
 
     Args:
         x: the input.
         transformed: the kernel ``[36, O, I]`` from `transform`; or a flipped one with its last two axes exchanged, and
             ``x`` a gradient: then the result is the gradient of the input.
         styles: ``[N, I]``, factors on the channels of ``x``.
+        padding: zeros around ``x``. It is fastest where that gives sides that are multiples of 4.
 
     Returns:
-        ``[N, O, H, W]`` in the dtype of ``x``, channels last.
+        ``[N, O, H + 2 padding - 2, W + 2 padding - 2]`` in the dtype of ``x``, channels last.
 
     Example:
         >>> x, w = torch.ones(1, 2, 4, 4), torch.ones(3, 2, 3, 3)
         >>> (convolve(x, transform(w)) - torch.conv2d(x, w, padding=1)).abs().max().item() < 1e-5
         True
     """
-    n, _, height, width = x.shape
-    outputs = transformed.shape[1]
-    result = torch.empty((n, outputs, height, width), dtype=x.dtype, device=x.device, memory_format=torch.channels_last)
-    padded, pixels = _padded(x, styles), result.permute(0, 2, 3, 1)
-    for band in _bands((n, height // 4, width // 4), BAND):
+    n, outputs = len(x), transformed.shape[1]
+    sides = [side + 2 * padding - 2 for side in x.shape[2:]]
+    down, across = (-(-side // 4) for side in sides)
+    shape = (n, outputs, 4 * down, 4 * across)
+    result = torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=torch.channels_last)
+    padded, pixels = _padded(x, styles, padding, shape[2:]), result.permute(0, 2, 3, 1)
+    for band in _bands((n, down, across), BAND):
         tiles = _input_tiles(padded, band)
         products = torch.bmm(tiles.flatten(2, 4).flatten(0, 1), transformed.transpose(1, 2))
         _draw(products.reshape(*tiles.shape[:-1], outputs), pixels, band)
-    return result
+    return result if list(shape[2:]) == sides else result[:, :, : sides[0], : sides[1]]
 
 
-def weight_gradient(x: Tensor, grad: Tensor) -> Tensor:
+def weight_gradient(x: Tensor, grad: Tensor, padding: int = 1) -> Tensor:
     """What `convolve` does to ``x [N, I, H, W]``, differentiated by the kernel: ``[O, I, 3, 3]``.
 
     Products are in the format of ``x``; what bands give is added, and returned, in at least float32.
 
     Args:
         x: the input.
-        grad: ``[N, O, H, W]``, the gradient of the result.
+        grad: ``[N, O, h, w]``, the gradient of the result, whose sides are multiples of 4.
+        padding: zeros around ``x``.
 
     Example:
         >>> weight_gradient(torch.ones(1, 2, 4, 4), torch.ones(1, 3, 4, 4))[0, 0, 1].round(decimals=3)
         tensor([12., 16., 12.])
     """
-    n, inputs, height, width = x.shape
-    outputs = grad.shape[1]
-    padded, pixels = _padded(x), grad.permute(0, 2, 3, 1)
+    inputs = x.shape[1]
+    n, outputs, height, width = grad.shape
+    padded, pixels = _padded(x, None, padding, grad.shape[2:]), grad.permute(0, 2, 3, 1)
     total = torch.zeros((36, outputs, inputs), dtype=_precise(x.dtype), device=x.device)
     for band in _bands((n, height // 4, width // 4), BAND):
         tiles = _input_tiles(padded, band).flatten(2, 4).flatten(0, 1)
@@ -156,18 +162,22 @@ def _precise(dtype: torch.dtype) -> torch.dtype:
     return torch.promote_types(dtype, torch.float32)
 
 
-def _padded(x: Tensor, styles: Tensor | None = None) -> Tensor:
-    """``[N, C, H, W] -> [N, H + 2, W + 2, C]``; only the border is cleared first."""
+def _padded(x: Tensor, styles: Tensor | None, padding: int, sides: Sequence[int]) -> Tensor:
+    """``[N, C, H, W] -> [N, h + 2, w + 2, C]`` for a result of ``sides`` h, w: zeros before ``x``, and behind it."""
     n, c, height, width = x.shape
-    out = x.new_empty((n, height + 2, width + 2, c))
-    for axis, side in ((1, height + 2), (2, width + 2)):
-        for edge in (0, side - 1):
-            out.select(axis, edge).zero_()
-    inner, pixels = out[:, 1:-1, 1:-1], x.permute(0, 2, 3, 1)
+    pixels = x.permute(0, 2, 3, 1)
+    high, wide = (side + 2 for side in sides)
+    if (high, wide) == (height, width) and styles is None:
+        return pixels
+    out = x.new_empty((n, high, wide, c))
+    for axis, inner, whole in ((1, height, high), (2, width, wide)):
+        out.narrow(axis, 0, padding).zero_()
+        out.narrow(axis, padding + inner, whole - padding - inner).zero_()
+    middle = out[:, padding : padding + height, padding : padding + width]
     if styles is None:
-        inner.copy_(pixels)
+        middle.copy_(pixels)
     else:
-        torch.mul(pixels, styles.to(x.dtype)[:, None, None], out=inner)
+        torch.mul(pixels, styles.to(x.dtype)[:, None, None], out=middle)
     return out
 
 
