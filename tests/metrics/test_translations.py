@@ -101,7 +101,7 @@ def test_the_command(runs, pairs, tmp_path, capsys):
     assert main([*common, "--metrics", "cycle", "--model", "BtoA"]) == 0
     assert "cycle" in capsys.readouterr().out
     for words, what in (
-        (paired[:3], "a translator is tried on pairs or two sets; give them with --data"),
+        (paired[:3], "this translator is tried on pairs or two sets; give them with --data"),
         ([*paired, "--metrics", "cycle"], "cycle needs a way back, which pix2pix has not"),
         ([*paired, "--metrics", "ppl2_wend"], "needs a network's latent space"),
     ):

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from organza.core.errors import UserError
 from organza.metrics import class_score, kernel, linear, manifold
+from organza.metrics.by_labels import asked, labelled_features
 from organza.metrics.collect import Collected, Wanted, collect, collect_real
 from organza.metrics.frechet import distance_of, influence
 from organza.metrics.intervals import bootstrap_mean, normal
@@ -142,7 +143,7 @@ def _separability(
     assert isinstance(job.pictures, Drawn)
     drawn, classifier = job.pictures, job.classifier
     if classifier is None:
-        vectors, labels = _labelled(job, features)
+        vectors, labels = labelled_features(job, features, Shown(job.reals().dataset, seed=job.seed), MOST_ROWS)
         model = linear.logistic_regression(vectors, labels)
         exclusive = labels.shape[1] > 1 and bool((labels.sum(1) == 1).all())
 
@@ -173,17 +174,6 @@ def _separability(
     return {name: Figure(value, None, metric.count, 0 if job.classifier else job.reals().limit, network)}
 
 
-def _labelled(job: Job, features: Features) -> tuple[Tensor, Tensor]:
-    """Features and labels of the real pictures."""
-    shown = Shown(job.reals().dataset, seed=job.seed)
-    count = min(shown.limit, MOST_ROWS)
-    wanted = Wanted(rows=count)
-    found = collect_real(
-        shown, features, wanted, batch=job.batch, team=job.team, progress=job.on(f"real pictures in {features.name}")
-    )
-    return found.features, torch.from_numpy(shown.labels(np.arange(count))).clamp(0, 1)
-
-
 FIGURES = {
     "fd": _frechet,
     "kd": _kernel,
@@ -191,4 +181,5 @@ FIGURES = {
     "dc": _manifolds,
     "is": _inception,
     "sep": _separability,
+    "asked": asked,
 }

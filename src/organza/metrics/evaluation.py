@@ -18,11 +18,12 @@ from organza.core.errors import UserError
 from organza.core.version import __version__
 from organza.data.domains import Domains
 from organza.metrics.by_features import by_features
+from organza.metrics.by_labels import check_asked
 from organza.metrics.by_pictures import by_pictures
 from organza.metrics.by_translations import by_translations
 from organza.metrics.job import Classifier, Job, Progress
 from organza.metrics.names import Metric, parse_metric, parse_metrics
-from organza.metrics.pictures import SEEDS, Drawn, Pictures, Shown, Translated
+from organza.metrics.pictures import SEEDS, Drawn, Pictures, Retargeted, Shown, Translated
 from organza.metrics.reference import Reference, read_reference
 from organza.metrics.report import Figure, Report
 from organza.metrics.team import Team
@@ -64,7 +65,7 @@ def evaluate(
     Args:
         generated: a network, or a dataset.
         real: real images; not needed by metrics that never look at any. Conditional networks take their labels here. A
-            translator needs source and target, from `organza.data.open_domains`.
+            translator needs source and target, from `organza.data.open_domains`; one with labels needs labelled images.
         metrics: names, see `organza.metrics.names`.
         features: feature network for names that state none; ``fid`` and ``kid`` mean Inception unless one is given
             here, and then they are called ``fd_...`` and ``kd_...``.
@@ -101,7 +102,12 @@ def evaluate(
     )
     pictures: Pictures
     targets = real.target if isinstance(real, Domains) else real
-    if isinstance(generated, Translator):
+    if isinstance(generated, Translator) and generated.model.label_dim:
+        if real is None or isinstance(real, Domains) or real.spec.label_dim != generated.model.label_dim:
+            what = f"a translator with labels needs images with its {generated.model.label_dim} labels"
+            raise UserError(what, hint="give --data, and --labels as in its training")
+        pictures = Retargeted(generated, real, seed)
+    elif isinstance(generated, Translator):
         if not isinstance(real, Domains):
             raise UserError("a translator needs source and target images", hint="give pairs or two sets with --data")
         cycle = any(metric.compared == "cycle" for metric in parsed)
@@ -176,6 +182,8 @@ def _check(job: Job, metrics: Sequence[Metric]) -> None:
         if metric.kind == "translation":
             _check_translation(job, metric, name)
             continue
+        if metric.kind == "asked":
+            check_asked(job, name)
         needed = metric.count * (2 if metric.kind in ("lpips", "ms_ssim") else 1)
         if job.pictures.limit is not None and needed > job.pictures.limit:
             raise UserError(

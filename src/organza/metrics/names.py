@@ -13,7 +13,7 @@ from typing import Literal
 
 from organza.core.errors import UserError
 
-Kind = Literal["fd", "kd", "pr", "dc", "is", "ppl", "sep", "lpips", "ms_ssim", "swd", "translation"]
+Kind = Literal["fd", "kd", "pr", "dc", "is", "ppl", "sep", "lpips", "ms_ssim", "swd", "asked", "translation"]
 Compared = Literal["l1", "psnr", "ssim", "distance", "palette", "cycle", "content"]
 """What is measured of translations one by one."""
 
@@ -43,6 +43,7 @@ EXAMPLES: dict[str, str] = {
     "palette12": "pixels whose nearest of 12 colours is the target's, for label maps: the targets' own main colours",
     "cycle": "of two directions: L1 between an image and what comes back of it, in levels of 255",
     "content": "perceptual distance of translations from their sources: low where content is kept",
+    "asked200": "of networks with labels (stargan): share of 200 images' translations that show the label asked for",
 }
 """Typical names, for `organza evaluate --list`."""
 
@@ -83,7 +84,7 @@ class Metric:
     @property
     def by_features(self) -> bool:
         """Whether a feature network is needed."""
-        return self.kind in ("fd", "kd", "pr", "dc", "is", "sep")
+        return self.kind in ("fd", "kd", "pr", "dc", "is", "sep", "asked")
 
     @property
     def by_distance(self) -> bool:
@@ -93,7 +94,7 @@ class Metric:
     @property
     def against_real(self) -> bool:
         """Whether real pictures are needed."""
-        return self.kind in ("fd", "kd", "pr", "dc", "swd", "sep")
+        return self.kind in ("fd", "kd", "pr", "dc", "swd", "sep", "asked")
 
     @property
     def by_codes(self) -> bool:
@@ -103,9 +104,7 @@ class Metric:
     @property
     def figures(self) -> tuple[str, ...]:
         """Endings of the names of its figures."""
-        return {"pr": ("_precision", "_recall"), "dc": ("_density", "_coverage"), "is": ("_mean", "_std")}.get(
-            self.kind, ("",)
-        )
+        return ENDINGS.get(self.kind, ("",))
 
     def title(self, prefix: str) -> str:
         """The metric's full name.
@@ -132,12 +131,12 @@ class Metric:
         return f"{prefix}{'_' if prefix not in PLAIN else ''}{tail}"
 
 
-PLAIN = {"fd", "kd", "fid", "kid", "pr", "dc", "is", "swd", "ms_ssim", "lpips", "sep"}
+PLAIN = {"fd", "kd", "fid", "kid", "pr", "dc", "is", "swd", "ms_ssim", "lpips", "sep", "asked"}
 """Prefixes that a count follows at once."""
 
 _COUNT = r"(?P<count>\d+)(?P<k>k)?"
 _SETS = re.compile(
-    rf"(?P<kind>fid|kid|fd|kd|pr|dc|is|sep|swd|ms_ssim|lpips|perceptual)(?:_(?P<network>.+?)_)?{_COUNT}"
+    rf"(?P<kind>fid|kid|fd|kd|pr|dc|is|sep|swd|ms_ssim|lpips|perceptual|asked)(?:_(?P<network>.+?)_)?{_COUNT}"
     r"(?:(?P<n>n|_)?(?P<near>\d+))?(?P<full>_full)?(?:_(?P<space>[zw]))?"
 )
 TRANSLATIONS = 1000
@@ -146,8 +145,16 @@ _TRANSLATIONS = re.compile(
     rf"(?:(?P<plain>l1|psnr|ssim|cycle)|palette(?P<colours>\d+))(?:_{_COUNT})?"
     r"|(?P<distance>lpips|perceptual|content)(?:_(?P<network>[A-Za-z][A-Za-z0-9-]*))?"
 )
-_ENDINGS = re.compile(
-    r"(?P<metric>(?:pr|dc|is|swd)[\d_].*)_(?:precision|recall|density|coverage|mean|std)|(?P<swd>swd\d+k?)_\d+"
+ENDINGS: dict[str, tuple[str, ...]] = {
+    "pr": ("_precision", "_recall"),
+    "dc": ("_density", "_coverage"),
+    "is": ("_mean", "_std"),
+    "asked": ("", "_kept", "_real"),
+}
+"""What is added to the name of a metric of several figures, for each."""
+_FIGURES = re.compile(
+    r"(?P<metric>(?:pr|dc|is|swd|asked)[\d_].*)_(?:precision|recall|density|coverage|mean|std|kept|real)"
+    r"|(?P<swd>swd\d+k?)_\d+"
 )
 """Names of single figures, as reports have them."""
 _PATHS = re.compile(
@@ -168,7 +175,7 @@ def parse_metric(text: str) -> Metric:
         (4, 10000, 16384)
     """
     name = text.strip()
-    if ending := _ENDINGS.fullmatch(name):
+    if ending := _FIGURES.fullmatch(name):
         name = ending["metric"] or ending["swd"]
     if found := _PATHS.fullmatch(name):
         count = _count(found, 1000) if found["count"] else 50_000

@@ -142,5 +142,37 @@ def open_source_and_target(
     )
 
 
+def open_labelled(path: str | Path, T: Translator, progress: Progress | None = None, **changes: Any) -> Dataset:
+    """Labelled images for a translator with labels, read as those that it was trained on, but for ``changes``.
+
+    Args:
+        path: the images.
+        T: the translator.
+        progress: called as ``progress(done, total)`` while images are decoded for the first time.
+        **changes: fields of `DataOptions`.
+
+    Raises:
+        UserError: unusable data, or other labels than the translator's.
+    """
+    plain: dict[str, Any] = {}
+    if T.source is not None and (T.source / "config.json").is_file():
+        plain = json.loads((T.source / "config.json").read_text()).get("data") or {}
+    names = {field.name for field in fields(DataOptions)}
+    known = from_plain(DataOptions, {k: v for k, v in plain.items() if k in names}, where=T.source)
+    height, width = T.resolution
+    channels: Any = str(T.model.channels)
+    options = replace(known, resolution=f"{height}x{width}", channels=channels, strict=False, **_given(changes))
+    found = open_dataset(
+        path, options if plain else replace(options, labels=changes.get("labels") or "auto"), progress=progress
+    )
+    if found.spec.label_dim != T.model.label_dim:
+        what = f"the network knows {T.model.label_dim} labels, the data has {found.spec.label_dim or 'none'}"
+        raise UserError(what, where=path, hint="give the labels that it was trained with: --labels")
+    if found.spec.label_names and T.targets and tuple(found.spec.label_names) != T.targets:
+        listed = ", ".join(T.targets[:8])
+        raise UserError("the data has other labels than the network", where=path, hint=f"it knows {listed}")
+    return found
+
+
 def _given(changes: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in changes.items() if value is not None}

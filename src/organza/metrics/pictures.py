@@ -206,6 +206,50 @@ class Translated:
         return torch.from_numpy(self.domains.target.fetch(indices)[0])
 
 
+@dataclass(frozen=True)
+class Retargeted:
+    """What a translator with labels makes of labelled images, in a random order: each with another one's labels.
+
+    Attributes:
+        T: the translator, used in its own mode.
+        dataset: where the images are, with the labels that the translator knows.
+        seed: of the order.
+    """
+
+    T: Translator
+    dataset: Dataset
+    seed: int = 0
+
+    @property
+    def name(self) -> str:
+        """The checkpoint's path, or the kind of network."""
+        return self.T.kind if self.T.source is None else str(self.T.source)
+
+    @property
+    def limit(self) -> int:
+        """Images."""
+        return len(self.dataset)
+
+    @cached_property
+    def shown(self) -> Shown:
+        """The images themselves, in this order."""
+        return Shown(self.dataset, seed=self.seed)
+
+    def fetch(self, indices: Indices) -> Tensor:
+        """uint8 ``[N, H, W, C]``, on the network's device: labels are as frequent as in the data."""
+        return self.to(indices, torch.from_numpy(self.shown.labels((indices + 1) % self.limit)))
+
+    def to(self, indices: Indices, labels: Tensor) -> Tensor:
+        """With these labels ``[N, label_dim]``: uint8 ``[N, H, W, C]``."""
+        pixels = self.shown.fetch(indices)
+        made = []
+        for index, image, row in zip(indices, pixels, labels, strict=True):  # one by one, as in `Translated`
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(int(index))
+                made.append(self.T.apply(to_tensor(image[None].numpy()), row[None]))
+        return to_levels(torch.cat(made))
+
+
 def places(indices: Indices, seed: int) -> NDArray[np.float64]:
     """A number in [0, 1) for each of ``indices``, always the same.
 

@@ -256,7 +256,8 @@ def _metrics(run: Run, method: Method, material: Material, own: bool) -> list[Me
     if own:
         return []
     if isinstance(method.model, Translation):
-        return [] if material.domains is None else wanted_of_translations(run.training.metrics, material.domains)
+        tried = material.target if material.domains is None else material.domains
+        return wanted_of_translations(run.training.metrics, tried, joint=material.also is not None)
     metrics = wanted(run.training.metrics)
     if run.training.metrics != "auto":
         check(metrics, material.target, run.data.mirror)

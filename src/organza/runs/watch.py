@@ -37,6 +37,8 @@ LEAST = 500
 """An evaluation may shrink to so many pictures to fit into its share of the time, no further."""
 LEAST_UNPAIRED = 20
 """Translations of fewer images than this say nothing about a distance between sets."""
+LEAST_LABELLED = 200
+"""Fewer labelled images don't teach a classifier."""
 WORTH = 4
 """It shrinks if it would not fit at least so many times into the whole training."""
 
@@ -58,26 +60,39 @@ def wanted(names: str) -> list[Metric]:
     return parse_metrics(names)
 
 
-def wanted_of_translations(names: str, images: Domains) -> list[Metric]:
-    """The same for a translator: ``"auto"`` means SSIM of pairs, and of two sets ours, from `LEAST_UNPAIRED` images on.
+def wanted_of_translations(names: str, images: Domains | Dataset, *, joint: bool = False) -> list[Metric]:
+    """The same for a translator: ``"auto"`` means SSIM of pairs, and of two sets ours, from `LEAST_UNPAIRED` images on;
+    of labelled images, whether translations show what they were asked for.
+
+    Args:
+        names: of ``--metrics``.
+        images: what the snapshots are tried on.
+        joint: whether labels are those of two datasets.
 
     Raises:
         UserError: an unknown name, or one that is not for these images.
     """
+    sides = images if isinstance(images, Domains) else None
     if names != "auto":
         found = wanted(names)
         for metric in found:
-            if metric.of_pairs and not images.paired:
-                raise UserError(
-                    f"--metrics {metric.title(str(metric.compared))} needs pairs", hint="take kd or content"
-                )
+            name = f"--metrics {metric.title(metric.compared or metric.kind)}"
+            if metric.of_pairs and (sides is None or not sides.paired):
+                raise UserError(f"{name} needs pairs", hint="take kd or content" if sides else "take asked or kd")
             if metric.by_codes:
-                raise UserError(f"{metric.title(metric.kind)} needs a latent space, which a translator has not")
+                raise UserError(f"{name} needs a latent space, which a translator has not")
+            if metric.compared and sides is None:
+                raise UserError(f"{name} is for two sides", hint="take asked or kd")
+            if metric.kind == "asked" and (sides or joint):
+                raise UserError(f"{name} is for the labels of one dataset")
         return found
+    here = organza64.WEIGHTS.exists()
+    if not isinstance(images, Domains):
+        return parse_metrics("asked50") if here and not joint and len(images) >= LEAST_LABELLED else []
     if images.paired:
         return parse_metrics("ssim")
-    enough = min(len(images.source), len(images.target)) >= LEAST_UNPAIRED and organza64.WEIGHTS.exists()
-    return parse_metrics(f"kd_organza64_{len(images.source)}_full") if enough else []
+    enough = min(len(images.source), len(images.target)) >= LEAST_UNPAIRED
+    return parse_metrics(f"kd_organza64_{len(images.source)}_full") if here and enough else []
 
 
 def check(metrics: Sequence[Metric], dataset: Dataset, mirror: bool) -> None:

@@ -15,6 +15,7 @@ from organza.core.ranges import Count, Range
 from organza.core.text import say
 
 if TYPE_CHECKING:
+    from organza.data.dataset import Dataset
     from organza.data.domains import Domains
     from organza.metrics.report import Figure, Report
     from organza.models.translator import Translator
@@ -124,7 +125,7 @@ def _evaluate(options: Options) -> Report:
                 return *open_pair(options.pictures, options.data, reading, **changes), bool(options.mirror)
             G = load(options.network, model=options.model, device=options.device, precision=options.precision)
             if isinstance(G, Translator):
-                return G, _domains(options, G, reading), False
+                return G, _tried_on(options, G, reading), False
             real = (
                 None
                 if options.data is None
@@ -158,13 +159,16 @@ def _evaluate(options: Options) -> Report:
         )
 
 
-def _domains(options: Options, T: Translator, reading: Callable[[int, int], None]) -> Domains:
-    """Source and target for a translator."""
-    from organza.metrics.opened import open_source_and_target
+def _tried_on(options: Options, T: Translator, reading: Callable[[int, int], None]) -> Domains | Dataset:
+    """Source and target for a translator, or labelled images."""
+    from organza.metrics.opened import open_labelled, open_source_and_target
 
     if options.data is None:
-        raise UserError("a translator is tried on pairs or two sets", hint="give them with --data")
+        what = "labelled images" if T.model.label_dim else "pairs or two sets"
+        raise UserError(f"this translator is tried on {what}", hint="give them with --data")
     changes = {name: getattr(options, name) for name in ("labels", "max_images")}
+    if T.model.label_dim:
+        return open_labelled(options.data, T, reading, **changes)
     return open_source_and_target(options.data, T, reading, part=options.split, **changes)
 
 
@@ -172,6 +176,8 @@ def _usual(generated: Any, real: Any) -> str:
     """The metrics of what is evaluated, unless named."""
     from organza.data.domains import Domains
 
+    if hasattr(generated, "targets") and generated.targets:
+        return f"asked{min(200, len(real) // 2)}"
     if not isinstance(real, Domains):
         count = 2000 if not hasattr(generated, "__len__") else min(2000, len(generated))
         return f"fd{count}_full"
