@@ -38,7 +38,7 @@ def check_video(path: str | os.PathLike[str], fps: float) -> Path:
         least = "0.1 or more" if 0 < fps < 0.1 else "more than 0"
         raise UserError(f"{fps:g} frames a second", where=path, hint=f"{suffix} takes {least} and at most {fastest}")
     if suffix == ".mp4":
-        _h264()
+        h264()
     return path
 
 
@@ -97,8 +97,12 @@ def _told(frames: Iterable[Pixels], count: int, progress: Progress | None) -> It
             progress(index + 1, count)
 
 
-def _h264() -> tuple[Any, str]:
-    """PyAV and the name of its H.264 encoder."""
+def h264() -> tuple[Any, str]:
+    """PyAV and the name of its H.264 encoder.
+
+    Raises:
+        UserError: PyAV is missing, or has none.
+    """
     try:
         import av
     except ImportError as error:
@@ -111,7 +115,7 @@ def _h264() -> tuple[Any, str]:
 
 
 def _write_mp4(path: Path, frames: Iterable[Pixels], fps: float) -> None:
-    av, encoder = _h264()
+    av, encoder = h264()
     with av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"}) as container:
         stream: Any = None
         for frame in frames:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
@@ -15,17 +15,20 @@ from organza.core.errors import UserError
 from organza.core.ranges import CountOrZero, Seed
 from organza.core.text import say
 
+if TYPE_CHECKING:
+    from organza.models.translator import Size, Translator
+
 
 @dataclass(frozen=True, kw_only=True)
 class Options(Trained):
-    """Translate an image, a folder or an archive of images with a trained network: pix2pix, CycleGAN ..."""
+    """Translate an image, a folder or an archive of images, or a video with a trained network: pix2pix, CycleGAN ..."""
 
     input: Annotated[Path, tyro.conf.arg(metavar="FILE|FOLDER")]
-    """An image, a folder, or an archive with images (``set.zip/testA`` for a folder in it)."""
+    """An image, a folder, an archive with images (``set.zip/testA`` for a folder in it), or a video."""
     outdir: Path = Path("out")
     """Folder for the results, under the names of the images."""
     output: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
-    """The one file to write instead, for one image."""
+    """The one file to write instead, for one image or a video (.mp4, .mov, .mkv)."""
     model: Annotated[str | None, tyro.conf.arg(metavar="AtoB|BtoA")] = None
     """Which way, where the network translates both ways. Unless said: as it was trained."""
     size: Annotated[str, tyro.conf.arg(metavar="trained|own|HxW")] = "trained"
@@ -79,8 +82,8 @@ def main(argv: list[str]) -> int:
     # After parsing: PyTorch takes seconds to import.
     from organza.contract.targets import taken_for_no
     from organza.data.options import parse_resolution
+    from organza.media.clip import is_clip
     from organza.models.load import load_translator
-    from organza.models.translator import Size
     from organza.translate.files import calibrate_on, translate_files
 
     size: Size = "own" if options.size == "own" else "trained"
@@ -113,6 +116,8 @@ def main(argv: list[str]) -> int:
             distances.append(found.distances)
             return Photo(np.asarray(found.figure))
 
+    if is_clip(options.input):
+        return _film(options, T, named, size)
     with progress_bar("translating", "images") as progress:
         done = translate_files(
             T,
@@ -147,3 +152,41 @@ def main(argv: list[str]) -> int:
     first, count = done.written[0], len(done.written)
     say(first if count == 1 else f"{first} and {count - 1} more in {options.outdir}")
     return 0
+
+
+def _film(options: Options, T: Translator, named: bool, size: Size) -> int:
+    """A video, frame by frame."""
+    from organza.data.photo import Photo
+    from organza.translate.video import check_film, translate_video
+
+    alone = ("compare", "samples", "report", "targets", "hidden", "all_targets", "heat")
+    if given := [name for name in alone if getattr(options, name)]:
+        raise UserError(f"--{given[0].replace('_', '-')} is for images", where=options.input, hint="leave it out")
+    if options.labels != "none":
+        raise UserError("--labels are of a folder or an archive", where=options.input, hint="leave them out")
+    z = None if options.style is None else T.encode(options.style)
+    place = check_film(options.input, options.output, options.outdir)
+
+    def translate(photo: Photo) -> Photo:
+        return T.photo(
+            photo.half(options.side),
+            None if options.class_ is None or named else int(options.class_),
+            z,
+            target=options.class_ if named else options.target,
+            size=size,
+            mode=None if options.norm_mode == "auto" else options.norm_mode,
+            seed=options.seed,
+        )
+
+    with progress_bar("translating", "frames") as progress:
+        done = translate_video(options.input, place, translate, progress=progress)
+    if done.lost:
+        say(f"{done.lost} frames could not be read: the one before each is shown again", error=True)
+    if done.missing:
+        say(f"{options.input} is cut off: {done.missing} frames are missing at its end", error=True)
+    if done.silent:
+        say(f"without sound: {done.silent}", error=True)
+    if done.stopped:
+        say(f"stopped after {done.frames} frames, which are in the file", error=True)
+    say(f"{done.path}: {done.frames} frames, {done.shares()}")
+    return 130 if done.stopped else 0
