@@ -28,6 +28,7 @@ from organza.media.heat import overlay
 from organza.media.images import Pixels
 from organza.models.labels import as_array, check_labels, is_classes, label_vectors
 from organza.models.loaded import Loaded
+from organza.models.tiles import OVERLAP, check_tiles, in_tiles
 from organza.nn.norms import calibrated, running, with_statistics
 from organza.ops import inference
 
@@ -49,6 +50,7 @@ class Translator(Loaded):
         name, names: which of the checkpoint's models this is, and all of them.
         statistics: of batch normalisation in the mode ``"calibrated"``, by the names of buffers; {} without.
         preferred: the mode that was measured to be the best, or None.
+        tile, overlap: see `tiled`; None: images are translated whole.
 
     Example:
         >>> T.apply(torch.zeros(2, 3, 16, 24)).shape
@@ -70,6 +72,8 @@ class Translator(Loaded):
     statistics: Mapping[str, Tensor] = field(default_factory=dict)
     preferred: NormMode | None = None
     encoder: nn.Module | None = None
+    tile: int | None = None
+    overlap: int = OVERLAP
 
     @property
     def mode(self) -> NormMode:
@@ -176,6 +180,24 @@ class Translator(Loaded):
                 raise UserError(f"statistics {name[:80]!r} don't fit the network", where=where, hint="delete this file")
         here = {name: value.to(self.device) for name, value in statistics.items()}
         return replace(self, statistics=here, preferred=mode)
+
+    def tiled(self, tile: int, overlap: int = OVERLAP) -> Translator:
+        """The same, translating large images in tiles: see `organza.models.tiles.in_tiles`. Memory holds one tile's
+        features, and the image.
+
+        Args:
+            tile: height and width of a tile.
+            overlap: what neighbours share.
+
+        Raises:
+            UserError: tiles that are too small, or a network for one size alone.
+        """
+        if self.model.only is not None:
+            raise UserError(
+                f"this {self.kind} takes images of one size alone, so there are no tiles", where=self.source
+            )
+        check_tiles(max(tile, 0), overlap, self.multiple, self.model.least)
+        return replace(self, tile=tile, overlap=overlap)
 
     def _padded(self, side: int) -> int:
         """The next side that the network takes."""
@@ -405,7 +427,7 @@ class Translator(Loaded):
         down, right = padded[0] - height, padded[1] - width
         if down or right:
             x = _mirrored(x, (right // 2, right - right // 2, down // 2, down - down // 2))
-        y = function(x)
+        y = function(x) if self.tile is None else in_tiles(x, function, self.tile, self.overlap, self.multiple)
         scale = y.shape[2] / x.shape[2]
         top, left = round(down // 2 * scale), round(right // 2 * scale)
         return given.like(y[:, :, top : top + round(height * scale), left : left + round(width * scale)])

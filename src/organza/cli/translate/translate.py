@@ -12,7 +12,7 @@ from organza.cli.parse import parse
 from organza.cli.progress import progress_bar
 from organza.cli.shared import Trained
 from organza.core.errors import UserError
-from organza.core.ranges import CountOrZero, Seed
+from organza.core.ranges import Count, CountOrZero, Seed
 from organza.core.text import say
 
 if TYPE_CHECKING:
@@ -31,8 +31,14 @@ class Options(Trained):
     """The one file to write instead, for one image or a video (.mp4, .mov, .mkv)."""
     model: Annotated[str | None, tyro.conf.arg(metavar="AtoB|BtoA")] = None
     """Which way, where the network translates both ways. Unless said: as it was trained."""
-    size: Annotated[str, tyro.conf.arg(metavar="trained|own|HxW")] = "trained"
-    """trained: the shorter side as in training; own: each image's own size; or height x width."""
+    size: Annotated[str | None, tyro.conf.arg(metavar="trained|own|HxW")] = None
+    """trained: the shorter side as in training, which is what is done unless said; own: each image's own size; or
+    height x width."""
+    tile: Annotated[Count | None, tyro.conf.arg(metavar="N")] = None
+    """Translate images in tiles of N x N pixels, blended where they overlap: for images larger than memory. Images then
+    keep their own size unless --size says another."""
+    overlap: Annotated[CountOrZero, tyro.conf.arg(metavar="N")] = 256
+    """With --tile: pixels that neighbouring tiles share."""
     norm_mode: Annotated[Literal["auto", "eval", "train", "calibrated"], tyro.conf.arg(aliases=["--mode"])] = "auto"
     """What normalisation and dropout do. auto: as the checkpoint says, which measured it; eval: running statistics and
     no dropout; train: the image's own statistics and dropout; calibrated: eval with statistics measured again."""
@@ -86,9 +92,10 @@ def main(argv: list[str]) -> int:
     from organza.models.load import load_translator
     from organza.translate.files import calibrate_on, translate_files
 
-    size: Size = "own" if options.size == "own" else "trained"
-    if options.size not in ("own", "trained"):
-        size = parse_resolution(options.size)
+    named_size = options.size or ("trained" if options.tile is None else "own")
+    size: Size = "own" if named_size == "own" else "trained"
+    if named_size not in ("own", "trained"):
+        size = parse_resolution(named_size)
     T = load_translator(options.network, model=options.model, device=options.device, precision=options.precision)
     unknown = options.target is not None and T.targets and options.labels == "none"
     if others := taken_for_no(T.spec, options.target or "") if unknown else []:
@@ -96,6 +103,8 @@ def main(argv: list[str]) -> int:
         say(f"taken for no: {', '.join(others)}; {what}", error=True)
     if options.calibrate is not None:
         T = calibrate_on(T, options.calibrate)
+    if options.tile is not None:
+        T = T.tiled(options.tile, options.overlap)
     figure, home, distances = None, None, []
     back = next((name for name in T.names if name != T.name), None)
     if back is not None and (options.hidden or options.report is not None):
