@@ -30,7 +30,8 @@ def test_each_frame_is_translated_by_itself(run, tmp_path):
     T = organza.load(run)
     done = translate_video(source, tmp_path / "b.mp4", lambda photo: T.photo(photo, mode="eval", size="own"))
     assert (done.frames, done.lost, done.missing, done.silent, done.stopped) == (5, 0, 0, None, False)
-    assert set(done.seconds) == {"decode", "translate", "encode"} and min(done.seconds.values()) > 0
+    assert set(done.seconds) == {"decode", "translate", "smooth", "encode"}
+    assert done.seconds.pop("smooth") == 0 < min(done.seconds.values())
     assert times(done.path) == times(source)
     clip = open_clip(done.path)
     assert clip.sound and clip.size == (48, 64)
@@ -57,6 +58,18 @@ def test_the_command(run, tmp_path, capsys):
     (tmp_path / "c.mp4").write_text("nothing")
     assert main(["translate", "--network", f"{run}", "--input", f"{tmp_path / 'c.mp4'}"]) == 2
     assert "is no video that can be read" in capsys.readouterr().err
+
+
+def test_smoothing(tmp_path):
+    pytest.importorskip("cv2")
+    rng = np.random.RandomState(0)
+
+    def noisy(photo: Photo) -> Photo:
+        return Photo((photo.pixels + rng.normal(0, 10, photo.pixels.shape)).clip(0, 255).astype(np.uint8))
+
+    done = translate_video(write(tmp_path / "a.mp4", 10), tmp_path / "b.mp4", noisy, smooth=0.7)
+    assert done.flicker is not None and done.flicker[1] < 0.7 * done.flicker[0] and done.cuts == 0
+    assert done.seconds["smooth"] > 0 and "smooth" in done.shares()
 
 
 def test_a_stopped_translation_leaves_what_was_done(tmp_path):

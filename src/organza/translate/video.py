@@ -13,13 +13,14 @@ from organza.core.errors import UserError
 from organza.core.files import user_path
 from organza.data.photo import Photo
 from organza.media.clip import OUTPUT_SUFFIXES, Reading, open_clip, writing
+from organza.media.flow import Smoother, check_flow
 from organza.media.images import check_suffix
 
 if TYPE_CHECKING:
     from organza.core.progress import Progress
 
 Translate = Callable[[Photo], Photo]
-STAGES = ("decode", "translate", "encode")
+STAGES = ("decode", "translate", "smooth", "encode")
 
 
 @dataclass
@@ -34,6 +35,8 @@ class Filmed:
         silent: why it has no sound though the original has; None where it has.
         seconds: time spent in each of `STAGES`.
         stopped: whether it ends before the original does, by an interrupt.
+        flicker: mean warping error in levels of 255, without and with smoothing; None where nothing was smoothed.
+        cuts: found by the smoothing.
     """
 
     path: Path
@@ -43,11 +46,13 @@ class Filmed:
     silent: str | None = None
     seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(STAGES, 0.0))
     stopped: bool = False
+    flicker: tuple[float, float] | None = None
+    cuts: int = 0
 
     def shares(self) -> str:
         """Frames a second, and what share of the time each stage took."""
         whole = sum(self.seconds.values()) or 1e-9
-        parts = ", ".join(f"{name} {100 * spent / whole:.0f}%" for name, spent in self.seconds.items())
+        parts = ", ".join(f"{name} {100 * spent / whole:.0f}%" for name, spent in self.seconds.items() if spent)
         return f"{self.frames / whole:.1f} frames/s: {parts}"
 
 
@@ -68,6 +73,7 @@ def translate_video(
     output: str | Path,
     translate: Translate,
     *,
+    smooth: float = 0.0,
     progress: Progress | None = None,
 ) -> Filmed:
     """Translate a video frame by frame.
@@ -77,6 +83,7 @@ def translate_video(
         output: ``.mp4``, ``.mov`` or ``.mkv``, with the times of the frames and the sound of the source. Sides that
             are odd are padded by a pixel.
         translate: makes one frame of one, all of the same size.
+        smooth: take flicker out along the motion of the source, by this strength, see `organza.media.flow.Smoother`.
         progress: called with frames done and expected.
 
     Returns:
@@ -88,13 +95,18 @@ def translate_video(
     """
     clip = open_clip(source)
     place = check_film(clip.path, output, ".")
-    reading, done = Reading(clip), Filmed(place)
+    if smooth:
+        check_flow()
+    reading, done, smoother = Reading(clip), Filmed(place), Smoother(smooth)
     try:
         with writing(place) as film:
             clock = _Clock(done.seconds)
             for frame in clock.over("decode", reading.frames(film)):
                 with clock.on("translate"):
                     made = translate(Photo(frame.pixels)).eight()
+                if smooth:
+                    with clock.on("smooth"):
+                        made = smoother(frame.pixels, made)
                 with clock.on("encode"):
                     film.frame(made, frame.time)
                 done.frames = film.count
@@ -105,7 +117,9 @@ def translate_video(
         if not done.frames:
             raise
         done.stopped = True
-    done.lost = reading.lost
+    done.lost, done.cuts = reading.lost, smoother.cuts
+    if smoother.raw:
+        done.flicker = sum(smoother.raw) / len(smoother.raw), sum(smoother.smooth) / len(smoother.smooth)
     done.missing = 0 if done.stopped else max(clip.count - reading.shown, 0)
     return done
 
