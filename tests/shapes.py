@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
+from typing import Any
 
+import pytest
 import torch
 
 from organza import PRESETS, Run
@@ -14,6 +16,26 @@ def toy(name: str) -> Run:
     """A preset with tiny networks."""
     run = PRESETS[name].run
     return replace(run, method=run.method.toy())
+
+
+def kind(name: str) -> tuple[Any, ...]:
+    """What tells a preset's tiny networks from others': the method, and its settings but for the size of numbers."""
+    method: Any = toy(name).method
+    values = [getattr(method, field.name) for field in fields(method)]
+    coarse = [bool(v) if isinstance(v, (int, float)) else len(v) if isinstance(v, tuple) else v for v in values]
+    return type(method), *map(str, coarse)
+
+
+def _each() -> list[Any]:
+    found: dict[tuple[Any, ...], list[str]] = {}
+    for name in PRESETS:
+        found.setdefault(kind(name), []).append(name)
+    first = {names[0] for names in found.values()}
+    return [pytest.param(name, marks=[] if name in first else pytest.mark.slow) for name in PRESETS]
+
+
+EACH = _each()
+"""Presets to try one by one; one that repeats another's kind is tried with the slow tests."""
 
 
 def spec_of(name: str, side: int = 16) -> DataSpec:

@@ -23,7 +23,7 @@ from organza.tensors.tensor_file import read_header
 from organza.weights.convert import convert
 from organza.weights.inspect import inspect
 from tests import peak
-from tests.shapes import spec_of
+from tests.shapes import EACH, spec_of
 
 DEEP: list[object] = []
 for _ in range(50):
@@ -179,7 +179,7 @@ def test_headers(name, source, tmp_path):
 # --- shapes alone ---
 
 
-@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize("name", EACH)
 def test_shapes_alone_are_those_of_networks(name):
     """In sizes, number formats and order in memory, which fast convolutions want."""
     spec = spec_of(name, 32)

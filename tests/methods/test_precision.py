@@ -14,6 +14,7 @@ import organza.core.device
 import organza.runs.train
 from organza import PRESETS, train
 from organza.core.device import choose_dtype, computing, to_compute
+from tests.shapes import EACH
 
 BENCH = Path(__file__).parents[2] / "bench" / "precision.py"
 
@@ -27,7 +28,7 @@ def bench():
     return found
 
 
-@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize("name", EACH)
 def test_what_auto_does_in_bf16_follows_float32(bench, name):
     size, most = 16, 16
     bf16 = bench.allowed(name, size, most)

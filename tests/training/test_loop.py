@@ -27,7 +27,7 @@ from organza.training.checkpoint import newest_first
 from organza.training.loop import advance
 from organza.training.settings import Training
 from organza.training.state import State
-from tests.shapes import batch_of, spec_of, toy
+from tests.shapes import EACH, batch_of, spec_of, toy
 
 
 def total(learner: optimizers.Learner) -> torch.Tensor:
@@ -38,7 +38,7 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
     return load_file(next(newest_first(folder / "checkpoints")) / "nets.safetensors")
 
 
-@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize("name", EACH)
 def test_each_phase_moves_its_player_alone_and_reaches_every_weight(name: str) -> None:
     spec = spec_of(name)
     config = toy(name).method.resolve(spec, 4)
@@ -228,7 +228,7 @@ LAZY = {"G": "pl_every", "D": "r1_every"}
 
 
 @pytest.mark.parametrize("every", [1, 2, 3, 16])
-@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize("name", EACH)
 def test_adam_is_slowed_by_its_steps_in_an_iteration(name: str, every: int) -> None:
     """Counted, over as many iterations as it takes each phase to come round, for every lazy phase that there is."""
     spec, method = spec_of(name), toy(name).method
