@@ -59,6 +59,7 @@ SUMMARIES: dict[str, dict[str, str]] = {
         "fastcut": "FastCUT: CUT in half the time, nearer to the source",
         "dualgan": "DualGAN: CycleGAN's loop with Wasserstein critics and U-Nets",
         "discogan": "DiscoGAN: two sets at 64x64 that share what a relation keeps",
+        "pix2pixhd": "pix2pixHD: learns from pairs at high resolution, coarse first; label maps, edits by region",
     },
     "basic": {
         "dcgan": "DCGAN with the paper's settings",

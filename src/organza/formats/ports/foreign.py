@@ -59,6 +59,10 @@ KINDS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("U-GAT-IT", (r"\bUpBlock1_1\.|\bgap_fc\.weight", r"\bconv1x1\.weight ")),
     ("vid2vid (NVIDIA)", (r"^model_(?:down_seg|down_img|final_flow|final_img)\.",)),
     ("a discriminator of pix2pixHD or vid2vid (NVIDIA)", (r"^(?:scale0_layer0|layer0)\.0\.weight \d+x\d+x4x4$",)),
+    (
+        "the feature encoder of pix2pixHD (NVIDIA), without its generator",
+        (r"\A(?![\s\S]*(?:conv_block|filt))", r"^model\.10\.weight ", r"^model\.1\.weight \d+x\d+x7x7$"),
+    ),
     ("pix2pixHD (NVIDIA), local enhancer", (r"^model1_1\.", r"^model1_2\.")),
     (
         "pix2pixHD (NVIDIA)",
