@@ -19,8 +19,9 @@ from organza.contract.data import Direction
 from organza.core.errors import UserError
 from organza.data.dataset import Dataset, open_dataset
 from organza.data.decode import Target, decode, open_picture, render
+from organza.data.label_maps import WithInstances
 from organza.data.opening import open_source
-from organza.data.options import DataOptions
+from organza.data.options import DataOptions, DomainOptions
 from organza.data.readers.part import Half, PartSource
 from organza.data.source import BadPicture, Entry, Source
 
@@ -77,11 +78,15 @@ def open_domains(
     options = options or DataOptions()
     whole = path if isinstance(path, Source) else open_source(path)
     a, b, halves = sides(whole, split)
-    first = open_dataset(a, options, cache_dir=cache_dir, progress=progress)
+    (one, own), (other, theirs) = (
+        _as_label_map(part, options, whole) if way == direction else (part, options)
+        for part, way in ((a, "AtoB"), (b, "BtoA"))
+    )
+    first = open_dataset(one, own, cache_dir=cache_dir, progress=progress)
     height, width = first.resolution
     second = open_dataset(
-        b,
-        replace(options, resolution=f"{height}x{width}"),
+        other,
+        replace(theirs, resolution=f"{height}x{width}"),
         cache_dir=cache_dir,
         progress=progress,
     )
@@ -95,6 +100,24 @@ def open_domains(
     if paired:
         first, second = first.select([i for i, _ in pairs]), second.select([j for _, j in pairs])
     return Domains(first, second, paired) if direction == "AtoB" else Domains(second, first, paired)
+
+
+def _as_label_map(part: PartSource, options: DataOptions, whole: Source) -> tuple[Source, DataOptions]:
+    """The source images and how they are read: label maps without mixing colours, with their instances."""
+    if not isinstance(options, DomainOptions) or options.label_map == "none":
+        return part, options
+    exact = replace(options, filter="nearest")
+    if options.instances is None:
+        return part, exact
+    folder = options.instances.strip("/")
+    names = {parent for entry in whole.entries() for parent in _parents(entry.name)}
+    inside = next((top for top in sorted(names, key=len) if top == folder or top.endswith(f"/{folder}")), None)
+    if inside is not None:
+        other: Source = _part(whole, inside)
+        prefix = f"{inside}/"
+    else:
+        other, prefix = open_source(options.instances), ""
+    return WithInstances(part, other, part.prefix, prefix), replace(exact, channels="4")
 
 
 @dataclass(frozen=True)

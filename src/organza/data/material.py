@@ -19,6 +19,7 @@ from organza.data.dataset import Dataset, open_dataset
 from organza.data.domains import Domains, open_domains, sides, single_images
 from organza.data.held_out import split
 from organza.data.joint import JointLoader, first_images, joint_spec
+from organza.data.label_maps import find_palette
 from organza.data.loader import DomainLoader, Loader
 from organza.data.opening import open_source
 from organza.data.options import DataOptions, DomainOptions, LabelledOptions, parse_resolution
@@ -131,7 +132,7 @@ def open_material(
     if layout != "images":
         if addresses or not isinstance(options, DomainOptions):
             raise UserError("a translation needs two sides: a folder or an archive with A and B", where=path)
-        return _translation(path, options, layout, progress)
+        return _translation(path, options, layout, progress, say)
     if addresses:
         shards = Shards(addresses, options, progress=progress)
         return Material(shards.first.name, shards.first.key, shards.first.spec, shards.first, shards=shards)
@@ -217,7 +218,13 @@ def _with_labels(
     return dataset
 
 
-def _translation(path: str | Path, options: DomainOptions, layout: Layout, progress: Progress | None) -> Material:
+def _translation(
+    path: str | Path,
+    options: DomainOptions,
+    layout: Layout,
+    progress: Progress | None,
+    say: Callable[[str], None] = lambda text: None,
+) -> Material:
     if options.layout == "images":
         needs = "pairs" if layout == "pairs" else "two sets"
         raise UserError(f"--layout images, but this method translates: it needs {needs}", where=path)
@@ -238,8 +245,17 @@ def _translation(path: str | Path, options: DomainOptions, layout: Layout, progr
         progress=progress,
     )
     source, target = domains.source, domains.target
+    for side in (source, target):
+        _tell_skipped(side, say)
+    palette: dict[str, Any] = {}
+    if options.label_map != "none":
+        colours, exact = find_palette(source, options.label_map, instances=options.instances is not None)
+        palette = {"palette": colours, "palette_exact": exact}
+    elif options.instances is not None:
+        raise UserError("--instances are of label maps", hint="say --label-map auto as well")
     spec = replace(
         target.spec,
+        **palette,
         resolution=size,
         source=source.spec.channels,
         count=max(len(source), len(target)),

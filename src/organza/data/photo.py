@@ -70,12 +70,13 @@ class Photo:
         part = slice(0, width // 2) if side == "left" else slice(width - width // 2, width)
         return Photo(self.pixels[:, part], None if self.alpha is None else self.alpha[:, part])
 
-    def resized(self, height: int, width: int) -> Photo:
-        """The same at another size (Lanczos)."""
+    def resized(self, height: int, width: int, *, exact: bool = False) -> Photo:
+        """The same at another size: by Lanczos, or without mixing colours where they must stay ``exact``."""
         if self.size == (height, width):
             return self
         alpha = None if self.alpha is None else _resized(self.alpha[..., None], height, width)[..., 0]
-        return Photo(_resized(self.pixels, height, width), alpha)
+        how = Image.Resampling.NEAREST if exact else Image.Resampling.LANCZOS
+        return Photo(_resized(self.pixels, height, width, how), alpha)
 
     def tensor(self) -> Tensor:
         """float32 ``[1, C, H, W]`` in [-1, 1], without `alpha`."""
@@ -210,8 +211,7 @@ def _turned(pixels: NDArray[np.uint16], orientation: int) -> NDArray[np.uint16]:
     return pixels[:: -1 if down else 1, :: -1 if right else 1]
 
 
-def _resized(pixels: Levels, height: int, width: int) -> Levels:
-    how = Image.Resampling.LANCZOS
+def _resized(pixels: Levels, height: int, width: int, how: Image.Resampling = Image.Resampling.LANCZOS) -> Levels:
     if pixels.shape[:2] == (height, width):
         return pixels
     if pixels.dtype == np.uint8:

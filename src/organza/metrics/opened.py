@@ -110,6 +110,10 @@ def open_pair(
     return open_dataset(pictures, replace(options, max_images=None), progress=progress), real
 
 
+OF_SOURCES = ("fit", "filter", "split", "labels", "label_map", "instances")
+"""Options of a training by which its images are read again."""
+
+
 def open_source_and_target(
     path: str | Path, T: Translator, progress: Progress | None = None, *, part: str | None = None, **changes: Any
 ) -> Domains:
@@ -130,7 +134,7 @@ def open_source_and_target(
     plain: dict[str, Any] = {}
     if T.source is not None and (T.source / "config.json").is_file():
         plain = json.loads((T.source / "config.json").read_text()).get("data") or {}
-    known = {name: plain[name] for name in ("fit", "filter", "split", "labels") if name in plain}
+    known = {name: plain[name] for name in OF_SOURCES if name in plain}
     options = from_plain(DomainOptions, known, where=str(T.source))
     options = replace(options, resolution=f"{height}x{width}", direction=direction, jitter=1.0, **_given(changes))
     source = open_source(path)

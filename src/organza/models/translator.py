@@ -22,6 +22,7 @@ from organza.contract.targets import every_target, label_names, target_vector
 from organza.core.device import computing, fit_threads
 from organza.core.errors import UserError
 from organza.core.files import read_error, user_path
+from organza.data.label_maps import read_label_map
 from organza.data.photo import Photo, read_photo
 from organza.data.source import MAX_FILE, BadPicture
 from organza.media.heat import overlay
@@ -183,7 +184,7 @@ class Translator(Loaded):
 
     def _check(self, images: Tensor) -> None:
         channels, multiple = self.model.source, self.multiple
-        if images.ndim != 4 or images.shape[1] != channels:
+        if images.ndim != 4 or images.shape[1] not in (channels, self.model.encoded or channels):
             raise UserError(f"images {list(images.shape)} don't fit", hint=f"give [N, {channels}, H, W]")
         if any(side % multiple or not side for side in images.shape[2:]):
             height, width = images.shape[2:]
@@ -363,6 +364,8 @@ class Translator(Loaded):
         given = _bytes(user_path(image)) if isinstance(image, (str, Path)) else image
         try:
             known = given if isinstance(given, (bytes, Image.Image)) else np.asarray(given)
+            if self.model.palette and channels is None:
+                return read_label_map(known, self.model.source, self.model.palette, self.model.palette_exact, where)
             return read_photo(known, channels or self.model.source)
         except BadPicture as error:
             raise UserError(f"can't be used: {error}", where=where) from None
@@ -399,7 +402,7 @@ class Translator(Loaded):
         if only is not None and (height > only[0] or width > only[1]):
             what = f"{width}x{height} pixels are more than the {only[1]}x{only[0]} that this network takes"
             raise UserError(what, hint='take the size "trained"')
-        given = photo.resized(height, width)
+        given = photo.resized(height, width, exact=bool(self.model.palette))
         x = given.tensor()
         padded = only or (self._padded(height), self._padded(width))
         down, right = padded[0] - height, padded[1] - width

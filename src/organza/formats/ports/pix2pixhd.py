@@ -1,10 +1,10 @@
 """pix2pixHD's networks (NVIDIA, PyTorch): a global generator, or one with local enhancers around it.
 
-Beside ``latest_net_G.pth`` lie ``latest_net_D.pth`` and, of trainings with features, ``latest_net_E.pth``. A generator of
-more than four input channels read label maps, one-hot with the borders of instances; classes are then taken for the
+Beside ``latest_net_G.pth`` lie ``latest_net_D.pth`` and, of trainings with features, ``latest_net_E.pth``. A generator
+of more than four input channels read label maps, one-hot with the borders of instances; classes are then taken for the
 grey levels 0, 1, 2 ... of index images, as in the authors' data. A global generator with two halvings is one of
-CycleGAN to the letter, and is read as such unless its discriminator says more. The files number discriminators from the
-smallest size on.
+CycleGAN to the letter, and is read as such unless its discriminator says more. The files number discriminators from
+the smallest size on.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from organza.core.errors import UserError
 from organza.formats.ports.junyanz import network, sibling
 from organza.formats.ports.junyanz_names import Names, resnet_names, used
 from organza.formats.ports.translators import MOST_BLOCKS, MOST_LAYERS, Held, assemble, norm_of, shape
-from organza.formats.weights import NVIDIA_LICENCE, Weights
+from organza.formats.weights import Weights
 from organza.methods.translation.pix2pixhd import Pix2PixHD
 from organza.methods.translation.pix2pixhd_nets import KEPT
 from organza.nn.label_maps import LabelMaps
@@ -112,7 +112,7 @@ def _weights(opened: Opened, names: Names, tensors: Tensors) -> Weights:
     facts = facts or {"generator": "global"}
     if labelled:
         facts["input"] = f"taken for label maps of {seen - 1} classes (grey levels from 0) with borders of instances"
-    return replace(whole, facts=facts, licence=NVIDIA_LICENCE)
+    return replace(whole, facts=facts)
 
 
 def _count(held: Mapping[str, object], pattern: str) -> int:
