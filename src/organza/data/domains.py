@@ -159,7 +159,8 @@ def layout_of(source: Source) -> Layout:
     for above, inside in sorted(children.items(), key=lambda item: item[0].count("/")):
         prefix = f"{above}/" if above else ""
         for a, b in (("A", "B"), *((f"{split}A", f"{split}B") for split in SPLITS)):
-            if a in inside and b in inside and (a != "A" or len(inside) == 2):  # letters may be classes: A, B, C ...
+            letters = sum(len(name) == 1 for name in inside)  # which may be classes: A, B, C ...
+            if a in inside and b in inside and (a != "A" or letters == 2):
                 return Layout("unpaired", (prefix + a, prefix + b), splits)
         found = tuple((prefix + name, inside[name]) for name in SPLITS if name in inside)
         splits = splits or (found if len(found) > 1 else ())

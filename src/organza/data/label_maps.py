@@ -82,27 +82,11 @@ def colours(pixels: NDArray[np.uint8]) -> set[tuple[int, ...]]:
     return {tuple(int(value >> shift) & 255 for shift in range(0, 8 * flat.shape[1], 8)) for value in np.unique(packed)}
 
 
-def unknown_colour(colour: Sequence[int], where: object) -> UserError:
+def unknown_colour(colour: Sequence[int], where: str | None = None) -> UserError:
     """What to say of a colour that is no class."""
     shown = str(colour[0]) if len(colour) == 1 else str(tuple(colour))
     what = f"the value {shown} is no class of this palette"
-    return UserError(what, where=str(where), hint="a label map must not be resized with mixed colours, nor be a JPEG")
-
-
-def check_colours(pixels: NDArray[np.uint8], palette: Palette, where: object) -> None:
-    """See that an image ``[H, W, C]`` has only colours of a palette.
-
-    Raises:
-        UserError: it has another.
-
-    Example:
-        >>> check_colours(np.full([2, 2, 1], 7, np.uint8), ((0,), (1,)), "map.png")
-        Traceback (most recent call last):
-        ...
-        organza.core.errors.UserError: map.png: the value 7 is no class of this palette; a label map must not be ...
-    """
-    if odd := colours(pixels[..., : len(palette[0])]) - set(palette):
-        raise unknown_colour(min(odd), where)
+    return UserError(what, where=where, hint="a label map must not be resized with mixed colours, nor be a JPEG")
 
 
 def read_palette(path: str | Path, channels: int) -> Palette:
@@ -152,9 +136,7 @@ def main_colours(pixels: NDArray[np.uint8], count: int) -> NDArray[np.float32]:
     return found.astype(np.float32)
 
 
-def read_label_map(
-    data: bytes | Image.Image | NDArray[Any], channels: int, palette: Palette, exact: bool, where: object = None
-) -> Photo:
+def read_label_map(data: bytes | Image.Image | NDArray[Any], channels: int, palette: Palette, exact: bool) -> Photo:
     """A label map as a person has it, with the channels that a network takes.
 
     An image with a palette is read by its places where classes are grey levels, else by its colours.
@@ -162,11 +144,9 @@ def read_label_map(
     Args:
         data, channels: as for `read_photo`; a fourth channel holds numbers of instances.
         palette, exact: of the network.
-        where: for messages.
 
     Raises:
-        BadPicture: it is no image, or broken.
-        UserError: it has a colour that is no class.
+        BadPicture: it is no image, or broken, or has a colour that is no class.
     """
     image = open_picture(data) if isinstance(data, bytes) else data
     indexed = not isinstance(image, np.ndarray) and (image.mode == "P" or image.mode.startswith("I"))
@@ -175,8 +155,8 @@ def read_label_map(
     photo = read_photo(image, channels)
     if photo.bits == 16:
         photo = Photo(np.minimum(photo.pixels, 255).astype(np.uint8))
-    if exact:
-        check_colours(photo.pixels, palette, "the label map" if where is None else where)
+    if exact and (odd := colours(photo.pixels[..., : len(palette[0])]) - set(palette)):
+        raise BadPicture(unknown_colour(min(odd)).what)
     return Photo(photo.pixels)
 
 

@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -29,6 +29,7 @@ from organza.media.heat import overlay
 from organza.media.images import Pixels
 from organza.models.labels import as_array, check_labels, is_classes, label_vectors
 from organza.models.loaded import Loaded
+from organza.nn.clusters import codes
 from organza.nn.norms import calibrated, running, with_statistics
 from organza.ops import inference
 
@@ -364,11 +365,37 @@ class Translator(Loaded):
         given = _bytes(user_path(image)) if isinstance(image, (str, Path)) else image
         try:
             known = given if isinstance(given, (bytes, Image.Image)) else np.asarray(given)
-            if self.model.palette and channels is None:
-                return read_label_map(known, self.model.source, self.model.palette, self.model.palette_exact, where)
-            return read_photo(known, channels or self.model.source)
+            return read_photo(known, channels) if channels is not None else self.source_of(known)
         except BadPicture as error:
             raise UserError(f"can't be used: {error}", where=where) from None
+
+    def source_of(self, data: bytes | Image.Image | NDArray[Any]) -> Photo:
+        """An image with the channels that the network is given, its classes as they are where it is a label map.
+
+        Raises:
+            BadPicture: it is no image, or broken, or a label map with a colour that is no class.
+        """
+        model = self.model
+        if model.palette:
+            return read_label_map(data, model.source, model.palette, model.palette_exact)
+        return read_photo(data, model.source)
+
+    def codes_of(self, choice: Mapping[int, int]) -> Tensor:
+        """The style code that names a cluster of features for some classes of label maps; others get their largest.
+
+        Args:
+            choice: class -> cluster, both from 0 on.
+
+        Returns:
+            float32 ``[1, z_dim]``.
+
+        Raises:
+            UserError: no such class or cluster, or a network without features of regions.
+        """
+        if self.model.clusters is None:
+            hint = "pix2pixhd has, trained with --features 3 on label maps"
+            raise UserError(f"{self.kind} has no clusters of features here", where=self.source, hint=hint)
+        return codes(self.model.clusters(self.net), choice)
 
     def photo(
         self,

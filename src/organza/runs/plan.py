@@ -22,7 +22,7 @@ from organza.core.errors import UserError
 from organza.core.progress import Progress
 from organza.core.version import __version__
 from organza.data.material import Material, open_material
-from organza.data.options import parse_resolution
+from organza.data.options import DomainOptions, parse_resolution
 from organza.formats import locate
 from organza.methods.stylegan.stylegan2 import StyleGAN2
 from organza.metrics.names import Metric
@@ -224,6 +224,8 @@ def _check_size(run: Run, place: torch.device) -> None:
     source = 0 if run.method.layout == "images" else channels
     labels = int(run.data.labels != "none")
     spec = DataSpec(parse_resolution(run.data.resolution), channels, labels, source=source, count=10**6)
+    if isinstance(run.data, DomainOptions) and run.data.label_map != "none":
+        spec = replace(spec, palette=((0,) * min(source, 3), (255,) * min(source, 3)))
     check_memory(_weigh(resolve(run, spec), spec, place)[2], *room(place))
 
 

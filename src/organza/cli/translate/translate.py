@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -43,6 +44,9 @@ class Options(Trained):
     """Make so many results of each image with random style codes, side by side after it (bicyclegan)."""
     style: Annotated[Path | None, tyro.conf.arg(metavar="IMAGE")] = None
     """An image like the wanted result: its style code is taken (bicyclegan)."""
+    clusters: Annotated[str | None, tyro.conf.arg(metavar="CLASS=CLUSTER,...")] = None
+    """Of label maps: which cluster of features regions of a class take, both from 0 on; others take their largest
+    (pix2pixhd with --features)."""
     report: Annotated[Path | None, tyro.conf.arg(metavar="FILE.html")] = None
     """Write one page as well, with input, output, target (with --side, or --targets) and what comes back of each."""
     targets: Annotated[Path | None, tyro.conf.arg(metavar="FILE|FOLDER")] = None
@@ -83,6 +87,7 @@ def main(argv: list[str]) -> int:
     from organza.models.translator import Size
     from organza.translate.files import calibrate_on, translate_files
 
+    chosen = None if options.clusters is None else _choice(options.clusters)
     size: Size = "own" if options.size == "own" else "trained"
     if options.size not in ("own", "trained"):
         size = parse_resolution(options.size)
@@ -129,6 +134,7 @@ def main(argv: list[str]) -> int:
             heat=options.heat,
             samples=options.samples,
             style=options.style,
+            clusters=chosen,
             figure=figure,
             report=options.report,
             targets=options.targets,
@@ -147,3 +153,19 @@ def main(argv: list[str]) -> int:
     first, count = done.written[0], len(done.written)
     say(first if count == 1 else f"{first} and {count - 1} more in {options.outdir}")
     return 0
+
+
+def _choice(text: str) -> dict[int, int]:
+    """Classes and clusters as one types them.
+
+    Example:
+        >>> _choice("3=1, 0=2")
+        {3: 1, 0: 2}
+    """
+    found = {}
+    for word in text.split(","):
+        match = re.fullmatch(r"\s*(\d{1,6})\s*=\s*(\d{1,6})\s*", word, re.ASCII)
+        if match is None:
+            raise UserError(f"{word.strip()!r} is no choice", where="--clusters", hint="write CLASS=CLUSTER: 3=1,0=2")
+        found[int(match[1])] = int(match[2])
+    return found

@@ -27,7 +27,8 @@ from organza.core.errors import UserError
 from organza.core.ranges import Count, CountOrZero, Depth, PositiveOrZero, Range
 from organza.methods.translation.cyclegan import source_of
 from organza.methods.translation.pix2pix import Game, adversarial_d, adversarial_g
-from organza.methods.translation.pix2pixhd_nets import ENTRIES, CoarseToFine, Critic, clusters, region_count
+from organza.methods.translation.pix2pixhd_nets import ENTRIES, CoarseToFine, Critic, region_count
+from organza.nn.clusters import clusters
 from organza.nn.label_maps import laid_out, region_means
 from organza.nn.norms import Norm
 from organza.nn.patchgan import least_side

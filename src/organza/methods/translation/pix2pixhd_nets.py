@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from organza.core.device import to_compute
+from organza.nn.clusters import clusters
 from organza.nn.initial import init_normal
 from organza.nn.label_maps import INSTANCES, LabelMaps
 from organza.nn.norms import Norm, conv_bias, norm_layer
@@ -100,7 +101,7 @@ class CoarseToFine(nn.Module):
         features: int = 0,
     ) -> None:
         super().__init__()
-        self.labels = LabelMaps(palette) if palette else None
+        self.labels, self.source = LabelMaps(palette) if palette else None, source
         self.encoded = source if self.labels is None else self.labels.channels
         self.features = features
         inputs = self.encoded + features
@@ -119,8 +120,10 @@ class CoarseToFine(nn.Module):
 
     def read(self, source: Tensor) -> Tensor:
         """Images as they are, label maps one-hot with borders: ``[N, encoded, H, W]``; these may come as such, too."""
-        given = self.labels is None or source.shape[1] == self.encoded != self.labels.palette.shape[1]
-        return source if given or self.labels is None else self.labels(source)
+        return source if self.labels is None or self._is_read(source) else self.labels(source)
+
+    def _is_read(self, source: Tensor) -> bool:
+        return source.shape[1] == self.encoded != self.source
 
     def forward(self, inputs: Tensor) -> Tensor:
         """``[N, encoded + features, H, W]`` -> ``[N, outputs, H, W]``, float32; enlarged while it is coarse.
@@ -171,14 +174,14 @@ class CoarseToFine(nn.Module):
         self.filled += own.sum(0)
 
     def chosen(self, source: Tensor, z: Tensor) -> Tensor:
-        """Features for label maps ``[N, C, H, W]``, of the cluster that ``z`` names for each class: see `codes`."""
+        """Features for label maps ``[N, C, H, W]``, of the cluster that ``z`` names for each class."""
         assert self.labels is not None
         table = clusters(self.memory, self.filled)
         counts = (~table[..., 0].isnan()).sum(1).clamp(min=1)
         places = (torch.special.ndtr(z) * counts).long().minimum(counts - 1)
         rows = torch.arange(len(table), device=z.device)
         values = table[rows, places].nan_to_num()  # [N, K, features]
-        classes = source[:, :-1].argmax(1) if source.shape[1] == self.encoded else self.labels.classes(source)
+        classes = source[:, :-1].argmax(1) if self._is_read(source) else self.labels.classes(source)
         flat = classes.flatten(1)[..., None].expand(-1, -1, self.features)
         return values.gather(1, flat).transpose(1, 2).reshape(len(source), -1, *source.shape[2:])
 
@@ -200,75 +203,14 @@ class Critic(nn.Module):
         self.labels = LabelMaps(palette) if palette else None
         seen = source if self.labels is None else self.labels.channels
         self.net = MultiScalePatchGAN(seen + channels, scales, layers, width, norm, padding=2, thinner=False)
-        self.seen = seen
+        self.source, self.seen = source, seen
 
     def forward(self, images: Tensor, condition: Tensor) -> tuple[Tensor, ...]:
         """Images and what they were made of -> logits ``[N, 1, h, w]`` for each size, the largest first."""
-        if self.labels is not None and not condition.shape[1] == self.seen != self.labels.palette.shape[1]:
+        if self.labels is not None and not condition.shape[1] == self.seen != self.source:
             condition = self.labels(condition)
         logits: tuple[Tensor, ...] = self.net(images, condition)
         return logits
-
-
-def clusters(memory: Tensor, filled: Tensor, count: int = 10) -> Tensor:
-    """The main features of each class (section 3.4): k-means from points far from each other, always the same.
-
-    Args:
-        memory: ``[K, R, F]``.
-        filled: ``[K]``: how many of each came; the first so many of ``memory`` count.
-        count: of clusters, where a class has as many different features.
-
-    Returns:
-        ``[K, count, F]``, by their sizes, the largest first; the rest is NaN.
-
-    Example:
-        >>> memory = torch.tensor([[[0.0], [1.0], [1.2], [9.0]]])
-        >>> clusters(memory, torch.tensor([3]), count=2).flatten().tolist()
-        [1.10..., 0.0]
-    """
-    found = memory.new_full((len(memory), count, memory.shape[2]), torch.nan)
-    for number, (points, known) in enumerate(zip(memory, filled.tolist(), strict=True)):
-        points = points[: min(known, len(points))]
-        if not len(points):
-            continue
-        centres = points[:1]
-        while len(centres) < count:
-            far, place = torch.cdist(points, centres).min(1).values.max(0)
-            if float(far) < 1e-6:
-                break
-            centres = torch.cat([centres, points[place][None]])
-        for _ in range(20):
-            owner = torch.cdist(points, centres).argmin(1)
-            own = F.one_hot(owner, len(centres)).to(points.dtype)
-            sizes = own.sum(0)
-            centres = torch.where(sizes[:, None] > 0, own.t() @ points / sizes.clamp(min=1)[:, None], centres)
-        order = sizes.argsort(descending=True, stable=True)
-        found[number, : len(centres)] = centres[order]
-    return found
-
-
-def codes(table: Tensor, choice: dict[int, int]) -> Tensor:
-    """The code that names a cluster for some classes; the others get their largest.
-
-    Args:
-        table: of `clusters`.
-        choice: class -> cluster.
-
-    Returns:
-        ``[1, K]``, for `CoarseToFine.chosen`.
-
-    Example:
-        >>> table = torch.zeros(3, 4, 2)
-        >>> places = (torch.special.ndtr(codes(table, {2: 1})) * 4).long()
-        >>> places.tolist()
-        [[0, 0, 1]]
-    """
-    counts = (~table[..., 0].isnan()).sum(1).clamp(min=1)
-    wanted = torch.zeros_like(counts)
-    for kind, cluster in choice.items():
-        wanted[kind] = cluster
-    found: Tensor = torch.special.ndtri((wanted + 0.5) / counts)
-    return found[None].float()
 
 
 def region_count(classes: int, channels: int, colours: int) -> int:
