@@ -10,6 +10,7 @@ from organza.formats.nvidia import pickles as nvidia
 from organza.formats.nvidia import tensorflow as nvidia_tf
 from organza.formats.ports import (
     bicyclegan,
+    cartoongan,
     cut,
     discogan,
     junyanz,
@@ -52,6 +53,7 @@ FORMATS: tuple[Understand, ...] = (
     junyanz.understood,
     cut.understood,
     discogan.understood,
+    cartoongan.understood,
     _if(ugatit.recognise, ugatit.read),
     _if(stargan.recognise, stargan.read),
 )

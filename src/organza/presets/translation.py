@@ -7,6 +7,7 @@ from dataclasses import replace
 from organza.contract.method import MethodConfig
 from organza.data.options import DomainOptions, LabelledOptions
 from organza.methods.translation.bicyclegan import BicycleGAN
+from organza.methods.translation.cartoongan import CartoonGAN
 from organza.methods.translation.cut import CUT
 from organza.methods.translation.cyclegan import CycleGAN
 from organza.methods.translation.discogan import DiscoGAN
@@ -28,6 +29,7 @@ METHODS: dict[str, type[MethodConfig]] = {
     "dualgan": DualGAN,
     "discogan": DiscoGAN,
     "pix2pixhd": Pix2PixHD,
+    "cartoongan": CartoonGAN,
 }
 
 # As the PyTorch results were trained: single images, a constant rate for 100 epochs, then 100 falling to zero.
@@ -62,4 +64,5 @@ RUNS: dict[str, Run] = {
         DiscoGAN(), Training(kimg=6400, batch=64, tick_kimg=6.4, snapshot_kimg=128, grid="2x8", metrics="none"), _small
     ),
     "pix2pixhd": Run(Pix2PixHD(), replace(_paper, epochs=300, lr_decay=0.0), _whole_mirrored),
+    "cartoongan": Run(CartoonGAN(), replace(_paper, epochs=110, batch=8, lr_decay=0.0), _whole),
 }
