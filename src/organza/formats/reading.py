@@ -9,6 +9,7 @@ from organza.core.errors import UserError
 from organza.formats.nvidia import pickles as nvidia
 from organza.formats.nvidia import tensorflow as nvidia_tf
 from organza.formats.ports import (
+    animegan2,
     bicyclegan,
     cartoongan,
     cut,
@@ -54,6 +55,7 @@ FORMATS: tuple[Understand, ...] = (
     cut.understood,
     discogan.understood,
     cartoongan.understood,
+    animegan2.understood,
     _if(ugatit.recognise, ugatit.read),
     _if(stargan.recognise, stargan.read),
 )

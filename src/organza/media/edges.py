@@ -27,7 +27,7 @@ def grey(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     if pixels.shape[-1] == 1:
         return pixels[..., 0]
     levels = pixels[..., :3].astype(np.int64) @ np.array([9798, 19235, 3735])
-    return (levels >> 15).astype(np.uint8)
+    return np.asarray(levels >> 15, np.uint8)
 
 
 def canny(image: NDArray[np.uint8], low: int = 100, high: int = 200) -> NDArray[np.bool_]:
@@ -63,10 +63,10 @@ def dilate(mask: NDArray[np.bool_], radius: int = 2) -> NDArray[np.bool_]:
 def blurred(pixels: NDArray[Any]) -> NDArray[np.float64]:
     """``[H, W, C]`` under `TAPS` in both directions; the border is mirrored."""
     height, width = pixels.shape[:2]
-    mode = "reflect" if min(height, width) > 2 else "edge"
-    padded = np.pad(pixels.astype(np.float64), ((2, 2), (2, 2), (0, 0)), mode=mode)
+    around, values = ((2, 2), (2, 2), (0, 0)), pixels.astype(np.float64)
+    padded = np.pad(values, around, "reflect") if min(height, width) > 2 else np.pad(values, around, "edge")
     rows = sum(tap * padded[:, k : k + width] for k, tap in enumerate(TAPS))
-    found: NDArray[np.float64] = sum(tap * rows[k : k + height] for k, tap in enumerate(TAPS))  # type: ignore[index]
+    found: NDArray[np.float64] = sum(tap * rows[k : k + height] for k, tap in enumerate(TAPS))
     return found
 
 

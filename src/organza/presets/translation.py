@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from organza.contract.method import MethodConfig
 from organza.data.options import DomainOptions, LabelledOptions
+from organza.methods.translation.animegan import AnimeGAN
 from organza.methods.translation.bicyclegan import BicycleGAN
 from organza.methods.translation.cartoongan import CartoonGAN
 from organza.methods.translation.cut import CUT
@@ -30,6 +31,7 @@ METHODS: dict[str, type[MethodConfig]] = {
     "discogan": DiscoGAN,
     "pix2pixhd": Pix2PixHD,
     "cartoongan": CartoonGAN,
+    "animegan": AnimeGAN,
 }
 
 # As the PyTorch results were trained: single images, a constant rate for 100 epochs, then 100 falling to zero.
@@ -65,4 +67,5 @@ RUNS: dict[str, Run] = {
     ),
     "pix2pixhd": Run(Pix2PixHD(), replace(_paper, epochs=300, lr_decay=0.0), _whole_mirrored),
     "cartoongan": Run(CartoonGAN(), replace(_paper, epochs=110, batch=8, lr_decay=0.0), _whole),
+    "animegan": Run(AnimeGAN(), replace(_paper, epochs=101, batch=12, lr_decay=0.0), _whole),
 }

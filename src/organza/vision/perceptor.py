@@ -118,7 +118,7 @@ def open_perceptor(name: Perceptor, colours: Colours = "trained") -> VGG19 | Org
         try:
             path = published.fetch("vgg19")
         except UserError as error:
-            hint = f"put the file at {published.place('vgg19')}, or take --features organza64"
+            hint = f"put the file at {published.place('vgg19')}, or take --perceptor organza64"
             raise UserError(error.what, where=error.where, hint=hint) from error
         fill(nn.ModuleDict({"features": net.features}), read_state_dict(path), path)
     return net

@@ -81,7 +81,7 @@ KINDS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("CUT (contrastive unpaired translation)", (r"\.filt ",)),
     ("the discriminator of CartoonGAN, without its generator", (r"^convs\.15\.weight 1x",)),
     ("CartoonGAN, of an unusual shape", (r"^down_convs\.0\.weight ",)),
-    ("AnimeGAN2", (r"^block_a\.0\.1\.weight ",)),
+    ("AnimeGAN2, of an unusual shape", (r"^block_a\.0\.1\.weight ",)),
     ("a first-order motion model", (r"\bdense_motion_network\.",)),
     ("ESRGAN (super-resolution)", (r"\b(?:RRDB_trunk|body)\.\d+\.(?:RDB|rdb)1\.",)),
     ("the discriminator of DiscoGAN", (r"^names model\.Discriminator$", r"^conv5\.weight 1x\d+x4x4$")),

@@ -19,6 +19,9 @@ from organza.nn.pyramid import Conv2d, ConvTranspose2d
 from organza.nn.resnet import ResidualBlock, same_size
 from organza.nn.sides import check_sides
 
+LAYERS_D = ((1, 1, False), (2, 2, False), (4, 1, True), (4, 2, False), (8, 1, True), (8, 1, True))
+"""Feature maps, as multiples of the first layer's, stride and normalisation of the discriminator's layers."""
+
 
 class CartoonGenerator(nn.Module):
     """A photograph ``[N, inputs, H, W]`` to a cartoon ``[N, outputs, H, W]`` in [-1, 1]; sides are multiples of 4.
