@@ -76,8 +76,8 @@ class DomainOptions(DataOptions):
     """Numbers of instances for label maps: a folder of images under the same names, in the dataset or elsewhere."""
     pairs: str = "none"
     """none: the dataset holds both sides. Otherwise its images are targets, and each source is made of its target:
-    grey, edges, sketch, low-res:4, holes, noise, jpeg, or teacher:NETWORK, what another translator makes of the image,
-    which then is the target. """
+    grey, edges, sketch, low-res:4, holes, noise or noise:25, jpeg or jpeg:20. With teacher:NETWORK they are sources,
+    and what another translator makes of them are the targets."""
 
     def load_size(self, resolution: tuple[int, int]) -> tuple[int, int]:
         """The size at which images are read, for a training at ``resolution``."""

@@ -12,7 +12,7 @@ from organza.core.config import from_plain
 from organza.core.errors import UserError
 from organza.core.progress import Progress
 from organza.data import DataOptions, Dataset, open_dataset
-from organza.data.domains import Domains, open_domains
+from organza.data.domains import Domains, made_by, open_domains
 from organza.data.held_out import split
 from organza.data.material import other_part
 from organza.data.opening import open_source
@@ -110,7 +110,7 @@ def open_pair(
     return open_dataset(pictures, replace(options, max_images=None), progress=progress), real
 
 
-OF_SOURCES = ("fit", "filter", "split", "labels", "label_map", "instances")
+OF_SOURCES = ("fit", "filter", "split", "labels", "label_map", "instances", "pairs", "held_out")
 """Options of a training by which its images are read again."""
 
 
@@ -139,7 +139,7 @@ def open_source_and_target(
     options = replace(options, resolution=f"{height}x{width}", direction=direction, jitter=1.0, **_given(changes))
     source = open_source(path)
     chosen = part or other_part(source, options) or options.split
-    sizes = {T.model.source, T.model.channels}
+    sizes = {T.model.channels} if made_by(options) is not None else {T.model.source, T.model.channels}
     channels: Any = str(sizes.pop()) if len(sizes) == 1 else "auto"
     return open_domains(
         source, replace(options, channels=channels), split=chosen, direction=direction, progress=progress
