@@ -79,12 +79,13 @@ def _low_res(pixels: Pixels, amount: float | None, rng: np.random.RandomState) -
     height, width = pixels.shape[:2]
     small = max(1, round(width / amount)), max(1, round(height / amount))
     image = to_image(pixels).resize(small, Image.Resampling.BOX)
-    return np.asarray(image.resize((width, height), Image.Resampling.BICUBIC)).reshape(pixels.shape)
+    found: Pixels = np.asarray(image.resize((width, height), Image.Resampling.BICUBIC)).reshape(pixels.shape)
+    return found
 
 
 def _holes(pixels: Pixels, amount: float | None, rng: np.random.RandomState) -> Pixels:
     """Up to four rectangles, each of an eighth to a half of the sides."""
-    found = pixels.copy()
+    found: Pixels = pixels.copy()
     height, width = pixels.shape[:2]
     for _ in range(rng.randint(1, 5)):
         tall, wide = (max(1, int(side * (0.125 + 0.375 * rng.rand()))) for side in (height, width))
@@ -96,7 +97,8 @@ def _holes(pixels: Pixels, amount: float | None, rng: np.random.RandomState) -> 
 def _noise(pixels: Pixels, amount: float | None, rng: np.random.RandomState) -> Pixels:
     deviation = 5 + 45 * rng.rand() if amount is None else amount
     noisy = pixels + deviation * rng.standard_normal(pixels.shape)
-    return np.asarray(np.rint(noisy).clip(0, 255), np.uint8)
+    found: Pixels = np.rint(noisy).clip(0, 255).astype(np.uint8)
+    return found
 
 
 def _jpeg(pixels: Pixels, amount: float | None, rng: np.random.RandomState) -> Pixels:

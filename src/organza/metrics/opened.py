@@ -17,6 +17,8 @@ from organza.data.held_out import split
 from organza.data.material import other_part
 from organza.data.opening import open_source
 from organza.data.options import DomainOptions
+from organza.data.techniques import TEACHER
+from organza.models.teacher import taught
 
 if TYPE_CHECKING:
     from organza.models.generator import Generator
@@ -137,6 +139,8 @@ def open_source_and_target(
     known = {name: plain[name] for name in OF_SOURCES if name in plain}
     options = from_plain(DomainOptions, known, where=str(T.source))
     options = replace(options, resolution=f"{height}x{width}", direction=direction, jitter=1.0, **_given(changes))
+    if options.pairs.startswith(TEACHER):
+        path = taught(path, options.pairs, device=str(T.device), progress=progress)
     source = open_source(path)
     chosen = part or other_part(source, options) or options.split
     sizes = {T.model.channels} if made_by(options) is not None else {T.model.source, T.model.channels}

@@ -380,6 +380,14 @@ class Translator(Loaded):
             return read_label_map(data, model.source, model.palette, model.palette_exact)
         return read_photo(data, model.source)
 
+    def fitting(self, photo: Photo, size: Size = "trained") -> tuple[int, int]:
+        """Height and width at which an image is translated.
+
+        Raises:
+            UserError: no such size, or too many pixels.
+        """
+        return _fitting(photo.size, size, self.resolution, whole=self.model.only is not None)
+
     def codes_of(self, choice: Mapping[int, int]) -> Tensor:
         """The style code that names a cluster of features for some classes of label maps; others get their largest.
 

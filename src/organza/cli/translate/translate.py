@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -40,6 +41,9 @@ class Options(Trained):
     """Translate only a half of each image, of pairs that lie side by side."""
     compare: bool = False
     """Lay each source beside its result."""
+    made: bool = False
+    """Make a source of each image first, as in a training with --pairs: reduce it, take its colours ... With --compare,
+    the image stands behind the result."""
     samples: Annotated[CountOrZero, tyro.conf.arg(metavar="N")] = 0
     """Make so many results of each image with random style codes, side by side after it (bicyclegan)."""
     style: Annotated[Path | None, tyro.conf.arg(metavar="IMAGE")] = None
@@ -83,6 +87,7 @@ def main(argv: list[str]) -> int:
     # After parsing: PyTorch takes seconds to import.
     from organza.contract.targets import taken_for_no
     from organza.data.options import parse_resolution
+    from organza.data.photo import Photo
     from organza.models.load import load_translator
     from organza.models.translator import Size
     from organza.translate.files import calibrate_on, translate_files
@@ -98,14 +103,14 @@ def main(argv: list[str]) -> int:
         say(f"taken for no: {', '.join(others)}; {what}", error=True)
     if options.calibrate is not None:
         T = calibrate_on(T, options.calibrate)
-    figure, home, distances = None, None, []
+    figure: Callable[[Photo], Photo] | None = None
+    home, distances, given = None, [], T
     back = next((name for name in T.names if name != T.name), None)
     if back is not None and (options.hidden or options.report is not None):
         home = load_translator(options.network, model=back, device=options.device, precision=options.precision)
     if options.hidden:
         import numpy as np
 
-        from organza.data.photo import Photo
         from organza.translate.hidden import hidden, told
 
         if home is None:
@@ -113,20 +118,28 @@ def main(argv: list[str]) -> int:
             raise UserError(f"{T.kind} has no way back, so there is nothing to hide", hint=hint)
         there = home
 
-        def figure(image: Photo) -> Photo:
+        def shown(image: Photo) -> Photo:
             found = hidden(T, there, image, size=size, seed=options.seed)
             distances.append(found.distances)
             return Photo(np.asarray(found.figure))
 
+        figure = shown
+
+    if options.made:
+        from organza.translate.made import made_first, reader
+
+        if options.hidden:
+            raise UserError("--made and --hidden are two figures", hint="give one of them")
+        figure, given = made_first(T, compare=options.compare, size=size, seed=options.seed), reader(T)
     with progress_bar("translating", "images") as progress:
         done = translate_files(
-            T,
+            given,
             options.input,
             outdir=options.outdir,
             output=options.output,
             format=options.format,
             side=options.side,
-            compare=options.compare,
+            compare=options.compare and not options.made,
             labels=None if options.class_ is None or named else int(options.class_),
             target=options.class_ if named else options.target,
             known=options.labels,
