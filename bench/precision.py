@@ -92,7 +92,8 @@ def measure(name: str, size: int, most: int, batch: int, steps: int) -> Iterator
             shown = at(step)
             for phase in method.phases:
                 one, other = (gradient(method, phase, shown, dtype) for dtype in (torch.float32, torch.bfloat16))
-                carry = phase.loss(method.nets, shown, torch.Generator().manual_seed(0)).carry
+                nets = {**method.nets, **method.frozen}
+                carry = phase.loss(nets, shown, torch.Generator().manual_seed(0)).carry
                 shown = shown.leaving({name: value.detach() for name, value in carry.items()})
                 cosine = float(one @ other / (one.norm() * other.norm()))
                 yield Found(phase.name, step, cosine, float(other.norm() / one.norm()))
@@ -111,7 +112,7 @@ def gradient(method: Method, phase: Phase, batch: Batch, dtype: torch.dtype) -> 
         net.requires_grad_(name in nets).zero_grad(set_to_none=True)
     torch.manual_seed(0)
     with computing(dtype):
-        loss = phase.loss(method.nets, batch, torch.Generator().manual_seed(0)).loss
+        loss = phase.loss({**method.nets, **method.frozen}, batch, torch.Generator().manual_seed(0)).loss
         loss.backward()
     found = [p.grad for name in nets for p in method.nets[name].parameters() if p.grad is not None]
     return torch.cat([grad.flatten() for grad in found]).double()
