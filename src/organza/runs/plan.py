@@ -243,12 +243,13 @@ def _weigh(run: Run, spec: DataSpec, place: torch.device) -> tuple[Method, torch
 
 def _taught_everywhere(data: str | Path, run: Run, device: str | None, progress: Progress | None) -> tuple[Path, Run]:
     """The pairs that rank 0 has a teacher make, and the run with the teacher's whole path."""
-    words = run.data.pairs  # type: ignore[attr-defined]
+    assert isinstance(run.data, DomainOptions)
+    words = run.data.pairs
     where = user_path(words.removeprefix(TEACHER))
     if where.exists():
         words = f"{TEACHER}{where.resolve()}"
     folder = distributed.from_first(lambda: str(taught(data, words, device=device, progress=progress)))
-    return Path(folder), replace(run, data=replace(run.data, pairs=words))  # type: ignore[call-arg]
+    return Path(folder), replace(run, data=replace(run.data, pairs=words))
 
 
 def _open_everywhere(data: str | Path, run: Run, progress: Progress | None, say: Callable[[str], None]) -> Material:

@@ -12,7 +12,7 @@ region, whose clusters are what an edit chooses from (section 3.4).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar
 
@@ -31,7 +31,7 @@ from organza.methods.translation.pix2pixhd_nets import ENTRIES, CoarseToFine, Cr
 from organza.nn.clusters import clusters
 from organza.nn.label_maps import laid_out, region_means
 from organza.nn.norms import Norm
-from organza.nn.patchgan import least_side
+from organza.nn.patchgan import MultiScalePatchGAN, least_side
 from organza.nn.resnet import ResNetGenerator
 from organza.vision.perceptor import Perceptor, available, open_perceptor
 
@@ -141,11 +141,11 @@ class Pix2PixHD:
 
         def inputs(nets: Nets, batch: Batch) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
             """What G reads, what D sees of it, and features to remember."""
-            G, source = nets["G"], source_of(batch)
-            seen: Tensor = G.read(source)  # type: ignore[operator]
-            if not self.features:
+            G, source = generator_of(nets), source_of(batch)
+            seen = G.read(source)
+            if not self.features or G.labels is None:
                 return seen, seen, {}
-            regions = G.labels.regions(source, G.labels.classes(source))  # type: ignore[operator,union-attr]
+            regions = G.labels.regions(source, G.labels.classes(source))
             count = region_count(classes, source.shape[1], len(spec.palette[0]))
             means, shares = region_means(nets["E"](batch.images), regions, count)
             largest, places = shares.topk(min(ENTRIES, count), dim=1)
@@ -155,13 +155,13 @@ class Pix2PixHD:
 
         def g_loss(nets: Nets, batch: Batch, rng: torch.Generator, coarse: bool = False) -> Result:
             given, seen, carry = inputs(nets, batch)
-            G, target = nets["G"], batch.images
+            G, D, target = generator_of(nets), critic_of(nets), batch.images
             if coarse:
-                given, seen, target = (G.halved(x) for x in (given, seen, target))  # type: ignore[operator]
-            outputs: Tensor = G.coarse(given) if coarse else G.fine(given)  # type: ignore[operator]
-            made = nets["D"].net.features(outputs, seen)  # type: ignore[operator,union-attr]
+                given, seen, target = (G.halved(x) for x in (given, seen, target))
+            outputs: Tensor = G.coarse(given) if coarse else G.fine(given)
+            made = D.features(outputs, seen)
             with torch.no_grad():
-                real = nets["D"].net.features(target, seen)  # type: ignore[operator,union-attr]
+                real = D.features(target, seen)
             adversarial = sum((adversarial_g(self.game, scale[-1]) for scale in made), outputs.new_zeros(()))
             match = matching(made, real)
             loss = adversarial + self.match_weight * match
@@ -169,25 +169,25 @@ class Pix2PixHD:
             if self.vgg_weight:
                 stats["terms/perceptual"] = perceptual(nets["perceptor"], outputs, target)
                 loss = loss + self.vgg_weight * stats["terms/perceptual"]
-            return Result(
-                loss, {"loss/G": loss, **stats}, {"outputs": outputs, "seen": seen, "target": target, **carry}
-            )
+            return Result(loss, {"loss/G": loss, **stats}, {"outputs": outputs, **carry})
 
         def d_loss(nets: Nets, batch: Batch, rng: torch.Generator) -> Result:
-            seen, net = batch.carry["seen"], nets["D"].net
-            real = net(batch.carry["target"], seen)  # type: ignore[operator]
-            fake = net(batch.carry["outputs"].detach(), seen)  # type: ignore[operator]
+            G, D, outputs, target = generator_of(nets), critic_of(nets), batch.carry["outputs"], batch.images
+            seen = G.read(source_of(batch))
+            if outputs.shape != target.shape:  # of the first stage
+                seen, target = G.halved(seen), G.halved(target)
+            real, fake = D(target, seen), D(outputs.detach(), seen)
             pairs = zip(real, fake, strict=True)
             loss = sum((adversarial_d(self.game, *pair) for pair in pairs), seen.new_zeros(()))
             return Result(loss, {"loss/D": loss, "scores/real": real[0].mean(), "scores/fake": fake[0].mean()})
 
         def remember(nets: Nets, result: Result, rng: torch.Generator) -> None:
             if self.features:
-                nets["G"].remember(result.carry["regions"].flatten(0, 1))  # type: ignore[operator]
+                generator_of(nets).remember(result.carry["regions"].flatten(0, 1))
 
         def enhanced(nets: Nets, result: Result, rng: torch.Generator) -> None:
             remember(nets, result, rng)
-            nets["G"].enhanced.fill_(self.enhancers)  # type: ignore[operator]
+            generator_of(nets).enhanced.fill_(self.enhancers)
 
         def coarse_loss(nets: Nets, batch: Batch, rng: torch.Generator) -> Result:
             return g_loss(nets, batch, rng, coarse=True)
@@ -275,6 +275,20 @@ class Pix2PixHD:
             raise UserError(f"{width}x{height} images are too small for VGG-19", hint="take --perceptor organza64")
 
 
+def generator_of(nets: Nets) -> CoarseToFine:
+    """G, as what it is."""
+    net = nets["G"]
+    assert isinstance(net, CoarseToFine)
+    return net
+
+
+def critic_of(nets: Nets) -> MultiScalePatchGAN:
+    """What is inside D: it takes label maps as G has read them."""
+    net = nets["D"]
+    assert isinstance(net, Critic)
+    return net.net
+
+
 def matching(made: list[list[Tensor]], real: list[list[Tensor]]) -> Tensor:
     """The distance between discriminators' features of outputs and of targets (equation 4), weighted as in the code.
 
@@ -321,23 +335,29 @@ def _falling(at: float, end: float) -> float:
 
 
 def _apply(net: nn.Module, images: Tensor, labels: Tensor, z: Tensor | None) -> Tensor:
-    given = net.read(images)  # type: ignore[operator]
+    assert isinstance(net, CoarseToFine)
+    given = net.read(images)
     if z is not None:
-        given = torch.cat([given, net.chosen(images, z)], 1)  # type: ignore[operator]
+        given = torch.cat([given, net.chosen(images, z)], 1)
     output: Tensor = net(given)
     return output
 
 
 def _clusters(net: nn.Module) -> Tensor:
-    return clusters(net.memory, net.filled)  # type: ignore[arg-type]
+    assert isinstance(net, CoarseToFine)
+    return clusters(net.memory, net.filled)
 
 
-def _with_features(nets: Nets, batch: Batch, rng: torch.Generator, inputs: object) -> Mapping[str, Tensor]:
+def _with_features(
+    nets: Nets,
+    batch: Batch,
+    rng: torch.Generator,
+    inputs: Callable[[Nets, Batch], tuple[Tensor, Tensor, dict[str, Tensor]]],
+) -> Mapping[str, Tensor]:
     """Source, target, what comes of the target's own features, and of clusters by chance."""
-    assert callable(inputs)
     source = source_of(batch)
     found = {"source": source[:, :3], "target": batch.images, "own features": nets["G"](inputs(nets, batch)[0])}
     for number in (1, 2):
-        z = torch.randn(len(batch), len(nets["G"].filled), generator=rng, device=rng.device)  # type: ignore[arg-type]
+        z = torch.randn(len(batch), len(generator_of(nets).filled), generator=rng, device=rng.device)
         found[f"clusters/{number}"] = _apply(nets["G"], source, batch.labels, z)
     return found
