@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from organza.core.errors import UserError
 from organza.core.files import read_error, user_path
 from organza.data.decode import decode, open_picture, upright
-from organza.data.photo import Photo, read_photo
 from organza.data.source import BadPicture, Contents, Entry, Source
 from organza.data.tables.values import Labels
 
@@ -134,30 +133,6 @@ def main_colours(pixels: NDArray[np.uint8], count: int) -> NDArray[np.float32]:
         parts = [chosen[owners == k] if (owners == k).any() else found[k : k + 1] for k in range(len(found))]
         found = np.stack([np.median(part, axis=0) for part in parts])  # of the plain inside, not of blurred borders
     return found.astype(np.float32)
-
-
-def read_label_map(data: bytes | Image.Image | NDArray[Any], channels: int, palette: Palette, exact: bool) -> Photo:
-    """A label map as a person has it, with the channels that a network takes.
-
-    An image with a palette is read by its places where classes are grey levels, else by its colours.
-
-    Args:
-        data, channels: as for `read_photo`; a fourth channel holds numbers of instances.
-        palette, exact: of the network.
-
-    Raises:
-        BadPicture: it is no image, or broken, or has a colour that is no class.
-    """
-    image = open_picture(data) if isinstance(data, bytes) else data
-    indexed = not isinstance(image, np.ndarray) and (image.mode == "P" or image.mode.startswith("I"))
-    if indexed and len(palette[0]) == channels == 1:
-        image = np.asarray(whole_numbers(image).clip(0, 255), np.uint8)  # type: ignore[arg-type]
-    photo = read_photo(image, channels)
-    if photo.bits == 16:
-        photo = Photo(np.minimum(photo.pixels, 255).astype(np.uint8))
-    if exact and (odd := colours(photo.pixels[..., : len(palette[0])]) - set(palette)):
-        raise BadPicture(unknown_colour(min(odd)).what)
-    return Photo(photo.pixels)
 
 
 class WithInstances(Source):

@@ -13,6 +13,7 @@ from PIL import Image
 
 from organza.core.messages import logger
 from organza.data.decode import Target, decode, open_picture, orientation, render, upright
+from organza.data.label_maps import Palette, colours, unknown_colour, whole_numbers
 from organza.data.readers.part import Half
 from organza.data.source import BadPicture
 from organza.media.exact import save_png16
@@ -149,6 +150,30 @@ def read_photo(data: bytes | Image.Image | Levels, channels: int) -> Photo:
     pixels = render(whole, Target(None, channels))
     alpha = np.asarray(whole.getchannel("A")) if whole.mode in ("LA", "RGBA") and channels != 4 else None
     return Photo(pixels, alpha)
+
+
+def read_label_map(data: bytes | Image.Image | Levels, channels: int, palette: Palette, exact: bool) -> Photo:
+    """A label map as a person has it, with the channels that a network takes.
+
+    An image with a palette is read by its places where classes are grey levels, else by its colours.
+
+    Args:
+        data, channels: as for `read_photo`; a fourth channel holds numbers of instances.
+        palette, exact: of the network.
+
+    Raises:
+        BadPicture: it is no image, or broken, or has a colour that is no class.
+    """
+    image = open_picture(data) if isinstance(data, bytes) else data
+    by_place = len(palette[0]) == channels == 1
+    if by_place and isinstance(image, Image.Image) and (image.mode == "P" or image.mode.startswith("I")):
+        image = np.asarray(whole_numbers(image).clip(0, 255), np.uint8)
+    photo = read_photo(image, channels)
+    if photo.bits == 16:
+        photo = Photo(np.minimum(photo.pixels, 255).astype(np.uint8))
+    if exact and (odd := colours(photo.pixels[..., : len(palette[0])]) - set(palette)):
+        raise BadPicture(unknown_colour(min(odd)).what)
+    return Photo(photo.pixels)
 
 
 def _from_array(array: Levels, channels: int) -> Photo:

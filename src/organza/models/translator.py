@@ -22,8 +22,7 @@ from organza.contract.targets import every_target, label_names, target_vector
 from organza.core.device import computing, fit_threads
 from organza.core.errors import UserError
 from organza.core.files import read_error, user_path
-from organza.data.label_maps import read_label_map
-from organza.data.photo import Photo, read_photo
+from organza.data.photo import Photo, read_label_map, read_photo
 from organza.data.source import MAX_FILE, BadPicture
 from organza.media.heat import overlay
 from organza.media.images import Pixels
