@@ -48,7 +48,7 @@ def gradient(method: Method, phase: Phase, loader: Loader, seen: int, batch: int
     for name, net in method.nets.items():
         net.requires_grad_(name in player.nets).zero_grad(set_to_none=True)
     shown = loader.batch(seen + index * batch, batch)
-    loss = phase.loss(method.nets, shown, torch.Generator().manual_seed(index)).loss
+    loss = phase.loss({**method.nets, **method.frozen}, shown, torch.Generator().manual_seed(index)).loss
     loss.backward()
     grads = [p.grad for name in player.nets for p in method.nets[name].parameters() if p.grad is not None]
     return torch.cat([g.flatten() for g in grads])

@@ -104,7 +104,8 @@ def measure(name: str, size: int, most: int, batch: int, steps: int) -> Iterator
             for phase in method.phases:
                 one, other = (gradient(method, phase, shown, dtype) for dtype in (torch.float32, torch.bfloat16))
                 before.append((phase, shown, one, other))
-                carry = phase.loss(method.nets, shown, torch.Generator().manual_seed(0)).carry
+                nets = {**method.nets, **method.frozen}
+                carry = phase.loss(nets, shown, torch.Generator().manual_seed(0)).carry
                 shown = shown.leaving({name: value.detach() for name, value in carry.items()})
             one, other = (sample(method, batch, size, dtype) for dtype in (torch.float32, torch.bfloat16))
             yield Found("images", step, levels=float(127.5 * (other - one).abs().mean()))
@@ -129,7 +130,7 @@ def gradient(method: Method, phase: Phase, batch: Batch, dtype: torch.dtype) -> 
         net.requires_grad_(name in nets).zero_grad(set_to_none=True)
     torch.manual_seed(0)
     with computing(dtype):
-        loss = phase.loss(method.nets, batch, torch.Generator().manual_seed(0)).loss
+        loss = phase.loss({**method.nets, **method.frozen}, batch, torch.Generator().manual_seed(0)).loss
         loss.backward()
     found = [p.grad for name in nets for p in method.nets[name].parameters() if p.grad is not None]
     return torch.cat([grad.flatten() for grad in found]).double()

@@ -62,7 +62,7 @@ def measure(mode: str, arguments: argparse.Namespace) -> None:
         for name, net in method.nets.items():
             net.requires_grad_(name in player.nets)
         learners[phase.player].zero()
-        result = phase.loss(method.nets, batch, torch.Generator(where).manual_seed(0))
+        result = phase.loss({**method.nets, **method.frozen}, batch, torch.Generator(where).manual_seed(0))
         loss, stats = result.loss, result.stats
         (loss * phase.gain).backward()
         distributed.average([learners[phase.player].flat, *stats.values()])

@@ -140,7 +140,7 @@ def test_a_training_step_is_a_change_of_the_weights():
     G.net.requires_grad_(True)
     parameters = list(G.net.parameters())
     flat = torch.ones(sum(p.numel() for p in parameters))
-    learner = Learner(["G"] * len(parameters), parameters, flat, torch.optim.Adam(parameters, fused=True), 0.1)
+    learner = Learner(["G.weight"] * len(parameters), parameters, flat, torch.optim.Adam(parameters, fused=True), 0.1)
     learner.zero()
     flat.fill_(1.0)
     learner.step(1.0)

@@ -47,6 +47,9 @@ class DataSpec:
         label_names: of the classes, or of the places of a label vector, where known; of all `label_sets` in order.
         label_sets: what label vectors are made of. Where several datasets are trained on together there are several,
             and the vector ends in a mask, one-hot: whose labels are known (StarGAN, arXiv 1711.09020, section 3.3).
+        palette: where sources are label maps, the colour of each class in levels, as long as its images have channels
+            (a fourth channel holds the numbers of instances, and no colour has it); () of plain images.
+        palette_exact: no other colours occur; else each stands for the nearest, as in label maps that were JPEGs.
 
     Example:
         >>> DataSpec(resolution=(64, 64), channels=3).label_dim
@@ -61,6 +64,8 @@ class DataSpec:
     direction: Direction = "AtoB"
     label_names: tuple[str, ...] = ()
     label_sets: tuple[LabelSet, ...] = ()
+    palette: tuple[tuple[CountOrZero, ...], ...] = ()
+    palette_exact: bool = True
 
 
 @dataclass(frozen=True)

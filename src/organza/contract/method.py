@@ -71,7 +71,7 @@ class Player:
     Attributes:
         nets: their names in ``Method.nets``.
         optimizer: how.
-        fixed: stage -> names of those that stay as they are meanwhile.
+        fixed: stage -> names of those that stay as they are meanwhile: networks, or parts of one (``"G.coarse"``).
     """
 
     nets: tuple[str, ...]

@@ -115,6 +115,12 @@ class Translation:
         encoder: name of the network that finds the style code of an image that could be a result; None without such.
         encode: ``(net, images [N, channels, H, W]) -> z [N, z_dim]``, the most likely code.
         least_encoded: the shortest side that the encoder takes.
+        palette, palette_exact: of label maps, see `DataSpec`: these are resized without mixing colours, and where the
+            palette is exact, any other colour is refused.
+        encoded: channels of label maps that come one-hot, with borders, as authors' networks read them: `apply` takes
+            those as well; 0 of others.
+        clusters: ``net -> [classes, clusters, features]``, NaN where a class has fewer: what the style code chooses
+            from for each class; None of one that has no such choice.
     """
 
     net: str
@@ -133,6 +139,10 @@ class Translation:
     encoder: str | None = None
     encode: Callable[[nn.Module, Tensor], Tensor] | None = None
     least_encoded: int = 1
+    palette: tuple[tuple[int, ...], ...] = ()
+    palette_exact: bool = True
+    encoded: int = 0
+    clusters: Callable[[nn.Module], Tensor] | None = None
 
 
 Model = Latents | Translation

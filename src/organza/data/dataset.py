@@ -173,6 +173,14 @@ class Dataset:
         images = self._pixels.take(stored if self._slots is None else self._slots[stored])
         return images, self.labels(wanted)
 
+    def originals(self, indices: ArrayLike) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+        """What `shown` is given; here, `fetch`."""
+        return self.fetch(indices)
+
+    def shown(self, images: NDArray[np.uint8], positions: NDArray[np.int64], seed: int) -> NDArray[np.uint8]:
+        """What a training sees of originals that stand at positions of its stream; here, these."""
+        return images
+
     def labels(self, indices: NDArray[np.int64]) -> NDArray[np.float32]:
         """Labels by number, float32 ``[N, label_dim]``; classes as one-hot vectors."""
         if self._labels is None:

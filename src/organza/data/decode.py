@@ -35,8 +35,12 @@ BAND = 1 << 22
 """Pixels that are converted at a time, where that takes more memory than the image."""
 
 Fit = Literal["center-crop", "crop-wide", "pad", "stretch"]
-Filter = Literal["lanczos", "box"]
-_FILTERS = {"lanczos": Image.Resampling.LANCZOS, "box": Image.Resampling.BOX}
+Filter = Literal["lanczos", "box", "nearest"]
+_FILTERS = {
+    "lanczos": Image.Resampling.LANCZOS,
+    "box": Image.Resampling.BOX,
+    "nearest": Image.Resampling.NEAREST,
+}
 _GREY = ("1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "I;16N", "F")
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,

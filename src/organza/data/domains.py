@@ -19,10 +19,13 @@ from organza.contract.data import Direction
 from organza.core.errors import UserError
 from organza.data.dataset import Dataset, open_dataset
 from organza.data.decode import Target, decode, open_picture, render
+from organza.data.held_out import split as parted
+from organza.data.label_maps import WithInstances
 from organza.data.opening import open_source
-from organza.data.options import DataOptions
+from organza.data.options import DataOptions, DomainOptions
 from organza.data.readers.part import Half, PartSource
 from organza.data.source import BadPicture, Entry, Source
+from organza.data.techniques import Made, Technique, technique
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -76,12 +79,18 @@ def open_domains(
     """
     options = options or DataOptions()
     whole = path if isinstance(path, Source) else open_source(path)
+    if (how := made_by(options)) is not None:
+        return _made(whole, options, how, split, direction, layout, cache_dir=cache_dir, progress=progress)
     a, b, halves = sides(whole, split)
-    first = open_dataset(a, options, cache_dir=cache_dir, progress=progress)
+    (one, own), (other, theirs) = (
+        _as_label_map(part, options, whole) if way == direction else (part, options)
+        for part, way in ((a, "AtoB"), (b, "BtoA"))
+    )
+    first = open_dataset(one, own, cache_dir=cache_dir, progress=progress)
     height, width = first.resolution
     second = open_dataset(
-        b,
-        replace(options, resolution=f"{height}x{width}"),
+        other,
+        replace(theirs, resolution=f"{height}x{width}"),
         cache_dir=cache_dir,
         progress=progress,
     )
@@ -95,6 +104,84 @@ def open_domains(
     if paired:
         first, second = first.select([i for i, _ in pairs]), second.select([j for _, j in pairs])
     return Domains(first, second, paired) if direction == "AtoB" else Domains(second, first, paired)
+
+
+def made_by(options: DataOptions) -> Technique | None:
+    """The technique by which sources are made; None where both sides are in the dataset.
+
+    Raises:
+        UserError: there is no such technique.
+    """
+    return technique(options.pairs) if isinstance(options, DomainOptions) else None
+
+
+def _made(
+    whole: Source,
+    options: DataOptions,
+    how: Technique,
+    split: str,
+    direction: Direction,
+    layout: str,
+    *,
+    cache_dir: str | Path | None,
+    progress: Progress | None,
+) -> Domains:
+    if layout == "unpaired":
+        hint = "take pix2pix, bicyclegan or pix2pixhd"
+        raise UserError("--pairs makes pairs, and this method learns from two sets", hint=hint)
+    if direction != "AtoB":
+        raise UserError("pairs that are made go one way: from what is made to the image", hint="leave --direction out")
+    assert isinstance(options, DomainOptions)
+    if options.label_map != "none":
+        raise UserError("--label-map and --pairs are two kinds of sources", hint="give one of them")
+    part = images_of(whole, split)
+    single_images(part, options.layout)
+    target = open_dataset(part, options, cache_dir=cache_dir, progress=progress)
+    training, held_out = parted(target, options)
+    if split == HELD_OUT_PART:
+        if held_out is None:
+            raise UserError("no images are held out", where=whole.path, hint="say --held-out 5%")
+        training = held_out
+    return Domains(Made(training, how), training, True)
+
+
+HELD_OUT_PART = "held-out"
+"""The part of made pairs that `DataOptions.held_out` sets aside."""
+
+
+def images_of(whole: Source, split: str) -> Source:
+    """The images of a part of a set, whose parts lie in folders; of a set without such, all.
+
+    Raises:
+        UserError: it has other parts.
+    """
+    tops = {parent for entry in whole.entries() for parent in _parents(entry.name)}
+    inside = sorted((t for t in tops if PurePosixPath(t).name == split), key=len)
+    if inside:
+        return _part(whole, inside[0])
+    others = sorted({PurePosixPath(top).name for top in tops} & {*SPLITS})
+    if split not in ("train", HELD_OUT_PART):
+        hint = f"there are {', '.join(others)}" if others else "it has no parts"
+        raise UserError(f"there is no split {split!r}", where=whole.path, hint=hint)
+    return whole
+
+
+def _as_label_map(part: PartSource, options: DataOptions, whole: Source) -> tuple[Source, DataOptions]:
+    """The source images and how they are read: label maps without mixing colours, with their instances."""
+    if not isinstance(options, DomainOptions) or options.label_map == "none":
+        return part, options
+    exact = replace(options, filter="nearest")
+    if options.instances is None:
+        return part, exact
+    folder = options.instances.strip("/")
+    names = {parent for entry in whole.entries() for parent in _parents(entry.name)}
+    inside = next((top for top in sorted(names, key=len) if top == folder or top.endswith(f"/{folder}")), None)
+    if inside is not None:
+        other: Source = _part(whole, inside)
+        prefix = f"{inside}/"
+    else:
+        other, prefix = open_source(options.instances), ""
+    return WithInstances(part, other, part.prefix, prefix), replace(exact, channels="4")
 
 
 @dataclass(frozen=True)
@@ -136,7 +223,8 @@ def layout_of(source: Source) -> Layout:
     for above, inside in sorted(children.items(), key=lambda item: item[0].count("/")):
         prefix = f"{above}/" if above else ""
         for a, b in (("A", "B"), *((f"{split}A", f"{split}B") for split in SPLITS)):
-            if a in inside and b in inside and (a != "A" or len(inside) == 2):  # letters may be classes: A, B, C ...
+            letters = sum(len(name) == 1 for name in inside)  # which may be classes: A, B, C ...
+            if a in inside and b in inside and (a != "A" or letters == 2):
                 return Layout("unpaired", (prefix + a, prefix + b), splits)
         found = tuple((prefix + name, inside[name]) for name in SPLITS if name in inside)
         splits = splits or (found if len(found) > 1 else ())

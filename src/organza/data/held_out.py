@@ -9,6 +9,7 @@ from typing import Literal
 
 from organza.core.errors import UserError
 from organza.data.dataset import Dataset, open_dataset
+from organza.data.hashing import permutation
 from organza.data.options import DataOptions
 
 _SEED = 0x8E1D  # the choice depends on nothing but the number of pictures, so that runs can be compared
@@ -36,8 +37,6 @@ def _parted(dataset: Dataset, options: DataOptions, wish: str) -> tuple[Dataset,
     if not re.fullmatch(r"\d*\.?\d+%?", wish):
         return dataset, _other(wish, dataset, options)
     count = _count(wish, len(dataset))
-    from organza.data.loader import permutation
-
     order = permutation(len(dataset), _SEED, 0)
     return dataset.select(sorted(order[count:])), dataset.select(order[:count])
 

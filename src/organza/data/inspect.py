@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -16,6 +16,7 @@ from organza.data.cache import parallel
 from organza.data.decode import Target, decode, open_picture, render
 from organza.data.export.encode import why
 from organza.data.source import BadPicture, Entry, Source
+from organza.media.images import to_image
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -172,17 +173,38 @@ def leaks(names: Sequence[str], groups: Sequence[Sequence[int]]) -> list[tuple[s
     return [(a, b) for a, b in found]
 
 
-def contact_sheet(source: Source, about: Sequence[About], *, most: int = 64, side: int = 96) -> NDArray[np.uint8]:
-    """Up to ``most`` usable pictures, evenly spread, as one: uint8 ``[H, W, 3]``."""
+def contact_sheet(
+    source: Source,
+    about: Sequence[About],
+    *,
+    most: int = 64,
+    side: int = 96,
+    make: Callable[[NDArray[np.uint8], int], NDArray[np.uint8]] | None = None,
+) -> NDArray[np.uint8]:
+    """Up to ``most`` usable pictures, evenly spread, as one: uint8 ``[H, W, 3]``.
+
+    Args:
+        source, about: the pictures, and what is known of each.
+        most: so many.
+        side: of each, in pixels.
+        make: ``(pixels [H, W, 3], its number) -> [H, W, 1 or 3]``, which then stands left of each, on half as many.
+    """
     entries = source.entries()
     good = [i for i, one in enumerate(about) if one.reason is None]
-    chosen = [good[i * len(good) // min(most, len(good))] for i in range(min(most, len(good)))]
-    columns = max(1, int(np.ceil(np.sqrt(len(chosen)))))
-    rows = max(1, -(-len(chosen) // columns))
+    count = min(most if make is None else most // 2, len(good))
+    cells: list[Image.Image] = []
+    for number in (good[i * len(good) // count] for i in range(count)):
+        image = decode(open_picture(source.read(entries[number])))
+        if make is not None:
+            cells.append(to_image(make(render(image, Target(None, 3)), number)))
+        cells.append(image)
+    columns = max(1, int(np.ceil(np.sqrt(len(cells)))))
+    columns += columns % 2 if make is not None else 0
+    rows = max(1, -(-len(cells) // columns))
     page = np.full((rows * (side + 4) + 4, columns * (side + 4) + 4, 3), 255, np.uint8)
-    for place, number in enumerate(chosen):
+    for place, cell in enumerate(cells):
         top, left = 4 + place // columns * (side + 4), 4 + place % columns * (side + 4)
-        page[top : top + side, left : left + side] = _framed(decode(open_picture(source.read(entries[number]))), side)
+        page[top : top + side, left : left + side] = _framed(cell, side)
     return page
 
 

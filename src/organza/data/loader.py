@@ -26,28 +26,8 @@ if TYPE_CHECKING:
 
     from organza.data.dataset import Dataset
 from organza.data.domains import Domains
-
-U64 = NDArray[np.uint64]
-
-
-def mix(x: U64) -> U64:
-    """The SplitMix64 finaliser (Steele, Lea, Flood 2014): 64 bits -> 64 well-mixed bits, the same everywhere."""
-    with np.errstate(over="ignore"):
-        x = x + np.uint64(0x9E3779B97F4A7C15)
-        x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        return np.asarray(x ^ (x >> np.uint64(31)))
-
-
-def permutation(n: int, seed: int, epoch: int) -> NDArray[np.int64]:
-    """The order of ``n`` pictures in an epoch; independent of NumPy's version.
-
-    Example:
-        >>> sorted(permutation(5, seed=0, epoch=3).tolist())
-        [0, 1, 2, 3, 4]
-    """
-    base = mix(mix(np.array([seed & 0xFFFFFFFFFFFFFFFF], np.uint64)) ^ np.uint64(epoch))
-    return np.argsort(mix(base ^ np.arange(n, dtype=np.uint64)), kind="stable")
+from organza.data.hashing import mix as mix
+from organza.data.hashing import permutation as permutation
 
 
 def flips(positions: NDArray[np.int64], seed: int) -> NDArray[np.bool_]:
@@ -152,8 +132,8 @@ class Loader:
         return found
 
     def fetch(self, positions: NDArray[np.int64]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-        """The images and labels at positions of the stream, before mirroring; see `Dataset.fetch`."""
-        return self.dataset.fetch(self.indices(positions))
+        """The images and labels at positions of the stream, before mirroring; see `Dataset.originals`."""
+        return self.dataset.originals(self.indices(positions))
 
     def _read(self, seen: int, size: int) -> Callable[[], Batch]:
         """Runs in the thread: everything but the copy to a GPU, and without PyTorch's own threads."""
@@ -164,6 +144,7 @@ class Loader:
         if self.dataset.mirror:
             flipped = flips(positions, self.seed)
             pixels[flipped] = pixels[flipped, :, ::-1]
+        pixels = self.dataset.shown(pixels, positions, self.seed)
         if self.device.type == "cpu":
             done = Batch(to_tensor(pixels), torch.from_numpy(labels), seen)
             return lambda: done

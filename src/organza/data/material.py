@@ -16,14 +16,24 @@ from organza.core.errors import UserError
 from organza.core.progress import Progress
 from organza.data.cache.plan import chosen_resolution
 from organza.data.dataset import Dataset, open_dataset
-from organza.data.domains import Domains, open_domains, sides, single_images
+from organza.data.domains import (
+    HELD_OUT_PART,
+    Domains,
+    images_of,
+    made_by,
+    open_domains,
+    sides,
+    single_images,
+)
 from organza.data.held_out import split
 from organza.data.joint import JointLoader, first_images, joint_spec
+from organza.data.label_maps import find_palette
 from organza.data.loader import DomainLoader, Loader
 from organza.data.opening import open_source
 from organza.data.options import DataOptions, DomainOptions, LabelledOptions, parse_resolution
 from organza.data.source import Source
 from organza.data.stream import ShardLoader, Shards, remote_shards
+from organza.data.techniques import Made
 from organza.media.images import to_tensor
 
 
@@ -60,7 +70,9 @@ class Material:
             first = "" if self.shards is None else " (in the first shard)"
             return f"{len(self.target)} images{first} {height}x{width}"
         if self.domains.paired:
-            return f"{len(self.target)} pairs {height}x{width}"
+            made = self.domains.source
+            how = f", sources made by {made.technique.words}" if isinstance(made, Made) else ""
+            return f"{len(self.target)} pairs {height}x{width}{how}"
         return f"{len(self.domains.source)} and {len(self.target)} images {height}x{width}"
 
     def describe(self) -> dict[str, Any]:
@@ -131,7 +143,7 @@ def open_material(
     if layout != "images":
         if addresses or not isinstance(options, DomainOptions):
             raise UserError("a translation needs two sides: a folder or an archive with A and B", where=path)
-        return _translation(path, options, layout, progress)
+        return _translation(path, options, layout, progress, say)
     if addresses:
         shards = Shards(addresses, options, progress=progress)
         return Material(shards.first.name, shards.first.key, shards.first.spec, shards.first, shards=shards)
@@ -171,6 +183,15 @@ def held_out_images(path: str | Path, options: DomainOptions, layout: Layout) ->
 
 def other_part(whole: Source, options: DomainOptions) -> str | None:
     """The part of a translation's dataset to try a network on that was trained on ``options.split``."""
+    if made_by(options) is not None:
+        if options.held_out is not None:
+            return HELD_OUT_PART
+        trained = images_of(whole, options.split)
+        for part in HELD_OUT:
+            with suppress(UserError):
+                if images_of(whole, part).fingerprint() != trained.fingerprint():
+                    return part
+        return None
     trained_on = sides(whole, options.split)[0].prefix
     for part in HELD_OUT:
         with suppress(UserError):  # there is no such part
@@ -217,17 +238,25 @@ def _with_labels(
     return dataset
 
 
-def _translation(path: str | Path, options: DomainOptions, layout: Layout, progress: Progress | None) -> Material:
-    if options.layout == "images":
+def _translation(
+    path: str | Path,
+    options: DomainOptions,
+    layout: Layout,
+    progress: Progress | None,
+    say: Callable[[str], None] = lambda text: None,
+) -> Material:
+    how = made_by(options)
+    if options.layout == "images" and how is None:
         needs = "pairs" if layout == "pairs" else "two sets"
         raise UserError(f"--layout images, but this method translates: it needs {needs}", where=path)
-    if options.held_out is not None:
+    if options.held_out is not None and how is None:
         raise UserError("--held-out sets single images aside", hint="give a dataset with val/ or test/ beside train/")
     whole = open_source(path)
     if options.resolution is not None:
         size = parse_resolution(options.resolution)
     else:
-        size = chosen_resolution(sides(whole, options.split)[0], options)
+        first = sides(whole, options.split)[0] if how is None else images_of(whole, options.split)
+        size = chosen_resolution(first, options)
     height, width = options.load_size(size)
     domains = open_domains(
         whole,
@@ -238,8 +267,17 @@ def _translation(path: str | Path, options: DomainOptions, layout: Layout, progr
         progress=progress,
     )
     source, target = domains.source, domains.target
+    for side in (source, target) if how is None else (target,):
+        _tell_skipped(side, say)
+    palette: dict[str, Any] = {}
+    if options.label_map != "none":
+        colours, exact = find_palette(source, options.label_map, instances=options.instances is not None)
+        palette = {"palette": colours, "palette_exact": exact}
+    elif options.instances is not None:
+        raise UserError("--instances are of label maps", hint="say --label-map auto as well")
     spec = replace(
         target.spec,
+        **palette,
         resolution=size,
         source=source.spec.channels,
         count=max(len(source), len(target)),

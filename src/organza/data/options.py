@@ -31,7 +31,7 @@ class DataOptions:
     """How pictures of another shape fit: cut off the sides; cut to 4:3 with black bars above and below (LSUN cars); pad
     with black (clear with 4 channels); or stretch."""
     filter: Filter = "lanczos"
-    """Resize filter."""
+    """Resize filter; nearest mixes no colours."""
     labels: str = "none"
     """none; dataset.json; folders (one class for each sub-folder); own (dataset.json or the format's own labels, if
     any); auto (own, else folders); or a table as FILE:COLUMN,COLUMN, for example list_attr_celeba.txt:Smiling,Male."""
@@ -69,6 +69,15 @@ class DomainOptions(DataOptions):
     jitter: Annotated[float, Range(least=1, most=4)] = 286 / 256
     """Images are read this much larger, and each time a random part of the training size is shown, the same of both
     images of a pair (pix2pix, section 6.2: 286 instead of 256). 1: always the whole image."""
+    label_map: str = "none"
+    """Source images are label maps, whose colours are classes, and are resized without mixing them. auto: all colours
+    that occur; a number: so many main ones, for label maps that are JPEGs; or a file with a colour in each line."""
+    instances: str | None = None
+    """Numbers of instances for label maps: a folder of images under the same names, in the dataset or elsewhere."""
+    pairs: str = "none"
+    """none: the dataset holds both sides. Otherwise its images are targets, and each source is made of its target:
+    grey, edges, sketch, low-res:4, holes, noise or noise:25, jpeg or jpeg:20. With teacher:NETWORK they are sources,
+    and what another translator makes of them are the targets."""
 
     def load_size(self, resolution: tuple[int, int]) -> tuple[int, int]:
         """The size at which images are read, for a training at ``resolution``."""

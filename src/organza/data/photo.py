@@ -13,6 +13,7 @@ from PIL import Image
 
 from organza.core.messages import logger
 from organza.data.decode import Target, decode, open_picture, orientation, render, upright
+from organza.data.label_maps import Palette, colours, unknown_colour, whole_numbers
 from organza.data.readers.part import Half
 from organza.data.source import BadPicture
 from organza.media.exact import save_png16
@@ -70,12 +71,13 @@ class Photo:
         part = slice(0, width // 2) if side == "left" else slice(width - width // 2, width)
         return Photo(self.pixels[:, part], None if self.alpha is None else self.alpha[:, part])
 
-    def resized(self, height: int, width: int) -> Photo:
-        """The same at another size (Lanczos)."""
+    def resized(self, height: int, width: int, *, exact: bool = False) -> Photo:
+        """The same at another size: by Lanczos, or without mixing colours where they must stay ``exact``."""
         if self.size == (height, width):
             return self
         alpha = None if self.alpha is None else _resized(self.alpha[..., None], height, width)[..., 0]
-        return Photo(_resized(self.pixels, height, width), alpha)
+        how = Image.Resampling.NEAREST if exact else Image.Resampling.LANCZOS
+        return Photo(_resized(self.pixels, height, width, how), alpha)
 
     def tensor(self) -> Tensor:
         """float32 ``[1, C, H, W]`` in [-1, 1], without `alpha`."""
@@ -150,6 +152,30 @@ def read_photo(data: bytes | Image.Image | Levels, channels: int) -> Photo:
     return Photo(pixels, alpha)
 
 
+def read_label_map(data: bytes | Image.Image | Levels, channels: int, palette: Palette, exact: bool) -> Photo:
+    """A label map as a person has it, with the channels that a network takes.
+
+    An image with a palette is read by its places where classes are grey levels, else by its colours.
+
+    Args:
+        data, channels: as for `read_photo`; a fourth channel holds numbers of instances.
+        palette, exact: of the network.
+
+    Raises:
+        BadPicture: it is no image, or broken, or has a colour that is no class.
+    """
+    image = open_picture(data) if isinstance(data, bytes) else data
+    by_place = len(palette[0]) == channels == 1
+    if by_place and isinstance(image, Image.Image) and (image.mode == "P" or image.mode.startswith("I")):
+        image = np.asarray(whole_numbers(image).clip(0, 255), np.uint8)
+    photo = read_photo(image, channels)
+    if photo.bits == 16:
+        photo = Photo(np.minimum(photo.pixels, 255).astype(np.uint8))
+    if exact and (odd := colours(photo.pixels[..., : len(palette[0])]) - set(palette)):
+        raise BadPicture(unknown_colour(min(odd)).what)
+    return Photo(photo.pixels)
+
+
 def _from_array(array: Levels, channels: int) -> Photo:
     given = array[..., None] if array.ndim == 2 else array
     if given.ndim != 3 or given.shape[2] not in (1, 2, 3, 4) or given.dtype not in (np.uint8, np.uint16):
@@ -210,8 +236,7 @@ def _turned(pixels: NDArray[np.uint16], orientation: int) -> NDArray[np.uint16]:
     return pixels[:: -1 if down else 1, :: -1 if right else 1]
 
 
-def _resized(pixels: Levels, height: int, width: int) -> Levels:
-    how = Image.Resampling.LANCZOS
+def _resized(pixels: Levels, height: int, width: int, how: Image.Resampling = Image.Resampling.LANCZOS) -> Levels:
     if pixels.shape[:2] == (height, width):
         return pixels
     if pixels.dtype == np.uint8:

@@ -9,7 +9,9 @@ from organza.core.errors import UserError
 from organza.formats.nvidia import pickles as nvidia
 from organza.formats.nvidia import tensorflow as nvidia_tf
 from organza.formats.ports import (
+    animegan2,
     bicyclegan,
+    cartoongan,
     cut,
     discogan,
     junyanz,
@@ -18,6 +20,7 @@ from organza.formats.ports import (
     mmgeneration_translators,
     paddlegan,
     paddlegan_translators,
+    pix2pixhd,
     progan_torch,
     rosinality,
     stargan,
@@ -47,9 +50,12 @@ FORMATS: tuple[Understand, ...] = (
     paddlegan_translators.understood,
     mmgeneration_translators.understood,
     bicyclegan.understood,
+    pix2pixhd.understood,
     junyanz.understood,
     cut.understood,
     discogan.understood,
+    cartoongan.understood,
+    animegan2.understood,
     _if(ugatit.recognise, ugatit.read),
     _if(stargan.recognise, stargan.read),
 )

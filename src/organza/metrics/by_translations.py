@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from organza.data.label_maps import main_colours
 from organza.media.images import as_input
 from organza.metrics import path_length, similarity
 from organza.metrics.by_pictures import open_wanted
@@ -113,19 +114,4 @@ def palette(translated: Translated, count: int) -> NDArray[np.float32]:
     """The main colours of the targets: k-medians from the most frequent ones, in levels, ``[count, C]``."""
     target = translated.domains.target
     chosen = np.linspace(0, len(target) - 1, min(len(target), 40)).astype(np.int64)
-    pixels = target.fetch(chosen)[0].reshape(-1, target.spec.channels)
-    pixels = pixels[np.random.RandomState(0).permutation(len(pixels))[:100_000]].astype(np.float32)
-    _, inverse, numbers = np.unique(pixels // 32, axis=0, return_inverse=True, return_counts=True)
-    centres: list[NDArray[np.float32]] = []
-    for cell in np.argsort(-numbers):
-        mean = pixels[inverse.reshape(-1) == cell].mean(0)
-        if all(np.linalg.norm(mean - other) > 48 for other in centres):  # JPEG blurs the borders between labels
-            centres.append(mean)
-        if len(centres) == count:
-            break
-    found = np.stack(centres)
-    for _ in range(10):
-        owners = ((pixels[:, None] - found[None]) ** 2).sum(2).argmin(1)
-        parts = [pixels[owners == k] if (owners == k).any() else found[k : k + 1] for k in range(len(found))]
-        found = np.stack([np.median(part, axis=0) for part in parts])  # of the plain inside, not of blurred borders
-    return found.astype(np.float32)
+    return main_colours(target.fetch(chosen)[0].reshape(-1, target.spec.channels), count)

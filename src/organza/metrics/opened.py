@@ -12,11 +12,13 @@ from organza.core.config import from_plain
 from organza.core.errors import UserError
 from organza.core.progress import Progress
 from organza.data import DataOptions, Dataset, open_dataset
-from organza.data.domains import Domains, open_domains
+from organza.data.domains import Domains, made_by, open_domains
 from organza.data.held_out import split
 from organza.data.material import other_part
 from organza.data.opening import open_source
 from organza.data.options import DomainOptions
+from organza.data.techniques import TEACHER
+from organza.models.teacher import taught
 
 if TYPE_CHECKING:
     from organza.models.generator import Generator
@@ -110,6 +112,10 @@ def open_pair(
     return open_dataset(pictures, replace(options, max_images=None), progress=progress), real
 
 
+OF_SOURCES = ("fit", "filter", "split", "labels", "label_map", "instances", "pairs", "held_out")
+"""Options of a training by which its images are read again."""
+
+
 def open_source_and_target(
     path: str | Path, T: Translator, progress: Progress | None = None, *, part: str | None = None, **changes: Any
 ) -> Domains:
@@ -130,12 +136,14 @@ def open_source_and_target(
     plain: dict[str, Any] = {}
     if T.source is not None and (T.source / "config.json").is_file():
         plain = json.loads((T.source / "config.json").read_text()).get("data") or {}
-    known = {name: plain[name] for name in ("fit", "filter", "split", "labels") if name in plain}
+    known = {name: plain[name] for name in OF_SOURCES if name in plain}
     options = from_plain(DomainOptions, known, where=str(T.source))
     options = replace(options, resolution=f"{height}x{width}", direction=direction, jitter=1.0, **_given(changes))
+    if options.pairs.startswith(TEACHER):
+        path = taught(path, options.pairs, device=str(T.device), progress=progress)
     source = open_source(path)
     chosen = part or other_part(source, options) or options.split
-    sizes = {T.model.source, T.model.channels}
+    sizes = {T.model.channels} if made_by(options) is not None else {T.model.source, T.model.channels}
     channels: Any = str(sizes.pop()) if len(sizes) == 1 else "auto"
     return open_domains(
         source, replace(options, channels=channels), split=chosen, direction=direction, progress=progress

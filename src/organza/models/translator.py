@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -22,13 +22,14 @@ from organza.contract.targets import every_target, label_names, target_vector
 from organza.core.device import computing, fit_threads
 from organza.core.errors import UserError
 from organza.core.files import read_error, user_path
-from organza.data.photo import Photo, read_photo
+from organza.data.photo import Photo, read_label_map, read_photo
 from organza.data.source import MAX_FILE, BadPicture
 from organza.media.heat import overlay
 from organza.media.images import Pixels
 from organza.models.labels import as_array, check_labels, is_classes, label_vectors
 from organza.models.loaded import Loaded
 from organza.models.tiles import OVERLAP, check_tiles, in_tiles
+from organza.nn.clusters import codes
 from organza.nn.norms import calibrated, running, with_statistics
 from organza.ops import inference
 
@@ -205,7 +206,7 @@ class Translator(Loaded):
 
     def _check(self, images: Tensor) -> None:
         channels, multiple = self.model.source, self.multiple
-        if images.ndim != 4 or images.shape[1] != channels:
+        if images.ndim != 4 or images.shape[1] not in (channels, self.model.encoded or channels):
             raise UserError(f"images {list(images.shape)} don't fit", hint=f"give [N, {channels}, H, W]")
         if any(side % multiple or not side for side in images.shape[2:]):
             height, width = images.shape[2:]
@@ -385,9 +386,45 @@ class Translator(Loaded):
         given = _bytes(user_path(image)) if isinstance(image, (str, Path)) else image
         try:
             known = given if isinstance(given, (bytes, Image.Image)) else np.asarray(given)
-            return read_photo(known, channels or self.model.source)
+            return read_photo(known, channels) if channels is not None else self.source_of(known)
         except BadPicture as error:
             raise UserError(f"can't be used: {error}", where=where) from None
+
+    def source_of(self, data: bytes | Image.Image | NDArray[Any]) -> Photo:
+        """An image with the channels that the network is given, its classes as they are where it is a label map.
+
+        Raises:
+            BadPicture: it is no image, or broken, or a label map with a colour that is no class.
+        """
+        model = self.model
+        if model.palette:
+            return read_label_map(data, model.source, model.palette, model.palette_exact)
+        return read_photo(data, model.source)
+
+    def fitting(self, photo: Photo, size: Size = "trained") -> tuple[int, int]:
+        """Height and width at which an image is translated.
+
+        Raises:
+            UserError: no such size, or too many pixels.
+        """
+        return _fitting(photo.size, size, self.resolution, whole=self.model.only is not None)
+
+    def codes_of(self, choice: Mapping[int, int]) -> Tensor:
+        """The style code that names a cluster of features for some classes of label maps; others get their largest.
+
+        Args:
+            choice: class -> cluster, both from 0 on.
+
+        Returns:
+            float32 ``[1, z_dim]``.
+
+        Raises:
+            UserError: no such class or cluster, or a network without features of regions.
+        """
+        if self.model.clusters is None:
+            hint = "pix2pixhd has, trained with --features 3 on label maps"
+            raise UserError(f"{self.kind} has no clusters of features here", where=self.source, hint=hint)
+        return codes(self.model.clusters(self.net), choice)
 
     def photo(
         self,
@@ -421,7 +458,7 @@ class Translator(Loaded):
         if only is not None and (height > only[0] or width > only[1]):
             what = f"{width}x{height} pixels are more than the {only[1]}x{only[0]} that this network takes"
             raise UserError(what, hint='take the size "trained"')
-        given = photo.resized(height, width)
+        given = photo.resized(height, width, exact=bool(self.model.palette))
         x = given.tensor()
         padded = only or (self._padded(height), self._padded(width))
         down, right = padded[0] - height, padded[1] - width

@@ -33,6 +33,8 @@ class PatchGAN(nn.Module):
         norm: normalisation of all layers but the first and the last.
         bias: whether all convolutions have a bias; None: as `conv_bias` says.
         blur: halve with a blur (`organza.nn.blur`) after a convolution of stride 1, as CUT does.
+        padding: zeros beyond each border of every layer but a PixelGAN's. With 2, as in pix2pixHD, maps are a little
+            larger than half (``h = H // 2 + 1`` for each halving), and the shorter side may be 2.
 
     Example:
         >>> PatchGAN(3, width=4)(torch.zeros(1, 3, 64, 96)).shape
@@ -49,11 +51,12 @@ class PatchGAN(nn.Module):
         norm: Norm = "batch",
         bias: bool | None = None,
         blur: bool = False,
+        padding: int = 1,
     ) -> None:
         super().__init__()
-        self.least = least_side(layers)
+        self.least = least_side(layers, padding=padding)
         bias = conv_bias(norm) if bias is None else bias
-        kernel, padding = (4, 1) if layers else (1, 0)
+        kernel, padding = (4, padding) if layers else (1, 0)
         maps = [width * min(2**k, 8) for k in range(layers + 1)] if layers else [width, 2 * width]
         self.layers = nn.ModuleList()
         for k, (inputs, outputs) in enumerate(zip([in_channels, *maps], maps, strict=False)):
@@ -76,25 +79,29 @@ class PatchGAN(nn.Module):
         Raises:
             UserError: a side is too short.
         """
+        return self.features(images, condition)[-1]
+
+    def features(self, images: Tensor, condition: Tensor | None = None) -> list[Tensor]:
+        """What each layer makes of images, the logits last; see `forward`."""
         check_sides(images, least=self.least)
         *inner, last = self.layers
-        x = to_compute(images if condition is None else torch.cat([condition, images], 1))
+        x, found = to_compute(images if condition is None else torch.cat([condition, images], 1)), []
         for layer in inner:
             x = layer(x)
-        logits: Tensor = last(x.float())
-        return logits
+            found.append(x)
+        return [*found, last(x.float())]
 
 
 class MultiScalePatchGAN(nn.Module):
     """Several `PatchGAN`, each of which sees the images at half the size of the one before.
 
-    Zhu et al. 2017 (arXiv 1711.11586, section 4), after Wang et al. 2018 (arXiv 1711.11585, section 3.2). Each smaller
-    size has half the feature maps as well, as in BicycleGAN's code.
+    Wang et al. 2018 (arXiv 1711.11585, section 3.2); Zhu et al. 2017 (arXiv 1711.11586, section 4).
 
     Args:
         in_channels: channels of the images, plus those of the condition if there is one.
         scales: how many sizes.
-        layers, width, norm, bias: of the first `PatchGAN`.
+        layers, width, norm, bias, padding: of the first `PatchGAN`.
+        thinner: each smaller size has half the feature maps as well, as in BicycleGAN's code.
 
     Example:
         >>> [logits.shape for logits in MultiScalePatchGAN(3, layers=1, width=4)(torch.zeros(1, 3, 64, 96))]
@@ -109,12 +116,13 @@ class MultiScalePatchGAN(nn.Module):
         width: int = 64,
         norm: Norm = "batch",
         bias: bool | None = None,
+        padding: int = 1,
+        thinner: bool = True,
     ) -> None:
         super().__init__()
-        self.scales = nn.ModuleList(
-            PatchGAN(in_channels, layers, max(1, round(width / 2**k)), norm, bias) for k in range(scales)
-        )
-        self.least = least_side(layers, scales)
+        widths = [max(1, round(width / 2**k)) if thinner else width for k in range(scales)]
+        self.scales = nn.ModuleList(PatchGAN(in_channels, layers, each, norm, bias, padding=padding) for each in widths)
+        self.least = least_side(layers, scales, padding)
 
     def forward(self, images: Tensor, condition: Tensor | None = None) -> tuple[Tensor, ...]:
         """``[N, C, H, W]`` -> logits ``[N, 1, h, w]`` for each size, float32, the largest first.
@@ -126,23 +134,38 @@ class MultiScalePatchGAN(nn.Module):
         Raises:
             UserError: a side is too short.
         """
+        return tuple(features[-1] for features in self.features(images, condition))
+
+    def features(self, images: Tensor, condition: Tensor | None = None) -> list[list[Tensor]]:
+        """What each layer makes of images at each size, the largest first, the logits last; see `forward`."""
         check_sides(images, least=self.least)
         x = images if condition is None else torch.cat([condition, images], 1)
-        logits = []
+        found = []
         for k, net in enumerate(self.scales):
-            x = F.avg_pool2d(x, 3, 2, 1, count_include_pad=False) if k else x
-            logits.append(net(x))
-        return tuple(logits)
+            x = halved(x) if k else x
+            assert isinstance(net, PatchGAN)
+            found.append(net.features(x))
+        return found
 
 
-def least_side(layers: int, scales: int = 1) -> int:
+def halved(images: Tensor) -> Tensor:
+    """Images ``[N, C, H, W]`` at half their size, rounded up: means over 3x3 pixels of those that there are.
+
+    Example:
+        >>> halved(torch.ones(1, 3, 5, 8)).shape
+        torch.Size([1, 3, 3, 4])
+    """
+    return F.avg_pool2d(images, 3, 2, 1, count_include_pad=False)
+
+
+def least_side(layers: int, scales: int = 1, padding: int = 1) -> int:
     """The shortest side that a `PatchGAN`, or a `MultiScalePatchGAN`, takes.
 
     Example:
-        >>> least_side(3), least_side(3, scales=2), least_side(0)
-        (24, 48, 1)
+        >>> least_side(3), least_side(3, scales=2), least_side(0), least_side(3, padding=2)
+        (24, 48, 1, 2)
     """
-    return (3 << layers if layers else 1) << (scales - 1)
+    return ((3 << layers if padding < 2 else 2) if layers else 1) << (scales - 1)
 
 
 def receptive_field(layers: int, blur: bool = False) -> int:

@@ -99,11 +99,19 @@ class ResNetGenerator(nn.Module):
         Raises:
             UserError: a side is not a multiple of `multiple`, or too short.
         """
+        return torch.tanh(self.head(self.trunk(images).float()))
+
+    def trunk(self, images: Tensor) -> Tensor:
+        """What the last layer reads: ``[N, in_channels, H, W]`` -> ``[N, width, H, W]``, in the format of activations.
+
+        Raises:
+            UserError: as `forward`.
+        """
         check_sides(images, self.multiple, least=max(2 * self.multiple, 4))
-        x = self.stem(to_compute(images))
+        x: Tensor = self.stem(to_compute(images))
         for layer in (*self.downs, *self.blocks, *self.ups):
             x = layer(x)
-        return torch.tanh(self.head(x.float()))
+        return x
 
     def features(self, images: Tensor, places: Sequence[int]) -> list[Tensor]:
         """What the encoder makes of images, at some of its places.

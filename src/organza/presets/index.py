@@ -59,6 +59,9 @@ SUMMARIES: dict[str, dict[str, str]] = {
         "fastcut": "FastCUT: CUT in half the time, nearer to the source",
         "dualgan": "DualGAN: CycleGAN's loop with Wasserstein critics and U-Nets",
         "discogan": "DiscoGAN: two sets at 64x64 that share what a relation keeps",
+        "pix2pixhd": "pix2pixHD: learns from pairs at high resolution, coarse first; label maps, edits by region",
+        "cartoongan": "CartoonGAN: photographs become cartoons with clear edges, one way, from two sets",
+        "animegan": "AnimeGANv2: an anime style for photographs by a small network, one way, from two sets",
     },
     "basic": {
         "dcgan": "DCGAN with the paper's settings",

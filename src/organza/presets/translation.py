@@ -6,12 +6,15 @@ from dataclasses import replace
 
 from organza.contract.method import MethodConfig
 from organza.data.options import DomainOptions, LabelledOptions
+from organza.methods.translation.animegan import AnimeGAN
 from organza.methods.translation.bicyclegan import BicycleGAN
+from organza.methods.translation.cartoongan import CartoonGAN
 from organza.methods.translation.cut import CUT
 from organza.methods.translation.cyclegan import CycleGAN
 from organza.methods.translation.discogan import DiscoGAN
 from organza.methods.translation.dualgan import DualGAN
 from organza.methods.translation.pix2pix import Pix2Pix
+from organza.methods.translation.pix2pixhd import Pix2PixHD
 from organza.methods.translation.stargan import StarGAN
 from organza.methods.translation.ugatit import UGATIT
 from organza.presets.run import Run
@@ -26,12 +29,16 @@ METHODS: dict[str, type[MethodConfig]] = {
     "cut": CUT,
     "dualgan": DualGAN,
     "discogan": DiscoGAN,
+    "pix2pixhd": Pix2PixHD,
+    "cartoongan": CartoonGAN,
+    "animegan": AnimeGAN,
 }
 
 # As the PyTorch results were trained: single images, a constant rate for 100 epochs, then 100 falling to zero.
 _paper = Training(epochs=200, batch=1, lr_decay=0.5, tick_kimg=0.4, snapshot_kimg=4, grid="2x4")
 _jittered = DomainOptions(mirror=True)
 _whole = DomainOptions(jitter=1.0)
+_whole_mirrored = DomainOptions(jitter=1.0, mirror=True)
 _small = DomainOptions(jitter=1.0, resolution="64")
 
 # U-GAT-IT: a million single images, the second half with a rate that falls to zero.
@@ -58,4 +65,7 @@ RUNS: dict[str, Run] = {
     "discogan": Run(
         DiscoGAN(), Training(kimg=6400, batch=64, tick_kimg=6.4, snapshot_kimg=128, grid="2x8", metrics="none"), _small
     ),
+    "pix2pixhd": Run(Pix2PixHD(), replace(_paper, epochs=300, lr_decay=0.0), _whole_mirrored),
+    "cartoongan": Run(CartoonGAN(), replace(_paper, epochs=110, batch=8, lr_decay=0.0), _whole),
+    "animegan": Run(AnimeGAN(), replace(_paper, epochs=101, batch=12, lr_decay=0.0), _whole),
 }

@@ -26,6 +26,7 @@ from organza.data.tables.captions import FILES
 from organza.data.tables.labels import find_labels, take
 from organza.data.tables.tables import read_table
 from organza.data.tables.values import Labels
+from organza.data.techniques import technique
 from organza.media.images import save_picture
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ class Info:
         leaked: pairs of names of the same picture in training and test parts.
         same_name: names that occur more than once.
         sheet: the contact sheet, if one was wanted.
+        pairs: what pairs a technique makes of the pictures, or "".
     """
 
     path: Path
@@ -69,6 +71,7 @@ class Info:
     leaked: list[tuple[str, str]]
     same_name: list[str]
     sheet: Path | None
+    pairs: str = ""
 
     def lines(self, most: int = 10) -> list[str]:
         """For people: one fact a line, long lists cut after ``most``."""
@@ -88,6 +91,7 @@ class Info:
             f"  formats         {self.formats}",
             f"  modes           {self.modes}",
             f"  layout          {self.layout}",
+            *([f"  pairs           {self.pairs}"] if self.pairs else []),
             *(f"  labels          {text}" for text in self.labels or ["none"]),
             f"  captions        {self.captions or 'none'}",
             f"  other files     {counted([what for _, what in self.others]) or 'none'}",
@@ -110,6 +114,7 @@ def info(
     *,
     sheet: str | Path | None = None,
     labels: str | None = None,
+    pairs: str = "none",
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> Info:
@@ -119,11 +124,12 @@ def info(
         path: whatever `organza.data.open_dataset` takes.
         sheet: where to write a contact sheet, if anywhere.
         labels: look at these (see `DataOptions.labels`) instead of all that there could be.
+        pairs: a technique of `organza.data.techniques`: the sheet shows pairs of source and image.
         workers: processes; all cores by default.
         progress: called as ``progress(done, total)``.
 
     Raises:
-        UserError: there is nothing usable.
+        UserError: there is nothing usable, or no such technique.
 
     Example:
         >>> import tempfile; from PIL import Image
@@ -134,7 +140,7 @@ def info(
         >>> found.count, found.twice
         (2, [['a.png', 'b.png']])
     """
-    source = open_source(path)
+    how, source = technique(pairs), open_source(path)
     entries = source.entries()
     about = inspect(source, workers=workers, progress=progress)
     skipped = [(e.name, one.reason) for e, one in zip(entries, about, strict=True) if one.reason]
@@ -149,7 +155,7 @@ def info(
     twice, near = exact_groups(about), near_pairs(about)
     repeated = sorted({a for a, b in zip(sorted(names), sorted(names)[1:], strict=False) if a == b})
     if sheet is not None:
-        save_picture(contact_sheet(source, about), sheet)
+        save_picture(contact_sheet(source, about, make=how), sheet)
     return Info(
         path=source.path,
         kind=source.kind,
@@ -160,6 +166,7 @@ def info(
         modes=counted([one.mode for one in good]),
         sizes=np.array([one.size for one in good], np.int64),
         layout=layout_of(source).about,
+        pairs="" if how is None else f"{len(good):,} made by {how.about}",
         labels=_labels(source, [row for row, one in enumerate(about) if one.reason is None], labels),
         captions=_captions(source, about),
         twice=[[names[n] for n in group] for group in twice],

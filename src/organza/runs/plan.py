@@ -19,13 +19,16 @@ from organza.core.config import check as check_values
 from organza.core.config import to_plain
 from organza.core.device import choose_device, choose_dtype
 from organza.core.errors import UserError
+from organza.core.files import user_path
 from organza.core.progress import Progress
 from organza.core.version import __version__
 from organza.data.material import Material, open_material
-from organza.data.options import parse_resolution
+from organza.data.options import DomainOptions, parse_resolution
+from organza.data.techniques import TEACHER
 from organza.formats import locate
 from organza.methods.stylegan.stylegan2 import StyleGAN2
 from organza.metrics.names import Metric
+from organza.models.teacher import taught
 from organza.nn.augmenter import Augmented
 from organza.presets import METHODS, Run, preset
 from organza.runs.transfer import Origin, adopt, read_origin
@@ -111,6 +114,8 @@ def make_plan(
     place = choose_device(device)
     if run.data.resolution is not None and isinstance(resume, bool):
         _check_size(run, place)
+    if isinstance(run.data, DomainOptions) and run.data.pairs.startswith(TEACHER):
+        data, run = _taught_everywhere(data, run, device, progress)
     material = _open_everywhere(data, run, progress, say)
     origin = None if isinstance(resume, bool) else _origin_everywhere(resume)
     if origin is not None:
@@ -224,6 +229,8 @@ def _check_size(run: Run, place: torch.device) -> None:
     source = 0 if run.method.layout == "images" else channels
     labels = int(run.data.labels != "none")
     spec = DataSpec(parse_resolution(run.data.resolution), channels, labels, source=source, count=10**6)
+    if isinstance(run.data, DomainOptions) and run.data.label_map != "none":
+        spec = replace(spec, palette=((0,) * min(source, 3), (255,) * min(source, 3)))
     check_memory(_weigh(resolve(run, spec), spec, place)[2], *room(place))
 
 
@@ -232,6 +239,17 @@ def _weigh(run: Run, spec: DataSpec, place: torch.device) -> tuple[Method, torch
     state = on_meta(run.method, spec)
     dtype = choose_dtype(run.training.precision, place, auto_bf16="training" in state.method.bf16)
     return state.method, dtype, memory(state, spec, run.training, dtype)
+
+
+def _taught_everywhere(data: str | Path, run: Run, device: str | None, progress: Progress | None) -> tuple[Path, Run]:
+    """The pairs that rank 0 has a teacher make, and the run with the teacher's whole path."""
+    assert isinstance(run.data, DomainOptions)
+    words = run.data.pairs
+    where = user_path(words.removeprefix(TEACHER))
+    if where.exists():
+        words = f"{TEACHER}{where.resolve()}"
+    folder = distributed.from_first(lambda: str(taught(data, words, device=device, progress=progress)))
+    return Path(folder), replace(run, data=replace(run.data, pairs=words))
 
 
 def _open_everywhere(data: str | Path, run: Run, progress: Progress | None, say: Callable[[str], None]) -> Material:

@@ -142,6 +142,8 @@ def advance(state: State, phase: Phase, batch: Batch, settings: Training, rate: 
     fixed = player.fixed(stage)
     for name, net in method.nets.items():
         net.requires_grad_(name in player.nets and name not in fixed)
+    for owner, _, inner in (held.partition(".") for held in fixed):
+        method.nets[owner].get_submodule(inner).requires_grad_(False)
     learner.zero(fixed)
     micro = micro_batch(settings, len(batch))
     parts = [batch.part(i, i + micro) for i in range(0, len(batch), micro)]

@@ -11,12 +11,15 @@ from torch.autograd.graph import increment_version
 
 from organza.contract.method import Adam, Method, Optimizer, Phase, RMSprop
 
+STAGES = 8
+"""The first stages of a training: phases that run together do so in one of them."""
+
 
 @dataclass(frozen=True)
 class Learner:
-    """A player ready to learn: its parameters (and whose they are), their gradients in ``flat``, and its optimizer."""
+    """A player ready to learn: its parameters with their names, their gradients in ``flat``, and its optimizer."""
 
-    owners: list[str]
+    names: list[str]
     parameters: list[nn.Parameter]
     flat: Tensor
     optimizer: torch.optim.Optimizer
@@ -25,11 +28,11 @@ class Learner:
     def zero(self, fixed: Collection[str] = ()) -> None:
         """Clear the gradients. They stay zero, not None, where a loss does not reach, so that all ranks agree.
 
-        Those of the networks ``fixed`` are None: the optimizer leaves such weights alone.
+        Those of the networks, and parts of networks, in ``fixed`` are None: the optimizer leaves such weights alone.
         """
         self.flat.zero_()
-        for owner, parameter, grad in zip(self.owners, self.parameters, self._views(), strict=True):
-            parameter.grad = None if owner in fixed else grad
+        for name, parameter, grad in zip(self.names, self.parameters, self._views(), strict=True):
+            parameter.grad = None if any(name.startswith(f"{part}.") for part in fixed) else grad
 
     def step(self, rate: float) -> None:
         """One step with the learning rate scaled by ``rate``."""
@@ -73,7 +76,7 @@ def lazy_ratio(phases: tuple[Phase, ...], player: str) -> float:
     Adam takes ``n`` steps where a loss with the regularisers in it would take one: the main phase's, and for each lazy
     one that runs at every k-th of them, 1 / k. So the rate is multiplied by ``1 / n`` and both betas are raised to it:
     by k / (k + 1) for one regulariser, 1/2 where it runs each time. The main phase is the player's most frequent, the
-    first of those; another is lazy when its gain makes up for its rarity.
+    first of those; another is lazy when its gain makes up for its rarity, and it runs in a stage of the main one.
 
     Example:
         >>> def loss(nets, batch, rng): ...
@@ -86,19 +89,20 @@ def lazy_ratio(phases: tuple[Phase, ...], player: str) -> float:
     """
     mine = [p for p in phases if p.player == player]
     main = min(mine, key=lambda p: p.every)
-    return 1 / (1 + sum(main.every / p.every for p in mine if p is not main and p.gain == p.every))
+    beside = [p for p in mine if p is not main and any(p.active(k) and main.active(k) for k in range(STAGES))]
+    return 1 / (1 + sum(main.every / p.every for p in beside if p.gain == p.every))
 
 
 def build(method: Method) -> Mapping[str, Learner]:
     """A `Learner` for each player of ``method``, on the device where its networks are."""
     learners = {}
     for name, player in method.players.items():
-        named = [(net, p) for net in player.nets for p in method.nets[net].parameters()]
+        named = [(f"{net}.{key}", p) for net in player.nets for key, p in method.nets[net].named_parameters()]
         parameters = [p for _, p in named]
         optimizer = make(player.optimizer, parameters, lazy_ratio(method.phases, name))
         flat = torch.zeros(sum(p.numel() for p in parameters), device=parameters[0].device)
         rate = optimizer.param_groups[0]["lr"]
-        learners[name] = Learner([net for net, _ in named], parameters, flat, optimizer, rate)
+        learners[name] = Learner([key for key, _ in named], parameters, flat, optimizer, rate)
     return learners
 
 

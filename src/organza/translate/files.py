@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import collections
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Literal
@@ -16,7 +16,7 @@ from organza.core.files import user_path
 from organza.data.dataset import open_dataset
 from organza.data.opening import open_source
 from organza.data.options import DataOptions
-from organza.data.photo import Photo, read_photo
+from organza.data.photo import Photo
 from organza.data.readers.part import Half, PartSource
 from organza.data.source import BadPicture, Source, suffix
 from organza.data.tables.labels import find_labels
@@ -56,6 +56,7 @@ def translate_files(
     compare: bool = False,
     samples: int = 0,
     style: str | Path | None = None,
+    clusters: Mapping[int, int] | None = None,
     figure: Callable[[Photo], Photo] | None = None,
     report: str | Path | None = None,
     targets: str | Path | None = None,
@@ -82,6 +83,7 @@ def translate_files(
         compare: lay the source beside what was made of it.
         samples: make so many results of each image, with random style codes, and lay them beside it; 0 makes one alone.
         style: an image like the wanted result, whose style code is taken.
+        clusters: class -> cluster of its features, of networks that have such; see `Translator.codes_of`.
         figure: makes what is written of each image, instead of its translation.
         report: an HTML page to write as well, with input, output, target and cycle of each image.
         targets: for the page: images, under the names of the sources, that were wanted; of halves, the other half.
@@ -105,11 +107,14 @@ def translate_files(
     rows = _known(T, places.source, path, known)
     if samples or style is not None:
         check_codes(T)
-        if samples and style is not None:
-            raise UserError("--samples has random style codes, and --style one", hint="leave one of them out")
+        if samples and (style is not None or clusters is not None):
+            other = "--style" if clusters is None else "--clusters"
+            raise UserError(f"--samples has random style codes, and {other} one", hint="leave one of them out")
     if report is not None and (compare or samples or every or heat or figure is not None):
         raise UserError("a report has a column for each image", hint="leave --compare and other figures out")
     z = None if style is None else T.encode(style)
+    if clusters is not None:
+        z = T.codes_of(clusters)
     common: dict[str, Any] = {"size": size, "mode": mode}
 
     def shown(image: Photo, has: Any) -> Photo:
@@ -204,7 +209,7 @@ class _Places:
         taken: set[Path] = set()
         for entry in self.source.entries():
             try:
-                image = read_photo(self.source.read(entry), T.model.source)
+                image = T.source_of(self.source.read(entry))
             except BadPicture as error:
                 if entry.claimed:
                     yield entry.name, str(error), Path()

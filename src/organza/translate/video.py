@@ -14,12 +14,12 @@ from organza.core.files import user_path
 from organza.data.photo import Photo
 from organza.media.clip import OUTPUT_SUFFIXES, Reading, open_clip, writing
 from organza.media.flow import Smoother, check_flow
-from organza.media.images import check_suffix
+from organza.media.images import Pixels, check_suffix
 
 if TYPE_CHECKING:
     from organza.core.progress import Progress
 
-Translate = Callable[[Photo], Photo]
+Translate = Callable[[Pixels], Photo]
 STAGES = ("decode", "translate", "smooth", "encode")
 
 
@@ -82,7 +82,7 @@ def translate_video(
         source: the video; frames that can't be read become the one before again.
         output: ``.mp4``, ``.mov`` or ``.mkv``, with the times of the frames and the sound of the source. Sides that
             are odd are padded by a pixel.
-        translate: makes one frame of one, all of the same size.
+        translate: makes an image of a frame, uint8 ``[H, W, 3]``; all of the same size. `Translator.photo` is one.
         smooth: take flicker out along the motion of the source, by this strength, see `organza.media.flow.Smoother`.
         progress: called with frames done and expected.
 
@@ -103,7 +103,7 @@ def translate_video(
             clock = _Clock(done.seconds)
             for frame in clock.over("decode", reading.frames(film)):
                 with clock.on("translate"):
-                    made = translate(Photo(frame.pixels)).eight()
+                    made = translate(frame.pixels).eight()
                 if smooth:
                     with clock.on("smooth"):
                         made = smoother(frame.pixels, made)

@@ -19,7 +19,7 @@ class File:
 
     Attributes:
         url: where it is.
-        sha256: of the file.
+        sha256: of the file; of VGG-19, the first digits, which its name says.
         size: in MB, so that people know what they wait for.
     """
 
@@ -53,6 +53,7 @@ PUBLISHED: dict[str, File] = {
     "alex": File(
         f"{_TORCH}/alexnet-owt-7be5be79.pth", "7be5be791159472b1fbf3c69796f7cb30dca7ad8466c2df70058c37116cdee02", 244
     ),
+    "vgg19": File(f"{_TORCH}/vgg19-dcbb9e9d.pth", "dcbb9e9d", 575),
     "squeeze": File(
         f"{_TORCH}/squeezenet1_1-b8a52dc0.pth", "b8a52dc049b60e4b6ab68ad0df457362afab8b6304b2febdc1650a5dab4d7e7b", 5
     ),
@@ -62,7 +63,8 @@ PUBLISHED: dict[str, File] = {
         f"{_LPIPS}/squeeze.pth", "4a5350f23600cb79923ce65bb07cbf57dca461329894153e05a1346bd531cf76", 0.01
     ),
 }
-"""The 2015 Inception in two forms, the bodies of LPIPS as torchvision has them, and its linear heads v0.1."""
+"""The 2015 Inception in two forms, the bodies of LPIPS as torchvision has them, with its linear heads v0.1, and VGG-19,
+which translators learn by."""
 
 
 _INSTEAD = "give evaluate --features inception:FILE, or take metrics without a download: fd_organza64_2k_full"

@@ -32,6 +32,8 @@ class InfoOptions:
     """Where the contact sheet goes; out/NAME-contact.png if not said."""
     labels: Text = None
     """Check these labels, as for build, and say what each column is taken for; all that there could be if not said."""
+    pairs: Text = None
+    """Show the pairs that `train --pairs` makes of these images: grey, edges, sketch, low-res:4, holes, noise, jpeg."""
     all: bool = False
     """List everything instead of the first ten of each."""
     workers: Number = None
@@ -137,7 +139,14 @@ def _info(options: InfoOptions) -> int:
 
     sheet = options.sheet or Path("out") / f"{open_source(options.path).name}-contact.png"
     with progress_bar("looking", "pictures") as progress:
-        found = info(options.path, sheet=sheet, labels=options.labels, workers=options.workers, progress=progress)
+        found = info(
+            options.path,
+            sheet=sheet,
+            labels=options.labels,
+            pairs=options.pairs or "none",
+            workers=options.workers,
+            progress=progress,
+        )
     say(*found.lines(10**9 if options.all else 10))
     return 0
 

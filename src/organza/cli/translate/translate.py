@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -16,6 +18,7 @@ from organza.core.ranges import Count, CountOrZero, Range, Seed
 from organza.core.text import say
 
 if TYPE_CHECKING:
+    from organza.media.images import Pixels
     from organza.models.translator import Size, Translator
 
 
@@ -48,10 +51,16 @@ class Options(Trained):
     """Translate only a half of each image, of pairs that lie side by side."""
     compare: bool = False
     """Lay each source beside its result."""
+    made: bool = False
+    """Make a source of each image first, as in a training with --pairs: reduce it, take its colours ... With --compare,
+    the image stands behind the result."""
     samples: Annotated[CountOrZero, tyro.conf.arg(metavar="N")] = 0
     """Make so many results of each image with random style codes, side by side after it (bicyclegan)."""
     style: Annotated[Path | None, tyro.conf.arg(metavar="IMAGE")] = None
     """An image like the wanted result: its style code is taken (bicyclegan)."""
+    clusters: Annotated[str | None, tyro.conf.arg(metavar="CLASS=CLUSTER,...")] = None
+    """Of label maps: which cluster of features regions of a class take, both from 0 on; others take their largest
+    (pix2pixhd with --features)."""
     report: Annotated[Path | None, tyro.conf.arg(metavar="FILE.html")] = None
     """Write one page as well, with input, output, target (with --side, or --targets) and what comes back of each."""
     targets: Annotated[Path | None, tyro.conf.arg(metavar="FILE|FOLDER")] = None
@@ -91,6 +100,7 @@ def main(argv: list[str]) -> int:
     # After parsing: PyTorch takes seconds to import.
     from organza.contract.targets import taken_for_no
     from organza.data.options import parse_resolution
+    from organza.data.photo import Photo
     from organza.media.clip import is_clip
     from organza.models.load import load_translator
     from organza.translate.files import calibrate_on, translate_files
@@ -99,6 +109,7 @@ def main(argv: list[str]) -> int:
     size: Size = "own" if named_size == "own" else "trained"
     if named_size not in ("own", "trained"):
         size = parse_resolution(named_size)
+    chosen = None if options.clusters is None else _choice(options.clusters)
     T = load_translator(options.network, model=options.model, device=options.device, precision=options.precision)
     unknown = options.target is not None and T.targets and options.labels == "none"
     if others := taken_for_no(T.spec, options.target or "") if unknown else []:
@@ -108,14 +119,18 @@ def main(argv: list[str]) -> int:
         T = calibrate_on(T, options.calibrate)
     if options.tile is not None:
         T = T.tiled(options.tile, options.overlap)
-    figure, home, distances = None, None, []
+    if is_clip(options.input):
+        return _film(options, T, named, size)
+    if options.smooth:
+        raise UserError("--smooth is for videos", where=options.input, hint="leave it out")
+    figure: Callable[[Photo], Photo] | None = None
+    home, distances, given = None, [], T
     back = next((name for name in T.names if name != T.name), None)
     if back is not None and (options.hidden or options.report is not None):
         home = load_translator(options.network, model=back, device=options.device, precision=options.precision)
     if options.hidden:
         import numpy as np
 
-        from organza.data.photo import Photo
         from organza.translate.hidden import hidden, told
 
         if home is None:
@@ -123,24 +138,28 @@ def main(argv: list[str]) -> int:
             raise UserError(f"{T.kind} has no way back, so there is nothing to hide", hint=hint)
         there = home
 
-        def figure(image: Photo) -> Photo:
+        def shown(image: Photo) -> Photo:
             found = hidden(T, there, image, size=size, seed=options.seed)
             distances.append(found.distances)
             return Photo(np.asarray(found.figure))
 
-    if options.smooth and not is_clip(options.input):
-        raise UserError("--smooth is for videos", where=options.input, hint="leave it out")
-    if is_clip(options.input):
-        return _film(options, T, named, size)
+        figure = shown
+
+    if options.made:
+        from organza.translate.made import made_first, reader
+
+        if options.hidden:
+            raise UserError("--made and --hidden are two figures", hint="give one of them")
+        figure, given = made_first(T, compare=options.compare, size=size, seed=options.seed), reader(T)
     with progress_bar("translating", "images") as progress:
         done = translate_files(
-            T,
+            given,
             options.input,
             outdir=options.outdir,
             output=options.output,
             format=options.format,
             side=options.side,
-            compare=options.compare,
+            compare=options.compare and not options.made,
             labels=None if options.class_ is None or named else int(options.class_),
             target=options.class_ if named else options.target,
             known=options.labels,
@@ -148,6 +167,7 @@ def main(argv: list[str]) -> int:
             heat=options.heat,
             samples=options.samples,
             style=options.style,
+            clusters=chosen,
             figure=figure,
             report=options.report,
             targets=options.targets,
@@ -173,17 +193,19 @@ def _film(options: Options, T: Translator, named: bool, size: Size) -> int:
     from organza.data.photo import Photo
     from organza.translate.video import check_film, translate_video
 
-    alone = ("compare", "samples", "report", "targets", "hidden", "all_targets", "heat")
+    alone = ("compare", "samples", "report", "targets", "hidden", "all_targets", "heat", "made")
     if given := [name for name in alone if getattr(options, name)]:
         raise UserError(f"--{given[0].replace('_', '-')} is for images", where=options.input, hint="leave it out")
     if options.labels != "none":
         raise UserError("--labels are of a folder or an archive", where=options.input, hint="leave them out")
     z = None if options.style is None else T.encode(options.style)
+    if options.clusters is not None:
+        z = T.codes_of(_choice(options.clusters))
     place = check_film(options.input, options.output, options.outdir)
 
-    def translate(photo: Photo) -> Photo:
+    def translate(pixels: Pixels) -> Photo:
         return T.photo(
-            photo.half(options.side),
+            Photo(pixels).half(options.side).pixels,
             None if options.class_ is None or named else int(options.class_),
             z,
             target=options.class_ if named else options.target,
@@ -207,3 +229,19 @@ def _film(options: Options, T: Translator, named: bool, size: Size) -> int:
         say(f"flicker {before:.2f} -> {after:.2f} levels of 255 along the motion; {done.cuts} cuts")
     say(f"{done.path}: {done.frames} frames, {done.shares()}")
     return 130 if done.stopped else 0
+
+
+def _choice(text: str) -> dict[int, int]:
+    """Classes and clusters as one types them.
+
+    Example:
+        >>> _choice("3=1, 0=2")
+        {3: 1, 0: 2}
+    """
+    found = {}
+    for word in text.split(","):
+        match = re.fullmatch(r"\s*(\d{1,6})\s*=\s*(\d{1,6})\s*", word, re.ASCII)
+        if match is None:
+            raise UserError(f"{word.strip()!r} is no choice", where="--clusters", hint="write CLASS=CLUSTER: 3=1,0=2")
+        found[int(match[1])] = int(match[2])
+    return found

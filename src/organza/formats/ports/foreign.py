@@ -59,6 +59,10 @@ KINDS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("U-GAT-IT", (r"\bUpBlock1_1\.|\bgap_fc\.weight", r"\bconv1x1\.weight ")),
     ("vid2vid (NVIDIA)", (r"^model_(?:down_seg|down_img|final_flow|final_img)\.",)),
     ("a discriminator of pix2pixHD or vid2vid (NVIDIA)", (r"^(?:scale0_layer0|layer0)\.0\.weight \d+x\d+x4x4$",)),
+    (
+        "the feature encoder of pix2pixHD (NVIDIA), without its generator",
+        (r"\A(?![\s\S]*(?:conv_block|filt))", r"^model\.10\.weight ", r"^model\.1\.weight \d+x\d+x7x7$"),
+    ),
     ("pix2pixHD (NVIDIA), local enhancer", (r"^model1_1\.", r"^model1_2\.")),
     (
         "pix2pixHD (NVIDIA)",
@@ -75,8 +79,9 @@ KINDS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("CUT's feature heads", (r"^mlp_0\.0\.weight ",)),
     ("the discriminator of CUT", (r"^model\.0\.weight \d+x\d+x4x4$", r"\.filt ")),
     ("CUT (contrastive unpaired translation)", (r"\.filt ",)),
-    ("CartoonGAN", (r"^down_convs\.0\.weight |^convs\.15\.weight 1x",)),
-    ("AnimeGAN2", (r"^block_a\.0\.1\.weight ",)),
+    ("the discriminator of CartoonGAN, without its generator", (r"^convs\.15\.weight 1x",)),
+    ("CartoonGAN, of an unusual shape", (r"^down_convs\.0\.weight ",)),
+    ("AnimeGAN2, of an unusual shape", (r"^block_a\.0\.1\.weight ",)),
     ("a first-order motion model", (r"\bdense_motion_network\.",)),
     ("ESRGAN (super-resolution)", (r"\b(?:RRDB_trunk|body)\.\d+\.(?:RDB|rdb)1\.",)),
     ("the discriminator of DiscoGAN", (r"^names model\.Discriminator$", r"^conv5\.weight 1x\d+x4x4$")),
