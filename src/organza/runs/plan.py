@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from organza.contract.data import DataSpec
+from organza.contract.data import DataSpec, translates
 from organza.contract.method import Clock, Method
 from organza.contract.model import Translation
 from organza.core import distributed
@@ -221,9 +221,11 @@ def _check_size(run: Run, place: torch.device) -> None:
     """See that networks for images of this size can be had, before everything is decoded."""
     assert run.data.resolution is not None
     channels = 3 if run.data.channels == "auto" else int(run.data.channels)
-    source = 0 if run.method.layout == "images" else channels
+    source = channels if translates(run.method.layout) else 0
     labels = int(run.data.labels != "none")
-    spec = DataSpec(parse_resolution(run.data.resolution), channels, labels, source=source, count=10**6)
+    words = ("word",) if run.method.layout == "captioned" and run.data.captions != "none" else ()
+    told: dict[str, Any] = {"words": words, "text_length": len(words)}
+    spec = DataSpec(parse_resolution(run.data.resolution), channels, labels, source=source, count=10**6, **told)
     check_memory(_weigh(resolve(run, spec), spec, place)[2], *room(place))
 
 
