@@ -20,6 +20,7 @@ from organza.formats.ports import (
     paddlegan_translators,
     progan_torch,
     rosinality,
+    stackgan,
     stargan,
     ugatit,
 )
@@ -50,6 +51,7 @@ FORMATS: tuple[Understand, ...] = (
     junyanz.understood,
     cut.understood,
     discogan.understood,
+    stackgan.understood,
     _if(ugatit.recognise, ugatit.read),
     _if(stargan.recognise, stargan.read),
 )

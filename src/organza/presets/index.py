@@ -60,6 +60,9 @@ SUMMARIES: dict[str, dict[str, str]] = {
         "dualgan": "DualGAN: CycleGAN's loop with Wasserstein critics and U-Nets",
         "discogan": "DiscoGAN: two sets at 64x64 that share what a relation keeps",
     },
+    "text": {
+        "stackgan": "StackGAN: images from text in two stages, such as faces from hair and eye colours",
+    },
     "basic": {
         "dcgan": "DCGAN with the paper's settings",
         "wgan-gp": "WGAN-GP on DCGAN's networks, five critic steps",
