@@ -62,6 +62,7 @@ SUMMARIES: dict[str, dict[str, str]] = {
     },
     "text": {
         "stackgan": "StackGAN: images from text in two stages, such as faces from hair and eye colours",
+        "stackgan-v2": "StackGAN++: images from text at all sizes at once; without captions, from noise alone",
     },
     "basic": {
         "dcgan": "DCGAN with the paper's settings",

@@ -75,12 +75,13 @@ def _with_channels(images: Pixels, count: int) -> Pixels:
 def _samples(net: nn.Module, latents: Latents, labels: Tensor) -> Pixels:
     """Images of seeds 0 to N - 1, one for each label ``[N, label_dim]``."""
     images = []
-    for start in range(0, len(labels), AT_ONCE):
-        part = labels[start : start + AT_ONCE]
-        seeds = range(start, start + len(part))
-        z = np.stack([np.random.RandomState(seed).randn(latents.z_dim) for seed in seeds])
-        ws = latents.mapping(net, torch.from_numpy(z).float().to(labels.device), part)
-        images.append(to_pixels(latents.synthesis(net, ws, "const", None)))
+    with running(net, "eval"):  # one without an average still trains
+        for start in range(0, len(labels), AT_ONCE):
+            part = labels[start : start + AT_ONCE]
+            seeds = range(start, start + len(part))
+            z = np.stack([np.random.RandomState(seed).randn(latents.z_dim) for seed in seeds])
+            ws = latents.mapping(net, torch.from_numpy(z).float().to(labels.device), part)
+            images.append(to_pixels(latents.synthesis(net, ws, "const", None)))
     return np.concatenate(images)
 
 

@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from organza.contract.data import Batch, DataSpec, Layout
-from organza.contract.method import Adam, Clock, Method, Nets, Phase, Player, Result, Schedule
+from organza.contract.method import Adam, After, Clock, Method, Nets, Phase, Player, Result, Schedule
 from organza.contract.model import Latents
 from organza.core.device import to_compute
 from organza.core.errors import UserError
@@ -114,16 +114,11 @@ class StackGAN(TextSettings):
         low = generator.small
         critics: dict[str, nn.Module] = {"D1": TextCritic(low, spec.channels, self.width_d, self.condition, False)}
         losses = _Losses(self, reader)
-        phases = [
-            Phase("D1", "D1", losses.d1, active=lambda stage: stage == 1),
-            Phase("G1", "G", losses.g1, active=lambda stage: stage == 1, after=_reached(1)),
-        ]
+        phases = [Phase("D1", "D1", losses.d1, active=lambda stage: stage == 1, after=_reached(1))]
         if self.stages == 2:
             critics["D2"] = TextCritic(spec.resolution, spec.channels, self.width_d, self.condition, True)
-            phases += [
-                Phase("D2", "D2", losses.d2, active=lambda stage: stage == 2),
-                Phase("G2", "G", losses.g2, active=lambda stage: stage == 2, after=_reached(2)),
-            ]
+            phases.append(Phase("D2", "D2", losses.d2, active=lambda stage: stage == 2, after=_reached(2)))
+        phases.append(Phase("G", "G", losses.g, active=lambda stage: stage > 0))
         adam = Adam(self.lr, (self.beta1, 0.999))
         length = self.z_dim + self.stages * self.condition
         latents = Latents(
@@ -186,15 +181,7 @@ class _Losses:
         fake = critic.conditional(critic.features(fakes), mean)
         loss = real(scores) + (false_where(wrong, _different(told)) + false(fake)) / 2
         stats = {"loss/D": loss, "scores/real": scores.mean(), "scores/wrong": wrong.mean(), "scores/fake": fake.mean()}
-        return Result(loss, stats | self.reader.checked(nets, batch, fakes, "fake"), {"z": z})
-
-    def g1(self, nets: Nets, batch: Batch, rng: torch.Generator) -> Result:
-        """Equation 4."""
-        generator, critic, told = self._start(nets, batch, "D1")
-        mean, log_variance = generator.conditions[0](told)
-        fakes = generator.first(generator.codes(batch.carry["z"], told))
-        adversarial = real(critic.conditional(critic.features(fakes), mean.detach()))
-        return self._with_divergence(adversarial, mean, log_variance)
+        return Result(loss, stats | self.reader.checked(nets, batch, fakes, "fake"), {"z1": z})
 
     def d2(self, nets: Nets, batch: Batch, rng: torch.Generator) -> Result:
         """Equation 5, with a second head that sees images alone, as in the authors' PyTorch code."""
@@ -209,21 +196,29 @@ class _Losses:
         loss = (real(scores) + real(critic.unconditional(features))) / 2
         loss = loss + (false_where(wrong, _different(told)) + false(fake) + false(critic.unconditional(features_fake))) / 3
         stats = {"loss/D": loss, "scores/real": scores.mean(), "scores/wrong": wrong.mean(), "scores/fake": fake.mean()}
-        return Result(loss, stats | self.reader.checked(nets, batch, fakes, "fake"), {"z": z})
+        return Result(loss, stats | self.reader.checked(nets, batch, fakes, "fake"), {"z2": z})
 
-    def g2(self, nets: Nets, batch: Batch, rng: torch.Generator) -> Result:
-        """Equation 6."""
-        generator, critic, told = self._start(nets, batch, "D2")
-        mean, log_variance = generator.conditions[1](told)
-        fakes = generator.second(generator.codes(batch.carry["z"], told))
-        features = critic.features(fakes)
-        adversarial = real(critic.conditional(features, mean.detach())) + real(critic.unconditional(features))
-        return self._with_divergence(adversarial, mean, log_variance)
-
-    def _with_divergence(self, adversarial: Tensor, mean: Tensor, log_variance: Tensor) -> Result:
-        divergence = gaussian_divergence(mean, log_variance).mean() / self.config.condition
+    def g(self, nets: Nets, batch: Batch, rng: torch.Generator) -> Result:
+        """Equation 4 or 6: of the stage whose D has just learned and left its noise."""
+        adversarial = divergence = torch.zeros((), device=batch.images.device)
+        if "z1" in batch.carry:
+            generator, critic, told = self._start(nets, batch, "D1")
+            mean, log_variance = generator.conditions[0](told)
+            features = critic.features(generator.first(generator.codes(batch.carry["z1"], told)))
+            adversarial = adversarial + real(critic.conditional(features, mean.detach()))
+            divergence = divergence + self._divergence(mean, log_variance)
+        if "z2" in batch.carry:
+            generator, critic, told = self._start(nets, batch, "D2")
+            mean, log_variance = generator.conditions[1](told)
+            features = critic.features(generator.second(generator.codes(batch.carry["z2"], told)))
+            adversarial = adversarial + real(critic.conditional(features, mean.detach()))
+            adversarial = adversarial + real(critic.unconditional(features))
+            divergence = divergence + self._divergence(mean, log_variance)
         loss = adversarial + self.config.kl_weight * divergence
         return Result(loss, {"loss/G": loss, "terms/adversarial": adversarial, "terms/divergence": divergence})
+
+    def _divergence(self, mean: Tensor, log_variance: Tensor) -> Tensor:
+        return gaussian_divergence(mean, log_variance).mean() / self.config.condition
 
     def _start(self, nets: Nets, batch: Batch, critic: str) -> tuple[Generator, TextCritic, Tensor]:
         check_pairs(len(batch))
@@ -241,7 +236,7 @@ def _different(told: Tensor) -> Tensor:
     return (told[:-1] != told[1:]).any(1).float()
 
 
-def _reached(stage: int):  # type: ignore[no-untyped-def]
+def _reached(stage: int) -> After:
     def after(nets: Nets, result: Result, rng: torch.Generator) -> None:
         """Samples are of the stage that was trained last."""
         generator_of(nets["G"]).stage.fill_(stage)
