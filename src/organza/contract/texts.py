@@ -94,7 +94,7 @@ def _asked(spec: DataSpec, text: str) -> list[int]:
         raise UserError("the text is empty", hint='say what to show, such as "blonde hair blue eyes"')
     strange = [word for word in dict.fromkeys(said) if word not in spec.words and word not in FILLERS]
     for word in strange:
-        if near := difflib.get_close_matches(word, spec.words, n=2, cutoff=0.8):
+        if near := difflib.get_close_matches(word, spec.words, n=2, cutoff=0.75):
             what = f"the word {_shown(word)} is in none of the captions that this network learned from"
             raise UserError(what, hint=f"did you mean {' or '.join(near)}?")
     known = [spec.words.index(word) + 1 for word in said if word in spec.words]

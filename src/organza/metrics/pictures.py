@@ -140,16 +140,31 @@ class Drawn:
         """Labels as frequent as in the data; None for networks without."""
         if not self.G.label_dim:
             return None
+        if self.G.latents.text is not None:
+            return self._texts(indices)
         if self.labels is None or self.labels.spec.label_dim != self.G.label_dim:
             had = 0 if self.labels is None else self.labels.spec.label_dim
             raise UserError(
                 f"the network needs labels of {self.G.label_dim} numbers, the data has {had}",
                 hint="give the data that it was trained on with --data, and --labels",
             )
+        return torch.from_numpy(self.labels.labels(self._rows(indices, self.labels)))
+
+    def _texts(self, indices: Indices) -> Tensor:
+        """Vectors of captions of the data: of several about an image, the first."""
+        if self.G.encoder is None:
+            raise UserError("a network that was trained on given vectors has no texts to be evaluated with")
+        if self.labels is None or self.labels.captions is None:
+            hint = "give the data that it was trained on with --data"
+            raise UserError("the network makes images from text, and the data has no captions", hint=hint)
+        rows = self._rows(indices, self.labels).tolist()
+        return self.G.captions([self.labels.captions[row].partition("\n")[0] for row in rows])
+
+    def _rows(self, indices: Indices, dataset: Dataset) -> NDArray[np.int64]:
+        """The image of the data that each of these is made like."""
         numbers = indices // 2 if self.paired else indices
         salt = mix(np.array([self.first], np.uint64))
-        rows = mix(salt ^ numbers.astype(np.uint64)) % np.uint64(len(self.labels))
-        return torch.from_numpy(self.labels.labels(rows.astype(np.int64)))
+        return (mix(salt ^ numbers.astype(np.uint64)) % np.uint64(len(dataset))).astype(np.int64)
 
     def fetch(self, indices: Indices) -> Tensor:
         """uint8 ``[N, H, W, C]``, on the network's device."""

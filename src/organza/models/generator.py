@@ -11,13 +11,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 from torch import Tensor, nn
 
 from organza.contract.data import DataSpec
 from organza.contract.model import Latents
-from organza.contract.texts import text_as_tokens
+from organza.contract.texts import captions_as_tokens, text_as_tokens
 from organza.contract.targets import label_names
 from organza.core.device import computing, fit_threads
 from organza.core.errors import UserError
@@ -159,9 +159,22 @@ class Generator(Loaded):
         if self.encoder is None:
             hint = "give vectors of that encoder: --embeddings FILE"
             raise UserError("this network was trained on vectors of another text encoder", hint=hint)
-        tokens = text_as_tokens(self.spec, [text] if isinstance(text, str) else list(text))
+        return self._encoded(text_as_tokens(self.spec, [text] if isinstance(text, str) else list(text)))
+
+    def captions(self, captions: Sequence[str]) -> Tensor:
+        """The vectors of a dataset's captions, as `texts` gives them; what the network does not know is left out.
+
+        Raises:
+            UserError: it takes no text.
+        """
+        if self.latents.text is None or self.encoder is None:
+            raise UserError("this network has no encoder of captions")
+        return self._encoded(captions_as_tokens(captions, self.spec.words)[:, : self.spec.text_length])
+
+    def _encoded(self, tokens: NDArray[np.int64]) -> Tensor:
+        assert self.latents.text is not None and self.encoder is not None
         with inference():
-            return access.encode(self.encoder, torch.from_numpy(tokens).to(self.device))
+            return self.latents.text.encode(self.encoder, torch.from_numpy(tokens).to(self.device))
 
     def _rows(self, labels: ArrayLike | Tensor | None, count: int) -> Tensor:
         """A label vector for each of ``count`` images."""

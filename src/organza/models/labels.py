@@ -68,7 +68,7 @@ def check_vectors(vectors: ArrayLike | Tensor | None, count: int, size: int) -> 
     Raises:
         UserError: they are missing, or don't fit.
     """
-    if vectors is None or isinstance(vectors, str):
+    if vectors is None or isinstance(vectors, str) or is_classes(as_array(vectors)):
         raise UserError("this network makes images from text", hint='say what to show: --text "WORDS"; text= in Python')
     array = as_array(vectors)
     array = array[None] if array.ndim == 1 else array

@@ -13,7 +13,7 @@ import torch
 
 from organza.contract.data import DataSpec, translates
 from organza.contract.method import Clock, Method
-from organza.contract.model import Translation
+from organza.contract.model import Latents, Translation
 from organza.core import distributed
 from organza.core.config import check as check_values
 from organza.core.config import to_plain
@@ -119,6 +119,9 @@ def make_plan(
         raise UserError("--freeze-d would keep random layers", hint="say with --resume FILE where D comes from")
     run = resolve(run, material.spec)
     method, dtype, needs = _weigh(run, material.spec, place)
+    if material.held_out is not None and isinstance(method.model, Latents) and method.model.text is not None:
+        what = "--held-out asks a discriminator about images alone, and this one is asked about a text as well"
+        raise UserError(what, hint="leave it out")
     if material.held_out is not None and method.model.critic is None:
         raise UserError(f"{method_name(run)} has no discriminator, so there is nothing to measure with --held-out")
     check_shares(method, run.training.kimg)
@@ -260,6 +263,8 @@ def _metrics(run: Run, method: Method, material: Material, own: bool) -> list[Me
     if isinstance(method.model, Translation):
         return [] if material.domains is None else wanted_of_translations(run.training.metrics, material.domains)
     metrics = wanted(run.training.metrics)
+    if material.spec.embedding_dim and run.training.metrics == "auto":
+        return []  # evaluations take captions
     if run.training.metrics != "auto":
         check(metrics, material.target, run.data.mirror)
     return metrics

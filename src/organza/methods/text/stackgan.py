@@ -194,7 +194,9 @@ class _Losses:
         scores, fake = critic.conditional(features, mean), critic.conditional(features_fake, mean)
         wrong = critic.conditional(features[:-1], mean[1:])
         loss = (real(scores) + real(critic.unconditional(features))) / 2
-        loss = loss + (false_where(wrong, _different(told)) + false(fake) + false(critic.unconditional(features_fake))) / 3
+        loss = (
+            loss + (false_where(wrong, _different(told)) + false(fake) + false(critic.unconditional(features_fake))) / 3
+        )
         stats = {"loss/D": loss, "scores/real": scores.mean(), "scores/wrong": wrong.mean(), "scores/fake": fake.mean()}
         return Result(loss, stats | self.reader.checked(nets, batch, fakes, "fake"), {"z2": z})
 
@@ -311,7 +313,10 @@ class Low(nn.Module):
     def __init__(self, length: int, resolution: tuple[int, int], channels: int, width: int) -> None:
         super().__init__()
         depth = levels(resolution)
-        self.core, maps = (resolution[0] >> depth, resolution[1] >> depth), [max(1, 8 * width >> k) for k in range(depth + 1)]
+        self.core, maps = (
+            (resolution[0] >> depth, resolution[1] >> depth),
+            [max(1, 8 * width >> k) for k in range(depth + 1)],
+        )
         self.maps = maps[0]
         self.fc = nn.Linear(length, maps[0] * self.core[0] * self.core[1], bias=False)
         self.norm = nn.BatchNorm1d(self.fc.out_features)
