@@ -21,7 +21,7 @@ from organza.contract.data import Batch, DataSpec
 from organza.contract.method import Clock
 from organza.media.images import to_pixels
 from organza.methods.basic.vae import gaussian_divergence
-from organza.methods.text.encoder import TextEncoder, contrastive, r_precision, same_text, seen
+from organza.methods.text.encoder import TextEncoder, contrastive, r_precision, same_text
 from organza.methods.text.nets import Conditioning, TextCritic, sampled
 from organza.methods.text.stackgan import StackGAN
 from organza.methods.text.stackgan_v2 import StackGANv2, colour_distances, colours
@@ -418,7 +418,7 @@ def test_missing_captions(captioned: Path, faces: Path, tmp_path: Path) -> None:
         train(toy("stackgan"), captioned, held_out="4", **short)
     lines = (captioned / "captions.csv").read_text().splitlines()
     (tmp_path / "few.csv").write_text("\n".join(lines[:-2]))
-    with pytest.raises(UserError, match="2 of 48 images have no caption, such as 46.png|47.png|9.png"):
+    with pytest.raises(UserError, match=r"2 of 48 images have no caption, such as \d+\.png"):
         train(toy("stackgan"), captioned, captions=f"{tmp_path / 'few.csv'}:caption", **short)
 
 

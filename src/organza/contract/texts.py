@@ -29,7 +29,12 @@ MOST_WORDS = 20_000
 """Of a vocabulary; rarer words of larger sets of captions are left out."""
 LONGEST = 128
 """Words of a caption that are read."""
-FILLERS = frozenset("a an and are as at by for from has have her his in is it its of on or that the to with".split())
+FILLERS = frozenset(
+    (
+        *("a", "an", "and", "are", "as", "at", "by", "for", "from", "has", "have", "her", "his", "in", "is", "it"),
+        *("its", "of", "on", "or", "that", "the", "to", "with"),
+    )
+)
 """Words that may be missing from a vocabulary without a word about it."""
 
 
@@ -40,7 +45,7 @@ def words_of(text: str) -> list[str]:
         >>> words_of("Blonde hair, don't-care 2nd")
         ['blonde', 'hair', "don't", 'care', '2nd']
     """
-    return re.findall(r"[^\W_]+(?:['’][^\W_]+)*", text.lower())
+    return re.findall(r"[^\W_]+(?:['\u2019][^\W_]+)*", text.lower())
 
 
 def vocabulary(captions: Iterable[str]) -> tuple[str, ...]:

@@ -164,7 +164,8 @@ class Drawn:
         """The image of the data that each of these is made like."""
         numbers = indices // 2 if self.paired else indices
         salt = mix(np.array([self.first], np.uint64))
-        return (mix(salt ^ numbers.astype(np.uint64)) % np.uint64(len(dataset))).astype(np.int64)
+        rows = mix(salt ^ numbers.astype(np.uint64)) % np.uint64(len(dataset))
+        return np.asarray(rows, np.int64)
 
     def fetch(self, indices: Indices) -> Tensor:
         """uint8 ``[N, H, W, C]``, on the network's device."""

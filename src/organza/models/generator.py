@@ -17,8 +17,8 @@ from torch import Tensor, nn
 
 from organza.contract.data import DataSpec
 from organza.contract.model import Latents
-from organza.contract.texts import captions_as_tokens, text_as_tokens
 from organza.contract.targets import label_names
+from organza.contract.texts import captions_as_tokens, text_as_tokens
 from organza.core.device import computing, fit_threads
 from organza.core.errors import UserError
 from organza.core.text import printable

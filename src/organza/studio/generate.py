@@ -108,7 +108,7 @@ def rows_of_texts(
 
 
 def load_vectors(path: str | os.PathLike[str], G: Generator) -> NDArray[np.float32]:
-    """Vectors of texts for ``G`` from a file, float32 ``[N, label_dim]``: an ``.npy``, or ``embeddings`` of an ``.npz``.
+    """Vectors of texts for ``G``, float32 ``[N, label_dim]``, from an ``.npy`` or the ``embeddings`` of an ``.npz``.
 
     Raises:
         UserError: not such a file, or vectors of another length.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Literal
 
 import torch
@@ -50,13 +51,13 @@ class ConvNorm(nn.Module):
     ) -> None:
         super().__init__()
         maps = outputs * 2 if act == "glu" else outputs
-        self.act, self.double = act, double
+        self.act, self.doubles = act, double
         self.conv = Conv2d(inputs, maps, kernel, stride, 1, bias=False)
         self.norm = nn.BatchNorm2d(maps) if norm else None
 
     def forward(self, x: Tensor) -> Tensor:
         """``[N, inputs, H, W]`` -> ``[N, outputs, ...]``."""
-        x = self.conv(F.interpolate(x, scale_factor=2.0, mode="nearest") if self.double else x)
+        x = self.conv(F.interpolate(x, scale_factor=2.0, mode="nearest") if self.doubles else x)
         return activated(x if self.norm is None else self.norm(x), self.act)
 
 
@@ -109,14 +110,12 @@ class TextCritic(nn.Module):
         depth = levels(resolution)
         maps = [width << level for level in range(depth)]
         self.first = ConvNorm(channels, maps[0], "lrelu", kernel=4, stride=2, norm=False)
-        self.downs = nn.ModuleList(
-            ConvNorm(a, b, "lrelu", kernel=4, stride=2) for a, b in zip(maps, maps[1:], strict=False)
-        )
+        self.downs = nn.ModuleList(ConvNorm(a, b, "lrelu", kernel=4, stride=2) for a, b in itertools.pairwise(maps))
         self.backs = nn.ModuleList(ConvNorm(width << k, width << (k - 1), "lrelu") for k in range(depth - 1, 3, -1))
         core, last = (resolution[0] >> depth, resolution[1] >> depth), min(maps[-1], 8 * width)
         self.join = ConvNorm(last + condition, last, "lrelu") if condition else None
-        self.conditional_score = Conv2d(last, 1, core) if condition else None  # type: ignore[arg-type]
-        self.score = Conv2d(last, 1, core) if unconditional else None  # type: ignore[arg-type]
+        self.conditional_score = Conv2d(last, 1, core) if condition else None
+        self.score = Conv2d(last, 1, core) if unconditional else None
         self.apply(start)
 
     def features(self, images: Tensor) -> Tensor:

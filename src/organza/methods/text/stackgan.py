@@ -12,6 +12,7 @@ one. Networks and losses are those of the authors' PyTorch code; the text encode
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar, Literal
 
@@ -267,7 +268,7 @@ class Generator(nn.Module):
     def __init__(self, config: StackGAN, spec: DataSpec) -> None:
         super().__init__()
         self.halvings = (config.halvings or 0) if config.stages == 2 else 0
-        self.lengths = (config.z_dim, *[config.condition] * config.stages)
+        self.lengths = [config.z_dim, *[config.condition] * config.stages]
         height, width = spec.resolution
         if height % 2**self.halvings or width % 2**self.halvings:
             hint = f"take sides that are multiples of {2**self.halvings}, or --stages 1"
@@ -283,13 +284,15 @@ class Generator(nn.Module):
 
     def codes(self, z: Tensor, vectors: Tensor) -> Tensor:
         """``z [N, sum(lengths)]`` and texts ``[N, text_dim]`` -> noise and conditions ``[N, sum(lengths)]``."""
-        noise, *drawn = z.split(self.lengths, 1)
-        conditions = [sampled(*layer(vectors), each) for layer, each in zip(self.conditions, drawn, strict=True)]
-        return torch.cat([noise, *conditions], 1)
+        noise, *drawn = torch.split(z, self.lengths, 1)
+        for number, layer in enumerate(self.conditions):
+            mean, log_variance = layer(vectors)
+            drawn[number] = sampled(mean, log_variance, drawn[number])
+        return torch.cat([noise, *drawn], 1)
 
     def first(self, codes: Tensor) -> Tensor:
         """The first stage's images ``[N, C, *small]``, in [-1, 1]."""
-        images: Tensor = self.low(torch.cat(codes.split(self.lengths, 1)[:2], 1))
+        images: Tensor = self.low(torch.cat(torch.split(codes, self.lengths, 1)[:2], 1))
         return images
 
     def second(self, codes: Tensor) -> Tensor:
@@ -297,7 +300,7 @@ class Generator(nn.Module):
         assert self.high is not None
         with torch.no_grad():
             small = self.first(codes)
-        images: Tensor = self.high(small, codes.split(self.lengths, 1)[2])
+        images: Tensor = self.high(small, torch.split(codes, self.lengths, 1)[2])
         return images
 
     def forward(self, codes: Tensor) -> Tensor:
@@ -320,7 +323,7 @@ class Low(nn.Module):
         self.maps = maps[0]
         self.fc = nn.Linear(length, maps[0] * self.core[0] * self.core[1], bias=False)
         self.norm = nn.BatchNorm1d(self.fc.out_features)
-        self.ups = nn.ModuleList(ConvNorm(a, b, "relu", double=True) for a, b in zip(maps, maps[1:], strict=False))
+        self.ups = nn.ModuleList(ConvNorm(a, b, "relu", double=True) for a, b in itertools.pairwise(maps))
         self.image = Conv2d(maps[-1], channels, 3, 1, 1, bias=False)
 
     def forward(self, codes: Tensor) -> Tensor:
@@ -352,7 +355,7 @@ class High(nn.Module):
         self.join = ConvNorm(4 * width + config.condition, 4 * width, "relu")
         self.blocks = nn.ModuleList(Residual(4 * width, "relu", "relu") for _ in range(config.blocks))
         maps = [max(1, 4 * width >> k) for k in range(2 + halvings + 1)]
-        self.ups = nn.ModuleList(ConvNorm(a, b, "relu", double=True) for a, b in zip(maps, maps[1:], strict=False))
+        self.ups = nn.ModuleList(ConvNorm(a, b, "relu", double=True) for a, b in itertools.pairwise(maps))
         self.image = Conv2d(maps[-1], channels, 3, 1, 1, bias=False)
 
     def forward(self, small: Tensor, condition: Tensor) -> Tensor:

@@ -299,7 +299,7 @@ class Generator(nn.Module):
         return mean, log_variance
 
     def codes(self, z: Tensor, vectors: Tensor) -> Tensor:
-        """``z [N, length]`` and texts ``[N, text_dim]`` -> noise and conditions ``[N, length]``; z itself without text."""
+        """``z [N, length]`` and texts ``[N, text_dim]`` -> noise and conditions ``[N, length]``; without text, z."""
         if self.condition is None:
             return z
         noise, drawn = z[:, : self.z_dim], z[:, self.z_dim :]
