@@ -14,7 +14,7 @@ import organza
 from organza import UserError
 from organza.cli.main import main
 from organza.methods.basic.vae import gaussian_divergence
-from organza.methods.text.nets import false, real
+from organza.methods.text.stackgan_nets import false, real
 from organza.models.load import load_generator
 from organza.weights.convert import convert
 from organza.weights.inspect import inspect

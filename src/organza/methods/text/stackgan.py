@@ -7,7 +7,7 @@ What it changed: an image of a text is made in two stages. The first makes a sma
 second reads it together with the text and makes a large one. Conditions are drawn from a Gaussian around each text
 (conditioning augmentation, section 3.2), so that there are more of them than texts. The discriminators are
 matching-aware (Reed et al. 2016, arXiv 1605.05396): a real image with another image's text is as wrong as a generated
-one. Networks and losses are those of the authors' PyTorch code; the text encoder is `encoder.py`'s.
+one. Networks and losses are those of the authors' PyTorch code; the text encoder is `text_encoder.py`'s.
 """
 
 from __future__ import annotations
@@ -27,8 +27,7 @@ from organza.core.device import to_compute
 from organza.core.errors import UserError
 from organza.core.ranges import Count, CountOrZero, Positive, PositiveOrZero, Range
 from organza.methods.basic.vae import gaussian_divergence
-from organza.methods.text.encoder import Reader, TextSettings
-from organza.methods.text.nets import (
+from organza.methods.text.stackgan_nets import (
     Conditioning,
     ConvNorm,
     Residual,
@@ -40,6 +39,7 @@ from organza.methods.text.nets import (
     sampled,
     start,
 )
+from organza.methods.text.text_encoder import Reader, TextSettings
 from organza.nn.growing import enlarge, shrink
 from organza.nn.pyramid import Conv2d, levels
 

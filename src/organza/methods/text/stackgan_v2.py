@@ -6,7 +6,7 @@ Image Synthesis with Stacked Generative Adversarial Networks. TPAMI 2019, arXiv 
 What it changed: the stages became a tree that is trained at once. One generator has an image head at each of several
 sizes, each with a discriminator of its own, and the losses are added up (section 4.1). Each discriminator says both
 whether an image is real and whether it fits the text (section 4.2). Without text, neighbouring sizes are held to the
-same colours (section 4.3). Networks and losses are those of the authors' code; the text encoder is `encoder.py`'s.
+same colours (section 4.3). Networks and losses are those of the authors' code; the text encoder is `text_encoder.py`'s.
 """
 
 from __future__ import annotations
@@ -26,8 +26,7 @@ from organza.core.device import to_compute
 from organza.core.errors import UserError
 from organza.core.ranges import Count, CountOrZero, PositiveOrZero, Range
 from organza.methods.basic.vae import gaussian_divergence
-from organza.methods.text.encoder import Reader, TextSettings
-from organza.methods.text.nets import (
+from organza.methods.text.stackgan_nets import (
     Conditioning,
     ConvNorm,
     Residual,
@@ -39,6 +38,7 @@ from organza.methods.text.nets import (
     sampled,
     start,
 )
+from organza.methods.text.text_encoder import Reader, TextSettings
 from organza.nn.growing import shrink
 from organza.nn.pyramid import Conv2d, levels
 
