@@ -25,7 +25,7 @@ from organza.contract.method import Adam, After, Clock, Method, Nets, Phase, Pla
 from organza.contract.model import Latents
 from organza.core.device import to_compute
 from organza.core.errors import UserError
-from organza.core.ranges import Count, CountOrZero, Positive, PositiveOrZero, Range
+from organza.core.ranges import Count, Positive, PositiveOrZero, Range
 from organza.methods.basic.vae import gaussian_divergence
 from organza.methods.text.stackgan_nets import (
     Conditioning,
@@ -60,7 +60,7 @@ class StackGAN(TextSettings):
     """Length of a condition."""
     width: Count = 128
     """Feature maps of the generators: 8 times as many at the first stage's smallest size (192 for COCO)."""
-    blocks: CountOrZero = 4
+    blocks: Annotated[int, Range(least=0, most=1000)] = 4
     """Residual blocks of the second stage (2 in the PyTorch code's settings for COCO)."""
     width_d: Count = 64
     """Feature maps of the discriminators' first layers; doubled at each halving (96 for COCO)."""

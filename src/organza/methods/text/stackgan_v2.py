@@ -24,7 +24,7 @@ from organza.contract.method import Adam, Clock, Method, Nets, Phase, Player, Re
 from organza.contract.model import Latents
 from organza.core.device import to_compute
 from organza.core.errors import UserError
-from organza.core.ranges import Count, CountOrZero, PositiveOrZero, Range
+from organza.core.ranges import Count, PositiveOrZero, Range
 from organza.methods.basic.vae import gaussian_divergence
 from organza.methods.text.stackgan_nets import (
     Conditioning,
@@ -58,7 +58,7 @@ class StackGANv2(TextSettings):
     """Length of a condition."""
     width: Count = 64
     """Feature maps of the generator at its smallest image; halved at each size after it, doubled at each before."""
-    blocks: CountOrZero = 2
+    blocks: Annotated[int, Range(least=0, most=1000)] = 2
     """Residual blocks between two sizes."""
     width_d: Count = 64
     """Feature maps of the discriminators' first layers; doubled at each halving."""
