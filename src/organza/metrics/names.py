@@ -13,7 +13,7 @@ from typing import Literal
 
 from organza.core.errors import UserError
 
-Kind = Literal["fd", "kd", "pr", "dc", "is", "ppl", "sep", "lpips", "ms_ssim", "swd", "translation"]
+Kind = Literal["fd", "kd", "pr", "dc", "is", "ppl", "sep", "lpips", "ms_ssim", "swd", "r_precision", "translation"]
 Compared = Literal["l1", "psnr", "ssim", "distance", "palette", "cycle", "content"]
 """What is measured of translations one by one."""
 
@@ -36,6 +36,7 @@ EXAMPLES: dict[str, str] = {
     "lpips10k": "variety: mean LPIPS between the pictures of 10 thousand pairs; perceptual_organza64_10k with ours",
     "ms_ssim10k": "variety: mean structural similarity of 10 thousand pairs, lower is more varied",
     "swd16k": "sliced Wasserstein distance of patches at each scale, 16384 pictures as in ProGAN",
+    "r_precision2k": "of networks of text: how often an image's own caption fits it best, of 100; _real: of real images",
     "l1": "of translations: mean distance from the targets of pairs, in levels of 255; l1_200: of 200 pairs, not 1000",
     "psnr": "the same as a signal-to-noise ratio in dB",
     "ssim": "structural similarity with the targets, 1 for equals",
@@ -93,19 +94,18 @@ class Metric:
     @property
     def against_real(self) -> bool:
         """Whether real pictures are needed."""
-        return self.kind in ("fd", "kd", "pr", "dc", "swd", "sep")
+        return self.kind in ("fd", "kd", "pr", "dc", "swd", "sep", "r_precision")
 
     @property
     def by_codes(self) -> bool:
         """Whether a network's latent codes are needed, so that pictures alone won't do."""
-        return self.kind in ("ppl", "sep")
+        return self.kind in ("ppl", "sep", "r_precision")
 
     @property
     def figures(self) -> tuple[str, ...]:
         """Endings of the names of its figures."""
-        return {"pr": ("_precision", "_recall"), "dc": ("_density", "_coverage"), "is": ("_mean", "_std")}.get(
-            self.kind, ("",)
-        )
+        several = {"pr": ("_precision", "_recall"), "dc": ("_density", "_coverage"), "is": ("_mean", "_std")}
+        return {**several, "r_precision": ("", "_real")}.get(self.kind, ("",))
 
     def title(self, prefix: str) -> str:
         """The metric's full name.
@@ -132,12 +132,12 @@ class Metric:
         return f"{prefix}{'_' if prefix not in PLAIN else ''}{tail}"
 
 
-PLAIN = {"fd", "kd", "fid", "kid", "pr", "dc", "is", "swd", "ms_ssim", "lpips", "sep"}
+PLAIN = {"fd", "kd", "fid", "kid", "pr", "dc", "is", "swd", "ms_ssim", "lpips", "sep", "r_precision"}
 """Prefixes that a count follows at once."""
 
 _COUNT = r"(?P<count>\d+)(?P<k>k)?"
 _SETS = re.compile(
-    rf"(?P<kind>fid|kid|fd|kd|pr|dc|is|sep|swd|ms_ssim|lpips|perceptual)(?:_(?P<network>.+?)_)?{_COUNT}"
+    rf"(?P<kind>fid|kid|fd|kd|pr|dc|is|sep|swd|ms_ssim|lpips|perceptual|r_precision)(?:_(?P<network>.+?)_)?{_COUNT}"
     r"(?:(?P<n>n|_)?(?P<near>\d+))?(?P<full>_full)?(?:_(?P<space>[zw]))?"
 )
 TRANSLATIONS = 1000
@@ -148,6 +148,7 @@ _TRANSLATIONS = re.compile(
 )
 _ENDINGS = re.compile(
     r"(?P<metric>(?:pr|dc|is|swd)[\d_].*)_(?:precision|recall|density|coverage|mean|std)|(?P<swd>swd\d+k?)_\d+"
+    r"|(?P<text>r_precision\d+k?)_real"
 )
 """Names of single figures, as reports have them."""
 _PATHS = re.compile(
@@ -169,7 +170,7 @@ def parse_metric(text: str) -> Metric:
     """
     name = text.strip()
     if ending := _ENDINGS.fullmatch(name):
-        name = ending["metric"] or ending["swd"]
+        name = ending["metric"] or ending["swd"] or ending["text"]
     if found := _PATHS.fullmatch(name):
         count = _count(found, 1000) if found["count"] else 50_000
         crop = found["whole"] is None
@@ -245,7 +246,7 @@ def _fits(found: re.Match[str]) -> bool:
         return False
     if found["full"] and kind not in ("fid", "kid", "fd", "kd", "pr", "dc"):
         return False
-    if found["network"] and kind in ("fid", "kid", "swd", "ms_ssim"):
+    if found["network"] and kind in ("fid", "kid", "swd", "ms_ssim", "r_precision"):
         return False
     return not (found["space"] and kind != "sep")
 

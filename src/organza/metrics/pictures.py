@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from organza.contract.texts import words_of
 from organza.core.errors import UserError
 from organza.data.loader import mix, permutation
 from organza.media.images import to_levels, to_tensor
@@ -148,7 +149,7 @@ class Drawn:
                 f"the network needs labels of {self.G.label_dim} numbers, the data has {had}",
                 hint="give the data that it was trained on with --data, and --labels",
             )
-        return torch.from_numpy(self.labels.labels(self._rows(indices, self.labels)))
+        return torch.from_numpy(self.labels.labels(self.rows(indices, self.labels)))
 
     def _texts(self, indices: Indices) -> Tensor:
         """Vectors of captions of the data: of several about an image, the first."""
@@ -157,10 +158,10 @@ class Drawn:
         if self.labels is None or self.labels.captions is None:
             hint = "give the data that it was trained on with --data"
             raise UserError("the network makes images from text, and the data has no captions", hint=hint)
-        rows = self._rows(indices, self.labels).tolist()
-        return self.G.captions([self.labels.captions[row].partition("\n")[0] for row in rows])
+        rows = self.rows(indices, self.labels).tolist()
+        return self.G.captions([" ".join(caption_words(self.labels.captions[row])) for row in rows])
 
-    def _rows(self, indices: Indices, dataset: Dataset) -> NDArray[np.int64]:
+    def rows(self, indices: Indices, dataset: Dataset) -> NDArray[np.int64]:
         """The image of the data that each of these is made like."""
         numbers = indices // 2 if self.paired else indices
         salt = mix(np.array([self.first], np.uint64))
@@ -174,6 +175,16 @@ class Drawn:
         noise = self.sampling.noise
         rng = self.G.noise_rng(self.first + int(indices[0])) if noise == "random" else None
         return to_levels(self.G.synthesis(ws, noise, rng))
+
+
+def caption_words(captions: str) -> tuple[str, ...]:
+    """The words of an image's caption; of several (one a line), of the first that has any.
+
+    Example:
+        >>> caption_words("!\\nBlue hair\\nred"), caption_words("")
+        (('blue', 'hair'), ())
+    """
+    return next((tuple(words) for line in captions.split("\n") if (words := words_of(line))), ())
 
 
 @dataclass(frozen=True)
