@@ -132,8 +132,11 @@ def test_a_pool_is_the_same_however_the_batch_is_cut():
     assert found[0]["pool/outputs/count"] == 3
 
 
-@pytest.mark.parametrize("name", ["pix2pix", "cyclegan", "bicyclegan", "fastcut", "ugatit-light", "stargan"])
-def test_two_processes_translate_as_one_with_two_micro_batches(
+TWICE = ["pix2pix", "cyclegan", "bicyclegan", "fastcut", "ugatit-light", "stargan", "stackgan", "stackgan-v2"]
+
+
+@pytest.mark.parametrize("name", TWICE)
+def test_two_processes_learn_as_one_with_two_micro_batches(
     name: str, shown: Callable[[str], Path], tmp_path: Path
 ) -> None:
     script = tmp_path / "job.py"

@@ -36,7 +36,7 @@ EXAMPLES: dict[str, str] = {
     "lpips10k": "variety: mean LPIPS between the pictures of 10 thousand pairs; perceptual_organza64_10k with ours",
     "ms_ssim10k": "variety: mean structural similarity of 10 thousand pairs, lower is more varied",
     "swd16k": "sliced Wasserstein distance of patches at each scale, 16384 pictures as in ProGAN",
-    "r_precision2k": "of networks of text: how often an image's own caption fits it best, of 100; _real: of real images",
+    "r_precision2k": "of networks of text: how often the own caption fits an image best, of 100; _real: of real images",
     "l1": "of translations: mean distance from the targets of pairs, in levels of 255; l1_200: of 200 pairs, not 1000",
     "psnr": "the same as a signal-to-noise ratio in dB",
     "ssim": "structural similarity with the targets, 1 for equals",
