@@ -24,7 +24,7 @@ from organza.data.opening import open_source
 from organza.data.options import CaptionedOptions, DataOptions, DomainOptions, LabelledOptions, parse_resolution
 from organza.data.source import Source
 from organza.data.stream import ShardLoader, Shards, remote_shards
-from organza.data.texts import Texts, given_vectors, texts_of
+from organza.data.texts import Texts, captioned, given_vectors, texts_of
 from organza.media.images import to_tensor
 
 
@@ -156,8 +156,15 @@ def open_material(
     spec = replace(dataset.spec, count=len(dataset))
     if layout != "captioned":
         return Material(dataset.name, dataset.key, spec, dataset, held_out)
-    given = options.embeddings if isinstance(options, CaptionedOptions) else None
-    texts = texts_of(dataset) if given is None else given_vectors(given, dataset)
+    given, texts = options.embeddings if isinstance(options, CaptionedOptions) else None, None
+    if given is not None:
+        texts = given_vectors(given, dataset)
+    elif dataset.captions is not None:
+        whole, dataset = dataset, captioned(dataset)
+        if less := len(whole) - len(dataset):
+            left = sorted({*whole.names} - {*dataset.names})[0]
+            say(f"warning: {less} of {len(whole)} images have no caption and are left out, such as {left}")
+        texts, spec = texts_of(dataset), replace(spec, count=len(dataset))
     if texts is not None:
         length = texts.rows.shape[1]
         sizes = {"text_length": length} if texts.words else {"embedding_dim": length}

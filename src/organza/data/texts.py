@@ -49,18 +49,21 @@ class Texts:
         return self.rows[first + (drawn % count.astype(np.uint64)).astype(np.int64)]
 
 
-def texts_of(dataset: Dataset) -> Texts | None:
-    """The captions of a dataset; None where it was opened without.
+def captioned(dataset: Dataset) -> Dataset:
+    """The images of a dataset that have a caption.
 
     Raises:
-        UserError: an image has none.
+        UserError: none has.
     """
-    if dataset.captions is None:
-        return None
-    several = [[line for line in text.split("\n") if words_of(line)] for text in dataset.captions]
-    if missing := [name for name, lines in zip(dataset.names, several, strict=True) if not lines]:
-        what = f"{len(missing)} of {len(several)} images have no caption, such as {missing[0]}"
-        raise UserError(what, where=dataset.name, hint="give captions of all, or leave those images out")
+    rows = [row for row, text in enumerate(dataset.captions or ()) if words_of(text)]
+    if not rows:
+        raise UserError("none of its images has a caption", where=dataset.name)
+    return dataset if len(rows) == len(dataset) else dataset.select(rows)
+
+
+def texts_of(dataset: Dataset) -> Texts:
+    """The captions of a dataset whose images all have one."""
+    several = [[line for line in text.split("\n") if words_of(line)] for text in dataset.captions or ()]
     every = [line for lines in several for line in lines]
     words = vocabulary(every)
     return Texts(captions_as_tokens(every, words), _starts(several), words)

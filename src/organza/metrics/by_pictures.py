@@ -108,13 +108,13 @@ def _r_precision(job: Job, metric: Metric) -> dict[str, Figure]:
         hint = "stackgan and stackgan-v2 learn one, from captions"
         raise UserError(f"{name} is of networks with an encoder of text, and of data with captions", hint=hint)
     encoder, net = G.encoder, image_network().to(G.device)
-    said = [caption_words(text) for text in data.captions]
-    distinct = {words: place for place, words in enumerate(dict.fromkeys(said))}
+    said = {row: caption_words(data.captions[row]) for row in drawn.captioned.tolist()}
+    distinct = {words: place for place, words in enumerate(dict.fromkeys(said.values()))}
     if len(distinct) < 2:
         raise UserError(f"{name} needs captions that differ", where=data.name)
     if len(distinct) <= OTHERS:
         job.notes.append(f"{name}: only {len(distinct)} captions differ, so an image's own is one of these, not of 100")
-    own = np.array([distinct[words] for words in said])
+    own = {row: distinct[words] for row, words in said.items()}
     vectors = G.captions([" ".join(words) for words in distinct])
 
     def right(images: Tensor, rows: Indices) -> Tensor:
@@ -122,21 +122,22 @@ def _r_precision(job: Job, metric: Metric) -> dict[str, Figure]:
         levels = images.to(G.device).permute(0, 3, 1, 2).float()
         fit = encoder.fit(vectors, seen(net, as_input(levels)))
         found = []
-        for scores, place, row in zip(fit.cpu(), own[rows].tolist(), rows.tolist(), strict=True):
+        for scores, row in zip(fit.cpu(), rows.tolist(), strict=True):
+            place = own[row]
             others = np.delete(np.arange(len(distinct)), place)
             if len(others) > OTHERS:
                 others = np.random.RandomState([job.seed, row]).choice(others, OTHERS, replace=False)
             found.append(bool(scores[place] > scores[torch.from_numpy(others)].max()))
         return torch.tensor(found, dtype=torch.float32)
 
-    counts = {"": metric.count, "_real": min(metric.count, len(data))}
+    counts = {"": metric.count, "_real": min(metric.count, len(drawn.captioned))}
 
     def of_the_data(indices: Indices) -> Tensor:
-        rows = indices * len(data) // counts["_real"]
+        rows = drawn.captioned[indices * len(drawn.captioned) // counts["_real"]]
         return right(torch.from_numpy(data.fetch(rows)[0]), rows)
 
     work: dict[str, Callable[[Indices], Tensor]] = {
-        "": lambda indices: right(drawn.fetch(indices), drawn.rows(indices, data)),
+        "": lambda indices: right(drawn.fetch(indices), drawn.caption_rows(indices)),
         "_real": of_the_data,
     }
     figures = {}

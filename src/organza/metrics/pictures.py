@@ -149,24 +149,39 @@ class Drawn:
                 f"the network needs labels of {self.G.label_dim} numbers, the data has {had}",
                 hint="give the data that it was trained on with --data, and --labels",
             )
-        return torch.from_numpy(self.labels.labels(self.rows(indices, self.labels)))
+        return torch.from_numpy(self.labels.labels(self._places(indices, len(self.labels))))
+
+    @cached_property
+    def captioned(self) -> Indices:
+        """The images of the data that have captions.
+
+        Raises:
+            UserError: there are none, or the network has no encoder to read them.
+        """
+        if self.G.encoder is None:
+            raise UserError("a network that was trained on given vectors has no texts to be evaluated with")
+        said = None if self.labels is None else self.labels.captions
+        found = [row for row, text in enumerate(said or ()) if caption_words(text)]
+        if not found:
+            hint = "give the data that it was trained on with --data"
+            raise UserError("the network makes images from text, and the data has no captions", hint=hint)
+        return np.array(found, np.int64)
+
+    def caption_rows(self, indices: Indices) -> Indices:
+        """The images of the data with whose captions these are made."""
+        return self.captioned[self._places(indices, len(self.captioned))]
 
     def _texts(self, indices: Indices) -> Tensor:
         """Vectors of captions of the data: of several about an image, the first."""
-        if self.G.encoder is None:
-            raise UserError("a network that was trained on given vectors has no texts to be evaluated with")
-        if self.labels is None or self.labels.captions is None:
-            hint = "give the data that it was trained on with --data"
-            raise UserError("the network makes images from text, and the data has no captions", hint=hint)
-        rows = self.rows(indices, self.labels).tolist()
+        rows = self.caption_rows(indices).tolist()
+        assert self.labels is not None and self.labels.captions is not None
         return self.G.captions([" ".join(caption_words(self.labels.captions[row])) for row in rows])
 
-    def rows(self, indices: Indices, dataset: Dataset) -> NDArray[np.int64]:
-        """The image of the data that each of these is made like."""
+    def _places(self, indices: Indices, count: int) -> Indices:
+        """Which of ``count`` each of these is made like."""
         numbers = indices // 2 if self.paired else indices
         salt = mix(np.array([self.first], np.uint64))
-        rows = mix(salt ^ numbers.astype(np.uint64)) % np.uint64(len(dataset))
-        return np.asarray(rows, np.int64)
+        return np.asarray(mix(salt ^ numbers.astype(np.uint64)) % np.uint64(count), np.int64)
 
     def fetch(self, indices: Indices) -> Tensor:
         """uint8 ``[N, H, W, C]``, on the network's device."""
