@@ -422,6 +422,18 @@ def test_missing_captions(captioned: Path, faces: Path, tmp_path: Path) -> None:
         train(toy("stackgan"), captioned, captions=f"{tmp_path / 'none.csv'}:caption", **short)
 
 
+def test_a_training_that_is_too_short_for_its_stages_says_so(
+    captioned: Path, tmp_path: Path, told: Callable[[], str]
+) -> None:
+    short = {"outdir": tmp_path, "batch": 4, "grid": "1x1", "metrics": "none", "stage1_epochs": 0.5}
+    folder = train(toy("stackgan"), captioned, kimg=0.008, **short).folder
+    assert "warning: this training is over before the steps of D2 begin" in told()
+    assert organza.load(folder).net.stage == 1
+    again = train(toy("stackgan"), captioned, kimg=0.04, **short)
+    assert again.folder == folder and "warning" not in told()
+    assert organza.load(folder).net.stage == 2
+
+
 def test_images_without_a_caption_are_left_out(captioned: Path, tmp_path: Path, told: Callable[[], str]) -> None:
     lines = (captioned / "captions.csv").read_text().splitlines()
     (tmp_path / "few.csv").write_text("\n".join(lines[:-2]) + "\n47.png,\n")
@@ -462,3 +474,23 @@ def test_given_vectors_stand_for_captions(faces: Path, tmp_path: Path) -> None:
         np.savez(tmp_path / "bad.npz", **array)
         with pytest.raises(UserError, match=said):
             train(toy("stackgan"), faces, embeddings=str(tmp_path / "bad.npz"), **short)
+
+
+def test_a_training_starts_from_another(trained: dict[str, Path], captioned: Path, tmp_path: Path) -> None:
+    short = {"outdir": tmp_path, "kimg": 0.008, "batch": 4, "grid": "1x1", "metrics": "none"}
+    for name, folder in trained.items():
+        outcome = train(toy(name), captioned, resume=folder, lr=0.0, text_lr=0.0, **short)
+        one, other = organza.load(folder), organza.load(outcome.folder)
+        assert torch.equal(one.texts("pink bob"), other.texts("pink bob"))
+        assert one.spec.words == other.spec.words
+
+
+def test_a_training_goes_on_from_the_authors_file(faces: Path, tmp_path: Path) -> None:
+    case = golden.load("stackgan", "stage1")
+    np.save(tmp_path / "given.npy", np.random.RandomState(0).randn(48, 24).astype(np.float32))
+    short = {"kimg": 0.004, "batch": 4, "grid": "1x1", "metrics": "none", "lr": 0.0}
+    given = {"embeddings": str(tmp_path / "given.npy"), "resolution": "64"}
+    file = case.folder / "netG_epoch_600.pth"
+    outcome = train("stackgan", faces, outdir=tmp_path, resume=file, **given, **short)
+    one, other = organza.load(file), organza.load(outcome.folder)
+    assert torch.equal(one.net.low.fc.weight, other.net.low.fc.weight)

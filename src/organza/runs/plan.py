@@ -125,6 +125,9 @@ def make_plan(
     if material.held_out is not None and method.model.critic is None:
         raise UserError(f"{method_name(run)} has no discriminator, so there is nothing to measure with --held-out")
     check_shares(method, run.training.kimg)
+    if late := never_active(method, run.training.kimg, material.spec.count):
+        what = f"this training is over before the steps of {', '.join(late)} begin"
+        say(f"warning: {what}; a longer one (--epochs) goes on from it, shorter stages come to them sooner")
     metrics = _metrics(run, method, material, own_metrics)
     return Plan(name, run, data, material, origin, metrics, place, dtype, needs)
 
@@ -218,6 +221,13 @@ def check_shares(method: Method, kimg: float) -> None:
                 f"the schedule comes to a batch of {batch}, which {world} processes can't share",
                 hint="give other --batches",
             )
+
+
+def never_active(method: Method, kimg: float, count: int) -> list[str]:
+    """The phases of later stages that a training of this length does not come to; ``count``: images in an epoch."""
+    end = round(kimg * 1000)
+    stages = {method.schedule(Clock(seen, end, count)).stage for seen in range(0, end, max(1, end // 1000))}
+    return [phase.name for phase in method.phases if not any(map(phase.active, stages))]
 
 
 def _check_size(run: Run, place: torch.device) -> None:
