@@ -49,11 +49,28 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def shown(faces: Path, pairs: Path) -> Callable[[str], Path]:
-    """What the preset of a name is trained on: `faces`, or `pairs` for a translation."""
+def captioned(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of 48 drawn faces, 16x16, with what is said about each in ``captions.csv``."""
+    from organza.data.drawn_faces.drawing import draw
+    from organza.data.drawn_faces.face import caption, random_faces
+    from organza.media.images import save_picture
+
+    folder = tmp_path_factory.mktemp("captioned")
+    lines = ["file,caption"]
+    for number, face in enumerate(random_faces(48, seed=0)):
+        save_picture(draw(face, 16, "paint"), folder / f"{number}.png")
+        lines.append(f'{number}.png,"{caption(face)}"')
+    (folder / "captions.csv").write_text("\n".join(lines) + "\n")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def shown(faces: Path, pairs: Path, captioned: Path) -> Callable[[str], Path]:
+    """What the preset of a name is trained on: `faces`, `captioned`, or `pairs` for a translation."""
     from organza import preset
 
-    return lambda name: faces if preset(name).run.method.layout in ("images", "labelled") else pairs
+    others = {"pairs": pairs, "unpaired": pairs, "captioned": captioned}
+    return lambda name: others.get(preset(name).run.method.layout, faces)
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from organza.contract.data import Batch, DataSpec
+from organza.contract.data import Batch, DataSpec, translates
 from organza.contract.method import Method, MethodConfig, Phase
 from organza.contract.model import Latents, Translation
 from organza.core.device import computing
@@ -74,15 +74,24 @@ def images(count: int, size: int) -> Tensor:
 
 
 def spec_for(name: str, size: int) -> DataSpec:
-    """Square images, with sources where the method translates, and labels where it can't do without."""
+    """Square images, with sources where the method translates, and labels or words where it can't do without."""
     layout = PRESETS[name].run.method.layout
-    return DataSpec((size, size), 3, 3 if layout == "labelled" else 0, source=0 if layout == "images" else 3)
+    if layout == "captioned":
+        return DataSpec((size, size), 3, words=("blue", "eyes", "hair", "red"), text_length=3)
+    return DataSpec((size, size), 3, 3 if layout == "labelled" else 0, source=3 if translates(layout) else 0)
 
 
 def labels_for(spec_or_model: Any, count: int) -> Tensor:
     """One class after the other ``[count, label_dim]``."""
     size = spec_or_model.label_dim
     return (torch.arange(count)[:, None] % max(size, 1) == torch.arange(size)).float()
+
+
+def text_for(spec: DataSpec, count: int) -> Tensor | None:
+    """Tokens of some words, one after the other ``[count, text_length]``; None without words."""
+    if not spec.words:
+        return None
+    return (torch.arange(count)[:, None] + torch.arange(spec.text_length)) % len(spec.words) + 1
 
 
 def measure(name: str, size: int, most: int, batch: int, steps: int) -> Iterator[Found]:
@@ -95,7 +104,8 @@ def measure(name: str, size: int, most: int, batch: int, steps: int) -> Iterator
     def at(step: int) -> Batch:
         first = step % 4 * batch
         shown = pictures[first : first + batch]
-        return Batch(shown, labels_for(spec, batch), SEEN + step * batch, shown.flip(0) if spec.source else None)
+        source = shown.flip(0) if spec.source else None
+        return Batch(shown, labels_for(spec, batch), SEEN + step * batch, source, text=text_for(spec, batch))
 
     for step in range(steps + 1):
         before: list[tuple[Phase, Batch, Tensor, Tensor]] = []
@@ -104,8 +114,7 @@ def measure(name: str, size: int, most: int, batch: int, steps: int) -> Iterator
             for phase in method.phases:
                 one, other = (gradient(method, phase, shown, dtype) for dtype in (torch.float32, torch.bfloat16))
                 before.append((phase, shown, one, other))
-                nets = {**method.nets, **method.frozen}
-                carry = phase.loss(nets, shown, torch.Generator().manual_seed(0)).carry
+                carry = phase.loss(state.nets, shown, torch.Generator().manual_seed(0)).carry
                 shown = shown.leaving({name: value.detach() for name, value in carry.items()})
             one, other = (sample(method, batch, size, dtype) for dtype in (torch.float32, torch.bfloat16))
             yield Found("images", step, levels=float(127.5 * (other - one).abs().mean()))
@@ -149,7 +158,7 @@ def sample(method: Method, count: int, size: int, dtype: torch.dtype) -> Tensor:
     z = torch.randn(count, latents.z_dim, generator=torch.Generator().manual_seed(2))
     net.eval()
     with inference(), computing(dtype):
-        found = latents.synthesis(net, latents.mapping(net, z, torch.zeros(count, 0)), "const", None)
+        found = latents.synthesis(net, latents.mapping(net, z, torch.zeros(count, latents.label_dim)), "const", None)
     net.train()
     return found.double().clamp(-1, 1)
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from organza import PRESETS, Run
-from organza.contract.data import Batch, DataSpec
+from organza.contract.data import Batch, DataSpec, translates
 
 
 def toy(name: str) -> Run:
@@ -39,9 +39,11 @@ EACH = _each()
 
 
 def spec_of(name: str, side: int = 16) -> DataSpec:
-    """Square RGB images, with sources where the method translates, and labels where it can't do without."""
+    """Square RGB images, with sources where the method translates, and labels or words where it can't do without."""
     layout = PRESETS[name].run.method.layout
-    return DataSpec((side, side), 3, 3 if layout == "labelled" else 0, source=0 if layout == "images" else 3)
+    if layout == "captioned":
+        return DataSpec((side, side), 3, words=("blue", "eyes", "hair", "red"), text_length=3)
+    return DataSpec((side, side), 3, 3 if layout == "labelled" else 0, source=3 if translates(layout) else 0)
 
 
 def batch_of(spec: DataSpec, count: int, seen: int = 0) -> Batch:
@@ -49,4 +51,5 @@ def batch_of(spec: DataSpec, count: int, seen: int = 0) -> Batch:
     images = torch.rand(count, spec.channels, *spec.resolution) * 2 - 1
     source = torch.rand(count, spec.source, *spec.resolution) * 2 - 1 if spec.source else None
     labels = (torch.arange(count)[:, None] % (spec.label_dim or 1) == torch.arange(spec.label_dim)).float()
-    return Batch(images, labels, seen, source)
+    text = (torch.arange(count)[:, None] + torch.arange(spec.text_length)) % len(spec.words) + 1 if spec.words else None
+    return Batch(images, labels, seen, source, text=text)

@@ -132,11 +132,12 @@ def test_a_pool_is_the_same_however_the_batch_is_cut():
     assert found[0]["pool/outputs/count"] == 3
 
 
-TRANSLATORS = ["pix2pix", "cyclegan", "bicyclegan", "fastcut", "ugatit-light", "stargan", "pix2pixhd", "animegan"]
+TWICE = ["pix2pix", "cyclegan", "bicyclegan", "fastcut", "ugatit-light", "stargan", "pix2pixhd", "animegan"]
+TWICE += ["stackgan", "stackgan-v2"]
 
 
-@pytest.mark.parametrize("name", TRANSLATORS)
-def test_two_processes_translate_as_one_with_two_micro_batches(
+@pytest.mark.parametrize("name", TWICE)
+def test_two_processes_learn_as_one_with_two_micro_batches(
     name: str, shown: Callable[[str], Path], tmp_path: Path
 ) -> None:
     script = tmp_path / "job.py"

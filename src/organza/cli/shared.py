@@ -44,6 +44,8 @@ class Drawing(Trained):
     """The class to draw, for networks with classes: its number or its name; or one for each seed: 0,1,4-6."""
     label: Annotated[str | None, tyro.conf.arg(metavar="0,1,0.5")] = None
     """A whole label vector instead, for networks with attributes."""
+    text: Annotated[tuple[str, ...], tyro.conf.arg(metavar="WORDS")] = ()
+    """What to show, for networks that take text: "blonde hair blue eyes"."""
     noise: Literal["const", "random", "none"] = "const"
     """Fine detail: stored, fresh for each picture, or none."""
     scale: Count = 1
@@ -70,7 +72,10 @@ class Drawing(Trained):
         """
         from organza.models.sampling import Sampling
 
-        return Sampling(self.labels, self.trunc, self.cutoff, self.noise)
+        if len(self.text) > 1:
+            raise UserError(f"{len(self.text)} texts", hint="put one text into quotes; generate alone takes several")
+        text = self.text[0] if self.text else None
+        return Sampling(self.labels, self.trunc, self.cutoff, self.noise, text)
 
 
 def seeds_of(text: str | None, grid: tuple[int, int] | None, otherwise: str) -> list[int]:

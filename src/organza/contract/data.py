@@ -11,9 +11,14 @@ from organza.core.ranges import Count, CountOrZero
 if TYPE_CHECKING:
     from torch import Tensor
 
-Layout = Literal["images", "pairs", "unpaired", "labelled"]
-"""How images lie in a dataset: one by one; as pairs of source and target; as two sets that don't correspond; or one by
-one with labels, each the source of a translation into what other labels say."""
+Layout = Literal["images", "captioned", "pairs", "unpaired", "labelled"]
+"""How images lie in a dataset: one by one; one by one, with words about each; as pairs of source and target; as two
+sets that don't correspond; or one by one with labels, each the source of a translation into what other labels say."""
+
+
+def translates(layout: Layout) -> bool:
+    """Whether a method of this layout makes images from images."""
+    return layout not in ("images", "captioned")
 
 
 Direction = Literal["AtoB", "BtoA"]
@@ -50,6 +55,9 @@ class DataSpec:
         palette: where sources are label maps, the colour of each class in levels, as long as its images have channels
             (a fourth channel holds the numbers of instances, and no colour has it); () of plain images.
         palette_exact: no other colours occur; else each stands for the nearest, as in label maps that were JPEGs.
+        words: of the captions, for methods that learn from text: a token is a word's place here, plus 1; 0 is no word.
+        text_length: words in the longest caption.
+        embedding_dim: length of a text's vector, where vectors are given in place of captions; else 0.
 
     Example:
         >>> DataSpec(resolution=(64, 64), channels=3).label_dim
@@ -66,6 +74,9 @@ class DataSpec:
     label_sets: tuple[LabelSet, ...] = ()
     palette: tuple[tuple[CountOrZero, ...], ...] = ()
     palette_exact: bool = True
+    words: tuple[str, ...] = ()
+    text_length: CountOrZero = 0
+    embedding_dim: CountOrZero = 0
 
 
 @dataclass(frozen=True)
@@ -78,6 +89,7 @@ class Batch:
         seen: training images consumed before this step, over all processes. What grows or anneals reads it.
         source: for translation, as many images of the other domain: partners in pairs, or strangers.
         carry: what earlier phases of the same step left for each image, by name, ``[N, ...]``; see `Result.carry`.
+        text: what is said about each image: tokens, int64 ``[N, text_length]``, or float32 ``[N, embedding_dim]``.
     """
 
     images: Tensor
@@ -85,6 +97,7 @@ class Batch:
     seen: int = 0
     source: Tensor | None = None
     carry: Mapping[str, Tensor] = field(default_factory=dict)
+    text: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.images)
@@ -101,4 +114,5 @@ class Batch:
             labels=self.labels[start:stop],
             source=None if self.source is None else self.source[start:stop],
             carry={name: value[start:stop] for name, value in self.carry.items()},
+            text=None if self.text is None else self.text[start:stop],
         )

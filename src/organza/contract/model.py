@@ -57,6 +57,21 @@ class StyleAccess:
 
 
 @dataclass(frozen=True)
+class TextAccess:
+    """How words come into a generator: as vectors in the place of labels, ``Latents.label_dim`` numbers each.
+
+    Attributes:
+        encoder: name of the network in ``Method.nets`` that makes them; None where vectors are given.
+        encode: ``(encoder, tokens [N, text_length]) -> vectors [N, label_dim]``.
+        told: ``(generator, vectors) -> what the discriminator is told [N, ...]`` in the place of labels.
+    """
+
+    encoder: str | None
+    encode: Callable[[nn.Module, Tensor], Tensor]
+    told: Callable[[nn.Module, Tensor], Tensor]
+
+
+@dataclass(frozen=True)
 class Latents:
     """How images come out of a generator: a latent code, its intermediate form, an image.
 
@@ -76,6 +91,7 @@ class Latents:
             single matrix does not say it.
         sizes: ``net -> {name: longer side in pixels}`` of the tensors that work at one size, by their names in the
             network; None where there are none.
+        text: of a generator that takes words; None of another.
     """
 
     net: str
@@ -91,6 +107,7 @@ class Latents:
     styles: StyleAccess | None = None
     first: Callable[[nn.Module], Tensor] | None = None
     sizes: Callable[[nn.Module], dict[str, int]] | None = None
+    text: TextAccess | None = None
 
 
 @dataclass(frozen=True)

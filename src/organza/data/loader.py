@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from organza.data.dataset import Dataset
+    from organza.data.texts import Texts
 from organza.data.domains import Domains
 from organza.data.hashing import mix as mix
 from organza.data.hashing import permutation as permutation
@@ -66,6 +67,7 @@ class Loader:
         rank: this process among ``world`` processes, each of which gets its slice of every global batch.
         ahead: how many batches to read in advance.
         crop: height and width of the part that is shown of each image, at a place by a hash of (seed, p); None: all.
+        texts: what is said about the images; of several texts about one, a hash of (seed, p) chooses.
 
     Attributes:
         waited: seconds that callers have waited in `batch`, in all.
@@ -82,7 +84,9 @@ class Loader:
         world: int = 1,
         ahead: int = 2,
         crop: tuple[int, int] | None = None,
+        texts: Texts | None = None,
     ) -> None:
+        self.texts = texts
         self.dataset, self.seed, self.device = dataset, seed, torch.device(device)
         self.crop, self.count = crop, len(dataset)
         self.rank, self.world, self.ahead = rank, world, ahead
@@ -145,12 +149,20 @@ class Loader:
             flipped = flips(positions, self.seed)
             pixels[flipped] = pixels[flipped, :, ::-1]
         pixels = self.dataset.shown(pixels, positions, self.seed)
+        text = None if self.texts is None else torch.from_numpy(self._texts(self.texts, positions))
         if self.device.type == "cpu":
-            done = Batch(to_tensor(pixels), torch.from_numpy(labels), seen)
+            done = Batch(to_tensor(pixels), torch.from_numpy(labels), seen, text=text)
             return lambda: done
         return lambda: Batch(
-            to_tensor(pixels, self.device), torch.from_numpy(labels).to(self.device, non_blocking=True), seen
+            to_tensor(pixels, self.device),
+            torch.from_numpy(labels).to(self.device, non_blocking=True),
+            seen,
+            text=None if text is None else text.to(self.device, non_blocking=True),
         )
+
+    def _texts(self, texts: Texts, positions: NDArray[np.int64]) -> NDArray[Any]:
+        salt = mix(np.array([self.seed & 0xFFFFFFFFFFFFFFFF], np.uint64)) ^ np.uint64(0x7E87)
+        return texts.pick(self.indices(positions), mix(salt ^ positions.astype(np.uint64)))
 
     def close(self) -> None:
         """Stop reading ahead."""

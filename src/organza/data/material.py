@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from organza.contract.data import Batch, DataSpec, Layout
+from organza.contract.data import Batch, DataSpec, Layout, translates
 from organza.core.errors import UserError
 from organza.core.progress import Progress
 from organza.data.cache.plan import chosen_resolution
@@ -30,10 +30,11 @@ from organza.data.joint import JointLoader, first_images, joint_spec
 from organza.data.label_maps import find_palette
 from organza.data.loader import DomainLoader, Loader
 from organza.data.opening import open_source
-from organza.data.options import DataOptions, DomainOptions, LabelledOptions, parse_resolution
+from organza.data.options import CaptionedOptions, DataOptions, DomainOptions, LabelledOptions, parse_resolution
 from organza.data.source import Source
 from organza.data.stream import ShardLoader, Shards, remote_shards
 from organza.data.techniques import Made
+from organza.data.texts import Texts, captioned, given_vectors, texts_of
 from organza.media.images import to_tensor
 
 
@@ -49,6 +50,7 @@ class Material:
         domains: source and target of a translation, or None.
         also: a second dataset with labels of its own, which is shown by turns with ``target``, or None.
         shards: the stream, or None.
+        texts: what is said about each of ``target``, or None.
     """
 
     name: str
@@ -59,6 +61,7 @@ class Material:
     domains: Domains | None = None
     also: Dataset | None = None
     shards: Shards | None = None
+    texts: Texts | None = None
 
     @property
     def about(self) -> str:
@@ -68,7 +71,8 @@ class Material:
             return f"{len(self.target)} and {len(self.also)} labelled images {height}x{width}"
         if self.domains is None:
             first = "" if self.shards is None else " (in the first shard)"
-            return f"{len(self.target)} images{first} {height}x{width}"
+            words = f" with captions of {len(self.texts.words)} words" if self.texts and self.texts.words else ""
+            return f"{len(self.target)} images{first} {height}x{width}{words}"
         if self.domains.paired:
             made = self.domains.source
             how = f", sources made by {made.technique.words}" if isinstance(made, Made) else ""
@@ -82,6 +86,8 @@ class Material:
             found |= {"source_images": len(self.domains.source), "paired": self.domains.paired}
         if self.also is not None:
             found |= {"also_images": len(self.also)}
+        if self.texts is not None and self.texts.key:
+            found |= {"embeddings_key": self.texts.key}
         if self.held_out is not None:
             found |= {"held_out_key": self.held_out.key, "held_out_images": len(self.held_out)}
         return found
@@ -92,7 +98,9 @@ class Material:
             return JointLoader((self.target, self.also), **settings)
         if self.domains is not None:
             return DomainLoader(self.domains, crop=self.spec.resolution, **settings)
-        return Loader(self.target, **settings) if self.shards is None else ShardLoader(self.shards, **settings)
+        if self.shards is not None:
+            return ShardLoader(self.shards, **settings)
+        return Loader(self.target, texts=self.texts, **settings)
 
     def examples(self, count: int) -> Batch:
         """``count`` images (again and again, if there are fewer) with their sources: the middle of each."""
@@ -102,6 +110,8 @@ class Material:
         order = np.resize(np.random.RandomState(0).permutation(len(self.target)), count)
         images, labels = self.target.fetch(order)
         batch = Batch(to_tensor(self._middle(images)), torch.from_numpy(labels))
+        if self.texts is not None:
+            return replace(batch, text=torch.from_numpy(self.texts.pick(order, np.zeros(count, np.uint64))))
         if self.domains is None:
             return batch
         source = self.domains.source
@@ -127,7 +137,8 @@ def open_material(
 
     Args:
         path: whatever `open_dataset` or `open_domains` takes; remote shards are streamed.
-        options: `DomainOptions` for translations of two sides, `LabelledOptions` for labelled images.
+        options: `DomainOptions` for translations of two sides, `LabelledOptions` for labelled images,
+            `CaptionedOptions` for captioned ones.
         layout: what the method needs.
         progress: called as ``progress(done, total)`` while images are decoded for the first time.
         say: told what the user should know.
@@ -136,24 +147,41 @@ def open_material(
         UserError: the data lies there in another way than the method needs, or can't be used.
     """
     addresses = remote_shards(path)
+    if layout in ("labelled", "captioned") and addresses:
+        raise UserError("shards can't be streamed into this method", where=path, hint="download them")
     if layout == "labelled":
-        if addresses:
-            raise UserError("shards can't be streamed into this method", where=path, hint="download them")
         return _labelled(path, options, progress, say)
-    if layout != "images":
+    if translates(layout):
         if addresses or not isinstance(options, DomainOptions):
             raise UserError("a translation needs two sides: a folder or an archive with A and B", where=path)
         return _translation(path, options, layout, progress, say)
     if addresses:
         shards = Shards(addresses, options, progress=progress)
         return Material(shards.first.name, shards.first.key, shards.first.spec, shards.first, shards=shards)
+    if isinstance(options, CaptionedOptions) and options.embeddings is not None:
+        options = replace(options, captions="none")
     if warning := single_images(open_source(path), options.layout):
         say(f"warning: {warning}")
     whole = open_dataset(path, options, progress=progress)
     _tell_skipped(whole, say)
     dataset, held_out = split(whole, options)
     spec = replace(dataset.spec, count=len(dataset))
-    return Material(dataset.name, dataset.key, spec, dataset, held_out)
+    if layout != "captioned":
+        return Material(dataset.name, dataset.key, spec, dataset, held_out)
+    given, texts = options.embeddings if isinstance(options, CaptionedOptions) else None, None
+    if given is not None:
+        texts = given_vectors(given, dataset)
+    elif dataset.captions is not None:
+        whole, dataset = dataset, captioned(dataset)
+        if less := len(whole) - len(dataset):
+            left = sorted({*whole.names} - {*dataset.names})[0]
+            say(f"warning: {less} of {len(whole)} images have no caption and are left out, such as {left}")
+        texts, spec = texts_of(dataset), replace(spec, count=len(dataset))
+    if texts is not None:
+        length = texts.rows.shape[1]
+        sizes = {"text_length": length} if texts.words else {"embedding_dim": length}
+        spec = replace(spec, words=texts.words, **sizes)
+    return Material(dataset.name, dataset.key, spec, dataset, held_out, texts=texts)
 
 
 HELD_OUT = ("val", "valid", "validation", "test")

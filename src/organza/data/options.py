@@ -99,6 +99,22 @@ class LabelledOptions(DataOptions):
     """Labels of --also, in the words of --labels."""
 
 
+@dataclass(frozen=True)
+class CaptionedOptions(DataOptions):
+    """How images and the words about them are read.
+
+    Example:
+        >>> CaptionedOptions(captions="captions.csv:caption").embeddings is None
+        True
+    """
+
+    captions: str = "auto"
+    """Where the words are: txt (a file beside each image); a table as FILE:COLUMN; auto: what is there; or none."""
+    embeddings: str | None = None
+    """Vectors that another program made of the texts, in place of captions: an .npz with embeddings [N, D] and names of
+    images [N], or an .npy in the dataset's order."""
+
+
 def parse_resolution(text: str) -> tuple[int, int]:
     """Text -> (height, width).
 

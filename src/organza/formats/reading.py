@@ -23,6 +23,7 @@ from organza.formats.ports import (
     pix2pixhd,
     progan_torch,
     rosinality,
+    stackgan,
     stargan,
     ugatit,
 )
@@ -56,6 +57,7 @@ FORMATS: tuple[Understand, ...] = (
     discogan.understood,
     cartoongan.understood,
     animegan2.understood,
+    stackgan.understood,
     _if(ugatit.recognise, ugatit.read),
     _if(stargan.recognise, stargan.read),
 )

@@ -11,11 +11,12 @@ from torch import Tensor
 
 from organza.core.errors import UserError
 from organza.media.images import as_input
+from organza.methods.text.text_encoder import TextEncoder, image_network, seen
 from organza.metrics import path_length, similarity, sliced
 from organza.metrics.intervals import bootstrap_mean
 from organza.metrics.job import Job
 from organza.metrics.names import Metric
-from organza.metrics.pictures import Drawn, Indices, Pictures, places
+from organza.metrics.pictures import Drawn, Indices, Pictures, caption_words, places
 from organza.metrics.report import Figure
 from organza.vision.lpips import LPIPS, Perceptual64, open_distance
 
@@ -95,6 +96,62 @@ def _pairs(
     return Figure(float(values.double().mean()), interval, metric.count, 0, network, better, "bootstrap over pairs")
 
 
+OTHERS = 99
+"""Captions of other images among which an image's own must be found (Xu et al. 2018, arXiv 1711.10485, section 4)."""
+
+
+def _r_precision(job: Job, metric: Metric) -> dict[str, Figure]:
+    """How often an image's own caption fits it best, of generated images and of real ones, by the network's encoder."""
+    assert isinstance(job.pictures, Drawn)
+    drawn, G, data, name = job.pictures, job.pictures.G, job.reals().dataset, metric.title("r_precision")
+    if not isinstance(G.encoder, TextEncoder) or data.captions is None:
+        hint = "stackgan and stackgan-v2 learn one, from captions"
+        raise UserError(f"{name} is of networks with an encoder of text, and of data with captions", hint=hint)
+    encoder, net = G.encoder, image_network().to(G.device)
+    said = {row: caption_words(data.captions[row]) for row in drawn.captioned.tolist()}
+    distinct = {words: place for place, words in enumerate(dict.fromkeys(said.values()))}
+    if len(distinct) < 2:
+        raise UserError(f"{name} needs captions that differ", where=data.name)
+    if len(distinct) <= OTHERS:
+        job.notes.append(f"{name}: only {len(distinct)} captions differ, so an image's own is one of these, not of 100")
+    own = {row: distinct[words] for row, words in said.items()}
+    vectors = G.captions([" ".join(words) for words in distinct])
+
+    def right(images: Tensor, rows: Indices) -> Tensor:
+        """Whether each image's best caption is that of the data's image in ``rows``."""
+        levels = images.to(G.device).permute(0, 3, 1, 2).float()
+        fit = encoder.fit(vectors, seen(net, as_input(levels)))
+        found = []
+        for scores, row in zip(fit.cpu(), rows.tolist(), strict=True):
+            place = own[row]
+            others = np.delete(np.arange(len(distinct)), place)
+            if len(others) > OTHERS:
+                others = np.random.RandomState([job.seed, row]).choice(others, OTHERS, replace=False)
+            found.append(bool(scores[place] > scores[torch.from_numpy(others)].max()))
+        return torch.tensor(found, dtype=torch.float32)
+
+    counts = {"": metric.count, "_real": min(metric.count, len(drawn.captioned))}
+
+    def of_the_data(indices: Indices) -> Tensor:
+        rows = drawn.captioned[indices * len(drawn.captioned) // counts["_real"]]
+        return right(torch.from_numpy(data.fetch(rows)[0]), rows)
+
+    work: dict[str, Callable[[Indices], Tensor]] = {
+        "": lambda indices: right(drawn.fetch(indices), drawn.caption_rows(indices)),
+        "_real": of_the_data,
+    }
+    figures = {}
+    with torch.no_grad():
+        for ending, each in work.items():
+            values = torch.cat(job.team.spread(counts[ending], job.batch, each, job.on(f"{name}{ending}")))
+            interval = bootstrap_mean(values, job.seed) if job.intervals else None
+            mean = float(values.double().mean())
+            figures[f"{name}{ending}"] = Figure(
+                mean, interval, counts[ending], 0, "organza64", "higher", "bootstrap over images"
+            )
+    return figures
+
+
 def _sliced(job: Job, metric: Metric) -> dict[str, Figure]:
     count = min(metric.count, job.reals().limit)
     name = metric.title("swd")
@@ -139,4 +196,10 @@ def open_wanted(job: Job, metric: Metric) -> tuple[LPIPS | Perceptual64, str]:
 
 
 NETS = ("vgg", "alex", "squeeze")
-FIGURES = {"ppl": _paths, "lpips": _perceptual_variety, "ms_ssim": _structural_variety, "swd": _sliced}
+FIGURES = {
+    "ppl": _paths,
+    "lpips": _perceptual_variety,
+    "ms_ssim": _structural_variety,
+    "swd": _sliced,
+    "r_precision": _r_precision,
+}

@@ -13,7 +13,9 @@ from typing import Literal
 
 from organza.core.errors import UserError
 
-Kind = Literal["fd", "kd", "pr", "dc", "is", "ppl", "sep", "lpips", "ms_ssim", "swd", "asked", "translation"]
+Kind = Literal[
+    "fd", "kd", "pr", "dc", "is", "ppl", "sep", "lpips", "ms_ssim", "swd", "asked", "r_precision", "translation"
+]
 Compared = Literal["l1", "psnr", "ssim", "distance", "palette", "cycle", "content"]
 """What is measured of translations one by one."""
 
@@ -36,6 +38,7 @@ EXAMPLES: dict[str, str] = {
     "lpips10k": "variety: mean LPIPS between the pictures of 10 thousand pairs; perceptual_organza64_10k with ours",
     "ms_ssim10k": "variety: mean structural similarity of 10 thousand pairs, lower is more varied",
     "swd16k": "sliced Wasserstein distance of patches at each scale, 16384 pictures as in ProGAN",
+    "r_precision2k": "of networks of text: how often the own caption fits an image best, of 100; _real: of real images",
     "l1": "of translations: mean distance from the targets of pairs, in levels of 255; l1_200: of 200 pairs, not 1000",
     "psnr": "the same as a signal-to-noise ratio in dB",
     "ssim": "structural similarity with the targets, 1 for equals",
@@ -94,12 +97,12 @@ class Metric:
     @property
     def against_real(self) -> bool:
         """Whether real pictures are needed."""
-        return self.kind in ("fd", "kd", "pr", "dc", "swd", "sep", "asked")
+        return self.kind in ("fd", "kd", "pr", "dc", "swd", "sep", "asked", "r_precision")
 
     @property
     def by_codes(self) -> bool:
         """Whether a network's latent codes are needed, so that pictures alone won't do."""
-        return self.kind in ("ppl", "sep")
+        return self.kind in ("ppl", "sep", "r_precision")
 
     @property
     def figures(self) -> tuple[str, ...]:
@@ -131,12 +134,12 @@ class Metric:
         return f"{prefix}{'_' if prefix not in PLAIN else ''}{tail}"
 
 
-PLAIN = {"fd", "kd", "fid", "kid", "pr", "dc", "is", "swd", "ms_ssim", "lpips", "sep", "asked"}
+PLAIN = {"fd", "kd", "fid", "kid", "pr", "dc", "is", "swd", "ms_ssim", "lpips", "sep", "asked", "r_precision"}
 """Prefixes that a count follows at once."""
 
 _COUNT = r"(?P<count>\d+)(?P<k>k)?"
 _SETS = re.compile(
-    rf"(?P<kind>fid|kid|fd|kd|pr|dc|is|sep|swd|ms_ssim|lpips|perceptual|asked)(?:_(?P<network>.+?)_)?{_COUNT}"
+    rf"(?P<kind>fid|kid|fd|kd|pr|dc|is|sep|swd|ms_ssim|lpips|perceptual|asked|r_precision)(?:_(?P<network>.+?)_)?{_COUNT}"
     r"(?:(?P<n>n|_)?(?P<near>\d+))?(?P<full>_full)?(?:_(?P<space>[zw]))?"
 )
 TRANSLATIONS = 1000
@@ -150,11 +153,12 @@ ENDINGS: dict[str, tuple[str, ...]] = {
     "dc": ("_density", "_coverage"),
     "is": ("_mean", "_std"),
     "asked": ("", "_kept", "_real"),
+    "r_precision": ("", "_real"),
 }
 """What is added to the name of a metric of several figures, for each."""
 _FIGURES = re.compile(
     r"(?P<metric>(?:pr|dc|is|swd|asked)[\d_].*)_(?:precision|recall|density|coverage|mean|std|kept|real)"
-    r"|(?P<swd>swd\d+k?)_\d+"
+    r"|(?P<swd>swd\d+k?)_\d+|(?P<text>r_precision\d+k?)_real"
 )
 """Names of single figures, as reports have them."""
 _PATHS = re.compile(
@@ -176,7 +180,7 @@ def parse_metric(text: str) -> Metric:
     """
     name = text.strip()
     if ending := _FIGURES.fullmatch(name):
-        name = ending["metric"] or ending["swd"]
+        name = ending["metric"] or ending["swd"] or ending["text"]
     if found := _PATHS.fullmatch(name):
         count = _count(found, 1000) if found["count"] else 50_000
         crop = found["whole"] is None
@@ -252,7 +256,7 @@ def _fits(found: re.Match[str]) -> bool:
         return False
     if found["full"] and kind not in ("fid", "kid", "fd", "kd", "pr", "dc"):
         return False
-    if found["network"] and kind in ("fid", "kid", "swd", "ms_ssim"):
+    if found["network"] and kind in ("fid", "kid", "swd", "ms_ssim", "r_precision"):
         return False
     return not (found["space"] and kind != "sep")
 

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from organza.contract.texts import words_of
 from organza.core.errors import UserError
 from organza.data.loader import mix, permutation
 from organza.media.images import to_levels, to_tensor
@@ -140,16 +141,47 @@ class Drawn:
         """Labels as frequent as in the data; None for networks without."""
         if not self.G.label_dim:
             return None
+        if self.G.latents.text is not None:
+            return self._texts(indices)
         if self.labels is None or self.labels.spec.label_dim != self.G.label_dim:
             had = 0 if self.labels is None else self.labels.spec.label_dim
             raise UserError(
                 f"the network needs labels of {self.G.label_dim} numbers, the data has {had}",
                 hint="give the data that it was trained on with --data, and --labels",
             )
+        return torch.from_numpy(self.labels.labels(self._places(indices, len(self.labels))))
+
+    @cached_property
+    def captioned(self) -> Indices:
+        """The images of the data that have captions.
+
+        Raises:
+            UserError: there are none, or the network has no encoder to read them.
+        """
+        if self.G.encoder is None:
+            raise UserError("a network that was trained on given vectors has no texts to be evaluated with")
+        said = None if self.labels is None else self.labels.captions
+        found = [row for row, text in enumerate(said or ()) if caption_words(text)]
+        if not found:
+            hint = "give the data that it was trained on with --data"
+            raise UserError("the network makes images from text, and the data has no captions", hint=hint)
+        return np.array(found, np.int64)
+
+    def caption_rows(self, indices: Indices) -> Indices:
+        """The images of the data with whose captions these are made."""
+        return self.captioned[self._places(indices, len(self.captioned))]
+
+    def _texts(self, indices: Indices) -> Tensor:
+        """Vectors of captions of the data: of several about an image, the first."""
+        rows = self.caption_rows(indices).tolist()
+        assert self.labels is not None and self.labels.captions is not None
+        return self.G.captions([" ".join(caption_words(self.labels.captions[row])) for row in rows])
+
+    def _places(self, indices: Indices, count: int) -> Indices:
+        """Which of ``count`` each of these is made like."""
         numbers = indices // 2 if self.paired else indices
         salt = mix(np.array([self.first], np.uint64))
-        rows = mix(salt ^ numbers.astype(np.uint64)) % np.uint64(len(self.labels))
-        return torch.from_numpy(self.labels.labels(rows.astype(np.int64)))
+        return np.asarray(mix(salt ^ numbers.astype(np.uint64)) % np.uint64(count), np.int64)
 
     def fetch(self, indices: Indices) -> Tensor:
         """uint8 ``[N, H, W, C]``, on the network's device."""
@@ -158,6 +190,16 @@ class Drawn:
         noise = self.sampling.noise
         rng = self.G.noise_rng(self.first + int(indices[0])) if noise == "random" else None
         return to_levels(self.G.synthesis(ws, noise, rng))
+
+
+def caption_words(captions: str) -> tuple[str, ...]:
+    """The words of an image's caption; of several (one a line), of the first that has any.
+
+    Example:
+        >>> caption_words("!\\nBlue hair\\nred"), caption_words("")
+        (('blue', 'hair'), ())
+    """
+    return next((tuple(words) for line in captions.split("\n") if (words := words_of(line))), ())
 
 
 @dataclass(frozen=True)

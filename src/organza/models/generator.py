@@ -11,18 +11,19 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 from torch import Tensor, nn
 
 from organza.contract.data import DataSpec
 from organza.contract.model import Latents
 from organza.contract.targets import label_names
+from organza.contract.texts import captions_as_tokens, text_as_tokens
 from organza.core.device import computing, fit_threads
 from organza.core.errors import UserError
 from organza.core.text import printable
 from organza.media.images import Pixels, to_image, to_pixels
-from organza.models.labels import by_number, label_vectors
+from organza.models.labels import by_number, label_vectors, text_vectors
 from organza.models.loaded import Loaded
 from organza.models.sampling import Noise, check_psi
 from organza.ops import inference
@@ -46,6 +47,7 @@ class Generator(Loaded):
         kind: the method's name, such as ``"stylegan2"``.
         net, critic: the networks.
         source: the checkpoint that it was read from; None for a network made in memory.
+        encoder: the network that understands text, where it takes text.
 
     Example:
         >>> from organza import load
@@ -62,6 +64,7 @@ class Generator(Loaded):
     device: torch.device
     dtype: torch.dtype
     source: Path | None = None
+    encoder: nn.Module | None = None
 
     @property
     def channels(self) -> int:
@@ -144,8 +147,39 @@ class Generator(Loaded):
             ws = self.latents.mapping(self.net, z, self._rows(labels, len(z)))
         return self.truncate(ws, psi, cutoff)
 
+    def texts(self, text: str | Sequence[str]) -> Tensor:
+        """The vectors of texts, which this network takes for labels: ``[N, label_dim]``, one alone for one text.
+
+        Raises:
+            UserError: it takes no text, or a text can't be understood (`organza.contract.texts.text_as_tokens`).
+        """
+        access = self.latents.text
+        if access is None:
+            raise UserError("this network takes no text", hint="train stackgan or stackgan-v2 on captioned images")
+        if self.encoder is None:
+            hint = "give vectors of that encoder: --embeddings FILE"
+            raise UserError("this network was trained on vectors of another text encoder", hint=hint)
+        return self._encoded(text_as_tokens(self.spec, [text] if isinstance(text, str) else list(text)))
+
+    def captions(self, captions: Sequence[str]) -> Tensor:
+        """The vectors of a dataset's captions, as `texts` gives them; what the network does not know is left out.
+
+        Raises:
+            UserError: it takes no text.
+        """
+        if self.latents.text is None or self.encoder is None:
+            raise UserError("this network has no encoder of captions")
+        return self._encoded(captions_as_tokens(captions, self.spec.words)[:, : self.spec.text_length])
+
+    def _encoded(self, tokens: NDArray[np.int64]) -> Tensor:
+        assert self.latents.text is not None and self.encoder is not None
+        with inference():
+            return self.latents.text.encode(self.encoder, torch.from_numpy(tokens).to(self.device))
+
     def _rows(self, labels: ArrayLike | Tensor | None, count: int) -> Tensor:
         """A label vector for each of ``count`` images."""
+        if self.latents.text is not None:
+            return text_vectors(labels, count, self.label_dim, self.device)
         known = by_number(labels, label_names(self.spec)) if self.label_dim else None
         return label_vectors(known, count, self.label_dim, self.device)
 
@@ -183,12 +217,15 @@ class Generator(Loaded):
         cutoff: int | None = None,
         noise: Noise = "const",
         batch: int = 8,
+        text: str | Sequence[str] | None = None,
     ) -> Pixels:
         """The images of seeds, uint8 ``[N, H, W, C]``; see `mapping` and `synthesis` for the other arguments.
 
-        Fresh noise is sampled from each seed, so a seed's image does not depend on its neighbours.
+        Fresh noise is sampled from each seed, so a seed's image does not depend on its neighbours. ``text`` says what
+        to show, for networks that take text: the same for all seeds, or one text for each.
         """
         seeds = _seeds(seeds)
+        labels = labels if text is None else self.texts(text)
         ws = self.mapping(self.z(seeds), labels, psi, cutoff)
         step = 1 if noise == "random" else batch
         parts = []
@@ -205,6 +242,7 @@ class Generator(Loaded):
         cutoff: int | None = None,
         noise: Noise = "const",
         batch: int = 8,
+        text: str | Sequence[str] | None = None,
     ) -> list[Image.Image]:
         """`generate` as Pillow images: grey, RGB or RGBA.
 
@@ -212,7 +250,7 @@ class Generator(Loaded):
             >>> [image.size for image in G.images([0, 1], psi=0.7)]
             [(32, 32), (32, 32)]
         """
-        return [to_image(pixels) for pixels in self.generate(seeds, labels, psi, cutoff, noise, batch)]
+        return [to_image(pixels) for pixels in self.generate(seeds, labels, psi, cutoff, noise, batch, text)]
 
     def noise_rng(self, seed: int) -> torch.Generator:
         """The source of a seed's fresh noise, for `synthesis`."""
@@ -231,8 +269,9 @@ class Generator(Loaded):
                 "no discriminator is loaded", hint='use load(path, networks="all") of an adversarial method'
             )
         images = torch.as_tensor(images, dtype=torch.float32, device=self.device)
+        told, text = self._rows(labels, len(images)), self.latents.text
         with computing(self.dtype):
-            logits: Tensor = self.critic(images, self._rows(labels, len(images)))
+            logits: Tensor = self.critic(images, told if text is None else text.told(self.net, told))
         return logits.float()
 
 

@@ -62,6 +62,38 @@ def check_labels(labels: ArrayLike | Tensor | None, count: int, size: int) -> ND
     return array
 
 
+def check_vectors(vectors: ArrayLike | Tensor | None, count: int, size: int) -> NDArray[Any]:
+    """Vectors of texts that fit, ``[1 or count, size]``; one alone is for all.
+
+    Raises:
+        UserError: they are missing, or don't fit.
+    """
+    if vectors is None or isinstance(vectors, str) or is_classes(as_array(vectors)):
+        raise UserError("this network makes images from text", hint='say what to show: --text "WORDS"; text= in Python')
+    array = as_array(vectors)
+    array = array[None] if array.ndim == 1 else array
+    if array.ndim != 2 or array.shape[1] != size or array.dtype.kind != "f":
+        hint = f"this network takes text, as vectors of {size} numbers"
+        raise UserError(f"labels {list(array.shape)} are no text", hint=hint)
+    if len(array) not in (1, count):
+        raise UserError(f"{len(array)} texts for {count} images", hint="give one text for all, or one for each")
+    if not np.isfinite(array).all():
+        raise UserError("a text's vector is not finite")
+    return array
+
+
+def text_vectors(vectors: ArrayLike | Tensor | None, count: int, size: int, device: torch.device) -> Tensor:
+    """The same as float32 ``[count, size]`` on ``device``.
+
+    Raises:
+        UserError: they are missing, or don't fit.
+    """
+    import torch
+
+    array = check_vectors(vectors, count, size)
+    return torch.from_numpy(np.array(np.broadcast_to(array, (count, size)), np.float32)).to(device)
+
+
 def is_classes(array: NDArray[Any]) -> bool:
     """Whether labels are classes by number, not vectors."""
     return array.dtype.kind in "iu" and array.ndim < 2

@@ -130,7 +130,9 @@ def opened(
     net, critic = method.nets[chosen.net].to(place), chosen.critic and method.nets[chosen.critic].to(place)
     dtype = choose_dtype(precision, place, auto_bf16="sampling" in method.bf16)
     if isinstance(chosen, Latents):
-        return Generator(weights.method, weights.spec, chosen, net, critic or None, place, dtype, weights.path)
+        words = None if chosen.text is None or chosen.text.encoder is None else method.nets[chosen.text.encoder]
+        own = (weights.method, weights.spec, chosen, net, critic or None, place, dtype, weights.path)
+        return Generator(*own, encoder=None if words is None else words.to(place))
     names = tuple(method.models)
     name = model or names[0]
     made = Translator(

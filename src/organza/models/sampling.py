@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from organza.core.errors import UserError
 from organza.core.text import printable
-from organza.models.labels import as_array, check_labels, is_classes
+from organza.models.labels import as_array, check_labels, check_vectors, is_classes
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -28,6 +28,7 @@ class Sampling:
         psi: truncation (StyleGAN, arXiv 1812.04948, appendix B): 1 for the full variety, 0 for the average image.
         cutoff: truncate only the first so many layers; None all.
         noise: see `Noise`.
+        text: of networks that take text: what all images show, or one text for each.
 
     Raises:
         UserError: a ``psi`` that is not finite or far too large, a negative cutoff, an unknown noise.
@@ -43,6 +44,7 @@ class Sampling:
     psi: float = 1.0
     cutoff: int | None = None
     noise: Noise = "const"
+    text: str | tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         check_psi(self.psi)
@@ -50,6 +52,8 @@ class Sampling:
             raise UserError(f"a cutoff of {self.cutoff}", hint="give the number of layers to truncate")
         if self.noise not in ("const", "random", "none"):
             raise UserError(f"there is no noise {printable(repr(self.noise), 40)}", hint="choose const, random or none")
+        if self.text is not None and self.labels is not None:
+            raise UserError("a text and a class say the same", hint="leave one of them out")
 
     def check(self, latents: Latents, count: int | None) -> None:
         """See that a network can do this.
@@ -69,7 +73,14 @@ class Sampling:
         """
         if self.cutoff is not None and self.cutoff > latents.num_ws:
             raise UserError(f"a cutoff of {self.cutoff}", hint=f"this network has {latents.num_ws} layers to truncate")
-        if latents.label_dim == 0:
+        if self.text is not None and latents.text is None:
+            raise UserError("this network takes no text", hint="leave --text out")
+        if latents.text is not None:
+            if isinstance(self.text, tuple) and len(self.text) not in (1, count):
+                raise UserError(f"{len(self.text)} texts for {count} images", hint="give one for all, or one for each")
+            if count is not None and self.text is None:
+                check_vectors(self.labels, count, latents.label_dim)
+        elif latents.label_dim == 0:
             if self.labels is not None:
                 raise UserError("this network has no classes", hint="leave the class out")
         elif count is not None and not isinstance(self.labels, str):  # a name, which the network's spec knows
@@ -88,6 +99,8 @@ class Sampling:
             >>> Sampling(labels=4).part(slice(1, 3), 3).labels
             4
         """
+        if isinstance(self.text, tuple) and len(self.text) == count:
+            return replace(self, text=self.text[part])
         if self.labels is None or isinstance(self.labels, str):
             return self
         array = as_array(self.labels)

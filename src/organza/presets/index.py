@@ -63,6 +63,10 @@ SUMMARIES: dict[str, dict[str, str]] = {
         "cartoongan": "CartoonGAN: photographs become cartoons with clear edges, one way, from two sets",
         "animegan": "AnimeGANv2: an anime style for photographs by a small network, one way, from two sets",
     },
+    "text": {
+        "stackgan": "StackGAN: images from text in two stages, such as faces from hair and eye colours",
+        "stackgan-v2": "StackGAN++: images from text at all sizes at once; without captions, from noise alone",
+    },
     "basic": {
         "dcgan": "DCGAN with the paper's settings",
         "wgan-gp": "WGAN-GP on DCGAN's networks, five critic steps",

@@ -15,7 +15,7 @@ from typing import Annotated, Any
 
 import numpy as np
 
-from organza.contract.data import DataSpec
+from organza.contract.data import DataSpec, translates
 from organza.core.config import check, differences, to_plain
 from organza.core.errors import UserError
 from organza.core.files import atomic_write, make_folder, user_path
@@ -122,8 +122,8 @@ def scaled(run: Run, spec: DataSpec, budget: Budget) -> Run:
         changes["channel_base"] = max(1, round(own["channel_base"] * share * budget.width))
     if own.get("channel_max"):
         changes["channel_max"] = max(1, round(own["channel_max"] * budget.width))
-    translates = method.layout != "images"
-    for name in ("width", "width_d") if translates else ():
+    images_in = translates(method.layout)
+    for name in ("width", "width_d") if images_in else ():
         if own.get(name):
             changes[name] = max(1, round(own[name] * budget.width))
     if own.get("r1_gamma"):
@@ -139,13 +139,13 @@ def scaled(run: Run, spec: DataSpec, budget: Budget) -> Run:
         run.training,
         kimg=budget.kimg,
         epochs=None,
-        batch=budget.batch or (1 if translates else 16),
+        batch=budget.batch or (1 if images_in else 16),
         seed=budget.seed,
         ema_rampup=0.05,
         tick_kimg=max(0.001, budget.kimg / 10),
         snapshot_kimg=max(0.001, budget.kimg / 2),
         keep=1,
-        grid=run.training.grid if translates else "8x4",
+        grid=run.training.grid if images_in else "8x4",
     )
     return replace(run, method=replace(method, **changes), training=training)
 

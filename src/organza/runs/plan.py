@@ -11,9 +11,9 @@ from typing import Any
 
 import torch
 
-from organza.contract.data import DataSpec
+from organza.contract.data import DataSpec, translates
 from organza.contract.method import Clock, Method
-from organza.contract.model import Translation
+from organza.contract.model import Latents, Translation
 from organza.core import distributed
 from organza.core.config import check as check_values
 from organza.core.config import to_plain
@@ -124,9 +124,15 @@ def make_plan(
         raise UserError("--freeze-d would keep random layers", hint="say with --resume FILE where D comes from")
     run = resolve(run, material.spec)
     method, dtype, needs = _weigh(run, material.spec, place)
+    if material.held_out is not None and isinstance(method.model, Latents) and method.model.text is not None:
+        what = "--held-out asks a discriminator about images alone, and this one is asked about a text as well"
+        raise UserError(what, hint="leave it out")
     if material.held_out is not None and method.model.critic is None:
         raise UserError(f"{method_name(run)} has no discriminator, so there is nothing to measure with --held-out")
     check_shares(method, run.training.kimg)
+    if late := never_active(method, run.training.kimg, material.spec.count):
+        what = f"this training is over before the steps of {', '.join(late)} begin"
+        say(f"warning: {what}; a longer one (--epochs) goes on from it, shorter stages come to them sooner")
     metrics = _metrics(run, method, material, own_metrics)
     return Plan(name, run, data, material, origin, metrics, place, dtype, needs)
 
@@ -222,13 +228,22 @@ def check_shares(method: Method, kimg: float) -> None:
             )
 
 
+def never_active(method: Method, kimg: float, count: int) -> list[str]:
+    """The phases of later stages that a training of this length does not come to; ``count``: images in an epoch."""
+    end = round(kimg * 1000)
+    stages = {method.schedule(Clock(seen, end, count)).stage for seen in range(0, end, max(1, end // 1000))}
+    return [phase.name for phase in method.phases if not any(map(phase.active, stages))]
+
+
 def _check_size(run: Run, place: torch.device) -> None:
     """See that networks for images of this size can be had, before everything is decoded."""
     assert run.data.resolution is not None
     channels = 3 if run.data.channels == "auto" else int(run.data.channels)
-    source = 0 if run.method.layout == "images" else channels
+    source = channels if translates(run.method.layout) else 0
     labels = int(run.data.labels != "none")
-    spec = DataSpec(parse_resolution(run.data.resolution), channels, labels, source=source, count=10**6)
+    words = ("word",) if run.method.layout == "captioned" and run.data.captions != "none" else ()
+    told: dict[str, Any] = {"words": words, "text_length": len(words)}
+    spec = DataSpec(parse_resolution(run.data.resolution), channels, labels, source=source, count=10**6, **told)
     if isinstance(run.data, DomainOptions) and run.data.label_map != "none":
         spec = replace(spec, palette=((0,) * min(source, 3), (255,) * min(source, 3)))
     check_memory(_weigh(resolve(run, spec), spec, place)[2], *room(place))
@@ -277,6 +292,8 @@ def _metrics(run: Run, method: Method, material: Material, own: bool) -> list[Me
         tried = material.target if material.domains is None else material.domains
         return wanted_of_translations(run.training.metrics, tried, joint=material.also is not None)
     metrics = wanted(run.training.metrics)
+    if material.spec.embedding_dim and run.training.metrics == "auto":
+        return []  # evaluations take captions
     if run.training.metrics != "auto":
         check(metrics, material.target, run.data.mirror)
     return metrics

@@ -64,7 +64,8 @@ def check_seeds(G: Generator, seeds: Sequence[int], sampling: Sampling) -> None:
 
 def mapped(G: Generator, z: Tensor, sampling: Sampling) -> Tensor:
     """The w's ``[N, num_ws, w_dim]`` of latent codes ``[N, z_dim]``, truncated."""
-    return G.mapping(z, sampling.labels, sampling.psi, sampling.cutoff)
+    labels = sampling.labels if sampling.text is None else G.texts(sampling.text)
+    return G.mapping(z, labels, sampling.psi, sampling.cutoff)
 
 
 def truncated(G: Generator, ws: Tensor, sampling: Sampling) -> Tensor:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from organza.core.arrays import read_arrays
 from organza.core.errors import UserError
 from organza.core.files import user_path
 from organza.core.progress import Progress
@@ -77,6 +79,51 @@ def from_seeds(G: Generator, seeds: Sequence[int], sampling: Sampling = Sampling
         return codes(G, list(seeds[part]), sampling.part(part, len(seeds)))
 
     return Job(ws, [f"seed{seed:04d}" for seed in seeds], sampling.noise, seeds)
+
+
+def rows_of_texts(
+    texts: Sequence[str] | NDArray[np.float32], seeds: Sequence[int], sampling: Sampling = Sampling()
+) -> tuple[list[int], Sampling, tuple[int, int]]:
+    """A grid with a row for each text and a column for each seed.
+
+    Args:
+        texts: words, or vectors ``[N, label_dim]``.
+        seeds: whole numbers from 0 to 2^32 - 1.
+        sampling: truncation and noise.
+
+    Returns:
+        A seed for each cell, the sampling with a text for each cell, and columns and rows.
+
+    Example:
+        >>> seeds, sampling, grid = rows_of_texts(["pink hair", "blue hair"], [0, 1, 2])
+        >>> seeds, sampling.text[2:4], grid
+        ([0, 1, 2, 0, 1, 2], ('pink hair', 'blue hair'), (3, 2))
+    """
+    size = (len(seeds), len(texts))
+    if isinstance(texts, np.ndarray):
+        sampling = replace(sampling, labels=np.repeat(texts, size[0], axis=0))
+    else:
+        sampling = replace(sampling, text=tuple(text for text in texts for _ in seeds))
+    return [*seeds] * size[1], sampling, size
+
+
+def load_vectors(path: str | os.PathLike[str], G: Generator) -> NDArray[np.float32]:
+    """Vectors of texts for ``G``, float32 ``[N, label_dim]``, from an ``.npy`` or the ``embeddings`` of an ``.npz``.
+
+    Raises:
+        UserError: not such a file, or vectors of another length.
+    """
+    path = user_path(path)
+    if not path.is_file():
+        raise UserError("does not exist", where=path, hint="give an .npy or .npz with vectors of texts")
+    if G.latents.text is None:
+        raise UserError("this network takes no text", hint="leave --embeddings out")
+    arrays = read_arrays(path)
+    found = arrays.get("embeddings", next(iter(arrays.values())) if len(arrays) == 1 else np.zeros(0))
+    rows = found.reshape(-1, found.shape[-1]) if found.ndim else found
+    if found.dtype.kind not in "fiu" or rows.shape[-1] != G.label_dim or not len(rows):
+        raise UserError(f"its vectors are {list(found.shape)}", where=path, hint=f"give [N, {G.label_dim}] numbers")
+    return rows.astype(np.float32)
 
 
 def from_codes(G: Generator, saved: Tensor, sampling: Sampling = Sampling()) -> Job:

@@ -111,7 +111,12 @@ def blank(spec: DataSpec, count: int, seen: int = 0) -> Batch:
         torch.empty(count, spec.label_dim, device=META),
     )
     source = torch.empty(count, spec.source, *spec.resolution, device=META) if spec.source else None
-    return Batch(images, labels, seen, source)
+    text = None
+    if spec.words or spec.embedding_dim:
+        text = torch.empty(count, spec.embedding_dim, device=META)
+    if spec.words:
+        text = torch.empty(count, spec.text_length, dtype=torch.int64, device=META)
+    return Batch(images, labels, seen, source, text=text)
 
 
 def room(device: torch.device) -> tuple[int | None, int | None]:

@@ -24,13 +24,13 @@ def preview(state: State, examples: Batch) -> dict[str, Pixels]:
 
     Args:
         state: what is trained.
-        examples: real images, one for each row; a generator takes their labels alone.
+        examples: real images, one for each row; a generator takes their labels or texts alone.
     """
     model, nets = state.method.model, state.averaged
     device = next(nets[model.net].parameters()).device
     with torch.no_grad():
         if isinstance(model, Latents):
-            return {"samples": _samples(nets[model.net], model, examples.labels.to(device))}
+            return {"samples": _samples(nets[model.net], model, _told(model, nets, examples, device))}
         show = state.method.preview or _translated(model)
         rows = []
         with running(nn.ModuleList(nets.values()), model.mode):
@@ -39,6 +39,15 @@ def preview(state: State, examples: Batch) -> dict[str, Pixels]:
                 row = _moved(examples.part(number, number + 1), device)
                 rows.append(show(nets, row, torch.Generator(device).manual_seed(number)))
     return {name: to_pixels(torch.cat([row[name] for row in rows])) for name in rows[0]}
+
+
+def _told(model: Latents, nets: Nets, examples: Batch, device: torch.device) -> Tensor:
+    """What the generator is told of each example: its labels, or its text."""
+    if model.text is None:
+        return examples.labels.to(device)
+    assert examples.text is not None
+    text = examples.text.to(device)
+    return text if model.text.encoder is None else model.text.encode(nets[model.text.encoder], text)
 
 
 def sheet(found: Mapping[str, Pixels], columns: int) -> Pixels:
@@ -66,12 +75,13 @@ def _with_channels(images: Pixels, count: int) -> Pixels:
 def _samples(net: nn.Module, latents: Latents, labels: Tensor) -> Pixels:
     """Images of seeds 0 to N - 1, one for each label ``[N, label_dim]``."""
     images = []
-    for start in range(0, len(labels), AT_ONCE):
-        part = labels[start : start + AT_ONCE]
-        seeds = range(start, start + len(part))
-        z = np.stack([np.random.RandomState(seed).randn(latents.z_dim) for seed in seeds])
-        ws = latents.mapping(net, torch.from_numpy(z).float().to(labels.device), part)
-        images.append(to_pixels(latents.synthesis(net, ws, "const", None)))
+    with running(net, "eval"):  # one without an average still trains
+        for start in range(0, len(labels), AT_ONCE):
+            part = labels[start : start + AT_ONCE]
+            seeds = range(start, start + len(part))
+            z = np.stack([np.random.RandomState(seed).randn(latents.z_dim) for seed in seeds])
+            ws = latents.mapping(net, torch.from_numpy(z).float().to(labels.device), part)
+            images.append(to_pixels(latents.synthesis(net, ws, "const", None)))
     return np.concatenate(images)
 
 

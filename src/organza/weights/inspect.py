@@ -107,6 +107,8 @@ def _problems(weights: Weights) -> list[Network]:
 def _spec(spec: Any) -> dict[str, Any]:
     height, width = spec.resolution
     found = {"resolution": f"{width}x{height}", "channels": spec.channels, "labels": spec.label_dim}
+    if spec.words:
+        found["words"] = f"{len(spec.words)}, at most {spec.text_length} in a text"
     if spec.label_names:
         names = spec.label_names[:MOST_NAMES]
         found["label names"] = ", ".join(names) + (" ..." if len(names) < len(spec.label_names) else "")

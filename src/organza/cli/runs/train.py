@@ -14,6 +14,7 @@ import tyro
 from organza.cli.elsewhere import ours, preset_first
 from organza.cli.parse import defaults_of, parse, typed
 from organza.cli.progress import progress_bar
+from organza.contract.data import translates
 from organza.core.errors import UserError
 from organza.core.text import say
 from organza.presets import PRESETS, preset
@@ -99,8 +100,10 @@ def main(argv: list[str]) -> int:
             **changes,
         )
     if outcome.finished and distributed.rank() == 0:
-        then = f"organza generate --network {outcome.folder}"
-        if preset(name).run.method.layout != "images":
+        layout, then = preset(name).run.method.layout, f"organza generate --network {outcome.folder}"
+        if layout == "captioned" and run.data.captions != "none":
+            then += ' --text "WORDS"'
+        if translates(layout):
             then = f"organza translate --network {outcome.folder} --input IMAGES"
         say(f"{outcome.folder}: {outcome.seen / 1000:g} kimg; next: {then}", error=True)
     return 0

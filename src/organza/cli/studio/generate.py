@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -19,12 +19,15 @@ from organza.core.text import say
 
 @dataclass(frozen=True, kw_only=True)
 class Options(Drawing):
-    """Make pictures from seeds or saved w's: one file each, or all in one with --grid or --output."""
+    """Make pictures from seeds or saved w's: one file each, or all in one with --grid or --output. Several texts make a
+    grid: a row for each, a column for each seed."""
 
     seeds: Annotated[str | None, tyro.conf.arg(metavar="0,1,4-6")] = None
     """Seeds and ranges. Unless said: one for each cell of --grid, or 0-15."""
     w: Annotated[Path | None, tyro.conf.arg(metavar="FILE.npz")] = None
     """Draw the w's in this file instead of seeds."""
+    embeddings: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """Vectors of texts [N, D] in an .npy or .npz, in place of --text: for networks that were trained on such."""
     grid: Annotated[str | None, tyro.conf.arg(metavar="4x4")] = None
     """Lay the images out in columns x rows: 4x4. Cells for which there are too few --seeds stay empty."""
     output: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
@@ -46,16 +49,25 @@ class Options(Drawing):
 def main(argv: list[str]) -> int:
     """Parse, load, draw, and say where the pictures are."""
     options = parse(Options, argv, "organza generate")
-    grid, sampling = None if options.grid is None else parse_grid(options.grid), options.sampling
-    seeds = seeds_of(options.seeds, grid, "0-15")
+    grid = None if options.grid is None else parse_grid(options.grid)
+    several = len(options.text) > 1 or options.embeddings is not None
+    sampling = (replace(options, text=()) if several else options).sampling
+    seeds = seeds_of(options.seeds, grid, "0-7" if several else "0-15")
     translate = None if options.translate is None else parse_pair(options.translate)
+    if several and (options.grid is not None or options.w is not None or sampling.labels is not None):
+        what = "several texts make the rows of a grid, and seeds its columns"
+        raise UserError(what, hint="leave --grid, --w, --class and --label out")
+    if options.embeddings is not None and options.text:
+        raise UserError("--text and --embeddings say the same", hint="leave one of them out")
+    if options.w is not None and options.text:
+        raise UserError("a saved w has its text in it already", hint="leave --text or --w out")
     if options.w is not None and sampling.labels is not None:
         raise UserError("a saved w has its class in it already", hint="leave --class or --w out")
     # After parsing: PyTorch takes seconds to import.
     from organza.media.images import check_suffix
     from organza.models.load import load_generator
     from organza.studio.codes import load_codes, save_codes
-    from organza.studio.generate import all_codes, from_codes, from_seeds, generate
+    from organza.studio.generate import all_codes, from_codes, from_seeds, generate, load_vectors, rows_of_texts
 
     if options.save_w is not None:
         check_suffix(options.save_w, (".npz",))
@@ -63,6 +75,9 @@ def main(argv: list[str]) -> int:
     G = load_generator(options.network, device=options.device, precision="float32" if exact else options.precision)
     if translate is not None or options.rotate:
         G = G.placed(translate or (0.0, 0.0), options.rotate)
+    if several:
+        wanted = list(options.text) if options.embeddings is None else load_vectors(options.embeddings, G)
+        seeds, sampling, grid = rows_of_texts(wanted, seeds, sampling)
     job = from_seeds(G, seeds, sampling) if options.w is None else from_codes(G, load_codes(options.w, G), sampling)
     with progress_bar("drawing", "pictures") as progress:
         paths = generate(
