@@ -65,6 +65,10 @@ SUMMARIES: dict[str, dict[str, str]] = {
         "wgan-gp": "WGAN-GP on DCGAN's networks, five critic steps",
         "vae": "variational autoencoder on DCGAN's pyramids",
     },
+    "ensembles": {
+        "gman": "GMAN: one generator against five discriminators",
+        "mad-gan": "MAD-GAN: four generators, and a discriminator that names them",
+    },
 }
 """Family -> preset -> what it is for."""
 

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 from organza.contract.method import MethodConfig
-from organza.presets import basic, stylegan, translation
+from organza.presets import basic, ensembles, stylegan, translation
 
-METHODS: dict[str, type[MethodConfig]] = {**stylegan.METHODS, **translation.METHODS, **basic.METHODS}
+METHODS: dict[str, type[MethodConfig]] = {
+    **stylegan.METHODS,
+    **translation.METHODS,
+    **basic.METHODS,
+    **ensembles.METHODS,
+}
 """Method names, as checkpoints store them, and their settings' classes."""
