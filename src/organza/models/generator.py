@@ -121,6 +121,26 @@ class Generator(Loaded):
             raise UserError(f"a move of {translate} and a turn of {rotate}", hint="give finite numbers")
         return replace(self, net=self.latents.placed(self.net, translate, rotate))
 
+    def only(self, number: int) -> Generator:
+        """The same network with every image made by one of its generators; MAD-GAN has several.
+
+        Args:
+            number: which, from 0.
+
+        Raises:
+            UserError: a network of a single generator, or one that has no such number.
+        """
+        choose, mapping = self.latents.choose, self.latents.mapping
+        if choose is None:
+            raise UserError(f"{self.kind} has one generator", hint="MAD-GAN has several")
+        if not 0 <= number < self.latents.generators:
+            raise UserError(f"there is no generator {number}", hint=f"give 0 to {self.latents.generators - 1}")
+
+        def mapped(net: nn.Module, z: Tensor, labels: Tensor) -> Tensor:
+            return choose(mapping(net, z, labels), number)
+
+        return replace(self, latents=replace(self.latents, mapping=mapped))
+
     def mapping(
         self, z: Tensor, labels: ArrayLike | Tensor | None = None, psi: float = 1.0, cutoff: int | None = None
     ) -> Tensor:

@@ -39,6 +39,8 @@ class Options(Drawing):
     """StyleGAN3: move the pictures right and down by shares of their longer side: 0.25,0 or -0.1,0.1."""
     rotate: Annotated[float, tyro.conf.arg(metavar="DEGREES")] = 0.0
     """StyleGAN3: turn the pictures counterclockwise before."""
+    generator: Annotated[CountOrZero | None, tyro.conf.arg(metavar="N")] = None
+    """MAD-GAN: let this one of its generators make all images, from 0; otherwise each seed chooses one."""
     save_w: Annotated[Path | None, tyro.conf.arg(metavar="FILE.npz")] = None
     """Write the w's of the pictures to this file as well."""
 
@@ -51,6 +53,8 @@ def main(argv: list[str]) -> int:
     translate = None if options.translate is None else parse_pair(options.translate)
     if options.w is not None and sampling.labels is not None:
         raise UserError("a saved w has its class in it already", hint="leave --class or --w out")
+    if options.w is not None and options.generator is not None:
+        raise UserError("a saved w has its generator in it already", hint="leave --generator or --w out")
     # After parsing: PyTorch takes seconds to import.
     from organza.media.images import check_suffix
     from organza.models.load import load_generator
@@ -63,6 +67,8 @@ def main(argv: list[str]) -> int:
     G = load_generator(options.network, device=options.device, precision="float32" if exact else options.precision)
     if translate is not None or options.rotate:
         G = G.placed(translate or (0.0, 0.0), options.rotate)
+    if options.generator is not None:
+        G = G.only(options.generator)
     job = from_seeds(G, seeds, sampling) if options.w is None else from_codes(G, load_codes(options.w, G), sampling)
     with progress_bar("drawing", "pictures") as progress:
         paths = generate(
