@@ -66,6 +66,7 @@ SUMMARIES: dict[str, dict[str, str]] = {
         "vae": "variational autoencoder on DCGAN's pyramids",
     },
     "ensembles": {
+        "lapgan": "LAPGAN: a pyramid of GANs that refine an image from coarse to fine",
         "gman": "GMAN: one generator against five discriminators",
         "mad-gan": "MAD-GAN: four generators, and a discriminator that names them",
     },
