@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 Layout = Literal["images", "pairs", "unpaired", "labelled"]
 """How images lie in a dataset: one by one; as pairs of source and target; as two sets that don't correspond; or one by
-one with labels, each the source of a translation into what other labels say."""
+one with labels, each the source of a translation into what other labels say, or beside others without."""
 
 
 Direction = Literal["AtoB", "BtoA"]
@@ -71,7 +71,8 @@ class Batch:
         images: float32 ``[N, C, H, W]`` in ``[-1, 1]``: what a generator learns to make, the target of a translation.
         labels: float32 ``[N, label_dim]``; ``label_dim`` may be 0.
         seen: training images consumed before this step, over all processes. What grows or anneals reads it.
-        source: for translation, as many images of the other domain: partners in pairs, or strangers.
+        source: for translation, as many images of the other domain: partners in pairs, or strangers. Where only some
+            images are labelled, as many of these: then ``labels`` are theirs.
         carry: what earlier phases of the same step left for each image, by name, ``[N, ...]``; see `Result.carry`.
     """
 

@@ -46,6 +46,7 @@ class Generator(Loaded):
         kind: the method's name, such as ``"stylegan2"``.
         net, critic: the networks.
         source: the checkpoint that it was read from; None for a network made in memory.
+        classifier: the network that tells the class of an image, where the method trains one (Triple-GAN).
 
     Example:
         >>> from organza import load
@@ -62,6 +63,7 @@ class Generator(Loaded):
     device: torch.device
     dtype: torch.dtype
     source: Path | None = None
+    classifier: nn.Module | None = None
 
     @property
     def channels(self) -> int:
@@ -254,6 +256,20 @@ class Generator(Loaded):
         with computing(self.dtype):
             logits: Tensor = self.critic(images, self._rows(labels, len(images)))
         return logits.float()
+
+    @torch.no_grad()
+    def classify(self, images: Tensor) -> Tensor:
+        """Probabilities of classes ``[N, label_dim]`` of images, float32 ``[N, C, H, W]`` in [-1, 1].
+
+        Raises:
+            UserError: the method trains no classifier.
+        """
+        if self.classifier is None:
+            raise UserError(f"{self.kind} has no classifier", hint="triple-gan trains one")
+        images = torch.as_tensor(images, dtype=torch.float32, device=self.device)
+        with computing(self.dtype):
+            logits: Tensor = self.classifier(images)
+        return logits.float().softmax(1)
 
 
 def _seeds(seeds: int | Sequence[int]) -> list[int]:

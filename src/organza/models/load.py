@@ -130,7 +130,10 @@ def opened(
     net, critic = method.nets[chosen.net].to(place), chosen.critic and method.nets[chosen.critic].to(place)
     dtype = choose_dtype(precision, place, auto_bf16="sampling" in method.bf16)
     if isinstance(chosen, Latents):
-        return Generator(weights.method, weights.spec, chosen, net, critic or None, place, dtype, weights.path)
+        classifier = None if chosen.classifier is None else method.nets[chosen.classifier].to(place)
+        return Generator(
+            *(weights.method, weights.spec, chosen, net, critic or None, place, dtype, weights.path), classifier
+        )
     names = tuple(method.models)
     name = model or names[0]
     made = Translator(

@@ -69,6 +69,7 @@ SUMMARIES: dict[str, dict[str, str]] = {
         "lapgan": "LAPGAN: a pyramid of GANs that refine an image from coarse to fine",
         "gman": "GMAN: one generator against five discriminators",
         "mad-gan": "MAD-GAN: four generators, and a discriminator that names them",
+        "triple-gan": "Triple-GAN: a generator and a classifier from a few labels and many images without",
     },
 }
 """Family -> preset -> what it is for."""

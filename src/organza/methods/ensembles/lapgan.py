@@ -13,14 +13,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from organza.contract.data import Batch, DataSpec, Layout
-from organza.contract.method import SGD, Clock, Method, Nets, Phase, Player, Result, Schedule
+from organza.contract.method import SGD, Adam, Clock, Method, Nets, Phase, Player, Result, Schedule
 from organza.core.errors import UserError
 from organza.core.ranges import Count, PositiveOrZero, Range
 from organza.nn.joined import joined_latents, joined_mapping
@@ -52,7 +52,9 @@ class LAPGAN:
     lr: PositiveOrZero = 0.02
     """Learning rate of all networks; it is divided by 1 + 4e-5 at each epoch."""
     momentum: Annotated[float, Range(least=0, below=1)] = 0.5
-    """Momentum of all networks."""
+    """Momentum of all networks; Adam's first beta."""
+    optimizer: Literal["sgd", "adam"] = "sgd"
+    """sgd, as in the paper; adam is far quicker on a small budget, with --lr 0.0002."""
 
     def resolve(self, spec: DataSpec, batch: int) -> LAPGAN:
         """Nothing depends on the data."""
@@ -116,10 +118,10 @@ class LAPGAN:
             shown = {f"{x.shape[2]}x{x.shape[3]}": F.interpolate(x, spec.resolution, mode="nearest") for x in coarse}
             return {**shown, "samples": samples}
 
-        sgd = SGD(self.lr, self.momentum)
+        chosen = SGD(self.lr, self.momentum) if self.optimizer == "sgd" else Adam(self.lr, (self.momentum, 0.999))
         return Method(
             nets={"G": G, "D": D},
-            players={"D": Player(("D",), sgd), "G": Player(("G",), sgd)},
+            players={"D": Player(("D",), chosen), "G": Player(("G",), chosen)},
             phases=(Phase("D", "D", d_loss), Phase("G", "G", g_loss)),
             models={"G": joined_latents("G", G.length, spec.label_dim, "D")},
             ema=("G",),
