@@ -132,7 +132,9 @@ def test_a_pool_is_the_same_however_the_batch_is_cut():
     assert found[0]["pool/outputs/count"] == 3
 
 
-@pytest.mark.parametrize("name", ["pix2pix", "cyclegan", "bicyclegan", "fastcut", "ugatit-light", "stargan"])
+@pytest.mark.parametrize(
+    "name", ["pix2pix", "cyclegan", "bicyclegan", "fastcut", "ugatit-light", "stargan", "gman", "triple-gan"]
+)
 def test_two_processes_translate_as_one_with_two_micro_batches(
     name: str, shown: Callable[[str], Path], tmp_path: Path
 ) -> None:

@@ -156,7 +156,7 @@ class TripleGAN:
             epoch = clock.epoch if self.alone else clock.epoch - self.warmup_epochs
             if epoch < 0:  # stage 0: D and G wait
                 return Schedule(rate=self.warmup_rate)
-            return Schedule(rate=0.995 ** max(int(epoch) - self.steady_epochs, 0), stage=1)
+            return Schedule(rate=0.995 ** max(int(epoch) - self.steady_epochs + 1, 0), stage=1)
 
         phases = (
             Phase("D", "D", d_loss, active=bool),
@@ -167,7 +167,7 @@ class TripleGAN:
         return Method(
             nets={"G": Generator(self.z_dim, spec, self.width), "C": Classifier(spec, self.width_c)}
             | {"D": PairCritic(spec, self.width_d)},
-            players={name: Player((name,), adam) for name in ("D", "G", "C")},
+            players={name: Player((name,), adam) for name in ("C" if self.alone else "DGC")},
             phases=(Phase("C", "C", alone_loss),) if self.alone else phases,
             models={"G": joined_latents("G", self.z_dim, spec.label_dim, "D", "C")},
             ema=("G", "C"),
