@@ -73,9 +73,8 @@ def _plain(d: Callable[[Tensor, Tensor], Tensor], g: Callable[[Tensor], Tensor],
 
 def _penalised(critics: Critics, real: Tensor, fake: Tensor, rng: torch.Generator) -> Tensor:
     """WGAN-GP's critic, with the paper's lambda of 10."""
-    shape = real.shape[:2]
     between = interpolate(real.flatten(0, 1), fake.flatten(0, 1), rng)
-    penalty = wgan_gp(lambda x: critics[0](x.unflatten(0, shape)), between).unflatten(0, shape)
+    penalty = wgan_gp(lambda x: critics[0](x.reshape(real.shape)), between).reshape(real.shape[:2])
     return _each(wasserstein_d(critics[0](real), critics[0](fake))) + 10 * penalty.mean(1)
 
 
