@@ -118,6 +118,7 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     for words, said in (
         ("--worlds moon", "there is no world 'moon'; choose of grid, ring, line, stacked"),
         ("--games chess", "there is no game 'chess'; choose of gan, lsgan"),
+        ("--seeds x", "can't read the seeds 'x'"),
         ("--worlds stacked", "stacked digits are made of MNIST; say with --mnist where it lies"),
     ):
         assert main(f"bench modes --outdir {tmp_path} {words}".split()) == 2
@@ -172,6 +173,8 @@ def test_the_command_draws_distances(tmp_path: Path, capsys: pytest.CaptureFixtu
     from organza.runs import distances
 
     monkeypatch.setattr(distances.sweep, "__defaults__", ((-1.0, 0.0, 1.0), 20, lambda done, total: None))
+    assert main(["bench", "chess"]) == 2
+    assert "there is no bench called 'chess'; choose modes or distances" in capsys.readouterr().err
     assert main(["bench", "distances", "--outdir", str(tmp_path)]) == 0
     assert capsys.readouterr().out.rstrip().endswith("distances.png")
     assert (tmp_path / "distances.png").exists()

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import tyro
 
 from organza.cli.parse import parse, parse_seeds
 from organza.cli.progress import progress_bar
 from organza.cli.record import record
+from organza.core.errors import UserError
 from organza.core.ranges import Count
 from organza.core.text import say
 
@@ -24,8 +25,8 @@ class Options:
     where the Wasserstein distance does; it takes ten seconds.
     """
 
-    what: Annotated[Literal["modes", "distances"], tyro.conf.Positional, tyro.conf.arg(metavar="modes|distances")]
-    """What to try out."""
+    what: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="WHAT")]
+    """modes or distances."""
     outdir: Path = Path("out/bench")
     """Folder for the figure, the table and what was found so far."""
     worlds: str = "ring,grid,line"
@@ -48,6 +49,8 @@ def main(argv: list[str]) -> int:
     options = parse(Options, argv, "organza bench")
     if options.what == "distances":
         return _distances(options, argv)
+    if options.what != "modes":
+        raise UserError(f"there is no bench called {options.what!r}", hint="choose modes or distances")
     seeds = parse_seeds(options.seeds)
     # After parsing: PyTorch takes seconds to import.
     from rich.table import Table
