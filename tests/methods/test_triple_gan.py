@@ -150,6 +150,13 @@ def test_its_classifier_is_evaluated(faces: Path, tmp_path: Path, capsys: pytest
     assert main(["generate", "--network", str(run), "--seeds", "0", "--class", "bob", "--outdir", str(tmp_path)]) == 0
 
 
+def test_the_command_at_another_size(faces: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    line = f"train triple-gan --data {faces} --outdir {tmp_path} --resolution 14 --labelled 11 --kimg 0.004 --batch 4"
+    line += " --grid 2x1 --metrics none --width 8 --width-d 16 --width-c 4 --z-dim 8"
+    assert main(line.split()) == 0
+    assert "next: organza generate --network" in capsys.readouterr().err
+
+
 def test_what_it_can_not_be_trained_on(faces: Path, tmp_path: Path) -> None:
     numbers = replace(SPEC, label_sets=(LabelSet(3, "numbers"),))
     for spec in (numbers, replace(SPEC, label_dim=0, label_sets=())):

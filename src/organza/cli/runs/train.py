@@ -59,6 +59,7 @@ def main(argv: list[str]) -> int:
     options = parse(kind, words, prog, pairs=True, missing={NO_DATA: WHICH_DATA})
     from organza.core import distributed
     from organza.core.device import keep_freed_memory
+    from organza.data.options import PartlyLabelled
     from organza.runs.train import dry_run, train
 
     job: Job = options.job
@@ -100,7 +101,7 @@ def main(argv: list[str]) -> int:
         )
     if outcome.finished and distributed.rank() == 0:
         then = f"organza generate --network {outcome.folder}"
-        if preset(name).run.method.layout != "images":
+        if preset(name).run.method.layout != "images" and not isinstance(run.data, PartlyLabelled):
             then = f"organza translate --network {outcome.folder} --input IMAGES"
         say(f"{outcome.folder}: {outcome.seen / 1000:g} kimg; next: {then}", error=True)
     return 0

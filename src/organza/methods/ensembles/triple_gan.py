@@ -86,7 +86,7 @@ class TripleGAN:
         Raises:
             UserError: no classes, or images too small for the classifier.
         """
-        if spec.label_dim < 2 or any(part.kind != "classes" for part in spec.label_sets):
+        if not spec.label_dim or any(part.kind != "classes" for part in spec.label_sets):
             what = "Triple-GAN learns classes, and these labels are none"
             raise UserError(what, hint="give a class for each image: --labels folders, or a table with one column")
         if min(spec.resolution) < 12:
