@@ -28,10 +28,11 @@ def draw(outcomes: Sequence[Outcome], path: Path) -> Path:
     FigureCanvasAgg(figure)
     ratios = [1.0] * len(games) + [1.9]
     panels = figure.subplots(len(worlds), len(games) + 1, squeeze=False, width_ratios=ratios)
+    for axes, game in zip(panels[0], games, strict=False):
+        axes.set_title(game, fontsize=9)
     for row, world in zip(panels, worlds, strict=True):
         for axes, game in zip(row[:-1], games, strict=True):
             _samples(axes, world, of(outcomes, world, game)[:1])
-            axes.set_title(game if row is panels[0] else "", fontsize=9)
             axes.set_xticks([])
             axes.set_yticks([])
         row[0].set_ylabel(world, fontsize=9)
@@ -73,6 +74,6 @@ def _bars(axes: Any, outcomes: Sequence[Outcome], world: str, games: Sequence[st
         label = "modes found" if what == "modes" else "good samples"
         axes.bar(places + 0.4 * number, values, 0.38, yerr=errors, color=colour, label=label, error_kw={"lw": 0.8})
     axes.set_xticks(places + 0.2, games, fontsize=6)
-    axes.set_ylim(0, 1.15)
+    axes.set_ylim(0, 1.3)
     axes.tick_params(axis="y", labelsize=7)
     axes.legend(fontsize=6, frameon=False, ncol=2, loc="upper left")
