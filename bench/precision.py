@@ -158,7 +158,7 @@ def sample(method: Method, count: int, size: int, dtype: torch.dtype) -> Tensor:
     z = torch.randn(count, latents.z_dim, generator=torch.Generator().manual_seed(2))
     net.eval()
     with inference(), computing(dtype):
-        found = latents.synthesis(net, latents.mapping(net, z, torch.zeros(count, latents.label_dim)), "const", None)
+        found = latents.synthesis(net, latents.mapping(net, z, labels_for(model, count)), "const", None)
     net.train()
     return found.double().clamp(-1, 1)
 

@@ -133,7 +133,7 @@ def test_a_pool_is_the_same_however_the_batch_is_cut():
 
 
 TWICE = ["pix2pix", "cyclegan", "bicyclegan", "fastcut", "ugatit-light", "stargan", "pix2pixhd", "animegan"]
-TWICE += ["stackgan", "stackgan-v2"]
+TWICE += ["stackgan", "stackgan-v2", "gman", "triple-gan"]
 
 
 @pytest.mark.parametrize("name", TWICE)

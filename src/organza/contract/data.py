@@ -87,7 +87,8 @@ class Batch:
         images: float32 ``[N, C, H, W]`` in ``[-1, 1]``: what a generator learns to make, the target of a translation.
         labels: float32 ``[N, label_dim]``; ``label_dim`` may be 0.
         seen: training images consumed before this step, over all processes. What grows or anneals reads it.
-        source: for translation, as many images of the other domain: partners in pairs, or strangers.
+        source: for translation, as many images of the other domain: partners in pairs, or strangers. Where only some
+            images are labelled, as many of these: then ``labels`` are theirs.
         carry: what earlier phases of the same step left for each image, by name, ``[N, ...]``; see `Result.carry`.
         text: what is said about each image: tokens, int64 ``[N, text_length]``, or float32 ``[N, embedding_dim]``.
     """

@@ -200,7 +200,9 @@ class Method:
         models: what comes of it, by name; the first is what `organza.load` takes unless told otherwise.
         ema: names of the networks that are averaged (and that models use).
         frozen: helper networks that never learn, by name: moved along, in evaluation mode, never saved.
-        preview: what the sample grid shows of a translator, in its own order; None: source, output and target.
+        preview: what the sample grid shows, in its own order; None: of a translator source, output and target, of a
+            generator its samples. A generator's finds the ``z`` of the grid's seeds in `Batch.carry`, and calls the
+            images that it samples in the end ``samples``.
         augment: ``(images [N, C, H, W], rng)`` -> what the critic is shown in their place; None: the images.
         state: tensors, changed in place by `Phase.after`, that a checkpoint must hold beside the networks.
         schedule: see `Schedule`.

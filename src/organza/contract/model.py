@@ -92,6 +92,10 @@ class Latents:
         sizes: ``net -> {name: longer side in pixels}`` of the tensors that work at one size, by their names in the
             network; None where there are none.
         text: of a generator that takes words; None of another.
+        generators: how many generators share the work; a seed chooses one.
+        choose: ``(ws, number) -> ws`` with which a certain one of them makes the images; None of a single one.
+        classifier: name of the network that tells the class of an image, or None. Called as
+            ``net(images) -> logits [N, label_dim]``.
     """
 
     net: str
@@ -108,6 +112,9 @@ class Latents:
     first: Callable[[nn.Module], Tensor] | None = None
     sizes: Callable[[nn.Module], dict[str, int]] | None = None
     text: TextAccess | None = None
+    generators: int = 1
+    choose: Callable[[Tensor, int], Tensor] | None = None
+    classifier: str | None = None
 
 
 @dataclass(frozen=True)

@@ -28,9 +28,17 @@ from organza.data.domains import (
 from organza.data.held_out import split
 from organza.data.joint import JointLoader, first_images, joint_spec
 from organza.data.label_maps import find_palette
+from organza.data.labelled import PartLoader, with_labels
 from organza.data.loader import DomainLoader, Loader
 from organza.data.opening import open_source
-from organza.data.options import CaptionedOptions, DataOptions, DomainOptions, LabelledOptions, parse_resolution
+from organza.data.options import (
+    CaptionedOptions,
+    DataOptions,
+    DomainOptions,
+    LabelledOptions,
+    PartlyLabelled,
+    parse_resolution,
+)
 from organza.data.source import Source
 from organza.data.stream import ShardLoader, Shards, remote_shards
 from organza.data.techniques import Made
@@ -49,6 +57,7 @@ class Material:
         held_out: images set aside by `DataOptions.held_out`, or None.
         domains: source and target of a translation, or None.
         also: a second dataset with labels of its own, which is shown by turns with ``target``, or None.
+        labelled: the images whose labels are known, where they may be some of ``target``; or None.
         shards: the stream, or None.
         texts: what is said about each of ``target``, or None.
     """
@@ -60,6 +69,7 @@ class Material:
     held_out: Dataset | None = None
     domains: Domains | None = None
     also: Dataset | None = None
+    labelled: Dataset | None = None
     shards: Shards | None = None
     texts: Texts | None = None
 
@@ -69,6 +79,8 @@ class Material:
         height, width = self.spec.resolution
         if self.also is not None:
             return f"{len(self.target)} and {len(self.also)} labelled images {height}x{width}"
+        if self.labelled is not None:
+            return f"{len(self.target)} images {height}x{width}, {len(self.labelled)} of them labelled"
         if self.domains is None:
             first = "" if self.shards is None else " (in the first shard)"
             words = f" with captions of {len(self.texts.words)} words" if self.texts and self.texts.words else ""
@@ -88,12 +100,16 @@ class Material:
             found |= {"also_images": len(self.also)}
         if self.texts is not None and self.texts.key:
             found |= {"embeddings_key": self.texts.key}
+        if self.labelled is not None:
+            found |= {"labelled_key": self.labelled.key, "labelled_images": len(self.labelled)}
         if self.held_out is not None:
             found |= {"held_out_key": self.held_out.key, "held_out_images": len(self.held_out)}
         return found
 
-    def loader(self, **settings: Any) -> Loader | DomainLoader | JointLoader:
+    def loader(self, **settings: Any) -> Loader | DomainLoader | JointLoader | PartLoader:
         """Batches of it; see `Loader` for the settings."""
+        if self.labelled is not None:
+            return PartLoader(self.target, self.labelled, **settings)
         if self.also is not None:
             return JointLoader((self.target, self.also), **settings)
         if self.domains is not None:
@@ -137,8 +153,8 @@ def open_material(
 
     Args:
         path: whatever `open_dataset` or `open_domains` takes; remote shards are streamed.
-        options: `DomainOptions` for translations of two sides, `LabelledOptions` for labelled images,
-            `CaptionedOptions` for captioned ones.
+        options: `DomainOptions` for translations of two sides, `LabelledOptions` or `PartlyLabelled` for labelled
+            images, `CaptionedOptions` for captioned ones.
         layout: what the method needs.
         progress: called as ``progress(done, total)`` while images are decoded for the first time.
         say: told what the user should know.
@@ -236,6 +252,9 @@ def _labelled(
         raise UserError("--held-out is for generators", hint="leave it out")
     first = _with_labels(path, options, "--labels", progress, say)
     name, spec = first.name, replace(first.spec, source=first.spec.channels, count=len(first))
+    if isinstance(options, PartlyLabelled):
+        known = with_labels(first, options.labelled)
+        return Material(name, f"{first.key}-{known.key}", spec, first, labelled=known)
     if not isinstance(options, LabelledOptions) or options.also is None:
         return Material(name, first.key, spec, first)
     height, width = first.resolution

@@ -115,6 +115,19 @@ class CaptionedOptions(DataOptions):
     images [N], or an .npy in the dataset's order."""
 
 
+@dataclass(frozen=True)
+class PartlyLabelled(DataOptions):
+    """How images are read of which only some need a label.
+
+    Example:
+        >>> PartlyLabelled(labels="folders", labelled=100).labelled
+        100
+    """
+
+    labelled: Count | None = None
+    """Keep the labels of so many images alone, of each class as many: always the same ones. Otherwise: all."""
+
+
 def parse_resolution(text: str) -> tuple[int, int]:
     """Text -> (height, width).
 

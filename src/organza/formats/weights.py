@@ -131,6 +131,11 @@ class Weights:
         self._fill(main, method.nets[main], theirs)
         if isinstance(chosen, Latents) and chosen.text is not None and (words := chosen.text.encoder) is not None:
             self._fill(words, method.nets[words], words)
+        if isinstance(chosen, Latents) and (teller := chosen.classifier) is not None:
+            if held := [name for name in (f"{teller}_ema", teller) if name in self.nets]:
+                self._fill(teller, method.nets[teller], held[0])
+            else:
+                chosen = replace(chosen, classifier=None)
         if isinstance(chosen, Translation) and chosen.encoder is not None:
             if chosen.encoder in self.nets:
                 self._fill(chosen.encoder, method.nets[chosen.encoder], chosen.encoder)

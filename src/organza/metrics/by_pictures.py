@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from organza.core.errors import UserError
-from organza.media.images import as_input
+from organza.media.images import as_input, to_tensor
 from organza.methods.text.text_encoder import TextEncoder, image_network, seen
 from organza.metrics import path_length, similarity, sliced
 from organza.metrics.intervals import bootstrap_mean
@@ -178,6 +178,21 @@ def _sliced(job: Job, metric: Metric) -> dict[str, Figure]:
     return {**figures, f"{name}_mean": Figure(mean, None, count, count)}
 
 
+def _accuracy(job: Job, metric: Metric) -> dict[str, Figure]:
+    """How often the network's own classifier names the class of a real image."""
+    assert isinstance(job.pictures, Drawn)  # evaluate has seen to it
+    G, reals, name = job.pictures.G, job.reals(), metric.title("accuracy")
+    count = job.real_count(metric)
+
+    def work(indices: Indices) -> Tensor:
+        found = G.classify(to_tensor(reals.fetch(indices).numpy(), G.device)).argmax(1).cpu()
+        return (found == torch.from_numpy(reals.labels(indices).argmax(1))).double()
+
+    right = torch.cat(job.team.spread(count, job.batch, work, job.on(name)))
+    interval = bootstrap_mean(right, job.seed) if job.intervals and count > 1 else None
+    return {name: Figure(float(right.mean()), interval, 0, count, None, "higher", "bootstrap over images")}
+
+
 def _open_distance(job: Job, metric: Metric) -> tuple[Callable[[Tensor, Tensor], Tensor], str, str]:
     """The perceptual distance of a metric, what it is, and the metric's full name: only LPIPS by VGG goes without."""
     found, short = open_wanted(job, metric)
@@ -202,4 +217,5 @@ FIGURES = {
     "ms_ssim": _structural_variety,
     "swd": _sliced,
     "r_precision": _r_precision,
+    "accuracy": _accuracy,
 }

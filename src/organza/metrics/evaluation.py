@@ -184,6 +184,8 @@ def _check(job: Job, metrics: Sequence[Metric]) -> None:
             continue
         if metric.kind == "asked":
             check_asked(job, name)
+        if metric.kind == "accuracy":
+            _check_accuracy(job, name)
         needed = metric.count * (2 if metric.kind in ("lpips", "ms_ssim") else 1)
         if job.pictures.limit is not None and needed > job.pictures.limit:
             raise UserError(
@@ -209,6 +211,15 @@ def _check_translation(job: Job, metric: Metric, name: str) -> None:
         raise UserError(f"{name} needs pairs", where=job.pictures.domains.source.name, hint="take fd, kd or content")
     if metric.compared == "cycle" and job.pictures.back is None:
         raise UserError(f"{name} needs a way back, which {job.pictures.T.kind} has not")
+
+
+def _check_accuracy(job: Job, name: str) -> None:
+    if not isinstance(job.pictures, Drawn) or job.pictures.G.classifier is None:
+        raise UserError(f"{name} needs a network that classifies", hint="give the --network of a triple-gan run")
+    classes, known = job.pictures.G.label_dim, job.reals().dataset.spec.label_dim
+    if known != classes:
+        what = f"{name} needs labels of {classes} classes, the real images have {known or 'none'}"
+        raise UserError(what, where=job.reals().name, hint="open them with --labels")
 
 
 def _open(metric: Metric, wish: str, given: str | Features | None, device: torch.device | None) -> Features:

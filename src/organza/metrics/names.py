@@ -14,7 +14,20 @@ from typing import Literal
 from organza.core.errors import UserError
 
 Kind = Literal[
-    "fd", "kd", "pr", "dc", "is", "ppl", "sep", "lpips", "ms_ssim", "swd", "asked", "r_precision", "translation"
+    "fd",
+    "kd",
+    "pr",
+    "dc",
+    "is",
+    "ppl",
+    "sep",
+    "lpips",
+    "ms_ssim",
+    "swd",
+    "accuracy",
+    "asked",
+    "r_precision",
+    "translation",
 ]
 Compared = Literal["l1", "psnr", "ssim", "distance", "palette", "cycle", "content"]
 """What is measured of translations one by one."""
@@ -37,6 +50,7 @@ EXAMPLES: dict[str, str] = {
     "sep10k_w": "linear separability of the data's labels in w (or z)",
     "lpips10k": "variety: mean LPIPS between the pictures of 10 thousand pairs; perceptual_organza64_10k with ours",
     "ms_ssim10k": "variety: mean structural similarity of 10 thousand pairs, lower is more varied",
+    "accuracy10k": "of a network that classifies (triple-gan): share of 10 thousand real images whose class it names",
     "swd16k": "sliced Wasserstein distance of patches at each scale, 16384 pictures as in ProGAN",
     "r_precision2k": "of networks of text: how often the own caption fits an image best, of 100; _real: of real images",
     "l1": "of translations: mean distance from the targets of pairs, in levels of 255; l1_200: of 200 pairs, not 1000",
@@ -97,7 +111,7 @@ class Metric:
     @property
     def against_real(self) -> bool:
         """Whether real pictures are needed."""
-        return self.kind in ("fd", "kd", "pr", "dc", "swd", "sep", "asked", "r_precision")
+        return self.kind in ("fd", "kd", "pr", "dc", "swd", "sep", "accuracy", "asked", "r_precision")
 
     @property
     def by_codes(self) -> bool:
@@ -134,12 +148,28 @@ class Metric:
         return f"{prefix}{'_' if prefix not in PLAIN else ''}{tail}"
 
 
-PLAIN = {"fd", "kd", "fid", "kid", "pr", "dc", "is", "swd", "ms_ssim", "lpips", "sep", "asked", "r_precision"}
+PLAIN = {
+    "fd",
+    "kd",
+    "fid",
+    "kid",
+    "pr",
+    "dc",
+    "is",
+    "swd",
+    "ms_ssim",
+    "lpips",
+    "sep",
+    "accuracy",
+    "asked",
+    "r_precision",
+}
 """Prefixes that a count follows at once."""
 
 _COUNT = r"(?P<count>\d+)(?P<k>k)?"
 _SETS = re.compile(
-    rf"(?P<kind>fid|kid|fd|kd|pr|dc|is|sep|swd|ms_ssim|lpips|perceptual|asked|r_precision)(?:_(?P<network>.+?)_)?{_COUNT}"
+    rf"(?P<kind>fid|kid|fd|kd|pr|dc|is|sep|swd|ms_ssim|lpips|perceptual|accuracy|asked|r_precision)"
+    rf"(?:_(?P<network>.+?)_)?{_COUNT}"
     r"(?:(?P<n>n|_)?(?P<near>\d+))?(?P<full>_full)?(?:_(?P<space>[zw]))?"
 )
 TRANSLATIONS = 1000
@@ -254,9 +284,9 @@ def _fits(found: re.Match[str]) -> bool:
     kind = found["kind"]
     if found["near"] and (kind not in NEAREST or not (found["n"] or found["k"])):
         return False
-    if found["full"] and kind not in ("fid", "kid", "fd", "kd", "pr", "dc"):
+    if found["full"] and kind not in ("fid", "kid", "fd", "kd", "pr", "dc", "accuracy"):
         return False
-    if found["network"] and kind in ("fid", "kid", "swd", "ms_ssim", "r_precision"):
+    if found["network"] and kind in ("fid", "kid", "swd", "ms_ssim", "accuracy", "r_precision"):
         return False
     return not (found["space"] and kind != "sep")
 

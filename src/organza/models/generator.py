@@ -48,6 +48,7 @@ class Generator(Loaded):
         net, critic: the networks.
         source: the checkpoint that it was read from; None for a network made in memory.
         encoder: the network that understands text, where it takes text.
+        classifier: the network that tells the class of an image, where the method trains one (Triple-GAN).
 
     Example:
         >>> from organza import load
@@ -65,6 +66,7 @@ class Generator(Loaded):
     dtype: torch.dtype
     source: Path | None = None
     encoder: nn.Module | None = None
+    classifier: nn.Module | None = None
 
     @property
     def channels(self) -> int:
@@ -123,6 +125,26 @@ class Generator(Loaded):
         if not all(map(math.isfinite, (*translate, rotate))):
             raise UserError(f"a move of {translate} and a turn of {rotate}", hint="give finite numbers")
         return replace(self, net=self.latents.placed(self.net, translate, rotate))
+
+    def only(self, number: int) -> Generator:
+        """The same network with every image made by one of its generators; MAD-GAN has several.
+
+        Args:
+            number: which, from 0.
+
+        Raises:
+            UserError: a network of a single generator, or one that has no such number.
+        """
+        choose, mapping = self.latents.choose, self.latents.mapping
+        if choose is None:
+            raise UserError(f"{self.kind} has one generator", hint="MAD-GAN has several")
+        if not 0 <= number < self.latents.generators:
+            raise UserError(f"there is no generator {number}", hint=f"give 0 to {self.latents.generators - 1}")
+
+        def mapped(net: nn.Module, z: Tensor, labels: Tensor) -> Tensor:
+            return choose(mapping(net, z, labels), number)
+
+        return replace(self, latents=replace(self.latents, mapping=mapped))
 
     def mapping(
         self, z: Tensor, labels: ArrayLike | Tensor | None = None, psi: float = 1.0, cutoff: int | None = None
@@ -273,6 +295,20 @@ class Generator(Loaded):
         with computing(self.dtype):
             logits: Tensor = self.critic(images, told if text is None else text.told(self.net, told))
         return logits.float()
+
+    @torch.no_grad()
+    def classify(self, images: Tensor) -> Tensor:
+        """Probabilities of classes ``[N, label_dim]`` of images, float32 ``[N, C, H, W]`` in [-1, 1].
+
+        Raises:
+            UserError: the method trains no classifier.
+        """
+        if self.classifier is None:
+            raise UserError(f"{self.kind} has no classifier", hint="triple-gan trains one")
+        images = torch.as_tensor(images, dtype=torch.float32, device=self.device)
+        with computing(self.dtype):
+            logits: Tensor = self.classifier(images)
+        return logits.float().softmax(1)
 
 
 def _seeds(seeds: int | Sequence[int]) -> list[int]:

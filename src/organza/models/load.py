@@ -132,7 +132,8 @@ def opened(
     if isinstance(chosen, Latents):
         words = None if chosen.text is None or chosen.text.encoder is None else method.nets[chosen.text.encoder]
         own = (weights.method, weights.spec, chosen, net, critic or None, place, dtype, weights.path)
-        return Generator(*own, encoder=None if words is None else words.to(place))
+        teller = None if chosen.classifier is None else method.nets[chosen.classifier].to(place)
+        return Generator(*own, encoder=None if words is None else words.to(place), classifier=teller)
     names = tuple(method.models)
     name = model or names[0]
     made = Translator(

@@ -72,6 +72,12 @@ SUMMARIES: dict[str, dict[str, str]] = {
         "wgan-gp": "WGAN-GP on DCGAN's networks, five critic steps",
         "vae": "variational autoencoder on DCGAN's pyramids",
     },
+    "ensembles": {
+        "lapgan": "LAPGAN: a pyramid of GANs that refine an image from coarse to fine",
+        "gman": "GMAN: one generator against five discriminators",
+        "mad-gan": "MAD-GAN: four generators, and a discriminator that names them",
+        "triple-gan": "Triple-GAN: a generator and a classifier from a few labels and many images without",
+    },
 }
 """Family -> preset -> what it is for."""
 

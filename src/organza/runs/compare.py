@@ -89,7 +89,7 @@ def higher_is_better(metric: str) -> bool:
     """
     return (
         metric.endswith(("_precision", "_recall", "_density", "_coverage", "_mean")) and not metric.startswith("swd")
-    ) or metric.startswith(("lpips", "perceptual"))
+    ) or metric.startswith(("lpips", "perceptual", "accuracy"))
 
 
 def read_run(folder: str | Path) -> RunLog:

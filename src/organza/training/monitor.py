@@ -24,7 +24,7 @@ from organza.training.checkpoint import Position
 from organza.training.diagnosis import findings
 from organza.training.pace import Pace
 from organza.training.plots import plot_log
-from organza.training.preview import preview, sheet
+from organza.training.preview import gap_of, preview, sheet
 from organza.training.settings import Training
 from organza.training.state import State
 from organza.training.voice import Voice
@@ -127,9 +127,9 @@ class Monitor:
             self._board.image(state.position.seen, "samples", grid)
         images = found.get("samples")
         if images is not None:
-            gap = np.full([1, 1, reals.shape[-1]], 255, np.uint8)
-            between = np.broadcast_to(gap, [grid.shape[0], max(4, images.shape[2] // 8), grid.shape[2]])
-            grid = np.concatenate([grid, between, make_grid(reals, columns)], axis=1)
+            white = np.full([1, 1, reals.shape[-1]], 255, np.uint8)
+            between = np.broadcast_to(white, [grid.shape[0], max(4, images.shape[2] // 8), grid.shape[2]])
+            grid = np.concatenate([grid, between, make_grid(reals, columns, gap=gap_of(found))], axis=1)
             self._watch_diversity(state.position, images, reals)
         elif state.position.seen:
             self._diagnose(found)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import torch
@@ -20,7 +20,7 @@ AT_ONCE = 16
 
 
 def preview(state: State, examples: Batch) -> dict[str, Pixels]:
-    """Images by name, uint8 ``[N, H, W, C]``: ``"samples"`` of a generator; of a translator what its method shows.
+    """Images by name, uint8 ``[N, H, W, C]``: ``"samples"`` of a generator, or what its method shows.
 
     Args:
         state: what is trained.
@@ -29,10 +29,11 @@ def preview(state: State, examples: Batch) -> dict[str, Pixels]:
     model, nets = state.method.model, state.averaged
     device = next(nets[model.net].parameters()).device
     with torch.no_grad():
+        show = state.method.preview
         if isinstance(model, Latents):
-            return {"samples": _samples(nets[model.net], model, _told(model, nets, examples, device))}
-        show = state.method.preview or _translated(model)
-        rows = []
+            labels = _told(model, nets, examples, device)
+            return _samples(nets[model.net], model, labels) if show is None else _shown(show, nets, model, labels)
+        show, rows = show or _translated(model), []
         with running(nn.ModuleList(nets.values()), model.mode):
             for number in range(len(examples)):  # one by one, as they are translated later: batch statistics differ
                 torch.manual_seed(number)  # dropout
@@ -62,7 +63,12 @@ def sheet(found: Mapping[str, Pixels], columns: int) -> Pixels:
         return make_grid(next(iter(found.values())), columns)
     most = max(images.shape[-1] for images in found.values())
     strips = np.concatenate([_with_channels(images, most) for images in found.values()], axis=2)
-    return make_grid(strips, columns, gap=max(1, strips.shape[1] // 32))
+    return make_grid(strips, columns, gap=gap_of(found))
+
+
+def gap_of(found: Mapping[str, Pixels]) -> int:
+    """Pixels between the cells of a `sheet`: none where each is a single image."""
+    return 0 if len(found) == 1 else max(1, next(iter(found.values())).shape[1] // 32)
 
 
 def _with_channels(images: Pixels, count: int) -> Pixels:
@@ -72,17 +78,31 @@ def _with_channels(images: Pixels, count: int) -> Pixels:
     return np.concatenate([images, solid], axis=-1) if images.shape[-1] < count else images
 
 
-def _samples(net: nn.Module, latents: Latents, labels: Tensor) -> Pixels:
-    """Images of seeds 0 to N - 1, one for each label ``[N, label_dim]``."""
+def _codes(latents: Latents, labels: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """The z of seeds 0 to N - 1, one for each label ``[N, label_dim]``, and these, a few at a time."""
+    for start in range(0, len(labels), AT_ONCE):
+        part = labels[start : start + AT_ONCE]
+        seeds = range(start, start + len(part))
+        z = np.stack([np.random.RandomState(seed).randn(latents.z_dim) for seed in seeds])
+        yield torch.from_numpy(z).float().to(labels.device), part
+
+
+def _samples(net: nn.Module, latents: Latents, labels: Tensor) -> dict[str, Pixels]:
+    """Images of seeds, one for each label ``[N, label_dim]``."""
     images = []
     with running(net, "eval"):  # one without an average still trains
-        for start in range(0, len(labels), AT_ONCE):
-            part = labels[start : start + AT_ONCE]
-            seeds = range(start, start + len(part))
-            z = np.stack([np.random.RandomState(seed).randn(latents.z_dim) for seed in seeds])
-            ws = latents.mapping(net, torch.from_numpy(z).float().to(labels.device), part)
-            images.append(to_pixels(latents.synthesis(net, ws, "const", None)))
-    return np.concatenate(images)
+        for z, part in _codes(latents, labels):
+            images.append(to_pixels(latents.synthesis(net, latents.mapping(net, z, part), "const", None)))
+    return {"samples": np.concatenate(images)}
+
+
+def _shown(show: Preview, nets: Nets, latents: Latents, labels: Tensor) -> dict[str, Pixels]:
+    """What a method shows of the same seeds: it finds their z in what the batch carries."""
+    rows = []
+    for z, part in _codes(latents, labels):
+        batch = Batch(z.new_zeros(len(z), 0), part, carry={"z": z})
+        rows.append(show(nets, batch, torch.Generator(z.device)))
+    return {name: np.concatenate([to_pixels(row[name]) for row in rows]) for name in rows[0]}
 
 
 def _translated(model: Translation) -> Preview:

@@ -180,7 +180,8 @@ def _usual(generated: Any, real: Any) -> str:
         return f"asked{min(200, len(real) // 2)}"
     if not isinstance(real, Domains):
         count = 2000 if not hasattr(generated, "__len__") else min(2000, len(generated))
-        return f"fd{count}_full"
+        classified = "accuracy10k," if getattr(generated, "classifier", None) is not None else ""
+        return f"{classified}fd{count}_full"
     return "l1,psnr,ssim" if real.paired else f"kd{min(2000, len(real.source))}_full,content"
 
 

@@ -103,7 +103,7 @@ def main(argv: list[str]) -> int:
         layout, then = preset(name).run.method.layout, f"organza generate --network {outcome.folder}"
         if layout == "captioned" and run.data.captions != "none":
             then += ' --text "WORDS"'
-        if translates(layout):
+        if translates(layout) and not isinstance(run.data, PartlyLabelled):
             then = f"organza translate --network {outcome.folder} --input IMAGES"
         say(f"{outcome.folder}: {outcome.seen / 1000:g} kimg; next: {then}", error=True)
     return 0

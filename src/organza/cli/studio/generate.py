@@ -42,6 +42,8 @@ class Options(Drawing):
     """StyleGAN3: move the pictures right and down by shares of their longer side: 0.25,0 or -0.1,0.1."""
     rotate: Annotated[float, tyro.conf.arg(metavar="DEGREES")] = 0.0
     """StyleGAN3: turn the pictures counterclockwise before."""
+    generator: Annotated[CountOrZero | None, tyro.conf.arg(metavar="N")] = None
+    """MAD-GAN: let this one of its generators make all images, from 0; otherwise each seed chooses one."""
     save_w: Annotated[Path | None, tyro.conf.arg(metavar="FILE.npz")] = None
     """Write the w's of the pictures to this file as well."""
 
@@ -63,6 +65,8 @@ def main(argv: list[str]) -> int:
         raise UserError("a saved w has its text in it already", hint="leave --text or --w out")
     if options.w is not None and sampling.labels is not None:
         raise UserError("a saved w has its class in it already", hint="leave --class or --w out")
+    if options.w is not None and options.generator is not None:
+        raise UserError("a saved w has its generator in it already", hint="leave --generator or --w out")
     # After parsing: PyTorch takes seconds to import.
     from organza.media.images import check_suffix
     from organza.models.load import load_generator
@@ -78,6 +82,8 @@ def main(argv: list[str]) -> int:
     if several:
         wanted = list(options.text) if options.embeddings is None else load_vectors(options.embeddings, G)
         seeds, sampling, grid = rows_of_texts(wanted, seeds, sampling)
+    if options.generator is not None:
+        G = G.only(options.generator)
     job = from_seeds(G, seeds, sampling) if options.w is None else from_codes(G, load_codes(options.w, G), sampling)
     with progress_bar("drawing", "pictures") as progress:
         paths = generate(
