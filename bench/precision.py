@@ -65,8 +65,9 @@ def images(count: int, size: int) -> Tensor:
 
 def spec_for(name: str, size: int) -> DataSpec:
     """Square images, with sources where the method translates, and labels where it can't do without."""
-    layout = PRESETS[name].run.method.layout
-    return DataSpec((size, size), 3, 3 if layout == "labelled" else 0, source=0 if layout == "images" else 3)
+    run = PRESETS[name].run
+    labels = 0 if run.data.labels == "none" else 3
+    return DataSpec((size, size), 3, labels, source=0 if run.method.layout == "images" else 3)
 
 
 def labels_for(spec_or_model: Any, count: int) -> Tensor:
@@ -130,7 +131,7 @@ def sample(method: Method, count: int, size: int, dtype: torch.dtype) -> Tensor:
     z = torch.randn(count, latents.z_dim, generator=torch.Generator().manual_seed(2))
     net.eval()
     with inference(), computing(dtype):
-        found = latents.synthesis(net, latents.mapping(net, z, torch.zeros(count, 0)), "const", None)
+        found = latents.synthesis(net, latents.mapping(net, z, labels_for(latents, count)), "const", None)
     net.train()
     return found.double().clamp(-1, 1)
 

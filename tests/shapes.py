@@ -18,8 +18,9 @@ def toy(name: str) -> Run:
 
 def spec_of(name: str, side: int = 16) -> DataSpec:
     """Square RGB images, with sources where the method translates, and labels where it can't do without."""
-    layout = PRESETS[name].run.method.layout
-    return DataSpec((side, side), 3, 3 if layout == "labelled" else 0, source=0 if layout == "images" else 3)
+    run = PRESETS[name].run
+    labels = 0 if run.data.labels == "none" else 3
+    return DataSpec((side, side), 3, labels, source=0 if run.method.layout == "images" else 3)
 
 
 def batch_of(spec: DataSpec, count: int, seen: int = 0) -> Batch:

@@ -63,7 +63,7 @@ def test_each_phase_moves_its_player_alone_and_reaches_every_weight(name: str) -
         if getattr(config, "noise", "") == "none":
             dead = [shape for shape in dead if shape != []]  # how strong the noise is
         # A Wasserstein critic's last bias cancels out of its loss; so does a hinge's while scores are small.
-        lost = {"wgan-gp": [[1]], "lucidrains": [[1]], "dualgan": [[1], [1]]}
+        lost = {"wgan": [[1]], "wgan-gp": [[1]], "lucidrains": [[1]], "dualgan": [[1], [1]]}
         assert dead == (lost.get(name, []) if player == "D" else []), player
 
 

@@ -76,6 +76,7 @@ class Latents:
             single matrix does not say it.
         sizes: ``net -> {name: longer side in pixels}`` of the tensors that work at one size, by their names in the
             network; None where there are none.
+        label_tail: so many numbers at the end of a w are its label, which truncation leaves as it is.
     """
 
     net: str
@@ -91,6 +92,7 @@ class Latents:
     styles: StyleAccess | None = None
     first: Callable[[nn.Module], Tensor] | None = None
     sizes: Callable[[nn.Module], dict[str, int]] | None = None
+    label_tail: int = 0
 
 
 @dataclass(frozen=True)

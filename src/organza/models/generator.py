@@ -154,8 +154,9 @@ class Generator(Loaded):
         check_psi(psi)
         if psi == 1:
             return ws
-        end = self.num_ws if cutoff is None else cutoff
-        return torch.cat([self.w_avg.lerp(ws[:, :end], psi), ws[:, end:]], dim=1)
+        end, tail = self.num_ws if cutoff is None else cutoff, self.w_dim - self.latents.label_tail
+        pulled = torch.cat([self.w_avg.lerp(ws[:, :end], psi)[..., :tail], ws[:, :end, tail:]], dim=2)
+        return torch.cat([pulled, ws[:, end:]], dim=1)
 
     def synthesis(self, ws: Tensor, noise: Noise = "const", rng: torch.Generator | None = None) -> Tensor:
         """Intermediate codes ``[N, num_ws, w_dim]`` to raw float32 images ``[N, C, H, W]``, about in [-1, 1].

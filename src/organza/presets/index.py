@@ -61,7 +61,12 @@ SUMMARIES: dict[str, dict[str, str]] = {
         "discogan": "DiscoGAN: two sets at 64x64 that share what a relation keeps",
     },
     "basic": {
+        "gan": "the first GAN: two perceptrons, for digits",
+        "cgan": "conditional GAN: digits, or other small images, of the class that is asked for",
         "dcgan": "DCGAN with the paper's settings",
+        "dcgan-course": "DCGAN for digits at 32x32, with normal codes",
+        "lsgan": "LSGAN: least squares on DCGAN's networks",
+        "wgan": "WGAN: a critic with clipped weights on DCGAN's networks",
         "wgan-gp": "WGAN-GP on DCGAN's networks, five critic steps",
         "vae": "variational autoencoder on DCGAN's pyramids",
     },
@@ -110,11 +115,9 @@ def preset(name: str) -> Preset:
 
 
 _KNOWN_AS = {
-    "gan": "dcgan",
     "pggan": "progan",
     "stylegan1": "stylegan-f",
     "stylegan2-ada": "stylegan2 (with --augment ada)",
-    "wgan": "wgan-gp",
 }
 
 
