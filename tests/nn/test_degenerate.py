@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from organza.methods.basic.vae import gaussian_divergence
+from organza.nn.likelihood import gaussian_divergence
 from organza.methods.stylegan.lucidrains import ChannelNorm
 from organza.methods.stylegan.msg_gan import averaged_penalty
 from organza.methods.stylegan.progan import fair_stddev, pixel_norm

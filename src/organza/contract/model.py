@@ -77,6 +77,8 @@ class Latents:
         sizes: ``net -> {name: longer side in pixels}`` of the tensors that work at one size, by their names in the
             network; None where there are none.
         label_tail: so many numbers at the end of a w are its label, which truncation leaves as it is.
+        encoder: name of the network that finds the w of an image; None without such.
+        encode: ``(net, images [N, C, H, W]) -> ws [N, num_ws, w_dim]``, the likeliest.
     """
 
     net: str
@@ -93,6 +95,8 @@ class Latents:
     first: Callable[[nn.Module], Tensor] | None = None
     sizes: Callable[[nn.Module], dict[str, int]] | None = None
     label_tail: int = 0
+    encoder: str | None = None
+    encode: Callable[[nn.Module, Tensor], Tensor] | None = None
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from torch.overrides import TorchFunctionMode
 
 from organza.contract.data import DataSpec
 from organza.contract.method import Method, MethodConfig
-from organza.contract.model import Model, Translation
+from organza.contract.model import Model
 from organza.core.errors import UserError
 from organza.core.messages import logger
 from organza.core.version import __version__
@@ -129,7 +129,7 @@ class Weights:
         main = chosen.net
         theirs = main if main in self.nets and f"{main}_ema" not in self.nets else f"{main}_ema"
         self._fill(main, method.nets[main], theirs)
-        if isinstance(chosen, Translation) and chosen.encoder is not None:
+        if chosen.encoder is not None:
             if chosen.encoder in self.nets:
                 self._fill(chosen.encoder, method.nets[chosen.encoder], chosen.encoder)
             else:

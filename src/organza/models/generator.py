@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import operator
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -44,7 +44,7 @@ class Generator(Loaded):
 
     Attributes:
         kind: the method's name, such as ``"stylegan2"``.
-        net, critic: the networks.
+        net, critic, encoder: the networks; the last two None where there are none.
         source: the checkpoint that it was read from; None for a network made in memory.
 
     Example:
@@ -62,6 +62,7 @@ class Generator(Loaded):
     device: torch.device
     dtype: torch.dtype
     source: Path | None = None
+    encoder: nn.Module | None = None
 
     @property
     def channels(self) -> int:
@@ -148,6 +149,41 @@ class Generator(Loaded):
         """A label vector for each of ``count`` images."""
         known = by_number(labels, label_names(self.spec)) if self.label_dim else None
         return label_vectors(known, count, self.label_dim, self.device)
+
+    def encode(self, images: Tensor) -> Tensor:
+        """The codes of images, of an autoencoder: what `synthesis` turns back into them, as well as it can.
+
+        Args:
+            images: ``[N, C, H, W]`` in [-1, 1], of the network's size.
+
+        Returns:
+            ``[N, num_ws, w_dim]``.
+
+        Raises:
+            UserError: the network has no encoder, or images of another size.
+        """
+        encoder, encode = self.check_encoder()
+        shape = (self.channels, *self.resolution)
+        if tuple(images.shape[1:]) != shape:
+            raise UserError(
+                f"images {list(images.shape)}", hint=f"this network takes [N, {', '.join(map(str, shape))}]"
+            )
+        images = torch.as_tensor(images, dtype=torch.float32, device=self.device)
+        parts = torch.split(images, 64)
+        with inference(), computing(self.dtype):
+            return torch.cat([encode(encoder, part).float() for part in parts])
+
+    def check_encoder(self) -> tuple[nn.Module, Callable[[nn.Module, Tensor], Tensor]]:
+        """The encoder, and how it encodes; see `organza.contract.model.Latents`.
+
+        Raises:
+            UserError: the network has none.
+        """
+        if self.encoder is None or self.latents.encode is None:
+            what = f"{self.kind} makes images and can't read them: it has no encoder"
+            hint = "vae and autoencoder have one; organza project searches codes with any network"
+            raise UserError(what, where=self.source, hint=hint)
+        return self.encoder, self.latents.encode
 
     def truncate(self, ws: Tensor, psi: float, cutoff: int | None = None) -> Tensor:
         """Pull intermediate codes ``[N, num_ws, w_dim]`` towards the mean w; see `mapping`."""

@@ -129,14 +129,11 @@ def opened(
         net.eval().requires_grad_(False)
     net, critic = method.nets[chosen.net].to(place), chosen.critic and method.nets[chosen.critic].to(place)
     dtype = choose_dtype(precision, place, auto_bf16="sampling" in method.bf16)
+    encoder = None if chosen.encoder is None else method.nets[chosen.encoder].to(place)
+    parts = (net, critic or None, place, dtype, weights.path)
     if isinstance(chosen, Latents):
-        return Generator(weights.method, weights.spec, chosen, net, critic or None, place, dtype, weights.path)
+        return Generator(weights.method, weights.spec, chosen, *parts, encoder)
     names = tuple(method.models)
     name = model or names[0]
-    made = Translator(
-        *(weights.method, weights.spec, chosen, net, critic or None, place, dtype, weights.path),
-        name=name,
-        names=names,
-        encoder=None if chosen.encoder is None else method.nets[chosen.encoder].to(place),
-    )
+    made = Translator(weights.method, weights.spec, chosen, *parts, name=name, names=names, encoder=encoder)
     return stored(weights.path, made)

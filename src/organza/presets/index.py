@@ -61,6 +61,9 @@ SUMMARIES: dict[str, dict[str, str]] = {
         "discogan": "DiscoGAN: two sets at 64x64 that share what a relation keeps",
     },
     "basic": {
+        "autoencoder": "autoencoder: images to short codes and back",
+        "vae": "variational autoencoder on DCGAN's pyramids",
+        "vae-mlp": "variational autoencoder of the paper: one hidden layer each, for digits",
         "gan": "the first GAN: two perceptrons, for digits",
         "cgan": "conditional GAN: digits, or other small images, of the class that is asked for",
         "dcgan": "DCGAN with the paper's settings",
@@ -68,7 +71,6 @@ SUMMARIES: dict[str, dict[str, str]] = {
         "lsgan": "LSGAN: least squares on DCGAN's networks",
         "wgan": "WGAN: a critic with clipped weights on DCGAN's networks",
         "wgan-gp": "WGAN-GP on DCGAN's networks, five critic steps",
-        "vae": "variational autoencoder on DCGAN's pyramids",
     },
 }
 """Family -> preset -> what it is for."""
