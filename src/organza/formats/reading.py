@@ -11,6 +11,7 @@ from organza.formats.nvidia import tensorflow as nvidia_tf
 from organza.formats.ports import (
     bicyclegan,
     cut,
+    dense_gan,
     discogan,
     junyanz,
     lucidrains,
@@ -52,6 +53,7 @@ FORMATS: tuple[Understand, ...] = (
     discogan.understood,
     _if(ugatit.recognise, ugatit.read),
     _if(stargan.recognise, stargan.read),
+    dense_gan.understood,
 )
 """The formats, in the order in which they are tried."""
 

@@ -24,7 +24,7 @@ class Options(Trained):
     """Images, or folders of them; at most 64 are shown."""
     between: Annotated[int, Range(least=0, most=64)] = 0
     """Show so many images between each two neighbours instead, on the straight line between their codes."""
-    codes: Annotated[Path | None, tyro.conf.arg(metavar="FILE.npz")] = None
+    save_w: Annotated[Path | None, tyro.conf.arg(metavar="FILE.npz")] = None
     """Write the codes to this file as well; generate, interpolate and edit take it as --w."""
     fit: Literal["center-crop", "pad", "stretch"] = "center-crop"
     """How images of another shape fit."""
@@ -47,6 +47,6 @@ def main(argv: list[str]) -> int:
     )
     record("reconstruct", argv, path, inputs={"--network": G.source})
     say(path)
-    if options.codes is not None:
-        say(save_codes(options.codes, ws))
+    if options.save_w is not None:
+        say(save_codes(options.save_w, ws))
     return 0
