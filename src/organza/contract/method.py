@@ -194,19 +194,17 @@ class Method:
     """A published method, built for some data: what the loop trains and what `organza.load` gives back.
 
     Attributes:
-        nets: every network that learns, by name.
-        players: who learns, by name.
-        phases: the optimizer steps of one iteration, in order.
-        models: what comes of it, by name; the first is what `organza.load` takes unless told otherwise.
-        ema: names of the networks that are averaged (and that models use).
-        frozen: helper networks that never learn, by name: moved along, in evaluation mode, never saved.
-        preview: what the sample grid shows of a translator, in its own order; None: source, output and target.
-        augment: ``(images [N, C, H, W], rng)`` -> what the critic is shown in their place; None: the images.
-        state: tensors, changed in place by `Phase.after`, that a checkpoint must hold beside the networks.
-        schedule: see `Schedule`.
+        nets: every network that learns, by name. players: who learns, by name. phases: the optimizer steps of one
+        iteration, in order. models: what comes of it, by name; the first is what `organza.load` takes unless told
+        otherwise. ema: names of the networks that are averaged (and that models use). frozen: helper networks that
+        never learn, by name: moved along, in evaluation mode, never saved. preview: what the sample grid shows of a
+        translator, in its own order; None: source, output and target. augment: ``(images [N, C, H, W], rng)`` -> what
+        the critic is shown in their place; None: the images. state: tensors, changed in place by `Phase.after`, that a
+        checkpoint must hold beside the networks. schedule: see `Schedule`. convergence: name of a statistic that falls
+        as images become better, by which ``--metrics convergence`` finds the best checkpoint; None where there is none.
         bf16: what ``--precision auto`` does in bf16, where the processor multiplies it natively: training only where
-            the gradients of every phase stay those of float32, sampling only where images do, both by
-            ``tests/methods/test_precision.py``.
+        the gradients of every phase stay those of float32, sampling only where images do, both by
+        ``tests/methods/test_precision.py``.
     """
 
     nets: dict[str, nn.Module]
@@ -219,6 +217,7 @@ class Method:
     augment: Callable[[Tensor, torch.Generator], Tensor] | None = None
     state: dict[str, Tensor] = field(default_factory=dict)
     schedule: Callable[[Clock], Schedule] = constant
+    convergence: str | None = None
     bf16: tuple[Use, ...] = ()
 
     @property

@@ -71,6 +71,9 @@ SUMMARIES: dict[str, dict[str, str]] = {
         "lsgan": "LSGAN: least squares on DCGAN's networks",
         "wgan": "WGAN: a critic with clipped weights on DCGAN's networks",
         "wgan-gp": "WGAN-GP on DCGAN's networks, five critic steps",
+        "ebgan": "EBGAN: the discriminator is an autoencoder, its error an energy",
+        "ebgan-pt": "EBGAN whose images of a batch are kept apart (pull-away term)",
+        "began": "BEGAN: autoencoder losses in equilibrium, with a figure of convergence",
     },
 }
 """Family -> preset -> what it is for."""

@@ -94,7 +94,7 @@ def game(
         loss = rule.d(real, fake).mean()
         stats = {"scores/real": real.mean(), "scores/fake": fake.mean()}
         if settings.loss == "wasserstein":
-            stats["scores/distance"] = -loss
+            stats["convergence/wasserstein"] = -loss
         if not rule.pairs:
             stats["signs/real"] = rule.signs(real, fake).mean()
         if named is not None and named_fake is not None:
@@ -137,6 +137,7 @@ def game(
         ema=("G",),
         augment=augmenter if settings.augment != "none" else None,
         state=augmenter.state,
+        convergence="convergence/wasserstein" if settings.loss == "wasserstein" else None,
         bf16=bf16,
     )
 
