@@ -56,5 +56,7 @@ RUNS: dict[str, Run] = {
     "wgan-gp": replace(_dcgan, method=WGANGP(), training=replace(_dcgan.training, batch=64)),
     "ebgan": _ebgan,
     "ebgan-pt": replace(_ebgan, method=EBGAN(pt_weight=0.1)),
-    "began": Run(BEGAN(), Training(kimg=8000, batch=16, ema_kimg=10, metrics="convergence"), DataOptions(resolution="64")),
+    "began": Run(
+        BEGAN(), Training(kimg=8000, batch=16, ema_kimg=10, metrics="convergence"), DataOptions(resolution="64")
+    ),
 }
