@@ -120,7 +120,7 @@ def a_step(config, spec=SPEC, optimizer=None):
             maps = labels[:, :, None, None].repeat(1, 1, 16, 16)
             return D.encoder(torch.cat([images, maps], 1)), None
         found = D.encoder(images)
-        if config.label_d == "acgan":
+        if config.label_d == "auxiliary":
             return found[:, :1], found[:, 1:]
         return found[:, :1] + (found[:, 1:] * labels).sum(1, keepdim=True), None
 
@@ -169,7 +169,9 @@ def test_a_step_with_every_penalty(penalty):
     a_step(replace(DCGAN().toy(), penalty=penalty, gp_weight=3.0))
 
 
-@pytest.mark.parametrize(("label_d", "kind"), [*product(["join", "acgan", "projection"], [DCGAN, LSGAN, WGANGP, GAN])])
+@pytest.mark.parametrize(
+    ("label_d", "kind"), [*product(["join", "auxiliary", "projection"], [DCGAN, LSGAN, WGANGP, GAN])]
+)
 def test_a_step_with_labels(label_d, kind):
     a_step(replace(kind().toy(), label_d=label_d), CLASSES)
 
@@ -248,7 +250,7 @@ def test_a_conditional_gan_wants_labels():
 def test_attributes_are_named_one_by_one():
     """AC-GAN with labels that are no classes: a cross-entropy for each."""
     spec = replace(CLASSES, label_sets=(LabelSet(3, "numbers"),))
-    state = built(replace(DCGAN().toy(), label_d="acgan"), spec)
+    state = built(replace(DCGAN().toy(), label_d="auxiliary"), spec)
     assert steps(state, batch_of(spec, 4))["terms/classes/G"].isfinite()
 
 

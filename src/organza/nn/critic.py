@@ -1,8 +1,8 @@
 """Discriminators of single images that may know labels, in three ways.
 
-``join``: the label is part of the input (Mirza & Osindero 2014, arXiv 1411.1784). ``acgan``: D names the class as well
-(Odena et al. 2017, arXiv 1610.09585). ``projection``: the score gains the product of the label and a linear map of the
-features (Miyato & Koyama 2018, arXiv 1802.05637, eq. 4).
+``join``: the label is part of the input (Mirza & Osindero 2014, arXiv 1411.1784). ``auxiliary``: D names the class as
+well (Odena et al. 2017, arXiv 1610.09585). ``projection``: the score gains the product of the label and a linear map of
+the features (Miyato & Koyama 2018, arXiv 1802.05637, eq. 4).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from organza.contract.data import DataSpec
 from organza.contract.targets import label_sets
 
-LabelD = Literal["join", "acgan", "projection"]
+LabelD = Literal["join", "auxiliary", "projection"]
 
 
 def label_maps(images: Tensor, labels: Tensor) -> Tensor:
@@ -60,14 +60,14 @@ class Critic(nn.Module):
         self.encoder = encoder(joined, 1 if joined else 1 + spec.label_dim)
 
     def outputs(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Scores ``[N, 1]``, and logits of the labels ``[N, L]`` where it names them (``acgan``)."""
+        """Scores ``[N, 1]``, and logits of the labels ``[N, L]`` where it names them (``auxiliary``)."""
         if not self.labelled:
             return self.encoder(images), None
         if self.label_d == "join":
             return self.encoder(self.join(images, labels)), None
         found: Tensor = self.encoder(images)
         scores, features = found[:, :1], found[:, 1:]
-        if self.label_d == "acgan":
+        if self.label_d == "auxiliary":
             return scores, features
         return scores + (features * labels).sum(1, keepdim=True), None
 

@@ -1,6 +1,7 @@
 """The autoencoder.
 
-Geoffrey Hinton, Ruslan Salakhutdinov: Reducing the Dimensionality of Data with Neural Networks. Science 313, 2006.
+Geoffrey Hinton, Ruslan Salakhutdinov: Reducing the Dimensionality of Data with Neural Networks. Science 313, 2006. An
+introduction: Bank, Koenigstein, Giryes 2020, arXiv 2003.05991.
 
 An encoder turns an image into a short code, a decoder turns the code back into the image, and both learn to lose as
 little as possible. There is no adversary and nothing says which codes are likely: a code that no image has may decode

@@ -52,7 +52,7 @@ class Game(Augmented):
     """How D learns of labels, where the data has any: as part of its input (cGAN), by naming them (AC-GAN), or by a
     product with its features (projection). G takes them beside z."""
     class_weight: PositiveOrZero = 1.0
-    """Weight of the cross-entropy of labels, with acgan, for D and G."""
+    """Weight of the cross-entropy of labels, with auxiliary, for D and G."""
 
 
 def standard_normal(batch: Batch, z_dim: int, rng: torch.Generator) -> Tensor:

@@ -42,5 +42,5 @@ class WGANGP(DCGAN):
     """Adam's first beta."""
     beta2: Beta = 0.9
     """Adam's second beta."""
-    label_d: LabelD = "acgan"
-    """How the critic learns of labels, where the data has any: join, acgan or projection."""
+    label_d: LabelD = "auxiliary"
+    """How the critic learns of labels, where the data has any: join, auxiliary or projection."""
