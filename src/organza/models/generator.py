@@ -165,9 +165,8 @@ class Generator(Loaded):
         encoder, encode = self.check_encoder()
         shape = (self.channels, *self.resolution)
         if tuple(images.shape[1:]) != shape:
-            raise UserError(
-                f"images {list(images.shape)}", hint=f"this network takes [N, {', '.join(map(str, shape))}]"
-            )
+            hint = f"this network takes {list(shape)} each"
+            raise UserError(f"can't encode images of {list(images.shape[1:])}", hint=hint)
         images = torch.as_tensor(images, dtype=torch.float32, device=self.device)
         parts = torch.split(images, 64)
         with inference(), computing(self.dtype):
