@@ -76,7 +76,7 @@ def test_the_seed_decides(name: str, faces: Path, tmp_path: Path) -> None:
     assert not all(torch.equal(first[k], other[k]) for k in first)
 
 
-@pytest.mark.parametrize("name", ["stylegan2", "stylegan2-d", "dcgan"])
+@pytest.mark.parametrize("name", ["stylegan2", "stylegan2-d", "dcgan", "began"])
 def test_two_processes_match_one_with_two_micro_batches(name: str, faces: Path, tmp_path: Path) -> None:
     """Every phase of StyleGAN2, with labels, penalties and running means; the same while networks grow; and the
     running statistics of batch normalisation."""
