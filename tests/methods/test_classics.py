@@ -10,7 +10,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from organza import PRESETS, UserError
+from organza import PRESETS, UserError, load, train
 from organza.contract.data import DataSpec, LabelSet
 from organza.contract.method import Clock
 from organza.methods.basic.autoencoder import Autoencoder
@@ -24,12 +24,15 @@ from organza.methods.basic.vae import VAE
 from organza.methods.basic.wgan import WGAN
 from organza.methods.basic.wgan_gp import WGANGP
 from organza.nn.losses import GAME
+from organza.runs.watch import read_best
 from organza.training.loop import advance, generator
+from organza.training.monitor import read_log
 from organza.training.settings import Training
 from organza.training.state import State
 from tests.methods.test_cut import assert_same, by_hand
-from tests.shapes import batch_of
+from tests.shapes import batch_of, toy
 
+SHORT = {"kimg": 0.004, "batch": 4, "grid": "2x2", "resolution": "16", "precision": "float32"}
 CPU = torch.device("cpu")
 SPEC = DataSpec((16, 16), 3)
 CLASSES = replace(SPEC, label_dim=3, label_sets=(LabelSet(3, "classes"),))
@@ -401,3 +404,44 @@ def test_an_autoencoder_samples_codes_like_those_it_has_seen():
         ws = model.mapping(state.method.nets["decoder"], torch.randn(5000, 8), torch.zeros(5000, 0))[:, 0]
     torch.testing.assert_close(ws.mean(0), codes.mean(0), atol=0.05, rtol=0.02)
     torch.testing.assert_close(ws.std(0), codes.std(0, unbiased=False), atol=0.05, rtol=0.05)
+
+
+# --- from the outside ---
+
+
+@pytest.mark.parametrize("name", ["dcgan", "cgan"])
+def test_truncation_leaves_the_label_as_it_is(name, faces, tmp_path):
+    G = load(train(toy(name), faces, outdir=tmp_path, labels="auto", **SHORT).folder)
+    full, half, none = (G.mapping(G.z([0, 1]), [1, 0], psi=psi) for psi in (1.0, 0.5, 0.0))
+    z_dim = G.z_dim
+    for ws in (full, half, none):
+        assert torch.equal(ws[:, 0, z_dim:], torch.eye(G.label_dim)[[1, 0]])
+    torch.testing.assert_close(half[:, :, :z_dim], full[:, :, :z_dim] / 2)
+    assert not none[:, :, :z_dim].any()
+    assert not torch.equal(G.synthesis(none)[0], G.synthesis(none)[1])
+
+
+def test_the_best_checkpoint_by_what_the_log_says(faces, tmp_path, told):
+    """BEGAN's preset says so; each snapshot is measured by the mean of the log since the one before."""
+    many = {**SHORT, "kimg": 0.024, "tick_kimg": 0.004, "snapshot_kimg": 0.008}
+    run = train(toy("began"), faces, outdir=tmp_path, **many).folder
+    log = read_log(run)
+    values = [r["convergence/m_global"] for r in log if "convergence/m_global" in r]
+    means = [sum(values[k : k + 2]) / 2 for k in (0, 2, 4)]
+    assert [r["metrics/convergence"] for r in log if "metrics/convergence" in r] == pytest.approx(means)
+    best = read_best(run)
+    assert best["metric"] == "convergence/m_global" and best["value"] == pytest.approx(min(means))
+    assert (run / "checkpoints" / "best" / "ema.safetensors").exists()
+    assert "best: convergence/m_global" in told()
+
+
+def test_what_has_no_figure_of_convergence(faces, tmp_path):
+    with pytest.raises(UserError, match="the log of dcgan has no figure of convergence; --metrics auto evaluates"):
+        train(toy("dcgan"), faces, outdir=tmp_path, metrics="convergence", **SHORT)
+    assert train(toy("wgan"), faces, outdir=tmp_path, metrics="convergence", **SHORT).finished
+
+
+def test_cgan_says_that_labels_are_missing(faces, tmp_path):
+    with pytest.raises(UserError, match="a conditional GAN needs labels; say where they are: --labels auto"):
+        train(toy("cgan"), faces, outdir=tmp_path, labels="none", **SHORT)
+    assert not list(tmp_path.iterdir())

@@ -83,9 +83,7 @@ class CGAN(Game):
 
 def _need_labels(spec: DataSpec) -> None:
     if not spec.label_dim:
-        raise UserError(
-            "a conditional GAN needs labels", hint="say with --labels where they are: `--labels auto` looks"
-        )
+        raise UserError("a conditional GAN needs labels", hint="say where they are: --labels auto looks by itself")
 
 
 class ConditionalGenerator(nn.Module):
