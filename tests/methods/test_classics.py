@@ -6,11 +6,14 @@ import copy
 from dataclasses import replace
 from itertools import product
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from PIL import Image
 
 from organza import PRESETS, UserError, load, train
+from organza.cli.main import main
 from organza.contract.data import DataSpec, LabelSet
 from organza.contract.method import Clock
 from organza.methods.basic.autoencoder import Autoencoder
@@ -445,3 +448,16 @@ def test_cgan_says_that_labels_are_missing(faces, tmp_path):
     with pytest.raises(UserError, match="a conditional GAN needs labels; say where they are: --labels auto"):
         train(toy("cgan"), faces, outdir=tmp_path, labels="none", **SHORT)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_table_of_classes_has_a_seed_in_each_row(faces, tmp_path, capsys):
+    run = train(toy("cgan"), faces, outdir=tmp_path, **SHORT).folder
+    G = load(run)
+    words = ["generate", "--network", str(run), "--class", "0,1", "--grid", "2x3", "--output", str(tmp_path / "a.png")]
+    assert main(words) == 0
+    with Image.open(tmp_path / "a.png") as image:
+        cells = np.array(image).reshape(3, 16, 2, 16, 3).transpose(0, 2, 1, 3, 4).reshape(6, 16, 16, 3)
+    assert np.array_equal(cells, G.generate([0, 0, 1, 1, 2, 2], [0, 1] * 3))
+    assert main([*words, "--seeds", "7,8,9"]) == 0
+    assert main([*words, "--seeds", "7,8,9,10"]) == 2
+    assert "2 classes for 4 seeds" in capsys.readouterr().err

@@ -11,7 +11,7 @@ import tyro
 from organza.cli.parse import parse, parse_grid, parse_pair
 from organza.cli.progress import progress_bar
 from organza.cli.record import record
-from organza.cli.shared import Drawing, seeds_of
+from organza.cli.shared import Drawing, class_columns, seeds_of
 from organza.core.errors import UserError
 from organza.core.ranges import CountOrZero
 from organza.core.text import say
@@ -26,7 +26,8 @@ class Options(Drawing):
     w: Annotated[Path | None, tyro.conf.arg(metavar="FILE.npz")] = None
     """Draw the w's in this file instead of seeds."""
     grid: Annotated[str | None, tyro.conf.arg(metavar="4x4")] = None
-    """Lay the images out in columns x rows: 4x4. Cells for which there are too few --seeds stay empty."""
+    """Lay the images out in columns x rows: 4x4. Cells for which there are too few --seeds stay empty. With as many
+    columns as --class names classes (--class 0-9 --grid 10x4), each row is a seed."""
     output: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """Put everything into this one file."""
     outdir: Path = Path("out")
@@ -47,7 +48,9 @@ def main(argv: list[str]) -> int:
     """Parse, load, draw, and say where the pictures are."""
     options = parse(Options, argv, "organza generate")
     grid, sampling = None if options.grid is None else parse_grid(options.grid), options.sampling
-    seeds = seeds_of(options.seeds, grid, "0-15")
+    seeds, sampling = class_columns(
+        seeds_of(options.seeds, grid, "0-15"), sampling, grid, typed=options.seeds is not None
+    )
     translate = None if options.translate is None else parse_pair(options.translate)
     if options.w is not None and sampling.labels is not None:
         raise UserError("a saved w has its class in it already", hint="leave --class or --w out")

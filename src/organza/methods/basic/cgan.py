@@ -4,7 +4,7 @@ Mehdi Mirza, Simon Osindero: Conditional Generative Adversarial Nets. 2014, arXi
 
 What it changed: generator and discriminator are both told a label y (equation 2), so an image of a class can be asked
 for. The networks are section 4.1's for MNIST: z and y have a hidden layer each before a common one; the discriminator
-has maxout layers for x and y, and one for both; dropout in both networks.
+has maxout layers for x and y, and one for both, with dropout.
 """
 
 from __future__ import annotations
@@ -44,7 +44,10 @@ class CGAN(Game):
     maxout_y: Count = 50
     """Units of its maxout layer for the label, of 5 pieces."""
     dropout: Annotated[float, Range(least=0, below=1)] = 0.5
-    """Share of hidden units that are dropped, in both networks."""
+    """Share of the discriminator's hidden units that are dropped."""
+    dropout_g: Annotated[float, Range(least=0, below=1)] = 0.0
+    """The same of the generator's: 0.5 in the paper, where z comes to be ignored, because what is dropped is noise
+    enough."""
 
     def resolve(self, spec: DataSpec, batch: int) -> CGAN:
         """Nothing depends on the data.
@@ -96,7 +99,7 @@ class ConditionalGenerator(nn.Module):
         self.of_y = nn.Linear(spec.label_dim, settings.width_y)
         self.of_both = nn.Linear(settings.width_z + settings.width_y, settings.width)
         self.out = nn.Linear(settings.width, math.prod(self.shape))
-        self.drop = nn.Dropout(settings.dropout)
+        self.drop = nn.Dropout(settings.dropout_g)
 
     def forward(self, w: Tensor) -> Tensor:
         """``[N, z_dim + L]`` -> ``[N, C, H, W]``."""
