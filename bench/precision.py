@@ -75,10 +75,11 @@ def images(count: int, size: int) -> Tensor:
 
 def spec_for(name: str, size: int) -> DataSpec:
     """Square images, with sources where the method translates, and labels or words where it can't do without."""
-    layout = PRESETS[name].run.method.layout
-    if layout == "captioned":
+    run = PRESETS[name].run
+    if run.method.layout == "captioned":
         return DataSpec((size, size), 3, words=("blue", "eyes", "hair", "red"), text_length=3)
-    return DataSpec((size, size), 3, 3 if layout == "labelled" else 0, source=3 if translates(layout) else 0)
+    labels = 0 if run.data.labels == "none" else 3
+    return DataSpec((size, size), 3, labels, source=3 if translates(run.method.layout) else 0)
 
 
 def labels_for(spec_or_model: Any, count: int) -> Tensor:

@@ -40,10 +40,11 @@ EACH = _each()
 
 def spec_of(name: str, side: int = 16) -> DataSpec:
     """Square RGB images, with sources where the method translates, and labels or words where it can't do without."""
-    layout = PRESETS[name].run.method.layout
-    if layout == "captioned":
+    run = PRESETS[name].run
+    if run.method.layout == "captioned":
         return DataSpec((side, side), 3, words=("blue", "eyes", "hair", "red"), text_length=3)
-    return DataSpec((side, side), 3, 3 if layout == "labelled" else 0, source=3 if translates(layout) else 0)
+    labels = 0 if run.data.labels == "none" else 3
+    return DataSpec((side, side), 3, labels, source=3 if translates(run.method.layout) else 0)
 
 
 def batch_of(spec: DataSpec, count: int, seen: int = 0) -> Batch:

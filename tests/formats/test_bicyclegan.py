@@ -9,9 +9,9 @@ import torch
 
 import organza
 from organza import UserError, train
-from organza.methods.basic.vae import gaussian_divergence
 from organza.methods.translation.pix2pix import adversarial_d, adversarial_g
 from organza.models.load import load_generator
+from organza.nn.likelihood import gaussian_divergence
 from organza.weights.convert import convert
 from organza.weights.inspect import inspect
 from tests import golden

@@ -21,12 +21,12 @@ from organza import UserError, train
 from organza.contract.data import Batch, DataSpec
 from organza.contract.method import Clock
 from organza.media.images import to_pixels
-from organza.methods.basic.vae import gaussian_divergence
 from organza.methods.text.stackgan import StackGAN
 from organza.methods.text.stackgan_nets import Conditioning, TextCritic, sampled
 from organza.methods.text.stackgan_v2 import StackGANv2, colour_distances, colours
 from organza.methods.text.text_encoder import TextEncoder, contrastive, r_precision, same_text
 from organza.models.generator import Generator
+from organza.nn.likelihood import gaussian_divergence
 from organza.training.loop import advance, generator
 from organza.training.settings import Training
 from organza.training.state import State

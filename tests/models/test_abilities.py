@@ -17,7 +17,7 @@ from organza.studio.noise import noise_sizes, with_noise
 from organza.studio.projection.invert import Projecting, Tuning, optimise, tune
 from organza.vision.perceptual import stand_in
 
-NAMES = [name for name in PRESETS if PRESETS[name].run.method.layout == "images"]
+NAMES = [n for n in PRESETS if PRESETS[n].run.method.layout == "images" and PRESETS[n].run.data.labels == "none"]
 
 
 def untrained(name: str) -> Generator:

@@ -18,6 +18,7 @@ import organza.core.device
 from organza import PRESETS, Generator, UserError, load, train
 from organza.methods.stylegan.stylegan2 import StyleGAN2
 from organza.training import checkpoint
+from tests.shapes import toy
 
 
 @pytest.fixture(scope="module")
@@ -30,19 +31,17 @@ def labelled(faces: Path, tmp_path_factory: pytest.TempPathFactory) -> Generator
 
 @pytest.mark.parametrize("name", [n for n in PRESETS if PRESETS[n].run.method.layout == "images"])
 def test_every_preset_can_be_loaded_and_draws(name: str, faces: Path, tmp_path: Path) -> None:
-    run = PRESETS[name].run
-    folder = train(
-        replace(run, method=run.method.toy()), faces, outdir=tmp_path, kimg=0.004, batch=4, grid="4x2"
-    ).folder
-    G = load(folder)
-    assert (G.resolution, G.channels, G.label_dim) == ((16, 16), 3, 0)
-    ws = G.mapping(G.z([0, 1]), psi=0.5)
+    options = {"kimg": 0.004, "batch": 4, "grid": "4x2", "resolution": "16"}
+    G = load(train(toy(name), faces, outdir=tmp_path, **options).folder)
+    labels = None if PRESETS[name].run.data.labels == "none" else 1
+    assert (G.resolution, G.channels, G.label_dim > 0) == ((16, 16), 3, labels is not None)
+    ws = G.mapping(G.z([0, 1]), labels, psi=0.5)
     assert ws.shape == (2, G.num_ws, G.w_dim)
     assert G.synthesis(ws).shape == (2, 3, 16, 16)
-    pictures = G.generate(seeds=[0, 1])
-    assert pictures.dtype == np.uint8
-    assert pictures.shape == (2, 16, 16, 3)
-    assert np.array_equal(pictures[1:], G.generate(seeds=[1]))
+    images = G.generate([0, 1], labels)
+    assert images.dtype == np.uint8
+    assert images.shape == (2, 16, 16, 3)
+    assert np.array_equal(images[1:], G.generate([1], labels))
 
 
 def test_a_seed_means_what_it_means_in_the_official_tools(tiny_run: Path) -> None:

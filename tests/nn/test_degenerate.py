@@ -7,7 +7,6 @@ import pytest
 import torch
 from torch import nn
 
-from organza.methods.basic.vae import gaussian_divergence
 from organza.methods.stylegan.lucidrains import ChannelNorm
 from organza.methods.stylegan.msg_gan import averaged_penalty
 from organza.methods.stylegan.progan import fair_stddev, pixel_norm
@@ -17,6 +16,7 @@ from organza.methods.stylegan.stylegan3 import Grid, Layer, StyleGAN3, Waves
 from organza.metrics.path_length import slerp
 from organza.nn import losses, penalties
 from organza.nn.layers import minibatch_stddev
+from organza.nn.likelihood import gaussian_divergence
 from organza.nn.pyramid import layer_norm
 from organza.ops import modulated_conv2d
 from organza.vision.lpips import unit

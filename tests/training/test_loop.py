@@ -63,7 +63,7 @@ def test_each_phase_moves_its_player_alone_and_reaches_every_weight(name: str) -
         if getattr(config, "noise", "") == "none":
             dead = [shape for shape in dead if shape != []]  # how strong the noise is
         # A Wasserstein critic's last bias cancels out of its loss; so does a hinge's while scores are small.
-        lost = {"wgan-gp": [[1]], "lucidrains": [[1]], "dualgan": [[1], [1]]}
+        lost = {"wgan": [[1]], "wgan-gp": [[1]], "lucidrains": [[1]], "dualgan": [[1], [1]]}
         assert dead == (lost.get(name, []) if player == "D" else []), player
 
 
@@ -76,7 +76,7 @@ def test_the_seed_decides(name: str, faces: Path, tmp_path: Path) -> None:
     assert not all(torch.equal(first[k], other[k]) for k in first)
 
 
-@pytest.mark.parametrize("name", ["stylegan2", "stylegan2-d", "dcgan"])
+@pytest.mark.parametrize("name", ["stylegan2", "stylegan2-d", "dcgan", "began"])
 def test_two_processes_match_one_with_two_micro_batches(name: str, faces: Path, tmp_path: Path) -> None:
     """Every phase of StyleGAN2, with labels, penalties and running means; the same while networks grow; and the
     running statistics of batch normalisation."""

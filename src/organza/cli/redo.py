@@ -40,11 +40,11 @@ class Options:
     """Allow downloads, such as the weights of a distance; without it nothing is fetched."""
 
 
-FILES = ("generate", "interpolate", "walk", "truncation", "mix", "noise", "edit", "directions")
+FILES = ("generate", "reconstruct", "interpolate", "walk", "truncation", "mix", "noise", "edit", "directions")
 """Verbs that make one file, at --output."""
 FOLDERS = ("project", "blend")
 """Verbs that fill a folder, at --outdir."""
-_READ = frozenset({"network", "second", "w", "directions", "pictures", "encoder", "audio", "labels"})
+_READ = frozenset({"network", "second", "w", "directions", "pictures", "images", "encoder", "audio", "labels"})
 """Options whose paths are read."""
 _WRITTEN = frozenset({"output", "outdir", "save_w", "strips"})
 """Options whose paths are written: see `_into`."""

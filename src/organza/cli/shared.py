@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -88,6 +88,31 @@ def seeds_of(text: str | None, grid: tuple[int, int] | None, otherwise: str) -> 
     if text is None and grid is not None:
         text = f"0-{grid[0] * grid[1] - 1}"
     return parse_seeds(otherwise if text is None else text)
+
+
+def class_columns(
+    seeds: list[int], sampling: Sampling, grid: tuple[int, int] | None, typed: bool
+) -> tuple[list[int], Sampling]:
+    """A table of classes, where a grid of several rows has as many columns as there are classes: a seed for each row.
+
+    Args:
+        seeds: one for each cell, or as ``typed``: then a table needs one for each row.
+        sampling: with the classes.
+        grid: columns and rows.
+        typed: whether a person named the seeds.
+
+    Example:
+        >>> from organza.models.sampling import Sampling
+        >>> seeds, found = class_columns(list(range(6)), Sampling([4, 7, 9]), (3, 2), typed=False)
+        >>> seeds, found.labels
+        ([0, 0, 0, 1, 1, 1], [4, 7, 9, 4, 7, 9])
+    """
+    classes = sampling.labels
+    columns, rows = (0, 0) if grid is None else grid
+    fits = isinstance(classes, list) and len(classes) == columns and (not typed or len(seeds) == rows)
+    if not (fits and isinstance(classes, list) and rows > 1):
+        return seeds, sampling
+    return [seed for seed in seeds[:rows] for _ in classes], replace(sampling, labels=classes * rows)
 
 
 def parse_label(text: str, class_: str | None = None) -> NDArray[np.float32]:

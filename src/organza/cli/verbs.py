@@ -29,6 +29,7 @@ VERBS: dict[str, Verb] = {
     "mix": Verb("studio", "a style-mixing table of seeds that take styles from other seeds"),
     "noise": Verb("studio", "a figure of what the noise inputs do to an image"),
     "project": Verb("studio", "project images into latent space: the codes that generate them"),
+    "reconstruct": Verb("studio", "show images beside what an autoencoder makes of their codes, or what lies between"),
     "encoder": Verb("studio", "train a network that predicts codes of images, for project to start from"),
     "directions": Verb("studio", "find directions in latent space: SeFa, GANSpace, labels, a classifier"),
     "edit": Verb("studio", "move images along directions: strips and videos"),

@@ -206,9 +206,11 @@ class Method:
         augment: ``(images [N, C, H, W], rng)`` -> what the critic is shown in their place; None: the images.
         state: tensors, changed in place by `Phase.after`, that a checkpoint must hold beside the networks.
         schedule: see `Schedule`.
+        convergence: name of a statistic that falls as images become better, by which ``--metrics convergence`` finds
+            the best checkpoint; None where there is none.
         bf16: what ``--precision auto`` does in bf16, where the processor multiplies it natively: training only where
-            the gradients of every phase stay those of float32, sampling only where images do, both by
-            ``tests/methods/test_precision.py``.
+        the gradients of every phase stay those of float32, sampling only where images do, both by
+        ``tests/methods/test_precision.py``.
     """
 
     nets: dict[str, nn.Module]
@@ -221,6 +223,7 @@ class Method:
     augment: Callable[[Tensor, torch.Generator], Tensor] | None = None
     state: dict[str, Tensor] = field(default_factory=dict)
     schedule: Callable[[Clock], Schedule] = constant
+    convergence: str | None = None
     bf16: tuple[Use, ...] = ()
 
     @property

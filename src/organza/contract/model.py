@@ -96,6 +96,9 @@ class Latents:
         choose: ``(ws, number) -> ws`` with which a certain one of them makes the images; None of a single one.
         classifier: name of the network that tells the class of an image, or None. Called as
             ``net(images) -> logits [N, label_dim]``.
+        label_tail: so many numbers at the end of a w are its label, which truncation leaves as it is.
+        encoder: name of the network that finds the w of an image; None without such.
+        encode: ``(net, images [N, C, H, W]) -> ws [N, num_ws, w_dim]``, the likeliest.
     """
 
     net: str
@@ -115,6 +118,9 @@ class Latents:
     generators: int = 1
     choose: Callable[[Tensor, int], Tensor] | None = None
     classifier: str | None = None
+    label_tail: int = 0
+    encoder: str | None = None
+    encode: Callable[[nn.Module, Tensor], Tensor] | None = None
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from organza.formats.ports import (
     bicyclegan,
     cartoongan,
     cut,
+    dense_gan,
     discogan,
     junyanz,
     lucidrains,
@@ -60,6 +61,7 @@ FORMATS: tuple[Understand, ...] = (
     stackgan.understood,
     _if(ugatit.recognise, ugatit.read),
     _if(stargan.recognise, stargan.read),
+    dense_gan.understood,
 )
 """The formats, in the order in which they are tried."""
 

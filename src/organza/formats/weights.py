@@ -16,7 +16,7 @@ from torch.overrides import TorchFunctionMode
 
 from organza.contract.data import DataSpec
 from organza.contract.method import Method, MethodConfig
-from organza.contract.model import Latents, Model, Translation
+from organza.contract.model import Latents, Model
 from organza.core.errors import UserError
 from organza.core.messages import logger
 from organza.core.version import __version__
@@ -136,7 +136,7 @@ class Weights:
                 self._fill(teller, method.nets[teller], held[0])
             else:
                 chosen = replace(chosen, classifier=None)
-        if isinstance(chosen, Translation) and chosen.encoder is not None:
+        if chosen.encoder is not None:
             if chosen.encoder in self.nets:
                 self._fill(chosen.encoder, method.nets[chosen.encoder], chosen.encoder)
             else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import operator
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -45,9 +45,9 @@ class Generator(Loaded):
 
     Attributes:
         kind: the method's name, such as ``"stylegan2"``.
-        net, critic: the networks.
+        net, critic, encoder: the networks; the last two None where there are none.
         source: the checkpoint that it was read from; None for a network made in memory.
-        encoder: the network that understands text, where it takes text.
+        reader: the network that understands text, where it takes text.
         classifier: the network that tells the class of an image, where the method trains one (Triple-GAN).
 
     Example:
@@ -66,6 +66,7 @@ class Generator(Loaded):
     dtype: torch.dtype
     source: Path | None = None
     encoder: nn.Module | None = None
+    reader: nn.Module | None = None
     classifier: nn.Module | None = None
 
     @property
@@ -178,7 +179,7 @@ class Generator(Loaded):
         access = self.latents.text
         if access is None:
             raise UserError("this network takes no text", hint="train stackgan or stackgan-v2 on captioned images")
-        if self.encoder is None:
+        if self.reader is None:
             hint = "give vectors of that encoder: --embeddings FILE"
             raise UserError("this network was trained on vectors of another text encoder", hint=hint)
         return self._encoded(text_as_tokens(self.spec, [text] if isinstance(text, str) else list(text)))
@@ -189,14 +190,14 @@ class Generator(Loaded):
         Raises:
             UserError: it takes no text.
         """
-        if self.latents.text is None or self.encoder is None:
+        if self.latents.text is None or self.reader is None:
             raise UserError("this network has no encoder of captions")
         return self._encoded(captions_as_tokens(captions, self.spec.words)[:, : self.spec.text_length])
 
     def _encoded(self, tokens: NDArray[np.int64]) -> Tensor:
-        assert self.latents.text is not None and self.encoder is not None
+        assert self.latents.text is not None and self.reader is not None
         with inference():
-            return self.latents.text.encode(self.encoder, torch.from_numpy(tokens).to(self.device))
+            return self.latents.text.encode(self.reader, torch.from_numpy(tokens).to(self.device))
 
     def _rows(self, labels: ArrayLike | Tensor | None, count: int) -> Tensor:
         """A label vector for each of ``count`` images."""
@@ -205,13 +206,48 @@ class Generator(Loaded):
         known = by_number(labels, label_names(self.spec)) if self.label_dim else None
         return label_vectors(known, count, self.label_dim, self.device)
 
+    def encode(self, images: Tensor) -> Tensor:
+        """The codes of images, of an autoencoder: what `synthesis` turns back into them, as well as it can.
+
+        Args:
+            images: ``[N, C, H, W]`` in [-1, 1], of the network's size.
+
+        Returns:
+            ``[N, num_ws, w_dim]``.
+
+        Raises:
+            UserError: the network has no encoder, or images of another size.
+        """
+        encoder, encode = self.check_encoder()
+        shape = (self.channels, *self.resolution)
+        if tuple(images.shape[1:]) != shape:
+            hint = f"this network takes {list(shape)} each"
+            raise UserError(f"can't encode images of {list(images.shape[1:])}", hint=hint)
+        images = torch.as_tensor(images, dtype=torch.float32, device=self.device)
+        parts = torch.split(images, 64)
+        with inference(), computing(self.dtype):
+            return torch.cat([encode(encoder, part).float() for part in parts])
+
+    def check_encoder(self) -> tuple[nn.Module, Callable[[nn.Module, Tensor], Tensor]]:
+        """The encoder, and how it encodes; see `organza.contract.model.Latents`.
+
+        Raises:
+            UserError: the network has none.
+        """
+        if self.encoder is None or self.latents.encode is None:
+            what = f"{self.kind} makes images and can't read them: it has no encoder"
+            hint = "vae and autoencoder have one; organza project searches codes with any network"
+            raise UserError(what, where=self.source, hint=hint)
+        return self.encoder, self.latents.encode
+
     def truncate(self, ws: Tensor, psi: float, cutoff: int | None = None) -> Tensor:
         """Pull intermediate codes ``[N, num_ws, w_dim]`` towards the mean w; see `mapping`."""
         check_psi(psi)
         if psi == 1:
             return ws
-        end = self.num_ws if cutoff is None else cutoff
-        return torch.cat([self.w_avg.lerp(ws[:, :end], psi), ws[:, end:]], dim=1)
+        end, tail = self.num_ws if cutoff is None else cutoff, self.w_dim - self.latents.label_tail
+        pulled = torch.cat([self.w_avg.lerp(ws[:, :end], psi)[..., :tail], ws[:, :end, tail:]], dim=2)
+        return torch.cat([pulled, ws[:, end:]], dim=1)
 
     def synthesis(self, ws: Tensor, noise: Noise = "const", rng: torch.Generator | None = None) -> Tensor:
         """Intermediate codes ``[N, num_ws, w_dim]`` to raw float32 images ``[N, C, H, W]``, about in [-1, 1].

@@ -129,17 +129,14 @@ def opened(
         net.eval().requires_grad_(False)
     net, critic = method.nets[chosen.net].to(place), chosen.critic and method.nets[chosen.critic].to(place)
     dtype = choose_dtype(precision, place, auto_bf16="sampling" in method.bf16)
+    encoder = None if chosen.encoder is None else method.nets[chosen.encoder].to(place)
+    parts = (net, critic or None, place, dtype, weights.path)
     if isinstance(chosen, Latents):
-        words = None if chosen.text is None or chosen.text.encoder is None else method.nets[chosen.text.encoder]
-        own = (weights.method, weights.spec, chosen, net, critic or None, place, dtype, weights.path)
-        teller = None if chosen.classifier is None else method.nets[chosen.classifier].to(place)
-        return Generator(*own, encoder=None if words is None else words.to(place), classifier=teller)
+        words = None if chosen.text is None else chosen.text.encoder
+        reader, classifier = (name and method.nets[name].to(place) for name in (words, chosen.classifier))
+        own = (weights.method, weights.spec, chosen, *parts, encoder)
+        return Generator(*own, reader=reader or None, classifier=classifier or None)
     names = tuple(method.models)
     name = model or names[0]
-    made = Translator(
-        *(weights.method, weights.spec, chosen, net, critic or None, place, dtype, weights.path),
-        name=name,
-        names=names,
-        encoder=None if chosen.encoder is None else method.nets[chosen.encoder].to(place),
-    )
+    made = Translator(weights.method, weights.spec, chosen, *parts, name=name, names=names, encoder=encoder)
     return stored(weights.path, made)

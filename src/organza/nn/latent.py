@@ -88,9 +88,34 @@ def plain_latents(
     critic: str | None = None,
     mapping: Callable[[nn.Module, Tensor, Tensor], Tensor] = identity_mapping,
     first: Callable[[nn.Module], Tensor] | None = None,
+    label_dim: int = 0,
 ) -> Latents:
-    """The model of a generator without an intermediate space, labels and noise. ``first``: see `Latents`."""
-    return Latents(net, z_dim, z_dim, 1, 0, mapping, plain_synthesis, origin(z_dim), critic=critic, first=first)
+    """The model of a generator without an intermediate space and noise.
+
+    Args:
+        net, critic, first: see `Latents`.
+        z_dim: length of the latent code.
+        mapping: of it, without labels.
+        label_dim: of labels, which follow the code: w is both, ``[N, 1, z_dim + label_dim]``.
+    """
+
+    def joined(net: nn.Module, z: Tensor, labels: Tensor) -> Tensor:
+        return torch.cat([mapping(net, z, labels), labels[:, None]], dim=2)
+
+    w_dim = z_dim + label_dim
+    return Latents(
+        net,
+        z_dim,
+        w_dim,
+        1,
+        label_dim,
+        joined if label_dim else mapping,
+        plain_synthesis,
+        origin(w_dim),
+        critic=critic,
+        first=first,
+        label_tail=label_dim,
+    )
 
 
 def style_latents(z_dim: int, w_dim: int, num_ws: int, spec: DataSpec) -> Latents:

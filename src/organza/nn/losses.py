@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -104,7 +105,72 @@ def relativistic_g(real: Tensor, fake: Tensor) -> Tensor:
     return F.softplus(real - fake)
 
 
+def relativistic_average_d(real: Tensor, fake: Tensor) -> Tensor:
+    """Each logit against the mean of the other side: Jolicoeur-Martineau 2018, RaSGAN, section 4.2.
+
+    The means are over the batch. The paper's sum of both sides, without a factor.
+
+    Example:
+        >>> import torch
+        >>> relativistic_average_d(torch.zeros(1), torch.zeros(1))  # 2 log 2
+        tensor([1.3863])
+    """
+    return F.softplus(fake.mean() - real) + F.softplus(fake - real.mean())
+
+
+def relativistic_average_g(real: Tensor, fake: Tensor) -> Tensor:
+    """Generator's side of `relativistic_average_d`: the same with real and fake exchanged."""
+    return relativistic_average_d(fake, real)
+
+
+def relativistic_squares_d(real: Tensor, fake: Tensor) -> Tensor:
+    """RaLSGAN: real logits 1 above the mean of fake ones, fake ones 1 below that of real ones.
+
+    Jolicoeur-Martineau 2018, section 4.2 and appendix, without a factor.
+
+    Example:
+        >>> import torch
+        >>> relativistic_squares_d(torch.ones(1), torch.zeros(1))
+        tensor([0.])
+    """
+    return (real - fake.mean() - 1).square() + (fake - real.mean() + 1).square()
+
+
+def relativistic_squares_g(real: Tensor, fake: Tensor) -> Tensor:
+    """Generator's side of `relativistic_squares_d`: the same with real and fake exchanged."""
+    return relativistic_squares_d(fake, real)
+
+
+def dual_contrastive_d(real: Tensor, fake: Tensor) -> Tensor:
+    """Dual contrastive loss: Yu et al. 2021 (arXiv 2103.17158), eq. 2: each real among all fakes, and the reverse.
+
+    Both are ``[N, 1]`` or ``[N]``, of one batch.
+
+    Example:
+        >>> import torch
+        >>> dual_contrastive_d(torch.zeros(1), torch.zeros(1))  # 2 log 2
+        tensor([1.3863])
+    """
+
+    def among(one: Tensor, others: Tensor) -> Tensor:
+        """-log softmax of each of ``one`` among itself and all ``others``."""
+        rows = others.flatten().expand(one.numel(), -1)
+        return F.cross_entropy(
+            torch.cat([one.reshape(-1, 1), rows], dim=1), one.new_zeros(one.numel(), dtype=torch.long), reduction="none"
+        ).reshape(one.shape)
+
+    return among(real, fake) + among(-fake, -real)
+
+
+def dual_contrastive_g(real: Tensor, fake: Tensor) -> Tensor:
+    """Generator's side of `dual_contrastive_d`: the same with real and fake exchanged."""
+    return dual_contrastive_d(fake, real)
+
+
 AdversarialLoss = Literal["logistic", "hinge", "least-squares", "wasserstein", "relativistic"]
+
+
+_Pairwise = Callable[[Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -113,7 +179,7 @@ class Adversarial:
 
     Attributes:
         d, g: ``(real, fake) -> loss``; ``real`` may be None for ``g`` unless ``g_looks_at_reals``.
-        pairs: a score means something only beside another: there is no value from which on D takes a picture for real.
+        pairs: a score means something only beside another: there is no value from which on D takes an image for real.
         middle: that value, otherwise.
     """
 
@@ -124,7 +190,7 @@ class Adversarial:
     middle: float = 0.0
 
     def signs(self, real: Tensor, fake: Tensor) -> Tensor:
-        """+1 where D takes a real picture for real, -1 where it doesn't (ADA, arXiv 2006.06676, eq. 1).
+        """+1 where D takes a real image for real, -1 where it doesn't (ADA, arXiv 2006.06676, eq. 1).
 
         Example:
             >>> import torch
@@ -134,9 +200,14 @@ class Adversarial:
         return (real - (fake if self.pairs else self.middle)).sign()
 
 
-def _relativistic_g(real: Tensor | None, fake: Tensor) -> Tensor:
-    assert real is not None
-    return relativistic_g(real, fake)
+def _beside(d: _Pairwise, g: _Pairwise) -> Adversarial:
+    """A loss whose generator looks at reals as well."""
+
+    def both(real: Tensor | None, fake: Tensor) -> Tensor:
+        assert real is not None
+        return g(real, fake)
+
+    return Adversarial(d, both, g_looks_at_reals=True, pairs=True)
 
 
 ADVERSARIAL: dict[AdversarialLoss, Adversarial] = {
@@ -144,6 +215,32 @@ ADVERSARIAL: dict[AdversarialLoss, Adversarial] = {
     "hinge": Adversarial(hinge_d, lambda real, fake: hinge_g(fake)),
     "least-squares": Adversarial(least_squares_d, lambda real, fake: least_squares_g(fake), middle=0.5),
     "wasserstein": Adversarial(wasserstein_d, lambda real, fake: wasserstein_g(fake), pairs=True),
-    "relativistic": Adversarial(relativistic_d, _relativistic_g, g_looks_at_reals=True, pairs=True),
+    "relativistic": _beside(relativistic_d, relativistic_g),
 }
 """Losses by name."""
+
+GameLoss = Literal[
+    "non-saturating",
+    "minimax",
+    "least-squares",
+    "wasserstein",
+    "hinge",
+    "relativistic",
+    "relativistic-average",
+    "relativistic-squares",
+    "dual-contrastive",
+]
+"""``non-saturating`` is what style-based methods call ``logistic``."""
+
+GAME: dict[GameLoss, Adversarial] = {
+    "non-saturating": ADVERSARIAL["logistic"],
+    "minimax": Adversarial(logistic_d, lambda real, fake: saturating_g(fake)),
+    "least-squares": ADVERSARIAL["least-squares"],
+    "wasserstein": ADVERSARIAL["wasserstein"],
+    "hinge": ADVERSARIAL["hinge"],
+    "relativistic": ADVERSARIAL["relativistic"],
+    "relativistic-average": _beside(relativistic_average_d, relativistic_average_g),
+    "relativistic-squares": _beside(relativistic_squares_d, relativistic_squares_g),
+    "dual-contrastive": _beside(dual_contrastive_d, dual_contrastive_g),
+}
+"""The losses of basic methods by name."""

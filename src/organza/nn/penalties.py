@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from organza.ops import input_gradient
 
@@ -81,6 +81,20 @@ def wgan_gp(function: Function, between: Tensor, one_sided: bool = False) -> Ten
     """
     excess = root(_gradient(function, between).flatten(1).square().sum(1)) - 1
     return (excess.relu() if one_sided else excess).square()
+
+
+@torch.no_grad()
+def clip_weights(net: nn.Module, bound: float) -> None:
+    """Cut all weights off at ``-bound`` and ``bound``: Arjovsky et al. 2017 (arXiv 1701.07875), algorithm 1, line 7.
+
+    Example:
+        >>> layer = nn.Linear(4, 4)
+        >>> clip_weights(layer, 0.01)
+        >>> bool((layer.weight.abs() <= 0.01).all())
+        True
+    """
+    for weight in net.parameters():
+        weight.clamp_(-bound, bound)
 
 
 def path_lengths(function: Function, ws: Tensor, direction: Tensor) -> Tensor:

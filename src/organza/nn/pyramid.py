@@ -97,13 +97,17 @@ class Decoder(nn.Module):
         self.layers = nn.Sequential(*layers)
         self.apply(init_normal)
 
-    def forward(self, z: Tensor) -> Tensor:
-        """``[N, z_dim]`` -> ``[N, C, H, W]``."""
-        _, *inner, last = self.layers
+    def logits(self, z: Tensor) -> Tensor:
+        """The image before tanh ``[N, C, H, W]``, float32."""
+        _, *inner, _ = self.layers
         x = to_compute(z[:, :, None, None])
         for layer in inner:
             x = layer(x)
-        images: Tensor = last(x.float())
+        return x.float()
+
+    def forward(self, z: Tensor) -> Tensor:
+        """``[N, z_dim]`` -> ``[N, C, H, W]``."""
+        images: Tensor = self.layers[-1](self.logits(z))
         return images
 
 

@@ -68,9 +68,19 @@ SUMMARIES: dict[str, dict[str, str]] = {
         "stackgan-v2": "StackGAN++: images from text at all sizes at once; without captions, from noise alone",
     },
     "basic": {
-        "dcgan": "DCGAN with the paper's settings",
-        "wgan-gp": "WGAN-GP on DCGAN's networks, five critic steps",
+        "autoencoder": "autoencoder: images to short codes and back",
         "vae": "variational autoencoder on DCGAN's pyramids",
+        "vae-mlp": "variational autoencoder of the paper: one hidden layer each, for digits",
+        "gan": "the first GAN: two perceptrons, for digits",
+        "cgan": "conditional GAN: digits, or other small images, of the class that is asked for",
+        "dcgan": "DCGAN with the paper's settings",
+        "dcgan-course": "DCGAN for digits at 32x32, with normal codes",
+        "lsgan": "LSGAN: least squares on DCGAN's networks",
+        "wgan": "WGAN: a critic with clipped weights on DCGAN's networks",
+        "wgan-gp": "WGAN-GP on DCGAN's networks, five critic steps",
+        "ebgan": "EBGAN: the discriminator is an autoencoder, its error an energy",
+        "ebgan-pt": "EBGAN whose images of a batch are kept apart (pull-away term)",
+        "began": "BEGAN: autoencoder losses in equilibrium, with a figure of convergence",
     },
     "ensembles": {
         "lapgan": "LAPGAN: a pyramid of GANs that refine an image from coarse to fine",
@@ -123,11 +133,9 @@ def preset(name: str) -> Preset:
 
 
 _KNOWN_AS = {
-    "gan": "dcgan",
     "pggan": "progan",
     "stylegan1": "stylegan-f",
     "stylegan2-ada": "stylegan2 (with --augment ada)",
-    "wgan": "wgan-gp",
 }
 
 

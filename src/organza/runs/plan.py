@@ -288,6 +288,11 @@ def _metrics(run: Run, method: Method, material: Material, own: bool) -> list[Me
     """The metrics of each snapshot; what was asked for by name must be possible."""
     if own:
         return []
+    if run.training.metrics == "convergence":
+        if method.convergence is None:
+            what = f"the log of {method_name(run)} has no figure of convergence"
+            raise UserError(what, hint="--metrics auto evaluates images")
+        return []
     if isinstance(method.model, Translation):
         tried = material.target if material.domains is None else material.domains
         return wanted_of_translations(run.training.metrics, tried, joint=material.also is not None)

@@ -28,7 +28,7 @@ from organza.runs.folder import take
 from organza.runs.norm_mode import settle_norm_mode, tried_on
 from organza.runs.plan import Plan, make_plan, memorises
 from organza.runs.transfer import copy_weights, write_licence
-from organza.runs.watch import Watch
+from organza.runs.watch import Converging, Watch
 from organza.training import checkpoint, settings
 from organza.training.estimate import on_meta, room, seconds_per_kimg
 from organza.training.gauge import Gauge
@@ -208,9 +208,12 @@ def _run(
     examples = material.examples(columns * rows)
     after_step = None if profiler is None else profiler.step
     monitor = Monitor(folder, training, examples, state.position, voice, gauge=gauge, after_step=after_step)
-    watch = None
+    watch: Watch | Converging | None = None
     if plan.metrics and first:
         evaluate = watch = _watch(plan, state, monitor, voice)
+    elif training.metrics == "convergence" and evaluate is None and first:
+        assert state.method.convergence is not None
+        evaluate = watch = Converging(folder, state.method.convergence, monitor.records, voice.say)
     place: dict[str, Any] = {"device": plan.device, "rank": distributed.rank(), "world": distributed.world()}
     loader = material.loader(seed=training.seed, **place)
     try:

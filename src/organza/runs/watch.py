@@ -249,13 +249,57 @@ class Watch:
 
     def summary(self) -> str | None:
         """What to say when the training ends; None: nothing."""
-        best = read_best(self.run)
+        best = best_of(self.run)
         if best is None:
             few = f"no time for metrics within {100 * self.share:g}% of the training; `organza evaluate` computes them"
             return few if self.metrics and self.skipped and self.trained() > 60 else None
-        interval = "" if best["interval"] is None else " ({:.4g} to {:.4g})".format(*best["interval"])
-        where = self.run / "checkpoints" / "best"
-        return f"best: {best['metric']} {best['value']:.4g}{interval} at {best['kimg']:g} kimg, kept in {where}"
+        return best
+
+
+@dataclass
+class Converging:
+    """Called with each new checkpoint's folder: keeps the one at which a statistic of the log was lowest.
+
+    Attributes:
+        run: the run's folder, as for `Watch`.
+        name: of the statistic, such as BEGAN's ``"convergence/m_global"``.
+        records: the log, which grows.
+        say: tells the person at the terminal something.
+    """
+
+    run: Path
+    name: str
+    records: Sequence[Mapping[str, Any]]
+    say: Callable[[str], None]
+
+    def __call__(self, saved: Path) -> dict[str, float]:
+        """Look at the mean since the checkpoint before."""
+        seen = int(saved.name)
+        before = max((r["seen"] for r in self.records if CONVERGED in r), default=0)
+        values = [r[self.name] for r in self.records if self.name in r and before < r["seen"] <= seen]
+        if not values:
+            return {}
+        mean = sum(values) / len(values)
+        best = keep_best(self.run, saved, self.name, Figure(mean))
+        self.say(f"{seen / 1000:.1f} kimg: {self.name} {mean:.4g}{', the best so far' if best else ''}")
+        return {CONVERGED: mean}
+
+    def summary(self) -> str | None:
+        """What to say when the training ends; None: nothing."""
+        return best_of(self.run)
+
+
+CONVERGED = "metrics/convergence"
+
+
+def best_of(run: Path) -> str | None:
+    """Where the best checkpoint of a run is, as text; None where none was found."""
+    best = read_best(run)
+    if best is None:
+        return None
+    interval = "" if best["interval"] is None else " ({:.4g} to {:.4g})".format(*best["interval"])
+    where = run / "checkpoints" / "best"
+    return f"best: {best['metric']} {best['value']:.4g}{interval} at {best['kimg']:g} kimg, kept in {where}"
 
 
 def keep_best(run: Path, saved: Path, name: str, figure: Figure) -> bool:

@@ -8,6 +8,7 @@ steps as one that was never stopped, and two processes take the same steps as on
 from __future__ import annotations
 
 import hashlib
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -183,7 +184,9 @@ def _passed(before: int, now: int, kimg: float) -> bool:
 
 def _stop_if_diverged(state: State, means: Mapping[str, float], monitor: Monitor) -> None:
     """Before anything is saved: what a checkpoint holds is finite, and the one before stays."""
-    odd = [f"{name} = {value:.3g}" for name, value in means.items() if not abs(value) < ENORMOUS]
+    # Terms may be sums over all pixels, in nats.
+    limits = {name: math.inf if name.startswith("terms/") else ENORMOUS for name in means}
+    odd = [f"{name} = {value:.3g}" for name, value in means.items() if not abs(value) < limits[name]]
     device = next(iter(state.learners.values())).flat.device
     if distributed.any_rank(bool(odd) or not state.finite(), device):
         raise UserError(

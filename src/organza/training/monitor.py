@@ -167,7 +167,8 @@ class Monitor:
         if best > 0.5 and diversity < 0.15:
             self.voice.say(
                 f"warning: the samples have become alike ({diversity:.2f} of the real pictures' variety, {best:.2f} "
-                "before): the generator may have collapsed; go back to an earlier checkpoint or raise --r1-gamma"
+                "before): the generator may have collapsed; go back to an earlier checkpoint, or raise --r1-gamma; "
+                "with the basic GANs try --penalty r1, --loss or a lower --lr"
             )
         self._record({"seen": position.seen, "kimg": position.seen / 1000, "samples/diversity": round(diversity, 4)})
 

@@ -11,6 +11,8 @@ from organza.core.files import atomic_write
 PANELS = {
     "loss": ("loss/",),
     "discriminator's scores": ("scores/",),
+    "convergence": ("convergence/",),
+    "terms": ("terms/",),
     "overfitting": ("signs/", "overfit/", "augment/"),
     "regularisers": ("penalty/",),
     "variety of samples": ("samples/",),

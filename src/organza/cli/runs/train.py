@@ -100,6 +100,8 @@ def main(argv: list[str]) -> int:
             **changes,
         )
     if outcome.finished and distributed.rank() == 0:
+        from organza.data.options import PartlyLabelled
+
         layout, then = preset(name).run.method.layout, f"organza generate --network {outcome.folder}"
         if layout == "captioned" and run.data.captions != "none":
             then += ' --text "WORDS"'

@@ -11,7 +11,7 @@ import tyro
 from organza.cli.parse import parse, parse_grid, parse_pair
 from organza.cli.progress import progress_bar
 from organza.cli.record import record
-from organza.cli.shared import Drawing, seeds_of
+from organza.cli.shared import Drawing, class_columns, seeds_of
 from organza.core.errors import UserError
 from organza.core.ranges import CountOrZero
 from organza.core.text import say
@@ -29,7 +29,8 @@ class Options(Drawing):
     embeddings: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """Vectors of texts [N, D] in an .npy or .npz, in place of --text: for networks that were trained on such."""
     grid: Annotated[str | None, tyro.conf.arg(metavar="4x4")] = None
-    """Lay the images out in columns x rows: 4x4. Cells for which there are too few --seeds stay empty."""
+    """Lay the images out in columns x rows: 4x4. Cells for which there are too few --seeds stay empty. With as many
+    columns as --class names classes (--class 0-9 --grid 10x4), each row is a seed."""
     output: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """Put everything into this one file."""
     outdir: Path = Path("out")
@@ -54,7 +55,8 @@ def main(argv: list[str]) -> int:
     grid = None if options.grid is None else parse_grid(options.grid)
     several = len(options.text) > 1 or options.embeddings is not None
     sampling = (replace(options, text=()) if several else options).sampling
-    seeds = seeds_of(options.seeds, grid, "0-7" if several else "0-15")
+    seeds, typed = seeds_of(options.seeds, grid, "0-7" if several else "0-15"), options.seeds is not None
+    seeds, sampling = class_columns(seeds, sampling, grid, typed=typed)
     translate = None if options.translate is None else parse_pair(options.translate)
     if several and (options.grid is not None or options.w is not None or sampling.labels is not None):
         what = "several texts make the rows of a grid, and seeds its columns"

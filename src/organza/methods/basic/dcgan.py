@@ -12,25 +12,28 @@ the non-saturating generator loss of its section 3.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Annotated, ClassVar, Literal
+from typing import ClassVar, Literal
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
-from organza.contract.data import Batch, DataSpec, Layout
-from organza.contract.method import Adam, Method, Nets, Phase, Player, Result
-from organza.core.ranges import Count, PositiveOrZero, Range
-from organza.nn.augmenter import Augmented, Augmenter
+from organza.contract.data import DataSpec, Layout
+from organza.contract.method import Method
+from organza.core.errors import UserError
+from organza.core.ranges import Count
+from organza.methods.basic.game import Game, game
+from organza.nn.critic import Critic
 from organza.nn.latent import identity_mapping, plain_latents, uniform_mapping
-from organza.nn.losses import logistic_d, logistic_g
-from organza.nn.pyramid import Decoder, Encoder, Norm, first_of_decoder
+from organza.nn.pyramid import Decoder, Encoder, Norm, first_of_decoder, layer_norm
+
+NormD = Literal["batch", "layer", "none"]
+_NORMS: dict[NormD, Norm] = {"batch": nn.BatchNorm2d, "layer": layer_norm, "none": lambda maps: nn.Identity()}
 
 
 @dataclass(frozen=True)
-class DCGAN(Augmented):
+class DCGAN(Game):
     """Settings of DCGAN; the defaults are the paper's."""
 
-    takes_labels: ClassVar[bool] = False
+    takes_labels: ClassVar[bool] = True
     layout: ClassVar[Layout] = "images"
     z_dim: Count = 100
     """Length of the latent vector."""
@@ -39,10 +42,8 @@ class DCGAN(Augmented):
     place in that distribution is their place in the uniform one."""
     width: Count = 64
     """Feature maps at the outermost level (128 in the paper's figure 1, 64 in its code); doubled at each halving."""
-    lr: PositiveOrZero = 0.0002
-    """Learning rate of both networks."""
-    beta1: Annotated[float, Range(least=0, below=1)] = 0.5
-    """Adam's first beta."""
+    norm_d: NormD | None = None
+    """Normalisation of D. None: batch; with a penalty layer, because batch normalisation mixes images."""
 
     def resolve(self, spec: DataSpec, batch: int) -> DCGAN:
         """Nothing depends on the data."""
@@ -50,66 +51,35 @@ class DCGAN(Augmented):
 
     def like(self, other: DCGAN, spec: DataSpec) -> DCGAN:
         """These settings with the architecture of ``other``."""
-        return replace(self, z_dim=other.z_dim, latent=other.latent, width=other.width)
+        names = ("z_dim", "latent", "width", "label_d")
+        norm_d: NormD | None = other._norm_d()
+        if norm_d == "batch" and self.penalty != "none":
+            norm_d = None  # such a discriminator can't go on
+        return replace(self, norm_d=norm_d, **{name: getattr(other, name) for name in names})
 
     def toy(self) -> DCGAN:
         """Tiny networks, for tests."""
         return replace(self, z_dim=8, width=4)
 
+    def _norm_d(self) -> NormD:
+        if self.norm_d == "batch" and self.penalty != "none":
+            what = f"--penalty {self.penalty} is for single images, and batch normalisation mixes images"
+            raise UserError(what, hint="leave --norm-d out, or say --norm-d layer")
+        return self.norm_d or ("batch" if self.penalty == "none" else "layer")
+
     def build(self, spec: DataSpec) -> Method:
-        """The networks and their two phases."""
-        generator = Decoder(self.z_dim, spec.resolution, spec.channels, self.width, nn.BatchNorm2d)
-        discriminator = Critic(spec, self.width)
-        augmenter = Augmenter(self)
+        """The networks and their two phases.
+
+        Raises:
+            UserError: images of this size can't be halved down to a few pixels, or a penalty with batch normalisation.
+        """
+        norm_d, labels = _NORMS[self._norm_d()], spec.label_dim
+
+        def encoder(more: int, outputs: int) -> Encoder:
+            return Encoder(outputs, spec.resolution, spec.channels + more, self.width, norm_d)
+
+        generator = Decoder(self.z_dim + labels, spec.resolution, spec.channels, self.width, nn.BatchNorm2d)
+        critic = Critic(spec, self.label_d, encoder)
         mapping = uniform_mapping if self.latent == "uniform" else identity_mapping
-
-        def generated(net: nn.Module, batch: Batch, rng: torch.Generator) -> Tensor:
-            images: Tensor = net(mapping(net, standard_normal(batch, self.z_dim, rng), batch.labels)[:, 0])
-            return images
-
-        def d_loss(nets: Nets, batch: Batch, rng: torch.Generator) -> Result:
-            with torch.no_grad():
-                fakes = generated(nets["G"], batch, rng)
-            real, fake = nets["D"](augmenter(batch.images, rng)), nets["D"](augmenter(fakes, rng))
-            loss = logistic_d(real, fake).mean()
-            stats = {"loss/D": loss, "scores/real": real.mean(), "scores/fake": fake.mean()}
-            stats |= {"signs/real": real.sign().mean(), **augmenter.measure(batch, real.sign())}
-            return Result(loss, stats)
-
-        def g_loss(nets: Nets, batch: Batch, rng: torch.Generator) -> Result:
-            fakes = generated(nets["G"], batch, rng)
-            loss = logistic_g(nets["D"](augmenter(fakes, rng))).mean()
-            return Result(loss, {"loss/G": loss.detach()})
-
-        adam = Adam(self.lr, (self.beta1, 0.999))
-        return Method(
-            nets={"G": generator, "D": discriminator},
-            players={"D": Player(("D",), adam), "G": Player(("G",), adam)},
-            phases=(
-                Phase("D", "D", d_loss, after=augmenter.after, shapes=augmenter.shapes),
-                Phase("G", "G", g_loss),
-            ),
-            models={"G": plain_latents("G", self.z_dim, "D", mapping, first_of_decoder)},
-            ema=("G",),
-            augment=augmenter if self.augment != "none" else None,
-            state=augmenter.state,
-            bf16=("training", "sampling"),
-        )
-
-
-class Critic(nn.Module):
-    """A picture to one logit; labels are ignored."""
-
-    def __init__(self, spec: DataSpec, width: int, norm: Norm = nn.BatchNorm2d) -> None:
-        super().__init__()
-        self.encoder = Encoder(1, spec.resolution, spec.channels, width, norm)
-
-    def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
-        """``[N, C, H, W]`` -> ``[N, 1]``."""
-        logits: Tensor = self.encoder(images)
-        return logits
-
-
-def standard_normal(batch: Batch, z_dim: int, rng: torch.Generator) -> Tensor:
-    """Latent vectors ``[N, z_dim]``, one for each picture of ``batch``."""
-    return torch.randn([len(batch), z_dim], generator=rng, device=batch.images.device)
+        latents = plain_latents("G", self.z_dim, "D", mapping, first_of_decoder, labels)
+        return game(self, spec, generator, critic, latents, bf16=("training", "sampling"))

@@ -20,7 +20,7 @@ from organza.contract.data import Batch, DataSpec, Layout
 from organza.contract.method import Adam, Method, Nets, Phase, Player, Result
 from organza.core.errors import UserError
 from organza.core.ranges import Count, PositiveOrZero, Range
-from organza.methods.basic.dcgan import standard_normal
+from organza.methods.basic.game import standard_normal
 from organza.nn.ensembles import Mean, gman_d, gman_g, mixed
 from organza.nn.initial import init_normal
 from organza.nn.latent import plain_latents, uniform_mapping

@@ -21,7 +21,7 @@ from organza.contract.data import Batch, DataSpec, Layout
 from organza.contract.method import Adam, Method, Nets, Phase, Player, Result
 from organza.contract.model import Latents
 from organza.core.ranges import Count, PositiveOrZero, Range
-from organza.methods.basic.dcgan import standard_normal
+from organza.methods.basic.game import standard_normal
 from organza.nn.ensembles import mad_d, mad_g
 from organza.nn.latent import origin, plain_synthesis, uniform_mapping
 from organza.nn.pyramid import Decoder, Encoder

@@ -26,7 +26,6 @@ from organza.contract.model import Latents
 from organza.core.device import to_compute
 from organza.core.errors import UserError
 from organza.core.ranges import Count, Positive, PositiveOrZero, Range
-from organza.methods.basic.vae import gaussian_divergence
 from organza.methods.text.stackgan_nets import (
     Conditioning,
     ConvNorm,
@@ -41,6 +40,7 @@ from organza.methods.text.stackgan_nets import (
 )
 from organza.methods.text.text_encoder import Reader, TextSettings
 from organza.nn.growing import enlarge, shrink
+from organza.nn.likelihood import gaussian_divergence
 from organza.nn.pyramid import Conv2d, levels
 
 

@@ -24,9 +24,9 @@ from organza.contract.method import Adam, Method, Nets, Phase, Player, Result, S
 from organza.contract.model import Mode, Translation
 from organza.core.errors import UserError
 from organza.core.ranges import Count, CountOrZero, Depth, PositiveOrZero, Range
-from organza.methods.basic.vae import gaussian_divergence
 from organza.methods.translation.pix2pix import Game, adversarial_d, adversarial_g, check_depth, unet_depth
 from organza.nn.initial import init_xavier
+from organza.nn.likelihood import gaussian_divergence
 from organza.nn.norms import Norm
 from organza.nn.patchgan import MultiScalePatchGAN, least_side
 from organza.nn.style_encoder import Kind, StyleEncoder, least_encoded

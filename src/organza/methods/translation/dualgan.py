@@ -27,7 +27,7 @@ from organza.methods.translation.pix2pix import plain_apply, unet_depth
 from organza.nn.losses import logistic_d, logistic_g, wasserstein_d, wasserstein_g
 from organza.nn.norms import Norm
 from organza.nn.patchgan import PatchGAN
-from organza.nn.penalties import interpolate, wgan_gp
+from organza.nn.penalties import clip_weights, interpolate, wgan_gp
 from organza.nn.unet import UNetGenerator
 
 DualGame = Literal["wgan", "wgan-gp", "logistic"]
@@ -145,8 +145,7 @@ class DualGAN:
         def clipped(nets: Nets, result: Result, rng: torch.Generator) -> Carry | None:
             """WGAN, algorithm 1: after each step, all weights are cut off at the bound."""
             for name in (critic, critic_home):
-                for weight in nets[name].parameters():
-                    weight.clamp_(-self.clip, self.clip)
+                clip_weights(nets[name], self.clip)
             return None
 
         def g_loss(nets: Nets, batch: Batch, rng: torch.Generator) -> Result:
