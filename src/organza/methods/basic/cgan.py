@@ -4,7 +4,7 @@ Mehdi Mirza, Simon Osindero: Conditional Generative Adversarial Nets. 2014, arXi
 
 What it changed: generator and discriminator are both told a label y (equation 2), so an image of a class can be asked
 for. The networks are section 4.1's for MNIST: z and y have a hidden layer each before a common one; the discriminator
-has maxout layers for x and y, and one for both, with dropout.
+has maxout layers for x and y, and one for both; dropout in both networks.
 """
 
 from __future__ import annotations
@@ -45,9 +45,8 @@ class CGAN(Game):
     """Units of its maxout layer for the label, of 5 pieces."""
     dropout: Annotated[float, Range(least=0, below=1)] = 0.5
     """Share of the discriminator's hidden units that are dropped."""
-    dropout_g: Annotated[float, Range(least=0, below=1)] = 0.0
-    """The same of the generator's: 0.5 in the paper, where z comes to be ignored, because what is dropped is noise
-    enough."""
+    dropout_g: Annotated[float, Range(least=0, below=1)] = 0.5
+    """The same of the generator's, in training alone."""
 
     def resolve(self, spec: DataSpec, batch: int) -> CGAN:
         """Nothing depends on the data.
