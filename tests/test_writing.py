@@ -21,6 +21,7 @@ ALLOWED = {
     "data/export/sinks.py": "formats of many files or a stream, in a part that is then renamed",
     "data/cache/parallel.py": "answers to the parent process",
     "media/animation.py": "into the file that its caller has from atomic_write",
+    "media/clip.py": "into the file that its caller has from atomic_write",
     "media/video.py": "into the file that its caller has from atomic_write",
     "training/profiling.py": "beside the file from atomic_write, and removed",
 }

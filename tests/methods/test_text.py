@@ -363,7 +363,7 @@ def trained(captioned: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[s
 @pytest.mark.parametrize("name", ["stackgan", "stackgan-v2"])
 def test_a_text_becomes_images(name: str, trained: dict[str, Path]) -> None:
     G = organza.load(trained[name], networks="all")
-    assert isinstance(G, Generator) and G.label_dim == 8 and G.encoder is not None
+    assert isinstance(G, Generator) and G.label_dim == 8 and G.reader is not None
     assert "pink" in G.spec.words and len(G.spec.words) == 66
     images = G.generate([0, 1], text="a pink bob")
     assert images.shape == (2, 16, 16, 3)

@@ -104,10 +104,10 @@ def _r_precision(job: Job, metric: Metric) -> dict[str, Figure]:
     """How often an image's own caption fits it best, of generated images and of real ones, by the network's encoder."""
     assert isinstance(job.pictures, Drawn)
     drawn, G, data, name = job.pictures, job.pictures.G, job.reals().dataset, metric.title("r_precision")
-    if not isinstance(G.encoder, TextEncoder) or data.captions is None:
+    if not isinstance(G.reader, TextEncoder) or data.captions is None:
         hint = "stackgan and stackgan-v2 learn one, from captions"
         raise UserError(f"{name} is of networks with an encoder of text, and of data with captions", hint=hint)
-    encoder, net = G.encoder, image_network().to(G.device)
+    encoder, net = G.reader, image_network().to(G.device)
     said = {row: caption_words(data.captions[row]) for row in drawn.captioned.tolist()}
     distinct = {words: place for place, words in enumerate(dict.fromkeys(said.values()))}
     if len(distinct) < 2:

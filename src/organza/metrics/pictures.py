@@ -158,7 +158,7 @@ class Drawn:
         Raises:
             UserError: there are none, or the network has no encoder to read them.
         """
-        if self.G.encoder is None:
+        if self.G.reader is None:
             raise UserError("a network that was trained on given vectors has no texts to be evaluated with")
         said = None if self.labels is None else self.labels.captions
         found = [row for row, text in enumerate(said or ()) if caption_words(text)]
