@@ -18,6 +18,7 @@ from organza.formats.ports import (
     mmgeneration_translators,
     paddlegan,
     paddlegan_translators,
+    photo2cartoon,
     progan_torch,
     rosinality,
     stargan,
@@ -50,6 +51,7 @@ FORMATS: tuple[Understand, ...] = (
     junyanz.understood,
     cut.understood,
     discogan.understood,
+    photo2cartoon.understood,
     _if(ugatit.recognise, ugatit.read),
     _if(stargan.recognise, stargan.read),
 )

@@ -71,8 +71,8 @@ def read_graph(path: Path) -> Graph:
         whole = [value for number, value in _fields(data) if number == 7 and isinstance(value, bytes)]
         return _graph(whole[0])
     except (ValueError, IndexError, struct.error) as error:
-        what = instead(data[:HEAD]) or f"is no ONNX file, or a broken one ({type(error).__name__})"
-        raise UserError(what, where=path) from error
+        what, hint = instead(data[:HEAD]) or ("broken, or of another kind", "copy or download it again")
+        raise UserError(f"is no ONNX file: {what}", where=path, hint=hint) from error
 
 
 def _graph(data: bytes) -> Graph:
