@@ -32,7 +32,7 @@ def test_they_give_the_official_values(kind, name, tmp_path):
     case.check(f"{main}cam_logit", found.logits)
     case.check(f"{main}heatmap", found.heat)
     report = inspect(file_of(case))
-    assert report.usable and "Photo2Cartoon" in report.format
+    assert report.usable and "Photo2Cartoon" in str(report)
     copy = load_translator(convert(file_of(case), tmp_path / "ours"))
     assert torch.equal(copy.apply(x), T.apply(x))
 
