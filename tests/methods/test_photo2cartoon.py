@@ -1,4 +1,4 @@
-"""Photo2Cartoon: a step by hand with its clips, the layers, the frozen network that knows faces, and what does not fit."""
+"""Photo2Cartoon: a step by hand with its clips, the layers, the network that knows faces, and what does not fit."""
 
 from __future__ import annotations
 
@@ -157,7 +157,7 @@ def test_a_step_is_the_authors(name, faces_file):
             close = torch.isclose(value, hand[key], rtol=1e-3, atol=2e-5)
             if hand[key].grad is not None:
                 # A constant that normalisation takes away has no gradient; Adam makes a step of its rounding.
-                close |= (hand[key].grad.abs() < 1e-3) & ((value - hand[key]).abs() < 2.1e-4)
+                close |= (hand[key].grad.abs() < 2e-4) & ((value - hand[key]).abs() < 2.1e-4)
             assert close.all(), f"{net}.{key}"
 
 

@@ -123,7 +123,7 @@ def test_files_that_are_something_else(tmp_path):
     torch.save({"a": torch.zeros(2)}, tmp_path / "other.pth")
     with pytest.raises(UserError, match="is no MobileFaceNet: it has no tensor"):
         open_face_id(tmp_path / "other.pth")
-    with pytest.raises(UserError, match="holds no network for faces; put model_mobilefacenet.pth or faceres.onnx"):
+    with pytest.raises(UserError, match=r"holds no network for faces; put model_mobilefacenet\.pth or faceres"):
         find_face_id(tmp_path)
     for data in (b"", b"<html>", b"\x3a\xff\xff\x03", bytes(100), b"\x3a\x02\x0a\x7f", b"PK\x03\x04"):
         (tmp_path / "bad.onnx").write_bytes(data)

@@ -55,9 +55,7 @@ class Glass(nn.Module):
 
     def __init__(self, maps: int, levels: int) -> None:
         super().__init__()
-        self.skips, self.downs, self.ups = (
-            nn.ModuleList(SplitBlock(maps) for _ in range(levels)) for _ in range(3)
-        )
+        self.skips, self.downs, self.ups = (nn.ModuleList(SplitBlock(maps) for _ in range(levels)) for _ in range(3))
         self.center = SplitBlock(maps)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -89,9 +89,7 @@ def _conv(node: Node, values: Args) -> Tensor:
     top, left, bottom, right = options.get("pads", [0, 0, 0, 0])
     x = F.pad(x, [left, right, top, bottom]) if top or left or bottom or right else x
     bias = values[2] if len(values) > 2 else None
-    return F.conv2d(
-        x, weight, bias, options.get("strides", 1), 0, options.get("dilations", 1), options.get("group", 1)
-    )
+    return F.conv2d(x, weight, bias, options.get("strides", 1), 0, options.get("dilations", 1), options.get("group", 1))
 
 
 def _conv_transpose(node: Node, values: Args) -> Tensor:

@@ -3,8 +3,8 @@ PaddleGAN's generator (``photo2cartoon_genA2B_weight.pdparams``).
 
 The discriminators are U-GAT-IT's, under the same names. Widths, depths and the version (full or light) follow from
 shapes, as does the size of images that the full version needs, as a square. A block of an hourglass holds a fourth
-convolution that their code never uses, and that is left out. PaddleGAN's layers have other names, its linear weights are
-``[in, out]``, and they have no biases, which are 0 here.
+convolution that their code never uses, and that is left out. PaddleGAN's layers have other names, its linear weights
+are ``[in, out]``, and they have no biases, which are 0 here.
 """
 
 from __future__ import annotations

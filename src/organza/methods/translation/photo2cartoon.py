@@ -199,7 +199,9 @@ class Photo2Cartoon:
             what = f"photo2cartoon needs two sets of the same channels, not {spec.source} and {spec.channels}"
             raise UserError(what, hint="say --channels 3")
         if self.width % HALVED:
-            raise UserError(f"hourglasses can't be {self.width} maps wide", hint="take a --width that is a multiple of 4")
+            raise UserError(
+                f"hourglasses can't be {self.width} maps wide", hint="take a --width that is a multiple of 4"
+            )
         (height, width), (multiple, least) = spec.resolution, sides(levels)
         if height % multiple or width % multiple or min(height, width) < least:
             what = f"photo2cartoon can't translate images of {height}x{width}"
