@@ -188,6 +188,9 @@ Preview = Callable[[Nets, Batch, torch.Generator], Mapping[str, Tensor]]
 
 Use = Literal["training", "sampling"]
 
+Helper = nn.Module | Callable[[], nn.Module]
+"""A network that never learns, or what opens it where a training begins: its file need not be there in use."""
+
 
 @dataclass(frozen=True)
 class Method:
@@ -199,7 +202,8 @@ class Method:
         phases: the optimizer steps of one iteration, in order.
         models: what comes of it, by name; the first is what `organza.load` takes unless told otherwise.
         ema: names of the networks that are averaged (and that models use).
-        frozen: helper networks that never learn, by name: moved along, in evaluation mode, never saved.
+        frozen: helper networks that never learn, by name: opened where a training begins, moved along, in evaluation
+            mode, never saved.
         preview: what the sample grid shows, in its own order; None: of a translator source, output and target, of a
             generator its samples. A generator's finds the ``z`` of the grid's seeds in `Batch.carry`, and calls the
             images that it samples in the end ``samples``.
@@ -218,7 +222,7 @@ class Method:
     phases: tuple[Phase, ...]
     models: Mapping[str, Model]
     ema: tuple[str, ...] = ()
-    frozen: dict[str, nn.Module] = field(default_factory=dict)
+    frozen: Mapping[str, Helper] = field(default_factory=dict)
     preview: Preview | None = None
     augment: Callable[[Tensor, torch.Generator], Tensor] | None = None
     state: dict[str, Tensor] = field(default_factory=dict)

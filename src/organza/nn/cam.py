@@ -41,6 +41,7 @@ class Attention(nn.Module):
         maps: feature maps.
         act: activation of the 1x1 convolution that brings both sets of weighed features together.
         spectral: spectral normalisation of the classifier.
+        bias: whether its logits have a bias, as in Photo2Cartoon's generators.
 
     Example:
         >>> found = Attention(4, torch.relu)(torch.randn(2, 4, 3, 5))
@@ -48,10 +49,10 @@ class Attention(nn.Module):
         (torch.Size([2, 4, 3, 5]), torch.Size([2, 2]), torch.Size([2, 1, 3, 5]))
     """
 
-    def __init__(self, maps: int, act: Callable[[Tensor], Tensor], spectral: bool = False) -> None:
+    def __init__(self, maps: int, act: Callable[[Tensor], Tensor], spectral: bool = False, bias: bool = False) -> None:
         super().__init__()
         self.of_mean, self.of_max = (
-            SpectralLinear(maps, 1) if spectral else nn.Linear(maps, 1, bias=False) for _ in range(2)
+            SpectralLinear(maps, 1) if spectral else nn.Linear(maps, 1, bias=bias) for _ in range(2)
         )
         self.join = Conv2d(2 * maps, maps, 1)
         self.act = act

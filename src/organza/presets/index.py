@@ -53,6 +53,8 @@ SUMMARIES: dict[str, dict[str, str]] = {
         "cyclegan": "CycleGAN: learns from two sets without pairs",
         "ugatit": "U-GAT-IT: two sets without pairs that differ in shape, such as selfies and anime",
         "ugatit-light": "U-GAT-IT with a 26th of the weights, for images of any size",
+        "photo2cartoon": "Photo2Cartoon: cartoons from portraits that stay who they are",
+        "photo2cartoon-full": "Photo2Cartoon whose style comes from every feature, for images of one size",
         "stargan": "StarGAN: one network for many domains, such as hair colours or expressions, from labels",
         "bicyclegan": "BicycleGAN: learns from pairs, and makes many results of one image",
         "cut": "CUT: learns from two sets one way, by contrasting patches",

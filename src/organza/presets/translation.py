@@ -13,6 +13,7 @@ from organza.methods.translation.cut import CUT
 from organza.methods.translation.cyclegan import CycleGAN
 from organza.methods.translation.discogan import DiscoGAN
 from organza.methods.translation.dualgan import DualGAN
+from organza.methods.translation.photo2cartoon import Photo2Cartoon
 from organza.methods.translation.pix2pix import Pix2Pix
 from organza.methods.translation.pix2pixhd import Pix2PixHD
 from organza.methods.translation.stargan import StarGAN
@@ -25,6 +26,7 @@ METHODS: dict[str, type[MethodConfig]] = {
     "cyclegan": CycleGAN,
     "bicyclegan": BicycleGAN,
     "ugatit": UGATIT,
+    "photo2cartoon": Photo2Cartoon,
     "stargan": StarGAN,
     "cut": CUT,
     "dualgan": DualGAN,
@@ -41,7 +43,7 @@ _whole = DomainOptions(jitter=1.0)
 _whole_mirrored = DomainOptions(jitter=1.0, mirror=True)
 _small = DomainOptions(jitter=1.0, resolution="64")
 
-# U-GAT-IT: a million single images, the second half with a rate that falls to zero.
+# U-GAT-IT and Photo2Cartoon: a million single images, the second half with a rate that falls to zero.
 _million = Training(kimg=1000, batch=1, lr_decay=0.5, snapshot_kimg=10, grid="2x4", metrics="none")
 
 # StarGAN: 200,000 steps of 16 images, the second half with a rate that falls to zero.
@@ -55,6 +57,8 @@ RUNS: dict[str, Run] = {
     "cyclegan": Run(CycleGAN(), _paper, _jittered),
     "ugatit": Run(UGATIT(), _million, _jittered),
     "ugatit-light": Run(UGATIT(light=True), _million, _jittered),
+    "photo2cartoon": Run(Photo2Cartoon(), _million, _jittered),
+    "photo2cartoon-full": Run(Photo2Cartoon(light=False), _million, _jittered),
     "stargan": Run(StarGAN(), _steps, LabelledOptions(labels="auto", mirror=True)),
     "bicyclegan": Run(BicycleGAN(), replace(_paper, batch=2), _jittered),
     "cut": Run(CUT(), replace(_paper, epochs=400), _jittered),

@@ -249,7 +249,7 @@ def _fresh(plan: Plan) -> State:
 
 def frozen_marks(state: State) -> dict[str, Any]:
     """For ``config.json``: which helper networks a training leans on, by their content; {} without such."""
-    marks = {name: checkpoint.content_mark(net) for name, net in state.method.frozen.items()}
+    marks = {name: checkpoint.content_mark(net) for name, net in state.frozen.items()}
     return {"frozen": marks} if marks else {}
 
 

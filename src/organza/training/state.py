@@ -20,29 +20,31 @@ from organza.training.optimizers import Learner, build
 
 @dataclass
 class State:
-    """A method while it trains: its averaged networks, its learners, and how far it is."""
+    """A method while it trains: its averaged networks, its learners, how far it is, and its frozen helpers."""
 
     method: Method
     ema: Mapping[str, nn.Module]
     learners: Mapping[str, Learner]
     position: Position = field(default_factory=Position)
+    frozen: Mapping[str, nn.Module] = field(default_factory=dict)
 
     @classmethod
     def fresh(cls, method: Method, device: torch.device) -> State:
         """Move a newly built method to ``device`` and make it ready to train."""
         for net in method.nets.values():
             net.to(device).train()
-        for net in method.frozen.values():
+        frozen = {name: net if isinstance(net, nn.Module) else net() for name, net in method.frozen.items()}
+        for net in frozen.values():
             net.to(device).eval().requires_grad_(False)
         for tensor in method.state.values():
             tensor.data = tensor.to(device)  # in place: the phases hold these very tensors
         ema = {name: copy.deepcopy(method.nets[name]).eval().requires_grad_(False) for name in method.ema}
-        return cls(method, ema, build(method))
+        return cls(method, ema, build(method), frozen=frozen)
 
     @property
     def nets(self) -> dict[str, nn.Module]:
         """All networks as losses see them: those that learn and the frozen helpers."""
-        return {**self.method.nets, **self.method.frozen}
+        return {**self.method.nets, **self.frozen}
 
     @property
     def averaged(self) -> dict[str, nn.Module]:

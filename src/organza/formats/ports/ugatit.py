@@ -49,15 +49,15 @@ def read(opened: Opened) -> Weights:
     """
     generators, critics = find(opened.tensors, *GENERATOR), find(opened.tensors, *CRITIC)
     try:
-        held = {place(path): _renamed(net) for path, net in (generators | critics).items()}
+        held = {place(path): renamed(net) for path, net in (generators | critics).items()}
         main = next((name for name in ("G_AtoB", "G_BtoA") if name in held), "G_AtoB")
         if main not in held:  # a generator by itself
-            held[main] = _renamed(next(iter(generators.values())))
+            held[main] = renamed(next(iter(generators.values())))
         config, spec = _settings(held, main)
         problems: dict[str, str] = {}
 
         def collected(name: str) -> dict[str, Entry]:
-            tensors = collect(config, spec, name, lambda ours, shape: _given(held[name], ours))
+            tensors = collect(config, spec, name, lambda ours, shape: given(held[name], ours))
             if odd := sorted(held[name].keys() - tensors.keys()):
                 raise RefusedError(f"the tensor {odd[0]!r} is too much")
             return tensors
@@ -92,9 +92,9 @@ def place(path: str) -> str:
 
 def _settings(held: Mapping[str, Mapping[str, Entry]], main: str) -> tuple[UGATIT, DataSpec]:
     net = held[main]
-    width, source = _sides(net, "stem.conv.weight")
-    channels, blocks = _sides(net, "head.weight")[0], _count(net, "blocks")
-    inputs = _given(net, "style.0.weight").shape[-1]
+    width, source = sides(net, "stem.conv.weight")
+    channels, blocks = sides(net, "head.weight")[0], count(net, "blocks")
+    inputs = given(net, "style.0.weight").shape[-1]
     light, side = inputs == 4 * width, 256
     if not light:
         side = 4 * math.isqrt(inputs // (4 * width))
@@ -102,14 +102,14 @@ def _settings(held: Mapping[str, Mapping[str, Entry]], main: str) -> tuple[UGATI
             raise RefusedError("a style that comes from images which are no squares")
     norm: Norm = "instance-affine" if "stem.norm.weight" in net else "instance"
     found = {name: held.get(f"D_{name}") for name in ("A", "B", "A_local", "B_local")}
-    layers = [_count(critic, "layers") - 1 if critic else None for critic in (found["B"], found["B_local"])]
+    layers = [count(critic, "layers") - 1 if critic else None for critic in (found["B"], found["B_local"])]
     critic = next((critic for critic in found.values() if critic), None)
     config = UGATIT(
         width=width,
         blocks=blocks,
         light=light,
         norm=norm,
-        width_d=64 if critic is None else _sides(critic, "layers.0.weight")[0],
+        width_d=64 if critic is None else sides(critic, "layers.0.weight")[0],
         halvings_global=layers[0] or 5,
         halvings_local=layers[1] or 3,
     )
@@ -117,21 +117,36 @@ def _settings(held: Mapping[str, Mapping[str, Entry]], main: str) -> tuple[UGATI
     return config, DataSpec((side, side), channels, source=source, direction=direction)
 
 
-def _count(net: Mapping[str, Entry], layers: str) -> int:
+def count(net: Mapping[str, Entry], layers: str) -> int:
+    """How many layers ``layers.N.`` there are.
+
+    Raises:
+        RefusedError: none, or more than any network has.
+    """
     numbers = [int(name.split(".")[1]) for name in net if re.match(rf"{layers}\.\d+\.", name)]
     if not numbers or max(numbers) >= MOST_BLOCKS:
         raise RefusedError(f"{max(numbers, default=-1) + 1} layers of one kind")
     return max(numbers) + 1
 
 
-def _given(net: Mapping[str, Entry], name: str) -> Entry:
+def given(net: Mapping[str, Entry], name: str) -> Entry:
+    """A tensor by our name.
+
+    Raises:
+        RefusedError: it is missing.
+    """
     if name not in net:
         raise RefusedError(f"the tensor for {name!r} is missing")
     return net[name]
 
 
-def _sides(net: Mapping[str, Entry], name: str) -> tuple[int, int]:
-    shape = _given(net, name).shape
+def sides(net: Mapping[str, Entry], name: str) -> tuple[int, int]:
+    """Outputs and inputs of a convolution.
+
+    Raises:
+        RefusedError: it is missing, or no such weight.
+    """
+    shape = given(net, name).shape
     if len(shape) != 4:
         raise RefusedError(f"the tensor for {name!r} is misshaped")
     return shape[0], shape[1]
@@ -184,7 +199,7 @@ def our_name(theirs: str) -> str:
     raise RefusedError(f"the tensor {theirs[:80]!r} is unknown")
 
 
-def _renamed(net: Network) -> dict[str, Entry]:
+def renamed(net: Network) -> dict[str, Entry]:
     """Their tensors under our names, in our shapes."""
     turned = any(isinstance(tensor, Array) for tensor in net.tensors.values())
     found = {}

@@ -162,7 +162,7 @@ class UGATIT:
                 back: Translation(home, spec.channels, spec.source, critic=critic_home, **used),
             },
             bf16=("training", "sampling"),
-            preview=lambda nets, batch, rng: _round_trips(nets[there], nets[home], batch),
+            preview=lambda nets, batch, rng: round_trips(nets[there], nets[home], batch),
         )
 
     def _check(self, spec: DataSpec) -> None:
@@ -206,7 +206,7 @@ def _with_logits(net: nn.Module, images: Tensor) -> tuple[Tensor, Tensor]:
     return net.translated(found.features), found.logits  # type: ignore[operator]
 
 
-def _round_trips(there: nn.Module, home: nn.Module, batch: Batch) -> Mapping[str, Tensor]:
+def round_trips(there: nn.Module, home: nn.Module, batch: Batch) -> Mapping[str, Tensor]:
     """Source, where the generator looks, output, and what comes back of it; then the same the other way round."""
     found = {}
     for name, images, one, other in (("source", source_of(batch), there, home), ("target", batch.images, home, there)):
