@@ -33,7 +33,7 @@ class Options:
     """modes: the data. ring: 8 Gaussians; grid: 25; line: five in one dimension; stacked: digits in three colours, a
     thousand modes."""
     games: str = "gan,lsgan,wgan,wgan-gp,gman,mad-gan"
-    """modes: the methods."""
+    """modes: the methods; also wgan-lp, WGAN-GP with a one-sided penalty."""
     seeds: str = "0-2"
     """modes: seeds of each."""
     steps: Count = 6000

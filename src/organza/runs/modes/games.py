@@ -71,10 +71,10 @@ def _plain(d: Callable[[Tensor, Tensor], Tensor], g: Callable[[Tensor], Tensor],
     )
 
 
-def _penalised(critics: Critics, real: Tensor, fake: Tensor, rng: torch.Generator) -> Tensor:
+def _penalised(critics: Critics, real: Tensor, fake: Tensor, rng: torch.Generator, one_sided: bool = False) -> Tensor:
     """WGAN-GP's critic, with the paper's lambda of 10."""
     between = interpolate(real.flatten(0, 1), fake.flatten(0, 1), rng)
-    penalty = wgan_gp(lambda x: critics[0](x.reshape(real.shape)), between).reshape(real.shape[:2])
+    penalty = wgan_gp(lambda x: critics[0](x.reshape(real.shape)), between, one_sided).reshape(real.shape[:2])
     return _each(wasserstein_d(critics[0](real), critics[0](fake))) + 10 * penalty.mean(1)
 
 
@@ -106,6 +106,14 @@ GAMES: dict[str, Game] = {
     "wgan": _plain(wasserstein_d, wasserstein_g, optimizer=RMSprop(0.0005), critic_steps=5, clip=0.1),
     "wgan-gp": Game(
         _penalised,
+        lambda critics, fake: _each(wasserstein_g(critics[0](fake))),
+        Adam(0.001, (0.0, 0.9)),
+        critic_steps=5,
+        bounded=True,
+    ),
+    # WGAN-LP: only slopes above 1 are punished (Petzka et al. 2018).
+    "wgan-lp": Game(
+        lambda critics, real, fake, rng: _penalised(critics, real, fake, rng, one_sided=True),
         lambda critics, fake: _each(wasserstein_g(critics[0](fake))),
         Adam(0.001, (0.0, 0.9)),
         critic_steps=5,
