@@ -49,7 +49,7 @@ def test_what_a_network_can_not_do(given, count, message):
         Sampling(**given).check(LABELS, count)
 
 
-LABELS = type("Latents", (), {"num_ws": 6, "label_dim": 5})()
+LABELS = type("Latents", (), {"num_ws": 6, "label_dim": 5, "text": None})()
 
 
 @pytest.mark.parametrize("labels", [0, [4], [0, 1, 2], np.zeros(5), np.zeros([1, 5]), torch.zeros(3, 5), range(3)])
@@ -60,7 +60,7 @@ def test_labels_that_fit(labels):
 
 
 def test_no_labels_where_there_are_no_classes():
-    plain = type("Latents", (), {"num_ws": 6, "label_dim": 0})()
+    plain = type("Latents", (), {"num_ws": 6, "label_dim": 0, "text": None})()
     Sampling().check(plain, 3)
     for count in (3, None):
         with pytest.raises(UserError, match="this network has no classes; leave the class out"):
