@@ -20,7 +20,7 @@ VERBS: dict[str, Verb] = {
     "ladder": Verb("runs", "train all configs of a paper's table (stylegan, stylegan2) on a small budget"),
     "evaluate": Verb("metrics", "metrics of a network or of images: FID, KID, precision and recall, path length ..."),
     "compare": Verb("runs", "compare runs: metrics against images and time, speed, settings"),
-    "bench": Verb("runs", "try out papers' claims: which GANs find all modes (modes), why Wasserstein (distances)"),
+    "bench": Verb("runs", "try out papers' claims: which GANs find all modes, why Wasserstein"),
     "generate": Verb("studio", "generate images from seeds, one by one or in a grid"),
     "translate": Verb("translate", "translate images with a trained network: photos to paintings, sketches to photos"),
     "interpolate": Verb("studio", "make an interpolation video through seeds, as a seamless loop (.mp4, .gif, .webp)"),
