@@ -44,12 +44,28 @@ FILES = ("generate", "reconstruct", "interpolate", "walk", "truncation", "mix", 
 """Verbs that make one file, at --output."""
 FOLDERS = ("project", "blend")
 """Verbs that fill a folder, at --outdir."""
-_READ = frozenset({"network", "second", "w", "directions", "pictures", "images", "encoder", "audio", "labels"})
+_READ = frozenset(
+    {"network", "second", "w", "directions", "pictures", "images", "encoder", "embeddings", "audio", "labels"}
+)
 """Options whose paths are read."""
 _WRITTEN = frozenset({"output", "outdir", "save_w", "strips"})
 """Options whose paths are written: see `_into`."""
 _TEXT = frozenset(
-    {"device", "class_", "label", "seeds", "grid", "translate", "rows", "columns", "styles", "apply", "layers", "names"}
+    {
+        "device",
+        "class_",
+        "label",
+        "text",
+        "seeds",
+        "grid",
+        "translate",
+        "rows",
+        "columns",
+        "styles",
+        "apply",
+        "layers",
+        "names",
+    }
 )
 """Options that are text, from which numbers and names are read."""
 _DISTANCES = frozenset({"lpips", "lpips-alex", "lpips-squeeze", "organza64", "stand-in"})

@@ -102,7 +102,7 @@ def main(argv: list[str]) -> int:
         )
     single = options.output is not None or grid is not None or options.only is not None
     pinned = ["--precision", G.precision]
-    inputs = {"--network": G.source, "--w": options.w}
+    inputs = {"--network": G.source, "--w": options.w, "--embeddings": options.embeddings}
     for index, path in enumerate(paths):
         only = [] if single else ["--only", str(index)]
         record("generate", argv, path, inputs=inputs, changes=[*only, *pinned])
