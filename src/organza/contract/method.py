@@ -213,8 +213,8 @@ class Method:
         convergence: name of a statistic that falls as images become better, by which ``--metrics convergence`` finds
             the best checkpoint; None where there is none.
         bf16: what ``--precision auto`` does in bf16, where the processor multiplies it natively: training only where
-        the gradients of every phase stay those of float32, sampling only where images do, both by
-        ``tests/methods/test_precision.py``.
+            the gradients of every phase stay those of float32, sampling only where images do, both by
+            ``tests/methods/test_precision.py``.
     """
 
     nets: dict[str, nn.Module]

@@ -38,10 +38,12 @@ def reconstruct(
     """Write a figure with images beside what the network makes of their codes.
 
     Args:
-        G: an autoencoder from `organza.load`: it has an encoder. images: files, or folders of them, of which the first
-        `MOST` are taken. output: ``.png``, ``.jpg``, ``.jpeg`` or ``.webp``. between: so many images on the straight
-        line between the codes of each two neighbours; a row begins and ends with an image itself. 0: rows of inputs,
-        and below each row its reconstructions. fit: how images of another shape fit, see `organza.data.DataOptions`.
+        G: an autoencoder from `organza.load`: it has an encoder.
+        images: files, or folders of them, of which the first `MOST` are taken.
+        output: ``.png``, ``.jpg``, ``.jpeg`` or ``.webp``.
+        between: so many images on the straight line between the codes of each two neighbours; a row begins and ends
+            with an image itself. 0: rows of inputs, and below each row its reconstructions.
+        fit: how images of another shape fit, see `organza.data.DataOptions`.
         scale: make each pixel a square of so many pixels.
 
     Returns:
