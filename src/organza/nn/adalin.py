@@ -3,8 +3,9 @@
 Junho Kim, Minjae Kim, Hyeonwoo Kang, Kwanghee Lee: U-GAT-IT: Unsupervised Generative Attentional Networks with Adaptive
 Layer-Instance Normalization for Image-to-Image Translation. ICLR 2020, arXiv 1907.10830, equation 1.
 
-``rho`` is the share of instance normalisation; `SoftAdaLIN` is Photo2Cartoon's form. It is a parameter like any other, and must be brought back into [0, 1]
-after each step: see `clip_rho`. Variances are unbiased, as in the code of the published results.
+``rho`` is the share of instance normalisation. It is a parameter like any other, and must be brought back into [0, 1]
+after each step: see `clip_rho`. Variances are unbiased, as in the code of the published results. `SoftAdaLIN` is the
+form of minivision's photo2cartoon.
 """
 
 from __future__ import annotations

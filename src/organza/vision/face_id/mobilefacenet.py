@@ -84,10 +84,10 @@ class MobileFaceNet(nn.Module):
 
 
 def crop(images: Tensor) -> Tensor:
-    """The face in an aligned photograph ``[N, C, H, W]``: the square that minivision cuts out, as ``[N, C, 112, 112]``.
+    """The face in an aligned photograph ``[N, C, H, W]``: minivision's square, resized to ``[N, C, 112, 112]``.
 
-    Photographs are framed as their pre-processing does: hair above, chin near the bottom. Bilinear with aligned corners,
-    without antialiasing.
+    Photographs are framed as their pre-processing does: hair above, chin near the bottom. Bilinear with aligned
+    corners, without antialiasing.
     """
     height, width = images.shape[2:]
     top, bottom = int(height / 2.1 * (0.8 - 0.33)), int(height - height / 2.1 * 0.3)
