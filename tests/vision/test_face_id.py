@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import zlib
 from pathlib import Path
 
@@ -91,6 +92,7 @@ def test_faceres_is_onnx_runtimes():
         assert found.age[n].item() == pytest.approx(float(age[0] @ np.arange(100)), abs=1e-3)
         assert found.male[n].item() == pytest.approx(male.item(), abs=1e-4)
     torch.testing.assert_close(vectors.norm(dim=1), torch.ones(2))
+    assert copy.deepcopy(net).to("meta")(images.to("meta")).shape == (2, 1024)  # where a training is weighed
     small = torch.rand(1, 1, 40, 32, requires_grad=True)
     cosine_distance(net(small), vectors[:1]).sum().backward()
     assert small.grad is not None and small.grad.abs().max() > 0
@@ -120,6 +122,8 @@ def test_cosine_distance_by_hand():
 def test_files_that_are_something_else(tmp_path):
     with pytest.raises(UserError, match="does not exist"):
         open_face_id(tmp_path / "no.pth")
+    with pytest.raises(UserError, match="does not exist"):
+        open_face_id("9" * 5000)
     torch.save({"a": torch.zeros(2)}, tmp_path / "other.pth")
     with pytest.raises(UserError, match="is no MobileFaceNet: it has no tensor"):
         open_face_id(tmp_path / "other.pth")

@@ -34,9 +34,14 @@ class OnnxNet(nn.Module):
     def __init__(self, graph: Graph) -> None:
         super().__init__()
         self.nodes, self.outputs, (self.source,) = graph.nodes, graph.outputs, graph.inputs
+        # Whole numbers are shapes and axes: they stay where they are, and have values on the device of shapes as well.
+        self.shapes = {
+            name: torch.from_numpy(array.copy()) for name, array in graph.constants.items() if array.dtype.kind == "i"
+        }
         self.buffer_of = {name: f"constant{index}" for index, name in enumerate(graph.constants)}
         for name, array in graph.constants.items():
-            self.register_buffer(self.buffer_of[name], torch.from_numpy(array.copy()))
+            if name not in self.shapes:
+                self.register_buffer(self.buffer_of[name], torch.from_numpy(array.copy()))
         last = {name: index for index, node in enumerate(self.nodes) for name in node.inputs}
         self.spent = [[name for name in node.inputs if last[name] == index] for index, node in enumerate(self.nodes)]
 
@@ -73,7 +78,9 @@ class OnnxNet(nn.Module):
         return {name: known[name] for name in self.outputs}
 
     def _value(self, known: Mapping[str, Tensor], name: str) -> Tensor:
-        return known[name] if name in known else self.get_buffer(self.buffer_of[name])
+        if name in known:
+            return known[name]
+        return self.shapes[name] if name in self.shapes else self.get_buffer(self.buffer_of[name])
 
 
 def _first(values: Args, count: int = 1) -> list[Tensor]:

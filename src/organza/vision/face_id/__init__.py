@@ -56,7 +56,7 @@ def open_face_id(path: str | os.PathLike[str]) -> FaceId:
         UserError: missing, broken, or of another network.
     """
     file = user_path(path)
-    if not file.is_file():
+    if not os.path.isfile(file):  # False also of a name that no file can have
         raise UserError("does not exist", where=file, hint=f"give a file such as {NAMES[0]} or {NAMES[2]}")
     if file.suffix.lower() == ".onnx":
         return FaceRes.read(file)
@@ -72,6 +72,6 @@ def find_face_id(folder: str | os.PathLike[str]) -> Path:
     root = user_path(folder)
     for place in (root / "faces", root):
         for name in NAMES:
-            if (place / name).is_file():
+            if os.path.isfile(place / name):
                 return place / name
     raise UserError("holds no network for faces", where=root, hint=f"put {NAMES[0]} or {NAMES[2]} into its faces/")

@@ -84,7 +84,7 @@ class MobileFaceNet(nn.Module):
 
 
 def crop(images: Tensor) -> Tensor:
-    """The face in an aligned photograph ``[N, C, H, W]``: the square that minivision cuts out, as ``[N, C, 112, 112]``.
+    """The face in an aligned photograph ``[N, C, H, W]``: minivision's square, resized to ``[N, C, 112, 112]``.
 
     Photographs are framed as their pre-processing does: hair above, chin near the bottom. Bilinear with aligned
     corners, without antialiasing.
