@@ -6,7 +6,8 @@ import torch
 from data_helpers import encoded, noise, pngs, write_folder
 
 from organza.data import DataOptions, Loader, open_dataset
-from organza.data.loader import flips, permutation
+from organza.data.hashing import permutation
+from organza.data.loader import flips
 
 
 @pytest.fixture

@@ -18,7 +18,8 @@ from torch import Tensor
 from organza.contract.data import Batch, DataSpec
 from organza.core.errors import UserError
 from organza.data.dataset import Dataset
-from organza.data.loader import Loader, mix
+from organza.data.hashing import mix
+from organza.data.loader import Loader
 
 
 def joint_spec(datasets: Sequence[Dataset]) -> DataSpec:

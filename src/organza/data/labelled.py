@@ -13,7 +13,8 @@ import numpy as np
 
 from organza.contract.data import Batch
 from organza.core.errors import UserError
-from organza.data.loader import Loader, permutation
+from organza.data.hashing import permutation
+from organza.data.loader import Loader
 
 if TYPE_CHECKING:
     from organza.data.dataset import Dataset

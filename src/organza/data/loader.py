@@ -27,8 +27,7 @@ if TYPE_CHECKING:
     from organza.data.dataset import Dataset
     from organza.data.texts import Texts
 from organza.data.domains import Domains
-from organza.data.hashing import mix as mix
-from organza.data.hashing import permutation as permutation
+from organza.data.hashing import mix, permutation
 
 
 def flips(positions: NDArray[np.int64], seed: int) -> NDArray[np.bool_]:

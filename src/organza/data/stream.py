@@ -28,7 +28,8 @@ from organza.core.files import atomic_write
 from organza.core.progress import Progress
 from organza.data.cache.prepare import listed, prepare
 from organza.data.dataset import Dataset
-from organza.data.loader import Loader, permutation
+from organza.data.hashing import permutation
+from organza.data.loader import Loader
 from organza.data.opening import braces
 from organza.data.readers.tars import TarSource
 

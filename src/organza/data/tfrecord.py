@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, TypeAlias, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from organza.core.protobuf import fields, varint_at
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
@@ -167,44 +169,6 @@ def field(number: int, content: bytes) -> bytes:
     return varint(number << 3 | 2) + varint(len(content)) + content
 
 
-def fields(message: memoryview) -> Iterator[tuple[int, int | memoryview]]:
-    """(number, value) of each field of a protobuf message.
-
-    Raises:
-        ValueError: not a message.
-    """
-    at, end = 0, len(message)
-    while at < end:
-        tag, at = _varint_at(message, at)
-        kind = tag & 7
-        if kind == 0:
-            value, at = _varint_at(message, at)
-            yield tag >> 3, value
-            continue
-        if kind == 2:
-            size, at = _varint_at(message, at)
-        elif kind in (1, 5):
-            size = 8 if kind == 1 else 4
-        else:
-            raise ValueError("unknown field type")
-        if size > end - at:
-            raise ValueError("field beyond the end")
-        yield tag >> 3, message[at : at + size]
-        at += size
-
-
-def _varint_at(message: memoryview, at: int) -> tuple[int, int]:
-    value = shift = 0
-    while at < len(message) and shift < 64:
-        byte = message[at]
-        value |= (byte & 127) << shift
-        at += 1
-        if byte < 128:
-            return value, at
-        shift += 7
-    raise ValueError("integer without an end")
-
-
 def features(payload: bytes) -> dict[str, list[int] | list[bytes]]:
     """The integer and bytes features of an ``Example``.
 
@@ -265,7 +229,7 @@ def _ints(values: Sequence[int | memoryview], steps: _Steps) -> list[int]:
 def _packed(value: memoryview) -> Iterator[int]:
     at = 0
     while at < len(value):
-        number, at = _varint_at(value, at)
+        number, at = varint_at(value, at)
         yield number
 
 

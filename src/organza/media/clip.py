@@ -255,15 +255,9 @@ def writing(path: str | os.PathLike[str]) -> Iterator[Writing]:
         raise interrupt
 
 
-def pixels_of(frame: Any) -> NDArray[np.uint8]:
-    """A decoded frame as uint8 ``[H, W, 3]``."""
-    found: NDArray[np.uint8] = frame.to_ndarray(format="rgb24")
-    return found
-
-
 def _upright(frame: Any) -> Pixels:
     turns = round(frame.rotation / 90) % 4
-    pixels = pixels_of(frame)
+    pixels: Pixels = frame.to_ndarray(format="rgb24")
     return np.ascontiguousarray(np.rot90(pixels, turns)) if turns else pixels
 
 

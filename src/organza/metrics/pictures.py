@@ -14,7 +14,7 @@ from torch import Tensor
 
 from organza.contract.texts import words_of
 from organza.core.errors import UserError
-from organza.data.loader import mix, permutation
+from organza.data.hashing import mix, permutation
 from organza.media.images import to_levels, to_tensor
 from organza.models.generator import Generator
 from organza.models.sampling import Sampling

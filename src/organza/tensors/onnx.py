@@ -7,7 +7,6 @@ those of ``onnx.proto3``.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from organza.core.errors import UserError
+from organza.core.protobuf import fields, varint_at
 from organza.core.sniff import HEAD, instead
 
 Setting = int | float | str | list[int] | list[float]
@@ -68,7 +68,7 @@ def read_graph(path: Path) -> Graph:
     except OSError as error:
         raise UserError(f"can't be read ({error.strerror})", where=path) from error
     try:
-        whole = [value for number, value in _fields(data) if number == 7 and isinstance(value, bytes)]
+        whole = [value for number, value in fields(data) if number == 7 and isinstance(value, bytes)]
         return _graph(whole[0])
     except (ValueError, IndexError, struct.error) as error:
         what, hint = instead(data[:HEAD]) or ("broken, or of another kind", "copy or download it again")
@@ -77,7 +77,7 @@ def read_graph(path: Path) -> Graph:
 
 def _graph(data: bytes) -> Graph:
     nodes, constants, inputs, outputs = list[Node](), dict[str, NDArray[np.generic]](), list[str](), list[str]()
-    for number, value in _fields(data):
+    for number, value in fields(data):
         if not isinstance(value, bytes):
             continue
         if number == 1:
@@ -91,12 +91,12 @@ def _graph(data: bytes) -> Graph:
 
 
 def _node(data: bytes) -> Node:
-    settings = dict(_setting(value) for number, value in _fields(data) if number == 5 and isinstance(value, bytes))
+    settings = dict(_setting(value) for number, value in fields(data) if number == 5 and isinstance(value, bytes))
     return Node((_text(data, 4) or ("",))[0], _text(data, 1), _text(data, 2), settings)
 
 
 def _setting(data: bytes) -> tuple[str, Setting]:
-    kind = next((value for number, value in _fields(data) if number == 20), 0)
+    kind = next((value for number, value in fields(data) if number == 20), 0)
     if kind == 1:
         single: float = struct.unpack("<f", _bytes(data, 2))[0]
         return _text(data, 1)[0], single
@@ -105,7 +105,7 @@ def _setting(data: bytes) -> tuple[str, Setting]:
     if kind == 3:
         return _text(data, 1)[0], _text(data, 4)[0]
     if kind == 6:
-        parts = [value for number, value in _fields(data) if number == 7 and isinstance(value, bytes)]
+        parts = [value for number, value in fields(data) if number == 7 and isinstance(value, bytes)]
         return _text(data, 1)[0], [float(x) for x in np.frombuffer(b"".join(parts), "<f4")]
     if kind == 7:
         return _text(data, 1)[0], _whole(data, 8)
@@ -113,8 +113,8 @@ def _setting(data: bytes) -> tuple[str, Setting]:
 
 
 def _array(data: bytes) -> tuple[str, NDArray[np.generic]]:
-    shape, kind = _whole(data, 1), next((value for number, value in _fields(data) if number == 2), 0)
-    if len(shape) > MOST_SIDES or any(number == 14 and value for number, value in _fields(data)):
+    shape, kind = _whole(data, 1), next((value for number, value in fields(data) if number == 2), 0)
+    if len(shape) > MOST_SIDES or any(number == 14 and value for number, value in fields(data)):
         raise ValueError("a constant that lies elsewhere")
     if not isinstance(kind, int) or kind not in _TYPES:
         raise ValueError("a constant of an unknown kind")
@@ -124,67 +124,34 @@ def _array(data: bytes) -> tuple[str, NDArray[np.generic]]:
     elif kind == 7:
         flat = np.array(_whole(data, 7), "<i8")
     else:
-        parts = [value for number, value in _fields(data) if number == 4 and isinstance(value, bytes)]
+        parts = [value for number, value in fields(data) if number == 4 and isinstance(value, bytes)]
         flat = np.frombuffer(b"".join(parts), "<f4")
     return _text(data, 8)[0], flat.reshape(shape)
 
 
 def _text(data: bytes, wanted: int) -> tuple[str, ...]:
-    return tuple(value.decode() for number, value in _fields(data) if number == wanted and isinstance(value, bytes))
+    return tuple(value.decode() for number, value in fields(data) if number == wanted and isinstance(value, bytes))
 
 
 def _bytes(data: bytes, wanted: int) -> bytes:
-    found = (value for number, value in _fields(data) if number == wanted and isinstance(value, bytes))
+    found = (value for number, value in fields(data) if number == wanted and isinstance(value, bytes))
     return next(found, b"")
 
 
 def _whole(data: bytes, wanted: int) -> list[int]:
     """Whole numbers of one field, be they one by one or packed into bytes."""
     found: list[int] = []
-    for number, value in _fields(data):
+    for number, value in fields(data):
         if number == wanted and isinstance(value, int):
             found.append(_signed(value))
         elif number == wanted and isinstance(value, bytes):
             place = 0
             while place < len(value):
-                one, place = _number(value, place)
+                one, place = varint_at(value, place)
                 found.append(_signed(one))
     return found
 
 
 def _signed(value: int) -> int:
+    value &= (1 << 64) - 1
     return value - (1 << 64) if value >= 1 << 63 else value
-
-
-def _fields(data: bytes) -> Iterator[tuple[int, Value]]:
-    """The number and the value of each field of a message."""
-    place = 0
-    while place < len(data):
-        key, place = _number(data, place)
-        kind = key & 7
-        if kind == 0:
-            value, place = _number(data, place)
-            yield key >> 3, value
-            continue
-        if kind == 2:
-            size, place = _number(data, place)
-        elif kind in (1, 5):
-            size = 8 if kind == 1 else 4
-        else:
-            raise ValueError("a field of an unknown kind")
-        if place + size > len(data):
-            raise ValueError("a field that is cut off")
-        yield key >> 3, data[place : place + size]
-        place += size
-
-
-def _number(data: bytes, place: int) -> tuple[int, int]:
-    """A whole number of seven bits a byte, and where it ends."""
-    found = 0
-    for shift in range(0, 70, 7):
-        byte = data[place]
-        found |= (byte & 127) << shift
-        place += 1
-        if byte < 128:
-            return found & (1 << 64) - 1, place
-    raise ValueError("a number that does not end")
