@@ -300,6 +300,45 @@ def collect(
     return found
 
 
+Source = Callable[[str, tuple[int, ...]], Entry]
+"""Gives the entry for our name and shape, or raises `RefusedError`."""
+
+
+def stored(held: Mapping[str, Entry]) -> Source:
+    """What gives a network's tensors from those that a file holds, under our names.
+
+    Batches that nobody counted (PyTorch before 0.4.1, Paddle) are 0.
+    """
+
+    def source(name: str, shape: tuple[int, ...]) -> Entry:
+        if name in held:
+            return held[name]
+        if name.endswith("num_batches_tracked"):
+            return constant(torch.zeros((), dtype=torch.int64))
+        raise RefusedError(f"the tensor for {name!r} is missing")
+
+    return source
+
+
+def collect_all(
+    config: MethodConfig, spec: DataSpec, player: str, held: Mapping[str, Entry], source: Source | None = None
+) -> dict[str, Entry]:
+    """`collect` from what a file holds, of which nothing may be left over.
+
+    Args:
+        config, spec, player: as for `collect`.
+        held: the file's tensors under our names.
+        source: how they are given, where it is otherwise than by `stored`.
+
+    Raises:
+        RefusedError: as `collect`, or a tensor that the network has not.
+    """
+    tensors = collect(config, spec, player, source or stored(held))
+    if odd := sorted(held.keys() - tensors.keys()):
+        raise RefusedError(f"the tensor {odd[0]!r} is too much")
+    return tensors
+
+
 def in_block(name: str) -> tuple[int, str, str]:
     """The level, the layer (or nothing), and the rest of our name of a tensor in a generator's block.
 

@@ -12,7 +12,7 @@ import torch
 from organza.contract.data import DataSpec
 from organza.formats.ports.junyanz_names import resnet_names
 from organza.formats.ports.translators import MOST_BLOCKS, first_network, norm_of, shape
-from organza.formats.weights import Weights, collect
+from organza.formats.weights import Weights, collect_all
 from organza.methods.translation.cut import CUT
 from organza.tensors.entry import Entry, entry
 from organza.tensors.networks import Network
@@ -76,9 +76,7 @@ def _weights(opened: Opened, network: Network) -> tuple[Weights, dict[str, Entry
         return held[name]
 
     spec = DataSpec((256, 256), channels, source=source)
-    tensors = collect(config, spec, "G", part)
-    if len(tensors) < len(held):
-        raise RefusedError(f"the tensor {sorted(held.keys() - tensors.keys())[0]!r} is too much")
+    tensors = collect_all(config, spec, "G", held, part)
     weights = Weights(
         path=opened.path,
         format="CUT (PyTorch)",

@@ -10,13 +10,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-import torch
-
 from organza.contract.data import DataSpec, Direction
 from organza.formats.ports.translators import first_network
-from organza.formats.weights import Weights, collect
+from organza.formats.weights import Weights, collect_all
 from organza.methods.translation.discogan import DiscoGAN
-from organza.tensors.entry import Entry, constant, entry
+from organza.tensors.entry import Entry, entry
 from organza.tensors.networks import Network
 from organza.tensors.opening import Opened
 from organza.tensors.records import RefusedError
@@ -46,16 +44,7 @@ def _weights(opened: Opened, network: Network) -> Weights:
     held["downs.0.conv.weight"] = _turned(held["downs.0.conv.weight"])
     held["head.weight"] = _turned(held["head.weight"])
 
-    def part(name: str, shape: tuple[int, ...]) -> Entry:
-        if name in held:
-            return held[name]
-        if name.endswith("num_batches_tracked"):  # PyTorch counts since 0.4.1
-            return constant(torch.zeros((), dtype=torch.int64))
-        raise RefusedError(f"the tensor for {name!r} is missing")
-
-    tensors = collect(config, spec, net, part)
-    if odd := sorted(held.keys() - tensors.keys()):
-        raise RefusedError(f"the tensor {odd[0]!r} is too much")
+    tensors = collect_all(config, spec, net, held)
     return Weights(
         path=opened.path,
         format="DiscoGAN (PyTorch)",

@@ -18,7 +18,7 @@ import torch
 from organza.contract.data import DataSpec, Direction
 from organza.core.errors import UserError
 from organza.formats.ports import ugatit
-from organza.formats.weights import Weights, collect, usable
+from organza.formats.weights import Weights, collect_all, usable
 from organza.methods.translation.photo2cartoon import Photo2Cartoon
 from organza.tensors.entry import Entry, constant, entry
 from organza.tensors.networks import Network, find
@@ -51,10 +51,7 @@ def _read(opened: Opened, generators: Mapping[str, Network]) -> Weights:
         problems: dict[str, str] = {}
 
         def collected(name: str) -> dict[str, Entry]:
-            tensors = collect(config, spec, name, lambda ours, shape: ugatit.given(held[name], ours))
-            if odd := sorted(held[name].keys() - tensors.keys()):
-                raise RefusedError(f"the tensor {odd[0]!r} is too much")
-            return tensors
+            return collect_all(config, spec, name, held[name], lambda ours, shape: ugatit.given(held[name], ours))
 
         names = [name for name in (main, *ugatit.PLACES.values()) if name in held]
         nets = usable(dict.fromkeys(names), main, problems, collected)

@@ -14,7 +14,7 @@ import torch
 
 from organza.contract.data import DataSpec
 from organza.core.errors import UserError
-from organza.formats.weights import Weights, collect
+from organza.formats.weights import Weights, collect_all, stored
 from organza.methods.text.stackgan import StackGAN
 from organza.tensors.entry import Entry, constant, entry
 from organza.tensors.networks import Network, find
@@ -108,19 +108,12 @@ def _count(net: Mapping[str, Entry], pattern: str) -> int:
 
 
 def _collected(name: str, held: Mapping[str, Entry], config: StackGAN, spec: DataSpec) -> dict[str, Entry]:
-    def given(ours: str, shape: tuple[int, ...]) -> Entry:
-        if ours == "stage":
-            return constant(torch.tensor(float(config.stages)))
-        if ours.endswith("num_batches_tracked") and ours not in held:  # files of old PyTorch
-            return constant(torch.zeros((), dtype=torch.int64))
-        if ours not in held:
-            raise RefusedError(f"the tensor for {ours!r} is missing")
-        return held[ours]
+    given = stored(held)
 
-    tensors = collect(config, spec, name, given)
-    if odd := sorted(held.keys() - tensors.keys()):
-        raise RefusedError(f"the tensor {odd[0]!r} is too much")
-    return tensors
+    def source(ours: str, shape: tuple[int, ...]) -> Entry:
+        return constant(torch.tensor(float(config.stages))) if ours == "stage" else given(ours, shape)
+
+    return collect_all(config, spec, name, held, source)
 
 
 def our_name(theirs: str, second: bool) -> str:

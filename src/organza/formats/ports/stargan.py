@@ -12,13 +12,11 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 
-import torch
-
 from organza.contract.data import DataSpec, LabelSet
 from organza.core.errors import UserError
-from organza.formats.weights import Weights, collect
+from organza.formats.weights import Weights, collect_all
 from organza.methods.translation.stargan import StarGAN
-from organza.tensors.entry import Entry, constant, entry
+from organza.tensors.entry import Entry, entry
 from organza.tensors.networks import Network, find
 from organza.tensors.opening import Opened, open_file
 from organza.tensors.records import RefusedError
@@ -46,7 +44,7 @@ def read(opened: Opened) -> Weights:
     try:
         generator = _renamed(next(iter(find(opened.tensors, *GENERATOR).values())), "G")
         config, spec = _settings(generator)
-        nets = {"G": _collected("G", generator, config, spec)}
+        nets = {"G": collect_all(config, spec, "G", generator)}
     except RefusedError as error:
         raise UserError(f"a file of StarGAN that can't be used: {error}", where=opened.path) from None
     foreign = opened.foreign
@@ -55,7 +53,7 @@ def read(opened: Opened) -> Weights:
         if found is not None:
             critic = _renamed(found, "D")
             fitting, size = _with_critic(config, spec, critic)
-            nets["D"] = _collected("D", critic, fitting, size)
+            nets["D"] = collect_all(fitting, size, "D", critic)
             config, spec, foreign = fitting, size, tuple(dict.fromkeys([*foreign, *more]))
     except (RefusedError, UserError) as error:
         problems["D"] = error.what if isinstance(error, UserError) else str(error)
@@ -132,20 +130,6 @@ def _with_critic(config: StarGAN, spec: DataSpec, net: Mapping[str, Entry]) -> t
     resolution = (height << halvings, width << halvings)
     changed = replace(config, width_d=_sides(net, "layers.0.weight")[0], halvings_d=halvings)
     return changed, replace(spec, resolution=resolution)
-
-
-def _collected(name: str, held: Mapping[str, Entry], config: StarGAN, spec: DataSpec) -> dict[str, Entry]:
-    def given(ours: str, shape: tuple[int, ...]) -> Entry:
-        if ours.endswith("num_batches_tracked") and ours not in held:  # files of old PyTorch
-            return constant(torch.zeros((), dtype=torch.int64))
-        if ours not in held:
-            raise RefusedError(f"the tensor for {ours!r} is missing")
-        return held[ours]
-
-    tensors = collect(config, spec, name, given)
-    if odd := sorted(held.keys() - tensors.keys()):
-        raise RefusedError(f"the tensor {odd[0]!r} is too much")
-    return tensors
 
 
 def our_name(theirs: str, after: int) -> str:

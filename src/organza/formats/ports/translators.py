@@ -13,16 +13,14 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
-import torch
-
 from organza.contract.data import DataSpec, Direction
 from organza.contract.method import MethodConfig
 from organza.contract.model import Mode
-from organza.formats.weights import Weights, collect, usable
+from organza.formats.weights import Weights, collect_all, usable
 from organza.methods.translation.cyclegan import CycleGAN
 from organza.methods.translation.pix2pix import Pix2Pix
 from organza.nn.norms import Norm
-from organza.tensors.entry import Entry, constant
+from organza.tensors.entry import Entry
 from organza.tensors.networks import Network, find
 from organza.tensors.opening import Opened
 from organza.tensors.records import Array, RefusedError
@@ -137,7 +135,7 @@ def assemble(
     Raises:
         RefusedError: that network can't be used.
     """
-    nets = usable(parts, main, problems, lambda name: _complete(config, spec, name, parts[name]))
+    nets = usable(parts, main, problems, lambda name: collect_all(config, spec, name, parts[name]))
     return Weights(
         path=opened.path,
         format=format,
@@ -157,20 +155,6 @@ def first_network(opened: Opened, marks: tuple[str, ...], understand: Callable[[
             with suppress(RefusedError):
                 return understand(opened, network)
     return None
-
-
-def _complete(config: MethodConfig, spec: DataSpec, net: str, held: Held) -> dict[str, Entry]:
-    def source(name: str, shape: tuple[int, ...]) -> Entry:
-        if name not in held and name.endswith(".num_batches_tracked"):  # Paddle counts none, and nothing here does
-            return constant(torch.zeros(shape, dtype=torch.int64))
-        if name not in held:
-            raise RefusedError(f"the tensor for {name!r} is missing")
-        return held[name]
-
-    tensors = collect(config, spec, net, source)
-    if odd := sorted(held.keys() - tensors.keys()):
-        raise RefusedError(f"the tensor {odd[0]!r} is too much")
-    return tensors
 
 
 def critic_settings(held: Held, problems: dict[str, str], name: str, channels: int, norm: Norm) -> dict[str, Any]:

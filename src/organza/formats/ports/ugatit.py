@@ -13,7 +13,7 @@ from collections.abc import Mapping
 
 from organza.contract.data import DataSpec, Direction
 from organza.core.errors import UserError
-from organza.formats.weights import Weights, collect, usable
+from organza.formats.weights import Weights, collect_all, usable
 from organza.methods.translation.ugatit import UGATIT
 from organza.nn.norms import Norm
 from organza.tensors.entry import Entry, entry
@@ -57,10 +57,7 @@ def read(opened: Opened) -> Weights:
         problems: dict[str, str] = {}
 
         def collected(name: str) -> dict[str, Entry]:
-            tensors = collect(config, spec, name, lambda ours, shape: given(held[name], ours))
-            if odd := sorted(held[name].keys() - tensors.keys()):
-                raise RefusedError(f"the tensor {odd[0]!r} is too much")
-            return tensors
+            return collect_all(config, spec, name, held[name], lambda ours, shape: given(held[name], ours))
 
         names = [name for name in (main, *PLACES.values()) if name in held]
         nets = usable(dict.fromkeys(names), main, problems, collected)
