@@ -25,7 +25,7 @@ from organza.core.ranges import Count, Depth, PositiveOrZero, Range
 from organza.methods.translation.cyclegan import distance, source_of
 from organza.methods.translation.photo2cartoon_nets import HALVED, HourglassGenerator, sides
 from organza.methods.translation.pix2pix import plain_apply
-from organza.methods.translation.ugatit import adversarial, critic_loss, heat, round_trips
+from organza.methods.translation.ugatit import adversarial, critic_loss, halvings, heat, round_trips
 from organza.nn.adalin import clip_rho, clip_w
 from organza.nn.attention_nets import AttentionDiscriminator
 from organza.nn.losses import logistic_d
@@ -81,18 +81,13 @@ class Photo2Cartoon:
             UserError: the images are too small for what was asked for, or there is no such file.
         """
         short = min(spec.resolution)
-        most = max(1, (short // 3).bit_length() - 1)  # the discriminators' last map needs three pixels
-        for name, wish in (("global", self.halvings_global), ("local", self.halvings_local)):
-            if wish is not None and wish > most:
-                height, width = spec.resolution
-                what = f"{height}x{width} images can't be halved {wish} times by the {name} discriminators"
-                raise UserError(what, hint=f"take --halvings-{name} {most}")
+        whole, local = halvings(spec, self.halvings_global, self.halvings_local)
         fitting = [n for n in (4, 3, 2) if not any(side % 2**n for side in spec.resolution) and short >= 2 ** (n + 1)]
         return replace(
             self,
             levels=self.levels or next(iter(fitting), 1),
-            halvings_global=min(5, most) if self.halvings_global is None else self.halvings_global,
-            halvings_local=min(3, most) if self.halvings_local is None else self.halvings_local,
+            halvings_global=whole,
+            halvings_local=local,
             face_id=self._face_file(),
         )
 

@@ -75,14 +75,7 @@ class UGATIT:
         Raises:
             UserError: the images are too small for those that were asked for.
         """
-        most = max(1, (min(spec.resolution) // 3).bit_length() - 1)  # their last map needs three pixels
-        for name, wish in (("global", self.halvings_global), ("local", self.halvings_local)):
-            if wish is not None and wish > most:
-                height, width = spec.resolution
-                what = f"{height}x{width} images can't be halved {wish} times by the {name} discriminators"
-                raise UserError(what, hint=f"take --halvings-{name} {most}")
-        whole = min(5, most) if self.halvings_global is None else self.halvings_global
-        local = min(3, most) if self.halvings_local is None else self.halvings_local
+        whole, local = halvings(spec, self.halvings_global, self.halvings_local)
         return replace(self, halvings_global=whole, halvings_local=local)
 
     def like(self, other: UGATIT, spec: DataSpec) -> UGATIT:
@@ -198,6 +191,21 @@ def heat(net: nn.Module, images: Tensor) -> Tensor:
     """`Translation.heat` of an `AttentionGenerator`."""
     found: Tensor = net.attend(images).heat  # type: ignore[operator]
     return found
+
+
+def halvings(spec: DataSpec, whole: int | None, local: int | None) -> tuple[int, int]:
+    """Halvings of the global and the local discriminators; None: 5 and 3, or as many as the images allow.
+
+    Raises:
+        UserError: the images are too small for those that were asked for.
+    """
+    most = max(1, (min(spec.resolution) // 3).bit_length() - 1)  # their last map needs three pixels
+    for name, wish in (("global", whole), ("local", local)):
+        if wish is not None and wish > most:
+            height, width = spec.resolution
+            what = f"{height}x{width} images can't be halved {wish} times by the {name} discriminators"
+            raise UserError(what, hint=f"take --halvings-{name} {most}")
+    return min(5, most) if whole is None else whole, min(3, most) if local is None else local
 
 
 def _with_logits(net: nn.Module, images: Tensor) -> tuple[Tensor, Tensor]:
