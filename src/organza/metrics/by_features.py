@@ -39,7 +39,7 @@ def by_features(job: Job, features: Features, metrics: Sequence[Metric]) -> dict
             theirs.moments.add(job.real_count(metric))
             if job.intervals:
                 theirs.rows = max(theirs.rows, 0 if metric.full else min(job.real_count(metric), SAMPLE))
-        elif metric.kind == "is":
+        elif metric.kind in ("is", "classes"):
             ours.logits = max(ours.logits, metric.count)
         elif metric.kind in ("kd", "pr", "dc"):
             ours.rows = max(ours.rows, metric.count)
@@ -137,6 +137,42 @@ def _inception(
     return {f"{name}_mean": figure, f"{name}_std": Figure(std, None, metric.count, 0, features.name)}
 
 
+def _classes(
+    job: Job, metric: Metric, name: str, features: Features, generated: Collected, real: Collected
+) -> dict[str, Figure]:
+    chances = generated.logits[: metric.count].double().softmax(1)
+    confidence, answers = chances.amax(1), chances.argmax(1)
+    each = {"confidence": confidence}
+    asked = asked_classes(job, len(chances), chances.shape[1])
+    if asked is not None:
+        each["right"] = (answers == asked).double()
+    figures = {
+        f"{name}_{what}": Figure(
+            float(values.mean()),
+            bootstrap_mean(values, job.seed) if job.intervals else None,
+            metric.count,
+            0,
+            features.name,
+            "higher",
+            "bootstrap over images",
+        )
+        for what, values in each.items()
+    }
+    present = float(class_score.present(answers, chances.shape[1]))
+    return figures | {f"{name}_present": Figure(present, None, metric.count, 0, features.name, "higher")}
+
+
+def asked_classes(job: Job, count: int, classes: int) -> Tensor | None:
+    """The classes with which a network's first images are made, ``[count]``; None where it knows no such classes."""
+    if not isinstance(job.pictures, Drawn) or job.pictures.G.label_dim != classes:
+        return None
+    labels = job.pictures.label(np.arange(count))
+    assert labels is not None  # a network with labels has been given some
+    if bool((labels.sum(1) != 1).any() or (labels.amax(1) != 1).any()):
+        return None
+    return labels.argmax(1).cpu()
+
+
 def _separability(
     job: Job, metric: Metric, name: str, features: Features, generated: Collected, real: Collected
 ) -> dict[str, Figure]:
@@ -180,6 +216,7 @@ FIGURES = {
     "pr": _manifolds,
     "dc": _manifolds,
     "is": _inception,
+    "classes": _classes,
     "sep": _separability,
     "asked": asked,
 }

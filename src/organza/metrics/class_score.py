@@ -1,4 +1,5 @@
-"""The Inception score: Salimans et al. 2016, arXiv 1606.03498, section 4."""
+"""What a network that classifies says of images: the Inception score (Salimans et al. 2016, arXiv 1606.03498, section
+4), and which classes are there."""
 
 from __future__ import annotations
 
@@ -44,3 +45,18 @@ def split_scores(logits: Rows, splits: int = 10) -> list[float]:
         divergence = (part.exp() * (part - marginal.clamp(min=1e-300).log())).sum(1)
         found.append(float(divergence.mean().exp()))
     return found
+
+
+def present(answers: torch.Tensor, classes: int, share: float = 0.1) -> int:
+    """How many classes hold at least ``share`` of what each would, were all alike: fewer is mode collapse.
+
+    Args:
+        answers: the class of each image, ``[N]``.
+        classes: how many there are.
+
+    Example:
+        >>> present(torch.tensor([0] * 90 + [1] * 9 + [2]), 4)
+        2
+    """
+    counts = torch.bincount(answers, minlength=classes)
+    return int((counts >= share * len(answers) / classes).sum())

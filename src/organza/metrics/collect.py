@@ -89,7 +89,7 @@ def collect(
             if found.logits is None:
                 raise UserError(
                     f"the feature network {features.name} does not classify",
-                    hint="an Inception score needs --features inception, or another classifier",
+                    hint="take one that does: --features inception, or --features lenet:FILE for digits",
                 )
             logits = found.logits.cpu()[: wanted.logits - int(indices[0])]
         return vectors[: max(wanted.rows - int(indices[0]), 0)].clone(), logits

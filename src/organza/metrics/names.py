@@ -19,6 +19,7 @@ Kind = Literal[
     "pr",
     "dc",
     "is",
+    "classes",
     "ppl",
     "sep",
     "lpips",
@@ -45,6 +46,7 @@ EXAMPLES: dict[str, str] = {
     "pr50k3_full": "improved precision and recall of 50 thousand, 3 neighbours; of 500: pr500n3 (or pr500_3)",
     "dc10k5_full": "density and coverage of 10 thousand, 5 neighbours; of 500: dc500n5",
     "is50k": "Inception score: mean and deviation over 10 splits; needs a network that classifies",
+    "classes2k": "by a network that classifies: mean confidence, classes present, and how often the class asked for is made",
     "ppl2_wend": "perceptual path length in w at the ends of paths, whole pictures; 50 thousand paths",
     "ppl_zfull": "the same in z along whole paths, cropped to the face as in StyleGAN; ppl2_10k_zfull: 10 thousand",
     "sep10k_w": "linear separability of the data's labels in w (or z)",
@@ -101,7 +103,7 @@ class Metric:
     @property
     def by_features(self) -> bool:
         """Whether a feature network is needed."""
-        return self.kind in ("fd", "kd", "pr", "dc", "is", "sep", "asked")
+        return self.kind in ("fd", "kd", "pr", "dc", "is", "classes", "sep", "asked")
 
     @property
     def by_distance(self) -> bool:
@@ -156,6 +158,7 @@ PLAIN = {
     "pr",
     "dc",
     "is",
+    "classes",
     "swd",
     "ms_ssim",
     "lpips",
@@ -168,7 +171,7 @@ PLAIN = {
 
 _COUNT = r"(?P<count>\d+)(?P<k>k)?"
 _SETS = re.compile(
-    rf"(?P<kind>fid|kid|fd|kd|pr|dc|is|sep|swd|ms_ssim|lpips|perceptual|accuracy|asked|r_precision)"
+    rf"(?P<kind>fid|kid|fd|kd|pr|dc|is|classes|sep|swd|ms_ssim|lpips|perceptual|accuracy|asked|r_precision)"
     rf"(?:_(?P<network>.+?)_)?{_COUNT}"
     r"(?:(?P<n>n|_)?(?P<near>\d+))?(?P<full>_full)?(?:_(?P<space>[zw]))?"
 )
@@ -182,12 +185,13 @@ ENDINGS: dict[str, tuple[str, ...]] = {
     "pr": ("_precision", "_recall"),
     "dc": ("_density", "_coverage"),
     "is": ("_mean", "_std"),
+    "classes": ("_confidence", "_present", "_right"),
     "asked": ("", "_kept", "_real"),
     "r_precision": ("", "_real"),
 }
 """What is added to the name of a metric of several figures, for each."""
 _FIGURES = re.compile(
-    r"(?P<metric>(?:pr|dc|is|swd|asked)[\d_].*)_(?:precision|recall|density|coverage|mean|std|kept|real)"
+    r"(?P<metric>(?:pr|dc|is|classes|swd|asked)[\d_].*)_(?:precision|recall|density|coverage|mean|std|confidence|present|right|kept|real)"
     r"|(?P<swd>swd\d+k?)_\d+|(?P<text>r_precision\d+k?)_real"
 )
 """Names of single figures, as reports have them."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -87,9 +88,11 @@ def higher_is_better(metric: str) -> bool:
         >>> higher_is_better("pr_organza64_2k3_recall"), higher_is_better("fid5k")
         (True, False)
     """
-    return (
-        metric.endswith(("_precision", "_recall", "_density", "_coverage", "_mean")) and not metric.startswith("swd")
-    ) or metric.startswith(("lpips", "perceptual", "accuracy"))
+    endings = ("_precision", "_recall", "_density", "_coverage", "_mean", "_confidence", "_present", "_right")
+    if metric.startswith(("lpips", "perceptual")):  # of so many pairs: variety; else the distance of translations
+        return re.search(r"(^lpips|_)\d+k?$", metric) is not None
+    names = ("accuracy", "asked", "r_precision", "psnr", "ssim", "palette")
+    return (metric.endswith(endings) and not metric.startswith("swd")) or metric.startswith(names)
 
 
 def read_run(folder: str | Path) -> RunLog:
