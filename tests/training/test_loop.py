@@ -298,3 +298,15 @@ def test_rates_fall_to_zero_at_the_end_in_the_optimizers(
     monkeypatch.setattr(optimizers.Learner, "step", noted)
     train(toy("vae"), faces, outdir=tmp_path, kimg=0.04, batch=4, lr=0.001, lr_decay=0.5, grid="4x2", metrics="none")
     assert [1000 * rate for rate in rates] == pytest.approx([1, 1, 1, 1, 1, 1, 0.8, 0.6, 0.4, 0.2])
+
+
+def test_minutes_end_a_training_that_goes_on_as_if_it_had_not_stopped(faces: Path, tmp_path: Path) -> None:
+    short = {"batch": 4, "grid": "2x2", "metrics": "none"}
+    first = train(toy("dcgan"), faces, outdir=tmp_path / "a", minutes=1e-6, kimg=0.02, **short)
+    assert (first.seen, first.finished) == (4, True)  # a step takes longer than that
+    again = train(toy("dcgan"), faces, outdir=tmp_path / "a", minutes=1e-6, kimg=0.02, **short)
+    assert (again.seen, again.folder) == (4, first.folder)
+    longer = train(toy("dcgan"), faces, outdir=tmp_path / "a", kimg=0.02, **short)
+    assert (longer.seen, longer.folder) == (20, first.folder)
+    whole = train(toy("dcgan"), faces, outdir=tmp_path / "b", kimg=0.02, **short)
+    assert all(torch.equal(weights(longer.folder)[name], value) for name, value in weights(whole.folder).items())

@@ -46,7 +46,7 @@ EXAMPLES: dict[str, str] = {
     "pr50k3_full": "improved precision and recall of 50 thousand, 3 neighbours; of 500: pr500n3 (or pr500_3)",
     "dc10k5_full": "density and coverage of 10 thousand, 5 neighbours; of 500: dc500n5",
     "is50k": "Inception score: mean and deviation over 10 splits; needs a network that classifies",
-    "classes2k": "by a network that classifies: mean confidence, classes present, and how often the class asked for is made",
+    "classes2k": "by a network that classifies: its mean confidence, classes that are there, share made as asked",
     "ppl2_wend": "perceptual path length in w at the ends of paths, whole pictures; 50 thousand paths",
     "ppl_zfull": "the same in z along whole paths, cropped to the face as in StyleGAN; ppl2_10k_zfull: 10 thousand",
     "sep10k_w": "linear separability of the data's labels in w (or z)",

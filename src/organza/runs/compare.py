@@ -18,7 +18,8 @@ from organza.core.files import atomic_write, user_path
 from organza.training.checkpoint import newest_first
 from organza.training.monitor import read_log
 
-QUIET = {"organza", "training.kimg", "training.keep", "training.tick_kimg", "training.snapshot_kimg", "training.grid"}
+_QUIET = ("kimg", "minutes", "keep", "tick_kimg", "snapshot_kimg", "grid")
+QUIET = {"organza"} | {f"training.{name}" for name in _QUIET}
 """Settings that don't change what is learnt."""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import shlex
 import sys
@@ -43,8 +44,9 @@ from organza.training.voice import Voice
 
 log = logger(__name__)
 
-_FREE = ("kimg", "epochs", "micro_batch", "tick_kimg", "snapshot_kimg", "keep", "grid", "metrics", "metrics_share")
-FREE_TO_CHANGE = {f"training.{name}" for name in _FREE} | {
+_LENGTH = ("kimg", "epochs", "minutes")
+_OUTPUT = ("micro_batch", "tick_kimg", "snapshot_kimg", "keep", "grid", "metrics", "metrics_share")
+FREE_TO_CHANGE = {f"training.{name}" for name in (*_LENGTH, *_OUTPUT)} | {
     *("data.layout", "spec.count", "organza"),
     *("spec.label_names", "spec.label_sets"),  # words for what the data's key says
 }
@@ -129,9 +131,10 @@ def train(
         )
         with runs as folder:
             _load_newest(state, folder)
-            if state.position.seen >= round(plan.run.training.kimg * 1000):
+            if settings.ended(plan.run.training, state.position.seen, state.position.seconds):
                 seen = f"{state.position.seen / 1000:g} kimg"
-                _say(f"{folder}: already at {seen}; --kimg lengthens it, --new starts another")
+                longer = "--kimg" if state.position.seen >= round(plan.run.training.kimg * 1000) else "--minutes"
+                _say(f"{folder}: already at {seen}; {longer} lengthens it, --new starts another")
                 return Outcome(folder, state.position.seen, True)
             _tell_continued(plan, state, folder)
             _note(plan, config, folder)
@@ -179,8 +182,8 @@ def dry_run(
         state, size = _fresh(plan), min(4, training.micro_batch or 4, training.batch or 4)
         with material.loader(seed=training.seed, device=plan.device) as loader:
             seconds = seconds_per_kimg(state, loader.batch(0, size), training, plan.dtype)
-        length = duration(seconds * training.kimg)
-        lines.append(f"time: about {length} for {training.kimg:g} kimg ({seconds:.0f} s/kimg)")
+        length = min(seconds * training.kimg, (training.minutes or math.inf) * 60)
+        lines.append(f"time: about {duration(length)} for {training.kimg:g} kimg ({seconds:.0f} s/kimg)")
     if all_settings:
         lines += ["settings:", json.dumps(plan.config(), indent=2)]
     return "\n".join(lines)
@@ -303,13 +306,14 @@ def _note(plan: Plan, config: Mapping[str, Any], folder: Path) -> None:
 def _watch(plan: Plan, state: State, monitor: Monitor, voice: Voice) -> Watch:
     """What evaluates the checkpoints."""
     training, end = plan.run.training, plan.run.training.kimg * 1000
+    longest = (training.minutes or math.inf) * 60
     return Watch(
         monitor.folder,
         plan.material.target if plan.material.domains is None else tried_on(plan)[0],
         plan.metrics,
         training.metrics_share,
         trained=lambda: state.position.seconds,
-        total=lambda: state.position.seconds * end / max(state.position.seen, 1),
+        total=lambda: min(state.position.seconds * end / max(state.position.seen, 1), longest),
         say=voice.say,
         records=list(monitor.records),
         options={"mirror": plan.run.data.mirror},

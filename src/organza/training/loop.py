@@ -28,7 +28,7 @@ from organza.training.checkpoint import Position
 from organza.training.interrupt import interruptible
 from organza.training.monitor import Monitor
 from organza.training.parts import Parts
-from organza.training.settings import Training, lr_factor, micro_batch
+from organza.training.settings import Training, ended, lr_factor, micro_batch
 from organza.training.state import State
 from organza.training.threads import Threads
 
@@ -61,7 +61,7 @@ def train(
     config: Mapping[str, Any],
     evaluate: Evaluate | None = None,
 ) -> bool:
-    """Train until ``settings.kimg``, or until SIGINT or SIGTERM asks to stop; both end with a checkpoint.
+    """Train as long as the settings say, or until SIGINT or SIGTERM asks to stop; both end with a checkpoint.
 
     Args:
         state: what to train, fresh or loaded; it is changed in place.
@@ -85,7 +85,8 @@ def train(
     with computing(dtype), interruptible() as asked_to_stop, Threads(state, monitor.voice.say) as threads:
         if state.position.seen == 0:
             monitor.sample(state)
-        while state.position.seen < end:
+        finished = ended(settings, state.position.seen, state.position.seconds)
+        while not finished:
             before, started = state.position, time.perf_counter()
             schedule = state.method.schedule(Clock(before.seen, end, loader.count))
             state.enter(schedule.stage)
@@ -111,7 +112,8 @@ def train(
 
             seen = state.position.seen
             stopping = distributed.any_rank(asked_to_stop.is_set(), device)
-            last = stopping or seen >= end
+            finished = distributed.any_rank(ended(settings, seen, seconds), device)
+            last = stopping or finished
             tick = last or _passed(before.seen, seen, settings.tick_kimg)
             snapshot = last or _passed(before.seen, seen, settings.snapshot_kimg)
             if tick or snapshot:
@@ -128,7 +130,7 @@ def train(
                     monitor.evaluated(state.position, evaluate(saved))
                 distributed.barrier()
             if stopping:
-                return seen >= end
+                return finished
     return True
 
 

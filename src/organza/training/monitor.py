@@ -80,7 +80,7 @@ class Monitor:
             images, seconds = position.seen - self._mark.seen, position.seconds - self._mark.seconds
             pace = self._pace.seconds_per_image(images, seconds)
             record = self.records[-1] if self.records else {}
-            text = _line(position, self.settings.kimg, seconds / max(images, 1), pace, record)
+            text = _line(position, self.settings, seconds / max(images, 1), pace, record)
             self.voice.show(position.seen, text + self._quality)
 
     def tick(self, position: Position, means: Mapping[str, float], waited: float) -> None:
@@ -105,9 +105,7 @@ class Monitor:
         self._pace.add(images, seconds)
         self._record(record)
         if not self.voice.live:
-            self.voice.say(
-                _line(position, self.settings.kimg, seconds / images, self._pace.seconds_per_image(), record)
-            )
+            self.voice.say(_line(position, self.settings, seconds / images, self._pace.seconds_per_image(), record))
 
     def evaluated(self, position: Position, figures: Mapping[str, float]) -> None:
         """Record what an evaluation of the newest checkpoint found."""
@@ -213,11 +211,13 @@ def duration(seconds: float) -> str:
     return f"{s // 86400}d {s % 86400 // 3600:02d}h"
 
 
-def _line(position: Position, kimg: float, seconds_per_image: float, pace: float, record: Record) -> str:
+def _line(position: Position, settings: Training, seconds_per_image: float, pace: float, record: Record) -> str:
     """The state of things; ``pace`` is the smoothed ``seconds_per_image``, by which the end is told."""
-    left = max(kimg * 1000 - position.seen, 0) * pace
+    left = max(settings.kimg * 1000 - position.seen, 0) * pace
+    if settings.minutes is not None:
+        left = min(left, max(settings.minutes * 60 - position.seconds, 0))
     losses = "  ".join(f"{k.removeprefix('loss/')} {v:.3f}" for k, v in record.items() if k.startswith("loss/"))
     return (
-        f"{position.seen / 1000:.1f}/{kimg:g} kimg  {1 / max(seconds_per_image, 1e-9):.1f} img/s  "
+        f"{position.seen / 1000:.1f}/{settings.kimg:g} kimg  {1 / max(seconds_per_image, 1e-9):.1f} img/s  "
         f"{1000 * seconds_per_image:.1f} s/kimg  ETA {duration(left)}  {memory_gb():.1f} GB  {losses}"
     )

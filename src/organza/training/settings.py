@@ -19,6 +19,9 @@ class Training:
     """Length of the training in thousands of images."""
     epochs: Positive | None = None
     """The same in passes over the data, which then decide; of two sets, over the larger."""
+    minutes: Positive | None = None
+    """Stop earlier, after so many minutes of training steps, whatever the machine's pace; all calls that continue a run
+    count together. Schedules still go by kimg."""
     batch: Count | None = None
     """Images per step over all processes. None: by resolution, as in StyleGAN2-ADA's auto settings."""
     micro_batch: Count | None = None
@@ -72,6 +75,16 @@ def lr_factor(settings: Training, seen: int) -> float:
     end = settings.kimg * 1000
     falling = settings.lr_decay * end
     return 1.0 if seen <= end - falling else (end - seen) / falling
+
+
+def ended(settings: Training, seen: int, seconds: float) -> bool:
+    """Whether a training has the length that was asked for, in images or in time.
+
+    Example:
+        >>> [ended(Training(kimg=1, minutes=1), seen, seconds) for seen, seconds in ((999, 59), (1000, 1), (0, 60))]
+        [False, True, True]
+    """
+    return seen >= round(settings.kimg * 1000) or (settings.minutes is not None and seconds >= settings.minutes * 60)
 
 
 def micro_batch(settings: Training, size: int) -> int:
