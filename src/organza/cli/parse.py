@@ -291,3 +291,27 @@ def parse_pair(text: str) -> tuple[float, float]:
     except ValueError:
         raise UserError(f"can't read the pair {text!r}", hint="write two numbers, such as 0.25,0") from None
     return x, y
+
+
+def parse_setting(word: str) -> tuple[str, object]:
+    """A setting's name and value: a number, true or false, none, or text.
+
+    Raises:
+        UserError: not of the form NAME=VALUE.
+
+    Example:
+        >>> parse_setting("z-dim=64"), parse_setting("noise=random")
+        (('z_dim', 64), ('noise', 'random'))
+    """
+    name, equals, text = word.partition("=")
+    if not (name and equals):
+        raise UserError(f"--set {word!r} is not NAME=VALUE", hint="write --set z_dim=64 lr=0.002")
+    fixed = {"true": True, "false": False, "none": None}
+    value: object = fixed.get(text.lower(), text)
+    for kind in (int, float) if isinstance(value, str) else ():
+        try:
+            value = kind(text)
+            break
+        except ValueError:
+            continue
+    return name.replace("-", "_"), value

@@ -16,7 +16,10 @@ from organza.core.text import say
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """Show runs in one table, and draw their quality against images shown and against time."""
+    """Show runs in one table, and plot their quality against images shown and against time.
+
+    With --recipe it trains first: organza compare --recipe classics --help.
+    """
 
     runs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN ...")]
     """Folders of runs."""
@@ -36,6 +39,10 @@ class Options:
 
 def main(argv: list[str]) -> int:
     """Parse, read, compute what is missing, print a table and draw a plot."""
+    if any(word.partition("=")[0] == "--recipe" for word in argv):
+        from organza.cli.runs.recipe import main as recipe
+
+        return recipe(argv)
     options = parse(Options, argv, "organza compare")
     if not options.runs:
         raise UserError("no run is named", hint="organza compare runs/00000-a runs/00001-b")

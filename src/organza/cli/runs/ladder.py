@@ -8,8 +8,7 @@ from typing import Annotated
 
 import tyro
 
-from organza.cli.parse import parse, parse_seeds
-from organza.core.errors import UserError
+from organza.cli.parse import parse, parse_seeds, parse_setting
 from organza.core.ranges import Count, Kimg, Positive, Range, Seed
 from organza.core.text import say
 
@@ -55,7 +54,7 @@ class Options:
 def main(argv: list[str]) -> int:
     """Climb, and print the table."""
     options = parse(Options, argv, "organza ladder")
-    overrides = dict(_setting(word) for word in options.set)
+    overrides = dict(parse_setting(word) for word in options.set)
     from organza.core.device import keep_freed_memory
     from organza.runs.ladder import Budget, climb
 
@@ -79,24 +78,3 @@ def main(argv: list[str]) -> int:
         say("organza: stopped; the same command goes on", error=True)
         return 130
     return 0
-
-
-def _setting(word: str) -> tuple[str, object]:
-    """A setting's name and value: a number, true or false, none, or text.
-
-    Example:
-        >>> _setting("z-dim=64"), _setting("noise=random")
-        (('z_dim', 64), ('noise', 'random'))
-    """
-    name, equals, text = word.partition("=")
-    if not (name and equals):
-        raise UserError(f"--set {word!r} is not NAME=VALUE", hint="write --set z_dim=64 lr=0.002")
-    fixed = {"true": True, "false": False, "none": None}
-    value: object = fixed.get(text.lower(), text)
-    for kind in (int, float) if isinstance(value, str) else ():
-        try:
-            value = kind(text)
-            break
-        except ValueError:
-            continue
-    return name.replace("-", "_"), value
