@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from organza.models.generator import Generator
     from organza.models.translator import Translator
 
-os.environ.setdefault("OMP_NUM_THREADS", "2")
+os.environ.setdefault("OMP_NUM_THREADS", "1" if "PYTEST_XDIST_WORKER" in os.environ else "2")
 
 
 @pytest.fixture(scope="session", autouse=True)
