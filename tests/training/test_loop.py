@@ -310,3 +310,7 @@ def test_minutes_end_a_training_that_goes_on_as_if_it_had_not_stopped(faces: Pat
     assert (longer.seen, longer.folder) == (20, first.folder)
     whole = train(toy("dcgan"), faces, outdir=tmp_path / "b", kimg=0.02, **short)
     assert all(torch.equal(weights(longer.folder)[name], value) for name, value in weights(whole.folder).items())
+
+
+def test_a_dry_run_of_a_method_that_needs_a_whole_batch(faces: Path) -> None:
+    assert "time: about" in dry_run(toy("gman"), faces, batch=16, discriminators=6)  # four images would not do

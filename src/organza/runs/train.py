@@ -179,14 +179,22 @@ def dry_run(
     lines.append(f"memory: {plan.check_memory()}")
     free, _ = room(plan.device)
     if free is None or plan.memory.total <= free:
-        state, size = _fresh(plan), min(4, training.micro_batch or 4, training.batch or 4)
-        with material.loader(seed=training.seed, device=plan.device) as loader:
-            seconds = seconds_per_kimg(state, loader.batch(0, size), training, plan.dtype)
+        seconds = _pace(plan)
         length = min(seconds * training.kimg, (training.minutes or math.inf) * 60)
         lines.append(f"time: about {duration(length)} for {training.kimg:g} kimg ({seconds:.0f} s/kimg)")
     if all_settings:
         lines += ["settings:", json.dumps(plan.config(), indent=2)]
     return "\n".join(lines)
+
+
+def _pace(plan: Plan) -> float:
+    """Seconds for a thousand images: of a few, or of a whole micro-batch where a method needs one (GMAN)."""
+    training = plan.run.training
+    whole = settings.micro_batch(training, max(1, (training.batch or 1) // distributed.world()))
+    with plan.material.loader(seed=training.seed, device=plan.device) as loader:
+        with contextlib.suppress(UserError):
+            return seconds_per_kimg(_fresh(plan), loader.batch(0, min(4, whole)), training, plan.dtype)
+        return seconds_per_kimg(_fresh(plan), loader.batch(0, whole), training, plan.dtype)
 
 
 def _run(
