@@ -53,6 +53,8 @@ class Pix2Pix:
     """Drop half of the features next to G's innermost level."""
     l1_weight: PositiveOrZero = 100.0
     """Weight of the L1 distance to the target (lambda, equation 4)."""
+    gan_weight: PositiveOrZero = 1.0
+    """Weight of G's adversarial term; 0 leaves L1 alone, the first row of the paper's table 1."""
     game: PairedGame = "logistic"
     """The adversarial loss: Goodfellow's with the non-saturating generator, least squares (arXiv 1611.04076), or the
     relativistic pairing loss with R1 and R2 (arXiv 2501.05441)."""
@@ -110,7 +112,7 @@ class Pix2Pix:
             else:
                 adversarial = adversarial_g(self.game, nets["D"](fakes, batch.source))
             distance = (fakes - batch.images).abs().mean()
-            loss = adversarial + self.l1_weight * distance
+            loss = self.gan_weight * adversarial + self.l1_weight * distance
             return Result(loss, {"loss/G": loss, "terms/adversarial": adversarial, "terms/l1": distance})
 
         adam = Adam(self.lr, (self.beta1, 0.999))
