@@ -16,6 +16,7 @@ from organza.core.config import from_plain, to_plain
 from organza.data.dataset import open_dataset
 from organza.data.drawn_faces.files import choices_of
 from organza.data.options import DataOptions
+from tests.conftest import tiny
 from tests.shapes import toy
 
 SHORT = {"batch": 4, "grid": "2x2", "kimg": 0.008, "metrics": "none"}
@@ -67,3 +68,13 @@ def test_a_run_of_before_is_continued(faces, tmp_path):
     del config["spec"]["label_names"], config["spec"]["label_sets"]
     (folder / "config.json").write_text(json.dumps(config))
     assert train(toy("stylegan2"), faces, outdir=tmp_path, **{**options, "kimg": 0.012}).folder == folder
+
+
+def test_attributes_by_name():
+    G = tiny(DataSpec((16, 16), 3, 4, label_names=("old", "hat=blue", "hat=red", "hat=none")))
+    assert np.array_equal(G.generate([1], "old, hat=red"), G.generate([1], [[1, 0, 1, 0]]))
+    assert not np.array_equal(G.generate([1], "old, hat=red"), G.generate([1], "hat=red"))
+    with pytest.raises(UserError, match="hat=blue and hat=red exclude each other"):
+        G.generate([1], "hat=blue, hat=red")
+    with pytest.raises(UserError, match="there is no 'hat=green'"):
+        G.generate([1], "hat=green")

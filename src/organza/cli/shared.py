@@ -43,7 +43,8 @@ class Drawing(Trained):
     class_: Annotated[str | None, tyro.conf.arg(name="class", metavar="N|NAME")] = None
     """The class to draw, for networks with classes: its number or its name; or one for each seed: 0,1,4-6."""
     label: Annotated[str | None, tyro.conf.arg(metavar="0,1,0.5")] = None
-    """A whole label vector instead, for networks with attributes."""
+    """A whole label vector instead, for networks with attributes: numbers, or the names of what is there:
+    "char=A, font=alike"."""
     text: Annotated[tuple[str, ...], tyro.conf.arg(metavar="WORDS")] = ()
     """What to show, for networks that take text: "blonde hair blue eyes"."""
     noise: Literal["const", "random", "none"] = "const"
@@ -115,15 +116,17 @@ def class_columns(
     return [seed for seed in seeds[:rows] for _ in classes], replace(sampling, labels=classes * rows)
 
 
-def parse_label(text: str, class_: str | None = None) -> NDArray[np.float32]:
-    """A label vector: numbers joined by commas.
+def parse_label(text: str, class_: str | None = None) -> NDArray[np.float32] | str:
+    """A label vector: numbers joined by commas; or names, for the network to know.
 
     Raises:
-        UserError: something else, or there is a class as well.
+        UserError: nothing is named, or there is a class as well.
 
     Example:
         >>> parse_label("0,1,0.5")
         array([0. , 1. , 0.5], dtype=float32)
+        >>> parse_label("char=A, font=alike")
+        'char=A, font=alike'
     """
     import numpy as np
 
@@ -132,4 +135,6 @@ def parse_label(text: str, class_: str | None = None) -> NDArray[np.float32]:
     try:
         return np.array([float(part) for part in text.split(",")], np.float32)
     except ValueError as error:
-        raise UserError(f"can't read the label {text!r}", hint="write numbers such as 0,1,0.5") from error
+        if not any(letter.isalpha() for letter in text):
+            raise UserError(f"can't read the label {text!r}", hint="write numbers such as 0,1,0.5") from error
+    return text

@@ -17,13 +17,12 @@ from torch import Tensor, nn
 
 from organza.contract.data import DataSpec
 from organza.contract.model import Latents
-from organza.contract.targets import label_names
 from organza.contract.texts import captions_as_tokens, text_as_tokens
 from organza.core.device import computing, fit_threads
 from organza.core.errors import UserError
 from organza.core.text import printable
 from organza.media.images import Pixels, to_image, to_pixels
-from organza.models.labels import by_number, label_vectors, text_vectors
+from organza.models.labels import by_name, label_vectors, text_vectors
 from organza.models.loaded import Loaded
 from organza.models.sampling import Noise, check_psi
 from organza.ops import inference
@@ -203,7 +202,7 @@ class Generator(Loaded):
         """A label vector for each of ``count`` images."""
         if self.latents.text is not None:
             return text_vectors(labels, count, self.label_dim, self.device)
-        known = by_number(labels, label_names(self.spec)) if self.label_dim else None
+        known = by_name(labels, self.spec) if self.label_dim else None
         return label_vectors(known, count, self.label_dim, self.device)
 
     def encode(self, images: Tensor) -> Tensor:

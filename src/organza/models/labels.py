@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from organza.contract.targets import check_name
+from organza.contract.data import DataSpec
+from organza.contract.targets import check_name, label_names, label_sets, target_vector
 from organza.core.errors import UserError
 
 if TYPE_CHECKING:
@@ -21,21 +21,28 @@ def as_array(labels: ArrayLike | Tensor) -> NDArray[Any]:
     return np.asarray(labels.cpu() if hasattr(labels, "cpu") else labels)
 
 
-def by_number(labels: ArrayLike | Tensor | None, names: Sequence[str]) -> ArrayLike | Tensor | None:
-    """Labels; where they are the name of a class, its number.
+def by_name(labels: ArrayLike | Tensor | None, spec: DataSpec) -> ArrayLike | Tensor | None:
+    """Labels; where they are names, what these mean: a class's number, or a vector of attributes.
 
     Args:
-        labels: a name, or anything else, which stays.
-        names: of the classes; their numbers where nobody gave names.
+        labels: names with commas between them, or anything else, which stays.
+        spec: of the network.
 
     Raises:
-        UserError: there is no such class; the message names the nearest.
+        UserError: a name that is not there, whose message names the nearest, or names that exclude each other.
 
     Example:
-        >>> by_number("smile", ["laugh", "smile"]), by_number([1, 0], ["laugh", "smile"])
-        (1, [1, 0])
+        >>> from organza.contract.data import LabelSet
+        >>> by_name("smile", DataSpec((8, 8), 3, 2, label_names=("no", "smile"), label_sets=(LabelSet(2, "classes"),)))
+        1
+        >>> by_name("old, hat=red", DataSpec((8, 8), 3, 3, label_names=("old", "hat=blue", "hat=red")))
+        [1.0, 0.0, 1.0]
     """
-    return check_name(labels, names) if isinstance(labels, str) else labels
+    if not isinstance(labels, str):
+        return labels
+    if label_sets(spec)[0].kind == "classes":
+        return check_name(labels, label_names(spec))
+    return target_vector(spec, labels)
 
 
 def check_labels(labels: ArrayLike | Tensor | None, count: int, size: int) -> NDArray[Any]:
