@@ -1,0 +1,87 @@
+"""ONNX files with smaller weights: stored as half-precision or 8-bit numbers, turned back when the file is opened.
+
+What is computed stays float32, so nothing depends on which operators a runtime has in half precision: only the rounding of
+the weights is lost. Runtimes fold the conversion when they load the file.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from organza.core.errors import UserError
+
+Weights = Literal["fp32", "fp16", "int8"]
+LEAST = 256
+"""Tensors of fewer numbers stay as they are: biases and gains, which weigh little and matter much."""
+
+
+def compact(path: Path, weights: Weights) -> None:
+    """Store the weights of the ONNX file ``path`` in fewer bytes, in place.
+
+    Args:
+        path: a temporary file of the caller's.
+        weights: ``"fp16"``, or ``"int8"`` with a factor for each filter (the first side of a tensor).
+
+    Raises:
+        UserError: the package onnx is not there.
+    """
+    if weights == "fp32":
+        return
+    onnx = library()
+    model = onnx.load(str(path))
+    kept, nodes = [], []
+    for tensor in model.graph.initializer:
+        array = onnx.numpy_helper.to_array(tensor)
+        if array.dtype != np.float32 or array.size < LEAST or not np.isfinite(array).all():
+            kept.append(tensor)
+            continue
+        stored = f"{tensor.name}.stored"
+        if weights == "fp16" and np.abs(array).max() < 65504:
+            kept.append(onnx.numpy_helper.from_array(array.astype(np.float16), stored))
+            nodes.append(onnx.helper.make_node("Cast", [stored], [tensor.name], to=onnx.TensorProto.FLOAT))
+        elif weights == "int8" and array.ndim > 1:
+            levels, factor = rounded(array)
+            kept.append(onnx.numpy_helper.from_array(levels, stored))
+            kept.append(onnx.numpy_helper.from_array(factor, f"{tensor.name}.factor"))
+            nodes.append(onnx.helper.make_node("Cast", [stored], [f"{stored}.float"], to=onnx.TensorProto.FLOAT))
+            product = [f"{stored}.float", f"{tensor.name}.factor"]
+            nodes.append(onnx.helper.make_node("Mul", product, [tensor.name]))
+        else:
+            kept.append(tensor)
+    rest = list(model.graph.node)
+    for field, items in ((model.graph.initializer, kept), (model.graph.node, [*nodes, *rest])):
+        del field[:]
+        field.extend(items)
+    onnx.checker.check_model(model)
+    path.write_bytes(model.SerializeToString())
+
+
+def rounded(array: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+    """Levels from -127 to 127, and the factor of each row that turns them back.
+
+    Example:
+        >>> levels, factor = rounded(np.array([[1.0, -2.0], [0.0, 0.0]], np.float32))
+        >>> levels.tolist(), (levels * factor).round(2).tolist()
+        ([[64, -127], [0, 0]], [[1.01, -2.0], [0.0, 0.0]])
+    """
+    largest = np.abs(array).reshape(len(array), -1).max(1)
+    factor = np.where(largest > 0, largest / 127, 1).astype(np.float32).reshape(-1, *[1] * (array.ndim - 1))
+    return np.rint(array / factor).astype(np.int8), factor
+
+
+def library() -> Any:
+    """The package onnx.
+
+    Raises:
+        UserError: it is not installed.
+    """
+    try:
+        import onnx
+    except ImportError:
+        hint = 'install it with pip install "organza[export]", or take --weights fp32'
+        raise UserError("weights in fewer bytes need the package onnx", hint=hint) from None
+    return onnx
