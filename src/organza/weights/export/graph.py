@@ -66,8 +66,9 @@ def write_onnx(part: Part, path: Path, metadata: Mapping[str, object], opset: in
     }
     with tracing(part.module) as module:
         try:
+            # Frozen first: what follows from weights alone is computed now, and its shapes are known.
             torch.onnx.export(
-                module,
+                torch.jit.freeze(torch.jit.trace(module, part.samples(2), check_trace=False)),
                 part.samples(2),
                 str(path),
                 input_names=[port.name for port in part.inputs],

@@ -26,19 +26,17 @@ class Parity:
     """How far a file is from PyTorch.
 
     Attributes:
-        largest: the largest difference, as a share of the largest number (1 at least).
+        largest: the largest difference, as a share of the largest number.
         psnr: in decibels, of images as levels of 255; infinite where they are equal.
         tried: batches and sizes, such as ``"3x16x16"``.
-        fixed: what turned out not to be free although it should be, in words; empty where all is.
     """
 
     largest: float
     psnr: float
     tried: tuple[str, ...]
-    fixed: str = ""
 
     def __str__(self) -> str:
-        return f"{self.largest:.1e} from PyTorch (PSNR {self.psnr:.0f} dB, tried {', '.join(self.tried)}){self.fixed}"
+        return f"{self.largest:.1e} from PyTorch (PSNR {self.psnr:.0f} dB, tried {', '.join(self.tried)})"
 
 
 def compared(part: Part, path: Path) -> Parity | None:
@@ -79,13 +77,13 @@ def compared(part: Part, path: Path) -> Parity | None:
 
 
 def apart(found: NDArray[np.float32], wanted: NDArray[np.float32]) -> float:
-    """The largest difference, as a share of the largest number, or of 1.
+    """The largest difference, as a share of the largest number.
 
     Example:
         >>> apart(np.float32([1, 4.5]), np.float32([1, 4]))
         0.125
     """
-    return float(np.abs(found - wanted).max() / max(1.0, np.abs(wanted).max()))
+    return float(np.abs(found - wanted).max() / max(1e-9, np.abs(wanted).max()))
 
 
 def psnr(found: NDArray[np.float32], wanted: NDArray[np.float32]) -> float:

@@ -66,6 +66,7 @@ class Part:
         module: takes tensors in the order of ``inputs``, gives one.
         inputs, output: see `Port`.
         sides: height and width with which it is tried.
+        step: free sides are multiples of this.
         notes: what differs from Organza's own use of the network, in words.
     """
 
@@ -73,6 +74,7 @@ class Part:
     inputs: tuple[Port, ...]
     output: Port
     sides: tuple[int, int]
+    step: int = 1
     notes: tuple[str, ...] = ()
 
     def samples(self, batch: int, sides: tuple[int, int] | None = None, seed: int = 0) -> tuple[Tensor, ...]:
@@ -162,7 +164,7 @@ class Whole(nn.Module):
 
 
 def _whole(model: Generator, cutoff: int | None, noise: Noise) -> Part:
-    return Part(Whole(model, cutoff, noise).eval(), _codes(model), _image(model), model.resolution, _noted(model, noise))
+    return Part(Whole(model, cutoff, noise).eval(), _codes(model), _image(model), model.resolution, notes=_noted(noise))
 
 
 def _mapping(model: Generator, cutoff: int | None, noise: Noise) -> Part:
@@ -171,7 +173,7 @@ def _mapping(model: Generator, cutoff: int | None, noise: Noise) -> Part:
 
 def _synthesis(model: Generator, cutoff: int | None, noise: Noise) -> Part:
     module = Synthesis(model, noise).eval()
-    return Part(module, (_w(model),), _image(model), model.resolution, _noted(model, noise))
+    return Part(module, (_w(model),), _image(model), model.resolution, notes=_noted(noise))
 
 
 def _codes(model: Generator) -> tuple[Port, ...]:
@@ -201,7 +203,7 @@ def _image(model: Generator) -> Port:
 PIXELS = "about from -1 (black) to 1 (white), channels RGB: level = floor(127.5 * x + 128), clamped to 0..255"
 
 
-def _noted(model: Generator, noise: Noise) -> tuple[str, ...]:
+def _noted(noise: Noise) -> tuple[str, ...]:
     return ("noise inputs are left out",) if noise == "none" else ()
 
 
@@ -251,7 +253,8 @@ def _translating(model: Translator, mode: NormMode | None) -> Part:
     if how.z_dim:
         ports.append(Port("z", ("batch", how.z_dim), "float32", "style code: numbers of a standard normal distribution"))
     out = Port("translated", ("batch", how.channels, height, width), "float32", PIXELS)
-    return Part(Translating(model, net), tuple(ports), out, only or _sides(model), notes)
+    module = Translating(model, net).eval()
+    return Part(module, tuple(ports), out, only or _sides(model), how.multiple, notes)
 
 
 def _sides(model: Translator) -> tuple[int, int]:
