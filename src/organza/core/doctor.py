@@ -26,6 +26,7 @@ EXTRAS = {
     "parquet": ("pyarrow", "parquet data sets"),
     "remote": ("fsspec", "data sets that lie elsewhere"),
     "onnx": ("onnxruntime", "feature networks in ONNX files"),
+    "export": ("onnx", "networks as ONNX files and pages"),
 }
 """Optional parts of the package: the module that each needs, and what it is for."""
 

@@ -38,6 +38,8 @@ class Options:
     """How weights are stored; computed is in float32. auto: fp16 with --format web, else fp32."""
     opset: Annotated[CountOrZero | None, tyro.conf.arg(metavar="N")] = None
     """Version of ONNX's operators, 13 to 20; 17 unless said."""
+    title: Annotated[str | None, tyro.conf.arg(metavar="TEXT")] = None
+    """With --format web: what stands above the page; the method's name unless said."""
     runtime: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER|FILE.tgz")] = None
     """With --format web: the npm package onnxruntime-web, unpacked or not. Else npm fetches it once."""
     webgpu: bool = False
@@ -48,8 +50,8 @@ def main(argv: list[str]) -> int:
     """Parse, export, say where it is."""
     options = parse(Options, argv, "organza export")
     # After parsing: PyTorch takes seconds to import.
-    from organza.weights.export.export import Exporting, export
-    from organza.weights.export.graph import OPSET, check_opset
+    from organza.weights.export.export import export
+    from organza.weights.export.parts import OPSET, Exporting
 
     web = options.format == "web"
     weights = ("fp16" if web else "fp32") if options.weights == "auto" else options.weights
@@ -59,7 +61,7 @@ def main(argv: list[str]) -> int:
         noise=options.noise,
         mode=None if options.norm_mode == "auto" else options.norm_mode,
         weights=weights,
-        opset=OPSET if options.opset is None else check_opset(options.opset),
+        opset=OPSET if options.opset is None else options.opset,
     )
     say(
         export(
@@ -68,6 +70,7 @@ def main(argv: list[str]) -> int:
             options.format,
             how,
             model=options.model,
+            title=options.title,
             runtime=options.runtime,
             webgpu=options.webgpu,
         ).path

@@ -132,7 +132,7 @@ class Generators(nn.Module):
         """``[N, z_dim + 1]`` -> ``[N, C, H, W]``: the last number, from -1 to 1, chooses each image's generator."""
         z, which = codes[:, :-1], generator_of(codes[:, -1], len(self.own))
         features = self.first(z)
-        if torch.jit.is_tracing():  # a graph has no parts of a batch: each generator makes all, and the right one counts
+        if torch._C._get_tracing_state() is not None:  # a graph has no parts of a batch: all make all images
             every = torch.stack([own(features.clone()) for own in self.own], 1)
             right = which[:, None] == torch.arange(len(self.own), device=which.device)
             return (every * right.to(every.dtype)[:, :, None, None, None]).sum(1)

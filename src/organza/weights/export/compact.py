@@ -1,20 +1,20 @@
 """ONNX files with smaller weights: stored as half-precision or 8-bit numbers, turned back when the file is opened.
 
-What is computed stays float32, so nothing depends on which operators a runtime has in half precision: only the rounding of
-the weights is lost. Runtimes fold the conversion when they load the file.
+What is computed stays float32, so nothing depends on which operators a runtime has in half precision: only the rounding
+of the weights is lost. Runtimes fold the conversion when they load the file.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from organza.core.errors import UserError
+from organza.weights.export.parts import Weights
 
-Weights = Literal["fp32", "fp16", "int8"]
 LEAST = 256
 """Tensors of fewer numbers stay as they are: biases and gains, which weigh little and matter much."""
 
@@ -82,6 +82,6 @@ def library() -> Any:
     try:
         import onnx
     except ImportError:
-        hint = 'install it with pip install "organza[export]", or take --weights fp32'
-        raise UserError("weights in fewer bytes need the package onnx", hint=hint) from None
+        hint = 'install it with pip install "organza[export]", or take --format torchscript'
+        raise UserError("ONNX files are written with the package onnx, which is not here", hint=hint) from None
     return onnx

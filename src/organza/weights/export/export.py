@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from organza.contract.model import NormMode
 from organza.core.config import to_plain
 from organza.core.errors import UserError
 from organza.core.files import atomic_write, user_path
@@ -18,36 +17,19 @@ from organza.formats.folder import read_folder
 from organza.models.generator import Generator
 from organza.models.load import load, newest
 from organza.models.translator import Translator
-from organza.weights.export.compact import Weights, compact
-from organza.weights.export.graph import OPSET, check_opset, write_onnx, write_torchscript
+from organza.weights.export.compact import compact, library
+from organza.weights.export.graph import check_opset, write_onnx, write_torchscript
 from organza.weights.export.parity import Parity, compared
-from organza.weights.export.parts import Half, Noise, Part, part_of
+from organza.weights.export.parts import Exporting, Half, Part, part_of
+from organza.weights.export.runtime import runtime as find_runtime
+from organza.weights.export.web import write_web
 
 log = logger(__name__)
 
-Format = Literal["onnx", "torchscript"]
-SUFFIXES = {"onnx": (".onnx",), "torchscript": (".pt", ".ts", ".torchscript")}
-
-
-@dataclass(frozen=True)
-class Exporting:
-    """How a network is written down.
-
-    Attributes:
-        part: of a generator: all of it, z to w (``"mapping"``), or w to images (``"synthesis"``).
-        cutoff: of a generator: truncate only the first so many layers; None all.
-        noise: of a generator: its stored noise maps as constants, or none.
-        mode: of a translator, see `NormMode`; None: its own.
-        weights: how an ONNX file stores them; it computes in float32 in any case.
-        opset: version of ONNX's operators.
-    """
-
-    part: Half = "whole"
-    cutoff: int | None = None
-    noise: Noise = "const"
-    mode: NormMode | None = None
-    weights: Weights = "fp32"
-    opset: int = OPSET
+Format = Literal["onnx", "torchscript", "web"]
+SUFFIXES: dict[str, tuple[str, ...]] = {"onnx": (".onnx",), "torchscript": (".pt", ".ts", ".torchscript"), "web": ()}
+LEAST_PSNR = 40.0
+"""Decibels; below, a file is told to be off."""
 
 
 @dataclass(frozen=True)
@@ -72,16 +54,21 @@ def export(
     how: Exporting | None = None,
     *,
     model: str | None = None,
+    title: str | None = None,
+    runtime: Path | None = None,
+    webgpu: bool = False,
     offline: bool | None = None,
 ) -> Exported:
-    """Write the network at ``where`` as a file that other programs run, and compare the two.
+    """Write the network at ``where`` for other programs, and compare what is written with PyTorch.
 
     Args:
         where: whatever `organza.load` takes.
-        dest: a new file, ``.onnx`` or ``.pt``.
-        format: ONNX, or TorchScript.
+        dest: a new file, ``.onnx`` or ``.pt``; of a page a new folder.
+        format: ONNX, TorchScript, or a folder with a page for browsers.
         how: see `Exporting`.
         model: which, where a method trains several: ``"AtoB"`` or ``"BtoA"``; None takes the first.
+        title: of the page.
+        runtime, webgpu: of the page, see `organza.weights.export.runtime.runtime`.
         offline: never use the network.
 
     Raises:
@@ -97,22 +84,44 @@ def export(
     check_opset(how.opset)
     if format == "torchscript" and how.weights != "fp32":
         raise UserError("TorchScript files hold float32 alone", hint="leave --weights out")
+    if format == "web" and how.part != "whole":
+        raise UserError("a page has the whole network", hint="leave --part out")
+    if format != "torchscript":
+        library()
+    held = find_runtime(runtime, webgpu, offline=offline) if format == "web" else None
     network = load(locate(where, offline=offline), model=model, device="cpu")
-    part = part_of(network, how.part, cutoff=how.cutoff, noise=how.noise, mode=how.mode)
-    metadata = described(network, part, licence_of(network))
+    licence = licence_of(network)
     began = time.monotonic()
-    log.info(f"writing {path.name}: {network.kind}, {how.part}, {format}")
-    with atomic_write(path) as temporary:
-        if format == "onnx":
-            write_onnx(part, temporary, metadata, how.opset)
-            compact(temporary, how.weights)
-        else:
-            write_torchscript(part, temporary, metadata)
-        parity = compared(part, temporary)
-    for note in part.notes:
+    log.info(f"exporting {network.kind} to {path.name}")
+    parts = {name: part_of(network, half, how) for name, half in halves(network, format, how.part).items()}
+    if held is not None:
+        found = write_web(path, network, parts, how.weights, how.opset, held, licence, title)
+        size = sum(file.stat().st_size for file in path.iterdir())
+    else:
+        (part,) = parts.values()
+        with atomic_write(path) as temporary:
+            if format == "onnx":
+                write_onnx(part, temporary, described(network, part, licence), how.opset)
+                compact(temporary, how.weights)
+            else:
+                write_torchscript(part, temporary, described(network, part, licence))
+            parity = compared(part, temporary)
+        found, size = {} if parity is None else {how.part: parity}, path.stat().st_size
+    notes = tuple(note for part in parts.values() for note in part.notes)
+    for note in notes:
         log.warning(f"{path.name}: {note}")
-    log.info(f"{path.name}: {path.stat().st_size / 1e6:.2f} MB in {time.monotonic() - began:.1f} s, {told(parity)}")
-    return Exported(path, parity, part.notes)
+    worst = max(found.values(), key=lambda parity: parity.largest, default=None)
+    log.info(f"{path.name}: {size / 1e6:.2f} MB in {time.monotonic() - began:.1f} s, {told(worst)}")
+    if worst is not None and worst.psnr < LEAST_PSNR:
+        log.warning(f"{path.name}: images are visibly off; take --weights fp16")
+    return Exported(path, worst, notes)
+
+
+def halves(network: Generator | Translator, format: Format, part: Half) -> dict[str, Half]:
+    """The graphs that are written, by the names that a page knows them by."""
+    if format != "web":
+        return {"network": part}
+    return {"network": "whole"} if isinstance(network, Translator) else {"mapping": "mapping", "synthesis": "synthesis"}
 
 
 def told(parity: Parity | None) -> str:
@@ -131,7 +140,7 @@ def described(network: Generator | Translator, part: Part, licence: str | None) 
         "spec": to_plain(network.spec),
         "inputs": [asdict(port) for port in part.inputs],
         "output": asdict(part.output),
-        "normalisation": "images in [-1, 1]: x = level / 127.5 - 1; levels out: floor(127.5 * x + 128), clamped to 0..255",
+        "normalisation": "in: x = level / 127.5 - 1; out: level = floor(127.5 * x + 128), clamped to 0..255",
         "notes": list(part.notes),
     }
     if isinstance(network, Translator):

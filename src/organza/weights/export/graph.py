@@ -1,7 +1,8 @@
 """Modules as files that other programs run: ONNX and TorchScript.
 
-PyTorch's tracing exporter is used, not the one over ``torch.export``: it takes all networks here with free sizes, and needs
-no package beside PyTorch. Operations take their plain form (`organza.ops.using`), so a graph has standard operators alone.
+PyTorch's tracing exporter is used, not the one over ``torch.export``: it takes every network here with free sizes. The
+other, of PyTorch 2.13, stops at networks that grow, at stages, at MAD-GAN and at instance normalisation image by image.
+Operations take their plain form (`organza.ops.using`), so a graph has standard operators alone.
 """
 
 from __future__ import annotations
@@ -12,20 +13,19 @@ import logging
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from organza.core.errors import UserError
 from organza.core.protobuf import bytes_field
 from organza.core.text import printable
 from organza.ops import using
-from organza.weights.export.parts import Part
+from organza.weights.export.parts import OPSET, Part
 
 OPSETS = range(13, 21)
 """Versions of ONNX's operators that can be asked for; PyTorch's tracing exporter ends with the last."""
-OPSET = 17
-"""What is taken unless asked: ONNX Runtime has it since 2022, and its build for browsers."""
 
 
 def check_opset(opset: int) -> int:
@@ -68,7 +68,7 @@ def write_onnx(part: Part, path: Path, metadata: Mapping[str, object], opset: in
         try:
             # Frozen first: what follows from weights alone is computed now, and its shapes are known.
             torch.onnx.export(
-                torch.jit.freeze(torch.jit.trace(module, part.samples(2), check_trace=False)),
+                torch.jit.freeze(traced(module, part)),
                 part.samples(2),
                 str(path),
                 input_names=[port.name for port in part.inputs],
@@ -96,10 +96,15 @@ def write_torchscript(part: Part, path: Path, metadata: Mapping[str, object]) ->
     """
     with tracing(part.module) as module:
         try:
-            traced = torch.jit.trace(module, part.samples(2), check_trace=False)
+            found = traced(module, part)
         except (RuntimeError, NotImplementedError) as error:
             raise UserError(f"can't be written as TorchScript: {printable(error, 300)}") from error
-    torch.jit.save(traced, str(path), _extra_files={"organza.json": json.dumps(metadata)})
+    torch.jit.save(found, str(path), _extra_files={"organza.json": json.dumps(metadata)})
+
+
+def traced(module: nn.Module, part: Part) -> Any:
+    """``module`` as a script, from what it does with two images."""
+    return torch.jit.trace(module, part.samples(2), check_trace=False)  # type: ignore[no-untyped-call]
 
 
 @contextlib.contextmanager
@@ -115,10 +120,3 @@ def tracing(module: nn.Module) -> Iterator[nn.Module]:
             yield module
         finally:
             log.setLevel(level)
-
-
-def run_plain(part: Part, inputs: tuple[Tensor, ...]) -> Tensor:
-    """What the module gives in PyTorch, by the fast operations: what a graph is compared with."""
-    with torch.no_grad():
-        found: Tensor = part.module(*inputs)
-    return found.float()

@@ -120,7 +120,7 @@ def _onnx(part: Part, path: Path) -> Run | None:
 
 
 def _torchscript(path: Path) -> Run:
-    loaded = torch.jit.load(str(path))
+    loaded = torch.jit.load(str(path))  # type: ignore[no-untyped-call]
 
     def run(inputs: tuple[Tensor, ...]) -> NDArray[np.float32]:
         with torch.no_grad():

@@ -1,7 +1,7 @@
 """A loaded network as plain modules of tensors: what can be written down as a graph that other programs run.
 
-A generator has its whole way (z to image) and, for who wants to mix, its two halves: z to w, w to image. Noise inputs are
-their stored maps, or left out; they are part of the graph. A translator is one module.
+A generator has its whole way (z to image) and, for who wants to mix, its two halves: z to w, w to image. Noise inputs
+are their stored maps, or left out; they are part of the graph. A translator is one module.
 """
 
 from __future__ import annotations
@@ -26,6 +26,30 @@ from organza.ops import instance_norm
 
 Noise = Literal["const", "none"]
 Half = Literal["whole", "mapping", "synthesis"]
+Weights = Literal["fp32", "fp16", "int8"]
+OPSET = 17
+"""What is taken unless asked: ONNX Runtime has it since 2022, and its build for browsers."""
+
+
+@dataclass(frozen=True)
+class Exporting:
+    """How a network is written down.
+
+    Attributes:
+        part: of a generator: all of it, z to w (``"mapping"``), or w to images (``"synthesis"``).
+        cutoff: of a generator: truncate only the first so many layers; None all.
+        noise: of a generator: its stored noise maps as constants, or none.
+        mode: of a translator, see `NormMode`; None: its own.
+        weights: how an ONNX file stores them; it computes in float32 in any case.
+        opset: version of ONNX's operators.
+    """
+
+    part: Half = "whole"
+    cutoff: int | None = None
+    noise: Noise = "const"
+    mode: NormMode | None = None
+    weights: Weights = "fp32"
+    opset: int = OPSET
 
 
 @dataclass(frozen=True)
@@ -83,31 +107,24 @@ class Part:
         return tuple(port.sample(batch, sides or self.sides, rng) for port in self.inputs)
 
 
-def part_of(
-    model: Generator | Translator,
-    half: Half = "whole",
-    *,
-    cutoff: int | None = None,
-    noise: Noise = "const",
-    mode: NormMode | None = None,
-) -> Part:
+def part_of(model: Generator | Translator, half: Half, how: Exporting) -> Part:
     """The module of a network.
 
     Args:
         model: on the CPU, in float32.
         half: of a generator: all, or one half of the way.
-        cutoff: of a generator: truncate only the first so many layers; None all.
-        noise: of a generator: its stored maps, or none.
-        mode: of a translator, see `NormMode`; None: its own.
+        how: see `Exporting`; what it says of parts, weights and operators does not matter here.
 
     Raises:
-        UserError: half of a translator, or a mode that it has not.
+        UserError: half of a translator, a mode that it has not, or more layers to truncate than there are.
     """
     if isinstance(model, Translator):
         if half != "whole":
             raise UserError(f"{model.kind} is a translator and has no {half}", hint="leave --part out")
-        return _translating(model, mode)
-    return {"whole": _whole, "mapping": _mapping, "synthesis": _synthesis}[half](model, cutoff, noise)
+        return _translating(model, how.mode)
+    if how.cutoff is not None and how.cutoff > model.num_ws:
+        raise UserError(f"a cutoff of {how.cutoff}", hint=f"this network has {model.num_ws} layers to truncate")
+    return {"whole": _whole, "mapping": _mapping, "synthesis": _synthesis}[half](model, how.cutoff, how.noise)
 
 
 # --- generators ------------------------------------------------------------------------------------------------------
@@ -130,7 +147,7 @@ class Mapping(nn.Module):
         elif self.reader is not None and self.latents.text is not None:
             label = self.latents.text.encode(self.reader, label)
         ws = self.latents.mapping(self.net, z, label)
-        end = self.latents.num_ws if self.cutoff is None else min(self.cutoff, self.latents.num_ws)
+        end = self.latents.num_ws if self.cutoff is None else self.cutoff
         body = self.latents.w_dim - self.latents.label_tail
         pulled = ws[:, :end, :body] * psi + self.get_buffer("center")[:body] * (1 - psi)
         if body < self.latents.w_dim:
@@ -251,7 +268,9 @@ def _translating(model: Translator, mode: NormMode | None) -> Part:
     if how.label_dim:
         ports.append(Port("label", ("batch", how.label_dim), "float32", "what the image shall become"))
     if how.z_dim:
-        ports.append(Port("z", ("batch", how.z_dim), "float32", "style code: numbers of a standard normal distribution"))
+        ports.append(
+            Port("z", ("batch", how.z_dim), "float32", "style code: numbers of a standard normal distribution")
+        )
     out = Port("translated", ("batch", how.channels, height, width), "float32", PIXELS)
     module = Translating(model, net).eval()
     return Part(module, tuple(ports), out, only or _sides(model), how.multiple, notes)
@@ -259,9 +278,7 @@ def _translating(model: Translator, mode: NormMode | None) -> Part:
 
 def _sides(model: Translator) -> tuple[int, int]:
     """The size of training, as the network takes it."""
-    height, width = (
-        -(-max(side, model.model.least) // model.multiple) * model.multiple for side in model.resolution
-    )
+    height, width = (-(-max(side, model.model.least) // model.multiple) * model.multiple for side in model.resolution)
     return height, width
 
 

@@ -86,6 +86,12 @@ async function run(name, inputs) {
 
 const floats = (data, dims) => new ort.Tensor("float32", Float32Array.from(data), dims);
 
+function label(choice) {
+  const vector = new Float32Array(info.label_dim);
+  for (const [place, value] of info.targets[choice][1]) vector[place] = value;
+  return floats(vector, [1, info.label_dim]);
+}
+
 // Planes [1, C, H, W] of numbers to the levels of a canvas, rounded as Organza rounds.
 function painted(output, canvas, crop) {
   const [, channels, height, width] = output.dims;
@@ -113,7 +119,7 @@ function painted(output, canvas, crop) {
 
 async function codes(seed, state) {
   const inputs = { z: floats(normals(seed, info.z_dim), [1, info.z_dim]), psi: floats([state.psi], [1]) };
-  if (info.targets) inputs.label = floats(info.targets[state.label][1], [1, info.targets[state.label][1].length]);
+  if (info.targets) inputs.label = label(state.label);
   if (info.words) {
     const tokens = new BigInt64Array(info.text_length);
     tokensOf(state.text).forEach((token, place) => (tokens[place] = BigInt(token)));
@@ -192,7 +198,7 @@ async function translated(state, canvas) {
   const { image, width, height } = state.image;
   const given = prepared(image, width, height, state.scale);
   const inputs = { image: given.tensor };
-  if (info.targets) inputs.label = floats(info.targets[state.label][1], [1, info.targets[state.label][1].length]);
+  if (info.targets) inputs.label = label(state.label);
   if (info.z_dim) inputs.z = floats(normals(state.seed, info.z_dim), [1, info.z_dim]);
   const output = await run("network", inputs);
   const scale = output.dims[2] / given.outer.height;
