@@ -1,7 +1,8 @@
-"""ONNX files with smaller weights: stored as half-precision or 8-bit numbers, turned back when the file is opened.
+"""ONNX files as other tools like them: weights with names; and, if wished, in fewer bytes.
 
-What is computed stays float32, so nothing depends on which operators a runtime has in half precision: only the rounding
-of the weights is lost. Runtimes fold the conversion when they load the file.
+Stored as half-precision or 8-bit numbers, weights are turned back when the file is opened. What is computed stays
+float32, so nothing depends on which operators a runtime has in half precision: only the rounding of the weights is
+lost. Runtimes fold the conversion when they load the file.
 """
 
 from __future__ import annotations
@@ -24,19 +25,19 @@ def compact(path: Path, weights: Weights) -> None:
 
     Args:
         path: a temporary file of the caller's.
-        weights: ``"fp16"``, or ``"int8"`` with a factor for each filter (the first side of a tensor).
+        weights: ``"fp32"`` leaves them as they are; ``"fp16"``, or ``"int8"`` with a factor for each filter (the first
+            side of a tensor).
 
     Raises:
         UserError: the package onnx is not there.
     """
-    if weights == "fp32":
-        return
     onnx = library()
     model = onnx.load(str(path))
+    named_constants(model)
     kept, nodes = [], []
     for tensor in model.graph.initializer:
         array = onnx.numpy_helper.to_array(tensor)
-        if array.dtype != np.float32 or array.size < LEAST or not np.isfinite(array).all():
+        if weights == "fp32" or array.dtype != np.float32 or array.size < LEAST or not np.isfinite(array).all():
             kept.append(tensor)
             continue
         stored = f"{tensor.name}.stored"
@@ -58,6 +59,20 @@ def compact(path: Path, weights: Weights) -> None:
         field.extend(items)
     onnx.checker.check_model(model)
     path.write_bytes(model.SerializeToString())
+
+
+def named_constants(model: Any) -> None:
+    """Let a graph's constants be what other tools know as weights: tensors with a name, not operations."""
+    nodes = []
+    for node in model.graph.node:
+        if node.op_type == "Constant" and node.attribute[0].name == "value":
+            tensor = model.graph.initializer.add()
+            tensor.CopyFrom(node.attribute[0].t)
+            tensor.name = node.output[0]
+        else:
+            nodes.append(node)
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
 
 
 def rounded(array: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:

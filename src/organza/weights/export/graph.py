@@ -99,7 +99,7 @@ def write_torchscript(part: Part, path: Path, metadata: Mapping[str, object]) ->
             found = traced(module, part)
         except (RuntimeError, NotImplementedError) as error:
             raise UserError(f"can't be written as TorchScript: {printable(error, 300)}") from error
-    torch.jit.save(found, str(path), _extra_files={"organza.json": json.dumps(metadata)})
+        torch.jit.save(found, str(path), _extra_files={"organza.json": json.dumps(metadata)})
 
 
 def traced(module: nn.Module, part: Part) -> Any:

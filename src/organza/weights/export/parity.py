@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -120,7 +121,9 @@ def _onnx(part: Part, path: Path) -> Run | None:
 
 
 def _torchscript(path: Path) -> Run:
-    loaded = torch.jit.load(str(path))  # type: ignore[no-untyped-call]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        loaded = torch.jit.load(str(path))  # type: ignore[no-untyped-call]
 
     def run(inputs: tuple[Tensor, ...]) -> NDArray[np.float32]:
         with torch.no_grad():
