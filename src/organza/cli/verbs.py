@@ -38,6 +38,8 @@ VERBS: dict[str, Verb] = {
     "inspect": Verb("weights", "show what a file of weights is, without running anything of it"),
     "convert": Verb("weights", "convert NVIDIA's or others' weights to Organza's layout, or ours to theirs"),
     "export": Verb("weights", "write a network for other programs: ONNX, TorchScript, or a page for a browser"),
+    "zoo": Verb("weights", "list the networks that come with Organza, or show the card of one"),
+    "push": Verb("weights", "send a network to the Hugging Face hub"),
     "presets": Verb("", "list the presets, or show all settings of one"),
     "dataset": Verb("data", "inspect, build, export, align and download datasets"),
     "faces": Verb("data", "render a dataset of cartoon faces, to try things out without a download"),
