@@ -64,7 +64,11 @@ def fetch(text: str, *, offline: bool | None = None) -> Path:
             return Path(hub.snapshot_download(**where, revision=revision, local_files_only=True))
         about = api(hub).model_info(name, revision=revision, files_metadata=True)
         check({file.rfilename: file.size for file in about.siblings or ()}, text)
-        return Path(hub.snapshot_download(**where, revision=about.sha, endpoint=endpoint(), tqdm_class=quiet()))
+        # By the name of the revision, not by what it means now: so the cache knows it when the hub is out of reach.
+        folder = Path(hub.snapshot_download(**where, revision=revision, endpoint=endpoint(), tqdm_class=quiet()))
+        if folder.name != about.sha:
+            raise UserError("changed while it was looked at", where=text, hint="try again")
+        return folder
 
 
 def check(sizes: dict[str, int | None], text: str) -> None:

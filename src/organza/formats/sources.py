@@ -11,8 +11,8 @@ from organza.core.download import cache_path, download
 from organza.core.errors import UserError
 from organza.core.files import user_path
 from organza.core.progress import Progress
-from organza.formats import hub
 from organza.core.zoo import in_zoo, zoo_folder
+from organza.formats import hub
 
 
 @dataclass(frozen=True)

@@ -15,10 +15,10 @@ from organza.core.files import atomic_write
 from organza.core.messages import logger
 from organza.core.text import printable
 from organza.core.version import __version__
+from organza.core.zoo import CARD, Card, read_card
 from organza.formats import hub, locate, read_weights
 from organza.formats.folder import read_folder
 from organza.formats.weights import Weights
-from organza.core.zoo import CARD, Card, read_card
 from organza.media.images import make_grid, save_picture
 from organza.models.generator import Generator
 from organza.models.load import load, newest
