@@ -1,8 +1,8 @@
 """Make the networks of the zoo: `python tools/zoo.py NAME --data PATH [--run RUN]` trains one as its recipe says, and
 writes src/organza/zoo/NAME: weights in bf16, a card and samples. With --run it takes a training that is done already.
 
-A recipe is what the card repeats, so that anybody with the same data gets the same network: the command, bit for bit the
-same on the same machine. `--list` says what there is to make.
+A recipe is what the card repeats, so that anybody with the same data gets the same network: bit for bit on the same
+machine. `--list` says what there is to make.
 """
 
 from __future__ import annotations

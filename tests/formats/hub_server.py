@@ -66,7 +66,9 @@ def served() -> Iterator[Hub]:
             if files is None:
                 return
             if rest[:1] == ["tree"]:
-                listed = [{"type": "file", "path": key, "size": len(data), "oid": _oid(data)} for key, data in files.items()]
+                listed = [
+                    {"type": "file", "path": key, "size": len(data), "oid": _oid(data)} for key, data in files.items()
+                ]
                 return self.reply(200, listed)
             siblings = [{"rfilename": key, "size": hub.sizes.get(key, len(data))} for key, data in files.items()]
             self.reply(200, {"id": name, "modelId": name, "sha": hub.sha(name), "siblings": siblings, "tags": []})
@@ -103,7 +105,10 @@ def served() -> Iterator[Hub]:
             if path == "/api/validate-yaml":
                 return self.reply(200, {"errors": [], "warnings": []})
             if "preupload" in parts:
-                files = [{"path": file["path"], "uploadMode": "regular", "shouldIgnore": False} for file in json.loads(data)["files"]]
+                files = [
+                    {"path": file["path"], "uploadMode": "regular", "shouldIgnore": False}
+                    for file in json.loads(data)["files"]
+                ]
                 return self.reply(200, {"files": files})
             if "commit" in parts:
                 for line in data.splitlines():
@@ -111,7 +116,9 @@ def served() -> Iterator[Hub]:
                     if told["key"] == "file":
                         hub.repositories[name][told["value"]["path"]] = base64.b64decode(told["value"]["content"])
                 sha = hub.sha(name)
-                return self.reply(200, {"commitUrl": f"{hub.url}/{name}/commit/{sha}", "commitOid": sha, "success": True})
+                return self.reply(
+                    200, {"commitUrl": f"{hub.url}/{name}/commit/{sha}", "commitOid": sha, "success": True}
+                )
             return self.reply(404, {"error": "not found"})
 
         def chunks(self) -> bytes:

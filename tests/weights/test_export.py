@@ -43,7 +43,9 @@ def untrained(name: str, side: int = 16, **spec) -> Generator | Translator:
     for net in method.nets.values():
         net.eval().requires_grad_(False)
     for key, value in method.nets[model.net].state_dict().items():
-        if value.ndim > 1 and value.numel() > 1 and value.std() < 0.1 and key.endswith("weight"):  # DCGAN's: images would be grey
+        if (
+            value.ndim > 1 and value.numel() > 1 and value.std() < 0.1 and key.endswith("weight")
+        ):  # DCGAN's: images would be grey
             value.normal_(std=value[0].numel() ** -0.5)
         elif key.endswith("noise_strength"):
             value.fill_(0.3)

@@ -85,7 +85,9 @@ def test_a_generator(tab, ort_web, tmp_path):
     mixed = torch.cat([ws[:1, :-2], ws[1:, -2:]], 1)
     levels = (G.synthesis(mixed) * 127.5 + 128).clamp(0, 255).byte()[0].permute(1, 2, 0).numpy()
     alike(shown(tab)[..., :3], levels, 55)
-    tab.run("document.getElementById('label').value = 1; document.getElementById('label').dispatchEvent(new Event('change'))")
+    tab.run(
+        "document.getElementById('label').value = 1; document.getElementById('label').dispatchEvent(new Event('change'))"
+    )
     tab.run("organza.show()")
     assert tab.run("organza.state.label") == 1
 
@@ -193,7 +195,7 @@ def test_archives_of_other_things(files, line, tmp_path):
 
 def test_what_is_no_archive(tmp_path):
     (tmp_path / "a.tgz").write_bytes(b"nothing")
-    with pytest.raises(UserError, match="a.tgz: "):
+    with pytest.raises(UserError, match=r"a\.tgz: "):
         runtime(tmp_path / "a.tgz", webgpu=False)
     with pytest.raises(UserError, match="nowhere: does not exist"):
         runtime(tmp_path / "nowhere", webgpu=False)
