@@ -13,7 +13,7 @@ import platform
 import subprocess
 import sys
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -57,7 +57,7 @@ RECIPES = {
         "vae --resolution 32 --width 32 --z-dim 16 --sigma 0.5 --kimg 90 --batch 64 --lr 0.001 --lr-decay 0.5 "
         "--ema-kimg 2 --metrics none --snapshot-kimg 90 --seed 0",
         "mnist/",
-        "two minutes of training: soft edges, and some images are no digit",
+        "a few minutes of training: soft edges, and some images are no digit",
     ),
 }
 
@@ -103,7 +103,8 @@ def write(name: str, recipe: Recipe, run: Path) -> Path:
     )
     note = f"{recipe.licence}. Trained on {recipe.data}.\n"
     notes = {CARD: json.dumps(vars(card), indent=2) + "\n", "LICENCE-NOTE.txt": note}
-    dest = newest(run, lambda folder: write_slim(read_folder(folder), FOLDER / name, "bf16", notes))
+    weights = replace(newest(run, read_folder), licence=recipe.licence)
+    dest = write_slim(weights, FOLDER / name, "bf16", notes)
     size = sum(path.stat().st_size for path in dest.glob("*.safetensors"))
     if size > MOST:
         raise SystemExit(f"{dest}: {size / 1e6:.1f} MB is more than the {MOST / 1e6:g} that a network may have")

@@ -85,9 +85,7 @@ def test_a_generator(tab, ort_web, tmp_path):
     mixed = torch.cat([ws[:1, :-2], ws[1:, -2:]], 1)
     levels = (G.synthesis(mixed) * 127.5 + 128).clamp(0, 255).byte()[0].permute(1, 2, 0).numpy()
     alike(shown(tab)[..., :3], levels, 55)
-    tab.run(
-        "document.getElementById('label').value = 1; document.getElementById('label').dispatchEvent(new Event('change'))"
-    )
+    tab.run("Object.assign(document.getElementById('label'), {value: 1}).dispatchEvent(new Event('change'))")
     tab.run("organza.show()")
     assert tab.run("organza.state.label") == 1
 

@@ -57,9 +57,8 @@ def write_slim(weights: Weights, dest: Path, dtype: Dtype, notes: Mapping[str, s
         "config": to_plain(weights.config),
         "source": {"file": weights.path.name, "format": weights.format, "licence": weights.licence},
     }
-    texts = dict(notes or {})
-    if weights.licence is not None:
-        texts[LICENCE_FILE] = f"These weights come from {weights.path.name} ({weights.format}).\n{weights.licence}.\n"
+    said = f"These weights come from {weights.path.name} ({weights.format}).\n{weights.licence}.\n"
+    texts = {**({} if weights.licence is None else {LICENCE_FILE: said}), **(notes or {})}
     tensors = {"ema": narrow(ema, dtype)} | ({"nets": narrow(nets, dtype)} if nets else {})
     norm, about = checkpoint.read_added(weights.path, NORM) if weights.path.is_dir() else ({}, {})
     if about:
