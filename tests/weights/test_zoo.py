@@ -164,7 +164,7 @@ def test_everywhere_a_network_is_taken(tmp_path, monkeypatch, capsys):
         "inspect zoo/digits-vae",
         "generate --network zoo/digits-vae --seeds 0-3 --grid 2x2 --output a.png",
         "interpolate --network zoo/digits-vae --seeds 0,1 --seconds 0.2 --fps 10 --output a.gif",
-        "mix --network zoo/digits-vae --rows 0 --columns 1 --output b.png",
+        "walk --network zoo/digits-vae --seconds 0.3 --fps 10 --output b.gif",
         "convert zoo/digits-vae --dest copy --dtype float32",
     ):
         assert main(line.split()) == 0, capsys.readouterr()

@@ -17,10 +17,10 @@ class Options:
     """Send a network to the Hugging Face hub, with samples and a card: weights and settings alone, nothing that runs.
     It is then found as --network hf:USER/NAME."""
 
-    network: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
+    run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
     """Folder of a run, one of its checkpoints, or a file of somebody else's."""
-    dest: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="hf:USER/NAME")]
-    """Where to: a repository, which is made where it is not there yet."""
+    dest: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="DEST")]
+    """Where to: hf:USER/NAME, a repository, which is made where it is not there yet."""
     dtype: Literal["float32", "bf16"] = "float32"
     """bf16 halves the file."""
     private: bool = False
@@ -42,5 +42,5 @@ def main(argv: list[str]) -> int:
     from organza.weights.push import Told, push
 
     told = Told(options.licence, options.summary, options.data, options.limits)
-    say(push(options.network, options.dest, told, dtype=options.dtype, private=options.private))
+    say(push(options.run, options.dest, told, dtype=options.dtype, private=options.private))
     return 0

@@ -7,7 +7,6 @@ lost. Runtimes fold the conversion when they load the file.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,11 +19,11 @@ LEAST = 256
 """Tensors of fewer numbers stay as they are: biases and gains, which weigh little and matter much."""
 
 
-def compact(path: Path, weights: Weights) -> None:
-    """Store the weights of the ONNX file ``path`` in fewer bytes, in place.
+def compact(file: bytes, weights: Weights) -> bytes:
+    """An ONNX file whose weights have names, in as many bytes each as ``weights`` says.
 
     Args:
-        path: a temporary file of the caller's.
+        file: as `organza.weights.export.graph.as_onnx` gives it.
         weights: ``"fp32"`` leaves them as they are; ``"fp16"``, or ``"int8"`` with a factor for each filter (the first
             side of a tensor).
 
@@ -32,7 +31,7 @@ def compact(path: Path, weights: Weights) -> None:
         UserError: the package onnx is not there.
     """
     onnx = library()
-    model = onnx.load(str(path))
+    model = onnx.load_model_from_string(file)
     named_constants(model)
     kept, nodes = [], []
     for tensor in model.graph.initializer:
@@ -58,7 +57,8 @@ def compact(path: Path, weights: Weights) -> None:
         del field[:]
         field.extend(items)
     onnx.checker.check_model(model)
-    path.write_bytes(model.SerializeToString())
+    found: bytes = model.SerializeToString()
+    return found
 
 
 def named_constants(model: Any) -> None:

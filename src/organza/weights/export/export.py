@@ -18,7 +18,7 @@ from organza.models.generator import Generator
 from organza.models.load import load, newest
 from organza.models.translator import Translator
 from organza.weights.export.compact import compact, library
-from organza.weights.export.graph import check_opset, write_onnx, write_torchscript
+from organza.weights.export.graph import as_onnx, as_torchscript, check_opset
 from organza.weights.export.parity import Parity, compared
 from organza.weights.export.parts import Exporting, Half, Part, part_of
 from organza.weights.export.runtime import runtime as find_runtime
@@ -99,13 +99,12 @@ def export(
         size = sum(file.stat().st_size for file in path.iterdir())
     else:
         (part,) = parts.values()
+        about = described(network, part, licence)
+        onnx = format == "onnx"
+        file = compact(as_onnx(part, about, how.opset), how.weights) if onnx else as_torchscript(part, about)
+        parity = compared(part, file)
         with atomic_write(path) as temporary:
-            if format == "onnx":
-                write_onnx(part, temporary, described(network, part, licence), how.opset)
-                compact(temporary, how.weights)
-            else:
-                write_torchscript(part, temporary, described(network, part, licence))
-            parity = compared(part, temporary)
+            temporary.write_bytes(file)
         found, size = {} if parity is None else {how.part: parity}, path.stat().st_size
     notes = tuple(note for part in parts.values() for note in part.notes)
     for note in notes:

