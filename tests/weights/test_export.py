@@ -266,3 +266,22 @@ def test_without_the_package(tiny_run, tmp_path, monkeypatch):
 def test_half_of_a_translator():
     with pytest.raises(UserError, match="cyclegan is a translator and has no mapping; leave --part out"):
         part_of(untrained("cyclegan"), "mapping", PLAIN)
+
+
+@pytest.mark.parametrize("features", [0, 2])
+def test_label_maps(features, tmp_path):
+    """pix2pixHD reads the colours of classes; what its features are is said by a style code."""
+    torch.manual_seed(0)
+    palette = ((0, 0, 0), (255, 0, 0), (0, 0, 255))
+    spec = DataSpec((32, 32), 3, source=3, palette=palette)
+    method = replace(toy("pix2pixhd").method, features=features).resolve(spec, 1).build(spec)
+    T = Translator("pix2pixhd", spec, method.model, method.nets[method.model.net].eval(), None, CPU, torch.float32)
+    if features:  # several clusters of two classes, none of the third
+        T.net.remember(torch.cat([torch.arange(16)[:, None] % 2, torch.ones(16, 1), torch.randn(16, features)], 1))
+    path = tmp_path / "a.onnx"
+    path.write_bytes(as_onnx(part_of(T, "whole", PLAIN), {}))
+    classes = torch.randint(0, 3, (2, 32, 64), generator=torch.Generator().manual_seed(0))
+    images = torch.tensor(palette).float()[classes].permute(0, 3, 1, 2) / 127.5 - 1
+    z = torch.randn(2, T.model.z_dim) if T.model.z_dim else None
+    wanted = torch.cat([T.apply(images[n : n + 1], z=None if z is None else z[n : n + 1]) for n in (0, 1)])
+    near(run(path, image=images, **({} if z is None else {"z": z})), wanted)

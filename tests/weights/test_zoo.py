@@ -23,6 +23,7 @@ from organza.models.translator import Translator
 from organza.presets import METHODS
 from organza.training import checkpoint
 from organza.weights.convert import convert
+from organza.weights.push import Told, write_model
 from organza.weights.slim import write_slim
 from tests.shapes import spec_of, toy
 
@@ -92,6 +93,15 @@ def test_convert_to_half_the_bytes(tiny_run, tmp_path, capsys):
         assert line in capsys.readouterr().err
     with pytest.raises(UserError, match="or --dtype bf16, or copy the folder"):
         convert(tiny_run, tmp_path / "other")
+
+
+def test_the_card_of_a_translator(tmp_path):
+    write_model(saved("cyclegan", tmp_path / "whole"), tmp_path / "out", "hf:me/x", Told(licence="MIT"), "bf16")
+    said = (tmp_path / "out" / "README.md").read_text()
+    assert "organza translate --network hf:me/x" in said and "pipeline_tag: image-to-image" in said
+    assert "| licence | MIT |" in said and "samples.png" not in said
+    both = [load(tmp_path / "out", model=name) for name in ("AtoB", "BtoA")]
+    assert [T.name for T in both if isinstance(T, Translator)] == ["AtoB", "BtoA"]
 
 
 # --- the zoo ---

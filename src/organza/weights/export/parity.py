@@ -19,6 +19,9 @@ from organza.weights.export.parts import Part
 MOST = 1e-4
 """How far numbers may be apart, as a share of the largest: about a hundredth of a level of 255."""
 
+LARGE = 512 * 512
+"""Pixels above which images are tried one by one: three at once would take gigabytes."""
+
 Run = Callable[[tuple[Tensor, ...]], NDArray[np.float32]]
 
 
@@ -56,7 +59,9 @@ def compared(part: Part, file: bytes) -> Parity | None:
     run = _torchscript(file) if file.startswith(b"PK") else _onnx(part, file)
     if run is None:
         return None
-    tries: list[tuple[int, tuple[int, int]]] = [(1, part.sides), (3, part.sides)]
+    tries = [(1, part.sides)]
+    if part.sides[0] * part.sides[1] <= LARGE:
+        tries.append((3, part.sides))
     if "height" in part.inputs[0].shape:
         step = part.step
         tries.append((1, (part.sides[0] + step, part.sides[1] + 2 * step)))
