@@ -237,8 +237,8 @@ def test_a_page_is_written_whole_or_not_at_all(tiny_run, tmp_path):
         export(tiny_run, tmp_path / "page", "web", runtime=given)
 
 
-def test_texts_of_another_encoder(ort_web, tmp_path):
+def test_texts_of_another_encoder(tmp_path):
     G = replace(untrained("stackgan"), reader=None)
     with pytest.raises(UserError, match="takes texts as vectors of an encoder that is not in it"):
-        page(tmp_path / "page", G, ort_web)
+        page(tmp_path / "page", G, runtime(archive(tmp_path / "a.tgz", FILES), webgpu=False))
     assert not (tmp_path / "page").exists()

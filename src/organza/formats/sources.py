@@ -99,9 +99,9 @@ def locate(where: str | Path, *, offline: bool | None = None, progress: Progress
     text = str(where)
     if match := re.match(r"(https?):/+(?=[^/])", text):  # a path that once was an address has lost a slash
         return _fetch(Published(f"{match[1]}://{text[match.end() :]}"), offline, progress)
-    if text.startswith(hub.PREFIX):
-        return hub.fetch(text, offline=offline)
     where = user_path(where)
+    if text.startswith(hub.PREFIX) and not where.exists():
+        return hub.fetch(text, offline=offline)
     if (name := in_zoo(text)) is not None and not where.exists():
         return zoo_folder(name)
     if text in PUBLISHED and not where.exists():

@@ -75,9 +75,9 @@ def export(
         UserError: the network can't be loaded or written so, or ``dest`` is there or can't be written.
 
     Example:
-        >>> found = export(tiny_run, folder / "mine.onnx")
-        >>> found.path.name, found.parity is None or found.parity.largest < 1e-4
-        ('mine.onnx', True)
+        >>> found = export(tiny_run, folder / "mine.pt", "torchscript")
+        >>> found.path.name, found.parity is not None and found.parity.largest < 1e-4
+        ('mine.pt', True)
     """
     how = how or Exporting()
     path = check_dest(dest, SUFFIXES[format])

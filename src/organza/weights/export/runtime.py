@@ -6,6 +6,7 @@ serves it; a folder or an archive that is there already does as well.
 
 from __future__ import annotations
 
+import base64
 import gzip
 import hashlib
 import json
@@ -18,6 +19,7 @@ import zlib
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from organza.core.cache import cache_root
@@ -55,6 +57,22 @@ class Runtime:
     wasm: bytes
     version: str
     webgpu: bool
+
+    @cached_property
+    def packed(self) -> dict[str, str | bool]:
+        """The same as a page holds it."""
+        code = self.code.replace(b"import.meta.url", b"document.baseURI")  # it comes from memory and has no address
+        return {"code": packed(code), "wasm": packed(self.wasm), "webgpu": self.webgpu}
+
+
+def packed(data: bytes) -> str:
+    """Bytes as text: gzip, then base64.
+
+    Example:
+        >>> packed(b"")[:8]
+        'H4sIAAAA'
+    """
+    return base64.b64encode(gzip.compress(data, 6, mtime=0)).decode()
 
 
 def runtime(given: Path | None, webgpu: bool, *, offline: bool | None = None) -> Runtime:

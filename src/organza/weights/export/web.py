@@ -6,8 +6,6 @@ written as text into those.
 
 from __future__ import annotations
 
-import base64
-import gzip
 import html
 import json
 from importlib import resources
@@ -24,7 +22,7 @@ from organza.weights.export.compact import compact
 from organza.weights.export.graph import as_onnx
 from organza.weights.export.parity import Parity, compared
 from organza.weights.export.parts import Part, Weights
-from organza.weights.export.runtime import PACKAGE, Runtime
+from organza.weights.export.runtime import PACKAGE, Runtime, packed
 
 MIXES = 20
 """Steps between two seeds, of networks with one w."""
@@ -64,23 +62,16 @@ def write_web(
         if (parity := compared(part, file)) is not None:
             found[key] = parity
         models[key] = packed(file)
-    code = runtime.code.replace(b"import.meta.url", b"document.baseURI")  # it comes from memory and has no address
-    held = {"code": packed(code), "wasm": packed(runtime.wasm), "webgpu": runtime.webgpu}
     with atomic_folder(folder) as work:
         texts = {
             "model.js": f"const organza = {json.dumps({'info': info, 'models': models})};\n",
-            "runtime.js": f"organza.runtime = {json.dumps(held)};\n",
+            "runtime.js": f"organza.runtime = {json.dumps(runtime.packed)};\n",
             "index.html": page(info["title"]),
             "LICENCES.txt": licences(licence, runtime),
         }
         for name, text in texts.items():
             (work / name).write_text(text, encoding="utf-8")
     return found
-
-
-def packed(data: bytes) -> str:
-    """Bytes as text: gzip, then base64."""
-    return base64.b64encode(gzip.compress(data, 6, mtime=0)).decode()
 
 
 def page(title: str) -> str:
