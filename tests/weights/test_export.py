@@ -22,7 +22,7 @@ from organza.weights.export.compact import compact
 from organza.weights.export.export import described, export
 from organza.weights.export.graph import OPSETS, as_onnx, as_torchscript
 from organza.weights.export.parity import psnr
-from organza.weights.export.parts import Exporting, part_of
+from organza.weights.export.parts import Exporting, Part, Port, part_of
 from tests.shapes import EACH, spec_of, toy
 
 onnx = pytest.importorskip("onnx", reason="needs the package onnx: pip install organza[export]")
@@ -285,3 +285,14 @@ def test_label_maps(features, tmp_path):
     z = torch.randn(2, T.model.z_dim) if T.model.z_dim else None
     wanted = torch.cat([T.apply(images[n : n + 1], z=None if z is None else z[n : n + 1]) for n in (0, 1)])
     near(run(path, image=images, **({} if z is None else {"z": z})), wanted)
+
+
+def test_an_operation_that_onnx_has_not(capfd):
+    class Odd(torch.nn.Module):
+        def forward(self, x):
+            return torch.special.ndtr(x)
+
+    port = Port("image", ("batch", 3, "height", "width"), "float32", "")
+    with pytest.raises(UserError, match="can't be written as ONNX: Exporting the operator 'aten::special_ndtr'"):
+        as_onnx(Part(Odd().eval(), (port,), port, (8, 8)), {})
+    assert capfd.readouterr() == ("", "")

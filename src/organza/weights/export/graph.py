@@ -114,11 +114,15 @@ def tracing(module: nn.Module) -> Iterator[nn.Module]:
     """``module`` while it is traced: operations in their plain form, no gradients, and no word of PyTorch's."""
     log = logging.getLogger("torch.onnx")
     level = log.level
+    inside, spoken = vars(torch._C), "_jit_onnx_log"  # prints whole graphs where something fails, whoever asked
+    said = inside.get(spoken)
     with warnings.catch_warnings(), torch.no_grad(), using("reference"):
         # Sizes that Python looks at are those that don't vary; parity is checked with other sizes.
         warnings.simplefilter("ignore")
         log.setLevel(logging.ERROR)
+        inside[spoken] = lambda *words: None
         try:
             yield module
         finally:
             log.setLevel(level)
+            inside[spoken] = said
