@@ -266,6 +266,10 @@ def test_without_the_package(tiny_run, tmp_path, monkeypatch):
 def test_half_of_a_translator():
     with pytest.raises(UserError, match="cyclegan is a translator and has no mapping; leave --part out"):
         part_of(untrained("cyclegan"), "mapping", PLAIN)
+    with pytest.raises(UserError, match="cyclegan is a translator; --cutoff and --noise are for generators"):
+        part_of(untrained("cyclegan"), "whole", Exporting(noise="none"))
+    with pytest.raises(UserError, match="gan makes images from seeds; --norm-mode is for translators"):
+        part_of(untrained("gan"), "whole", Exporting(mode="eval"))
 
 
 @pytest.mark.parametrize("features", [0, 2])

@@ -121,7 +121,11 @@ def part_of(model: Generator | Translator, half: Half, how: Exporting) -> Part:
     if isinstance(model, Translator):
         if half != "whole":
             raise UserError(f"{model.kind} is a translator and has no {half}", hint="leave --part out")
+        if how.cutoff is not None or how.noise != "const":
+            raise UserError(f"{model.kind} is a translator", hint="--cutoff and --noise are for generators")
         return _translating(model, how.mode)
+    if how.mode is not None:
+        raise UserError(f"{model.kind} makes images from seeds", hint="--norm-mode is for translators")
     if how.cutoff is not None and how.cutoff > model.num_ws:
         raise UserError(f"a cutoff of {how.cutoff}", hint=f"this network has {model.num_ws} layers to truncate")
     return {"whole": _whole, "mapping": _mapping, "synthesis": _synthesis}[half](model, how.cutoff, how.noise)
