@@ -15,7 +15,6 @@ import torch
 from organza import Generator, UserError, load
 from organza.cli.main import main
 from organza.contract.data import DataSpec
-from organza.contract.model import Latents
 from organza.methods.stylegan.stylegan2 import StyleGAN2
 from organza.models.translator import Translator
 from organza.weights.export.compact import compact
@@ -23,44 +22,15 @@ from organza.weights.export.export import described, export
 from organza.weights.export.graph import OPSETS, as_onnx, as_torchscript
 from organza.weights.export.parity import psnr
 from organza.weights.export.parts import Exporting, Part, Port, part_of
-from tests.shapes import EACH, spec_of, toy
+from tests.shapes import EACH, toy
+from tests.weights.networks import CPU, untrained
 
 onnx = pytest.importorskip("onnx", reason="needs the package onnx: pip install organza[export]")
 ort = pytest.importorskip("onnxruntime", reason="needs the package onnxruntime: pip install organza[export]")
-CPU = torch.device("cpu")
 PLAIN = Exporting()
 SLOW = ("photo2cartoon", "photo2cartoon-full")
 NAMES = [pytest.param(*one.values, marks=pytest.mark.slow) if one.values[0] in SLOW else one for one in EACH]
 pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")
-
-
-def untrained(name: str, side: int = 16, **spec) -> Generator | Translator:
-    """A preset's tiny networks, with numbers that show: noise that is heard, statistics that matter."""
-    torch.manual_seed(0)
-    what = replace(spec_of(name, side), **spec)
-    method = toy(name).method.resolve(what, 4).build(what)
-    model = method.model
-    for net in method.nets.values():
-        net.eval().requires_grad_(False)
-    for key, value in method.nets[model.net].state_dict().items():
-        if (
-            value.ndim > 1 and value.numel() > 1 and value.std() < 0.1 and key.endswith("weight")
-        ):  # DCGAN's: images would be grey
-            value.normal_(std=value[0].numel() ** -0.5)
-        elif key.endswith("noise_strength"):
-            value.fill_(0.3)
-        elif key.endswith("running_mean"):
-            value.normal_(std=0.1)
-        elif key.endswith("running_var"):
-            value.uniform_(0.5, 1.5)
-        elif key.endswith("w_avg"):
-            value.normal_()
-    net = method.nets[model.net]
-    if not isinstance(model, Latents):
-        return Translator(name, what, model, net, None, CPU, torch.float32)
-    words = model.text and model.text.encoder
-    reader = method.nets[words] if words else None
-    return Generator(name, what, model, net, None, CPU, torch.float32, reader=reader)
 
 
 def run(path: Path, **inputs):

@@ -23,8 +23,9 @@ from organza.weights.export.parts import Exporting, part_of
 from organza.weights.export.runtime import CODE, runtime
 from organza.weights.export.web import write_web
 from tests.weights.chromium import chromium
-from tests.weights.test_export import untrained
+from tests.weights.networks import untrained
 
+pytest.importorskip("onnx", reason="needs the package onnx: pip install organza[export]")
 pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")
 
 
