@@ -89,9 +89,11 @@ def check(sizes: dict[str, int | None], text: str) -> None:
             raise UserError(f"holds no network of Organza ({name} is missing)", where=text, hint=hint)
     for name, most in MOST.items():
         size = sizes.get(name)
-        if name in sizes and (size is None or not 0 <= size <= most):
-            told = "has no stated size" if size is None else f"has {size >> 20:,} MB"
-            raise UserError(f"{name} {told}, more than the {most >> 20:,} that it may have", where=text)
+        if name in sizes and size is None:
+            raise UserError(f"the hub does not say how large {name} is", where=text)
+        if size is not None and size > most:
+            what = f"{name} has {size >> 20:,} MB, more than the {most >> 20:,} that it may have"
+            raise UserError(what, where=text)
 
 
 def client(text: str) -> Any:
