@@ -40,12 +40,13 @@ def options(kind):
 
 def needed(kind, path="x"):
     """Words for all that a verb asks."""
+    places: list[str] = []
     words: list[str] = []
     for field, (name, positional, option) in zip(dataclasses.fields(kind), options(kind), strict=True):
         if field.default is field.default_factory:
             value = path if Path in [option, *typing.get_args(option)] else "x"
-            words.insert(0, value) if positional else words.append(f"--{name}={value}")
-    return words
+            places.append(value) if positional else words.append(f"--{name}={value}")
+    return places + words
 
 
 def refused(capsys, words):

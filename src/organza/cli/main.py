@@ -18,7 +18,7 @@ from organza.core.messages import shown
 from organza.core.text import say
 from organza.core.version import __version__
 
-WITHOUT_PYTORCH = frozenset({"dataset", "faces"})
+WITHOUT_PYTORCH = frozenset({"dataset", "faces", "zoo"})
 
 
 def main(argv: Sequence[str] | None = None) -> int:

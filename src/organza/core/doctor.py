@@ -26,6 +26,8 @@ EXTRAS = {
     "parquet": ("pyarrow", "parquet data sets"),
     "remote": ("fsspec", "data sets that lie elsewhere"),
     "onnx": ("onnxruntime", "feature networks in ONNX files"),
+    "export": ("onnx", "networks as ONNX files and pages"),
+    "hub": ("huggingface_hub", "networks of the Hugging Face hub"),
 }
 """Optional parts of the package: the module that each needs, and what it is for."""
 

@@ -1,4 +1,4 @@
-"""The wire format of protocol buffers, as TFRecords and ONNX files have it: read without a schema."""
+"""The wire format of protocol buffers, as TFRecords and ONNX files have it: read and added to without a schema."""
 
 from __future__ import annotations
 
@@ -57,3 +57,27 @@ def varint_at(message: bytes | memoryview, at: int) -> tuple[int, int]:
             return value, at
         shift += 7
     raise ValueError("integer without an end")
+
+
+def varint(number: int) -> bytes:
+    """A whole number from 0 on, seven bits a byte: the reverse of `varint_at`.
+
+    Example:
+        >>> varint(300).hex()
+        'ac02'
+    """
+    found = bytearray()
+    while number > 127:
+        found.append(number & 127 | 128)
+        number >>= 7
+    return bytes([*found, number])
+
+
+def bytes_field(number: int, value: bytes) -> bytes:
+    """A field of bytes: text, or another message.
+
+    Example:
+        >>> list(fields(bytes_field(2, b"hi")))
+        [(2, b'hi')]
+    """
+    return varint(number << 3 | 2) + varint(len(value)) + value

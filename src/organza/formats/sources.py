@@ -1,4 +1,4 @@
-"""Where weights are: a path, an address, or the name of a published network."""
+"""Where weights are: a path, an address, the name of a published network, of the zoo, or of the hub."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from organza.core.download import cache_path, download
 from organza.core.errors import UserError
 from organza.core.files import user_path
 from organza.core.progress import Progress
+from organza.core.zoo import in_zoo, zoo_folder
+from organza.formats import hub
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,8 @@ def locate(where: str | Path, *, offline: bool | None = None, progress: Progress
     """The local path of weights; addresses and published names are fetched once and kept in the cache.
 
     Args:
-        where: a path, an http(s) address, or a name in `PUBLISHED`. A path that exists wins over a name.
+        where: a path, an http(s) address, a name in `PUBLISHED`, ``zoo/NAME``, or ``hf:user/name``. A path that exists
+            wins over a name.
         offline: never use the network; None does as ``ORGANZA_OFFLINE`` says.
         progress: called as ``progress(bytes, total)``.
 
@@ -97,6 +100,10 @@ def locate(where: str | Path, *, offline: bool | None = None, progress: Progress
     if match := re.match(r"(https?):/+(?=[^/])", text):  # a path that once was an address has lost a slash
         return _fetch(Published(f"{match[1]}://{text[match.end() :]}"), offline, progress)
     where = user_path(where)
+    if text.startswith(hub.PREFIX) and not where.exists():
+        return hub.fetch(text, offline=offline)
+    if (name := in_zoo(text)) is not None and not where.exists():
+        return zoo_folder(name)
     if text in PUBLISHED and not where.exists():
         return _fetch(PUBLISHED[text], offline, progress)
     if text in WITHOUT_ADDRESS and not where.exists():

@@ -116,7 +116,7 @@ class Translator(Loaded):
         """
         images = torch.as_tensor(images, dtype=torch.float32, device=self.device)
         self._check(images)
-        mode = self._mode(mode)
+        mode = self.check_mode(mode)
         rows = label_vectors(labels, len(images), self.model.label_dim, self.device)
         if self.model.z_dim:
             size = [len(images), self.model.z_dim]
@@ -137,7 +137,12 @@ class Translator(Loaded):
         with inference(), computing(self.dtype), running(self.net, plain), with_statistics(self.net, statistics):
             yield
 
-    def _mode(self, mode: NormMode | None) -> NormMode:
+    def check_mode(self, mode: NormMode | None) -> NormMode:
+        """The mode that is meant by ``mode``, as for `apply`.
+
+        Raises:
+            UserError: there is no such mode, or it needs statistics that are not stored.
+        """
         if mode is not None and mode not in get_args(NormMode):
             raise UserError(f"there is no mode {mode!r}", hint="choose eval, train or calibrated")
         if mode == "calibrated" and not self.statistics:

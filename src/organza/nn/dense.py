@@ -60,7 +60,7 @@ class DenseDecoder(nn.Module):
     def logits(self, z: Tensor) -> Tensor:
         """The image before tanh ``[N, C, H, W]``, float32."""
         images: Tensor = self.layers(z)
-        return images.float().reshape(len(z), *self.shape)
+        return images.float().reshape(z.shape[0], *self.shape)
 
     def forward(self, z: Tensor) -> Tensor:
         """``[N, inputs]`` -> ``[N, C, H, W]``."""

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 INSTANCES = 256
 """How many instances of a class an image can tell apart."""
@@ -74,13 +75,10 @@ class LabelMaps(nn.Module):
 
 def borders(regions: Tensor) -> Tensor:
     """Whether a pixel of ``[N, H, W]`` has a neighbour of another value: left, right, above or below."""
-    found = torch.zeros_like(regions, dtype=torch.bool)
     across, down = regions[:, :, 1:] != regions[:, :, :-1], regions[:, 1:] != regions[:, :-1]
-    found[:, :, 1:] |= across
-    found[:, :, :-1] |= across
-    found[:, 1:] |= down
-    found[:, :-1] |= down
-    return found
+    # Added up rather than written into a tensor, which a graph can't do.
+    beside = F.pad(across.float(), (1, 0)) + F.pad(across.float(), (0, 1))
+    return beside + F.pad(down.float(), (0, 0, 1, 0)) + F.pad(down.float(), (0, 0, 0, 1)) > 0
 
 
 def region_means(maps: Tensor, regions: Tensor, count: int) -> tuple[Tensor, Tensor]:

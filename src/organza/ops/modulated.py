@@ -8,7 +8,7 @@ from torch import Tensor
 from organza.ops.bias_act import bias_act
 from organza.ops.conv import conv2d_resample
 from organza.ops.folded import fits, modulated
-from organza.ops.twins import reference
+from organza.ops.twins import reference, tracing
 
 
 def modulated_conv2d(
@@ -86,6 +86,8 @@ def _reference(
     y = conv2d_resample(x * styles.to(x.dtype)[:, :, None, None], weight, resample_filter, up, down, padding)
     if not demodulate:
         return y
+    if tracing():  # in a graph, what follows from weights alone is a constant, and small
+        return y * (styles.square() @ weight.square().sum((2, 3)).t() + 1e-8).rsqrt().to(y.dtype)[:, :, None, None]
     weights = weight[None] * styles[:, None, :, None, None]
     norms = torch.rsqrt(weights.square().sum((2, 3, 4)) + 1e-8)
     return y * norms.to(y.dtype)[:, :, None, None]

@@ -20,6 +20,11 @@ def reference() -> bool:
     return _twin.get() == "reference"
 
 
+def tracing() -> bool:
+    """Whether a graph is being made of what is computed now (`torch.jit.trace`): it may not depend on numbers."""
+    return torch._C._get_tracing_state() is not None
+
+
 @contextmanager
 def using(twin: Twin) -> Iterator[None]:
     """Run every op in its ``"fast"`` form (the default) or its ``"reference"`` form.

@@ -121,7 +121,7 @@ def downsample2d(x: Tensor, f: Tensor, down: int = 2) -> Tensor:
 def _reference(
     x: Tensor, f: Tensor, up: int, down: int, pad: tuple[int, int, int, int], flip: bool, gain: float
 ) -> Tensor:
-    n, c, h, w = x.shape
+    (n, _, h, w), c = x.shape, int(x.shape[1])  # maps are a plain number also where sizes are traced for export
     x = x.reshape(n, c, h, 1, w, 1)
     x = F.pad(x, (0, up - 1, 0, 0, 0, up - 1)).reshape(n, c, h * up, w * up)
     x = F.pad(x, pad)

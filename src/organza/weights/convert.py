@@ -15,11 +15,19 @@ from organza.formats.ports.rosinality_write import write_rosinality
 from organza.formats.weights import Weights
 from organza.methods.stylegan.stylegan2 import StyleGAN2
 from organza.models.load import newest
+from organza.weights.slim import Dtype, write_slim
 
 Layout = Literal["organza", "nvidia", "rosinality", "junyanz"]
 
 
-def convert(where: str | Path, dest: str | Path, to: Layout = "organza", *, offline: bool | None = None) -> Path:
+def convert(
+    where: str | Path,
+    dest: str | Path,
+    to: Layout = "organza",
+    *,
+    dtype: Dtype | None = None,
+    offline: bool | None = None,
+) -> Path:
     """Write the weights at ``where`` to ``dest`` in another layout.
 
     Args:
@@ -27,6 +35,7 @@ def convert(where: str | Path, dest: str | Path, to: Layout = "organza", *, offl
         dest: a new folder (``"organza"``, ``"junyanz"``), or a file ending in ``.pkl`` (``"nvidia"``) or ``.pt``
             (``"rosinality"``).
         to: the layout.
+        dtype: of Organza's own layout: write only what generates or translates, in this format of numbers.
         offline: never use the network.
 
     Returns:
@@ -44,12 +53,18 @@ def convert(where: str | Path, dest: str | Path, to: Layout = "organza", *, offl
         True
     """
     path, dest = locate(where, offline=offline), user_path(dest)
+    if dtype is not None:
+        if to != "organza":
+            raise UserError(f"the layout of {to} has a format of numbers of its own", hint="leave --dtype or --to out")
+        if path.is_file():
+            return write_slim(read_weights(path), dest, dtype)
+        return newest(path, lambda folder: write_slim(read_folder(folder), dest, dtype))
     if path.is_file():
         weights = read_weights(path)
         weights.announce()
         return write_folder(weights, dest) if to == "organza" else _write(weights, dest, to)
     if to == "organza":
-        hint = "choose --to nvidia, rosinality or junyanz, or copy the folder"
+        hint = "choose --to nvidia, rosinality or junyanz, or --dtype bf16, or copy the folder"
         raise UserError("is Organza's own layout already", where=path, hint=hint)
     return newest(path, lambda folder: _write(read_folder(folder), dest, to))
 

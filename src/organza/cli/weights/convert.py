@@ -25,6 +25,9 @@ class Options:
     """The new folder; with --to nvidia the new .pkl file, with --to rosinality the new .pt file."""
     to: Literal["organza", "nvidia", "rosinality", "junyanz"] = "organza"
     """The layout to write."""
+    dtype: Literal["all", "float32", "bf16"] = "all"
+    """With Organza's layout. all: everything there is. Else only what generates or translates; bf16 halves the file and
+    is computed in float32."""
 
 
 def main(argv: list[str]) -> int:
@@ -33,5 +36,5 @@ def main(argv: list[str]) -> int:
     # After parsing: PyTorch takes seconds to import.
     from organza.weights.convert import convert
 
-    say(convert(options.file, options.dest, options.to))
+    say(convert(options.file, options.dest, options.to, dtype=None if options.dtype == "all" else options.dtype))
     return 0

@@ -147,7 +147,7 @@ class ELUDecoder(nn.Module):
 
     def forward(self, z: Tensor) -> Tensor:
         """``[N, z_dim]`` -> ``[N, C, H, W]``."""
-        images: Tensor = self.layers(self.linear(z).reshape(len(z), *self.core))
+        images: Tensor = self.layers(self.linear(z).reshape(z.shape[0], *self.core))
         return images
 
 

@@ -105,7 +105,7 @@ class ConditionalGenerator(nn.Module):
         z, y = w[:, : self.z_dim], w[:, self.z_dim :]
         both = torch.cat([self.of_z(z).relu(), self.of_y(y).relu()], dim=1)
         hidden = self.drop(self.of_both(self.drop(both)).relu())
-        return torch.tanh(self.out(hidden)).reshape(len(w), *self.shape)
+        return torch.tanh(self.out(hidden)).reshape(w.shape[0], *self.shape)
 
 
 class Maxout(nn.Module):
@@ -119,7 +119,7 @@ class Maxout(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """``[N, inputs]`` -> ``[N, units]``."""
         pieces: Tensor = self.linear(x)
-        return pieces.reshape(len(x), self.units, self.pieces).amax(2)
+        return pieces.reshape(x.shape[0], self.units, self.pieces).amax(2)
 
 
 class MaxoutEncoder(nn.Module):

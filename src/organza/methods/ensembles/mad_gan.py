@@ -25,6 +25,7 @@ from organza.methods.basic.game import standard_normal
 from organza.nn.ensembles import mad_d, mad_g
 from organza.nn.latent import origin, plain_synthesis, uniform_mapping
 from organza.nn.pyramid import Decoder, Encoder
+from organza.ops.twins import tracing
 
 
 @dataclass(frozen=True)
@@ -132,6 +133,10 @@ class Generators(nn.Module):
         """``[N, z_dim + 1]`` -> ``[N, C, H, W]``: the last number, from -1 to 1, chooses each image's generator."""
         z, which = codes[:, :-1], generator_of(codes[:, -1], len(self.own))
         features = self.first(z)
+        if tracing():  # a graph has no parts of a batch: each makes all images, and the right one counts
+            every = torch.stack([own(features.clone()) for own in self.own], 1)
+            right = which[:, None] == torch.arange(len(self.own), device=which.device)
+            return (every * right.to(every.dtype)[:, :, None, None, None]).sum(1)
         order = which.argsort(stable=True)
         parts = [own(features[which == number]) for number, own in enumerate(self.own) if (which == number).any()]
         images = torch.cat(parts)

@@ -150,8 +150,9 @@ def blur(x: Tensor) -> Tensor:
         tensor([1.])
     """
     line = torch.tensor([0.25, 0.5, 0.25], dtype=x.dtype, device=x.device)
-    kernel = torch.outer(line, line).expand(x.shape[1], 1, 3, 3)
-    return F.conv2d(F.pad(x, (1, 1, 1, 1), mode="reflect"), kernel, groups=x.shape[1])
+    maps = int(x.shape[1])  # a plain number also where sizes are traced for export
+    kernel = torch.outer(line, line).expand(maps, 1, 3, 3)
+    return F.conv2d(F.pad(x, (1, 1, 1, 1), mode="reflect"), kernel, groups=maps)
 
 
 class ChannelNorm(nn.Module):
@@ -272,7 +273,7 @@ class Generator(nn.Module):
 
     def synthesis(self, ws: Tensor, noise: str = "const", rng: torch.Generator | None = None) -> Tensor:
         """``ws [N, num_ws, w_dim] -> [N, C, H, W]`` in [-1, 1]; without noise, its mean 0.5 stands for it."""
-        n, device = len(ws), ws.device
+        n, device = ws.shape[0], ws.device
         plane = {"const": self.noise, "none": torch.full_like(self.noise, 0.5)}.get(noise, self.noise)
         plane = plane.expand(n, *plane.shape)
         if noise == "random":

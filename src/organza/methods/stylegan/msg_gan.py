@@ -181,7 +181,7 @@ class Generator(nn.Module):
         """``z [N, z_dim] -> [N, num_ws, w_dim]``."""
         if isinstance(self.base, progan.Generator):
             return z[:, None]
-        w: Tensor = self.base.mapping(z, z.new_zeros(len(z), 0))
+        w: Tensor = self.base.mapping(z, z.new_zeros(z.shape[0], 0))
         return w[:, None].repeat(1, self.num_ws, 1)
 
     def draw(self, ws: Tensor, noise: str = "const", rng: torch.Generator | None = None) -> Pictures:

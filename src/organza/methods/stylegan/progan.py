@@ -332,7 +332,7 @@ class Generator(Growing):
     def draw_levels(self, w: Tensor, last: int | None = None, first: int = 0) -> list[Tensor]:
         """``w [N, w_dim]`` to the pictures of each level from ``first`` to ``last`` (None: the largest), float32."""
         x: Tensor = self.dense(normalize(w.float()))
-        x = to_compute(x.reshape(len(w), -1, *self.small), NARROW_FROM)
+        x = to_compute(x.reshape(w.shape[0], -1, *self.small), NARROW_FROM)
         x = pixel_norm(x) if self.norm_first else x
         images: list[Tensor] = []
         for index, block in enumerate(self.blocks[: (self.end if last is None else last) + 1]):

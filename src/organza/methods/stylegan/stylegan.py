@@ -236,9 +236,9 @@ class SynthesisBlock(nn.Module):
     ) -> Tensor:
         """Features so far (None at first) to those at twice the size. ``ws``: this level's ``[N, w_dim]``."""
         if self.const is not None:
-            x = self.const.expand(len(ws[0]), *self.const.shape)
+            x = self.const.expand(ws[0].shape[0], *self.const.shape)
         elif self.dense is not None:
-            x = (ws[0] @ (self.dense * self.dense_gain).t()).reshape(len(ws[0]), -1, *self.size)
+            x = (ws[0] @ (self.dense * self.dense_gain).t()).reshape(ws[0].shape[0], -1, *self.size)
         assert x is not None
         x = self.conv0(x, ws[0], taps, noise, rng)
         x = self.conv1(x, ws[1], taps, noise, rng)
@@ -275,7 +275,7 @@ class DemodulatedBlock(nn.Module):
             x = self.conv0(x, ws[0], taps, noise, rng)
         else:
             assert self.const is not None
-            x = to_compute(self.const.expand(len(ws[0]), *self.const.shape))
+            x = to_compute(self.const.expand(ws[0].shape[0], *self.const.shape))
         x = self.conv1(x, ws[-2], taps, noise, rng)
         return x
 

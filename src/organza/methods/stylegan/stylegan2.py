@@ -355,7 +355,7 @@ class SynthesisLayer(nn.Module):
             x,
             self.weight,
             self.affine(w),
-            noise=self._noise(noise, len(x), rng),
+            noise=self._noise(noise, x.shape[0], rng),
             up=self.up,
             padding=1,
             resample_filter=taps,
@@ -422,7 +422,7 @@ class SynthesisBlock(nn.Module):
         """Features and picture so far -> the same at twice the size. ``ws``: one ``[N, w_dim]`` for each layer."""
         if self.conv0 is None or x is None:
             assert self.const is not None
-            x = to_compute(self.const.expand(len(ws[0]), *self.const.shape))
+            x = to_compute(self.const.expand(ws[0].shape[0], *self.const.shape))
             x = self.conv1(x, ws[0], taps, noise, rng)
         elif self.skip is None:
             x = self.conv0(x, ws[0], taps, noise, rng)

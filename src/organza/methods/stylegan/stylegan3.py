@@ -472,7 +472,7 @@ class Layer(nn.Module):
         styles: Tensor = self.affine(w)
         weight: Tensor = self.weight
         if self.colours:
-            scale = (self.magnitude.rsqrt() / weight[0].numel() ** 0.5).expand(len(x), len(weight))
+            scale = (self.magnitude.rsqrt() / weight[0].numel() ** 0.5).expand(x.shape[0], len(weight))
         else:
             # Demodulation (StyleGAN2's eq. 3) makes any factor on weights and styles vanish; taken out first, they
             # don't leave the range of narrow formats.

@@ -83,7 +83,7 @@ class TextEncoder(nn.Module):
             x = block(x, there)
         x = self.norm(x) * there[..., None]
         x = self.out(x.sum(1) / there.sum(1, keepdim=True).clamp(min=1))
-        return F.layer_norm(x, x.shape[1:])
+        return F.layer_norm(x, (self.out.out_features,))
 
     def fit(self, vectors: Tensor, places: Tensor) -> Tensor:
         """How well each image fits each text: ``[images, texts]``.

@@ -1,0 +1,133 @@
+"""Make the networks of the zoo: `python tools/zoo.py NAME --data PATH [--run RUN]` trains one as its recipe says, and
+writes src/organza/zoo/NAME: weights in bf16, a card and samples. With --run it takes a training that is done already.
+
+A recipe is what the card repeats, so that anybody with the same data gets the same network: bit for bit on the same
+machine. `--list` says what there is to make.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from organza import Generator, load
+from organza.core.doctor import available_cores, processor
+from organza.core.zoo import CARD, FOLDER, Card
+from organza.formats.folder import read_folder
+from organza.media.images import make_grid, save_picture
+from organza.models.load import newest
+from organza.weights.slim import write_slim
+
+SEEDS = range(40)
+MOST = 4_000_000
+"""Bytes of one network's weights."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a network of the zoo is made.
+
+    Attributes:
+        summary, data, licence, limits: see `organza.core.zoo.Card`.
+        words: what follows ``organza train``, without ``--data``.
+        shown: how the command calls its data.
+    """
+
+    summary: str
+    data: str
+    licence: str
+    words: str
+    shown: str
+    limits: str
+
+
+RECIPES = {
+    "digits-vae": Recipe(
+        "handwritten digits by a variational autoencoder, whose encoder is there too",
+        "MNIST, 60,000 training images (Yann LeCun, Corinna Cortes, Christopher Burges; CC BY-SA 3.0)",
+        "CC BY-SA 3.0, as the data",
+        "vae --resolution 32 --width 32 --z-dim 16 --sigma 0.5 --kimg 90 --batch 64 --lr 0.001 --lr-decay 0.5 "
+        "--ema-kimg 2 --metrics none --snapshot-kimg 90 --seed 0",
+        "mnist/",
+        "a few minutes of training: soft edges, and some images are no digit",
+    ),
+}
+
+
+def main() -> int:
+    """Train, or take a run, and write the folder."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("name", nargs="?", choices=RECIPES)
+    parser.add_argument("--data", type=Path, help="the images that the recipe names")
+    parser.add_argument("--run", type=Path, help="a run of the recipe that is done already")
+    parser.add_argument("--list", action="store_true", help="say what there is to make")
+    options = parser.parse_args()
+    if options.list or options.name is None:
+        for name, recipe in RECIPES.items():
+            print(f"{name}: organza train {recipe.words} --data {recipe.shown}")
+        return 0
+    recipe = RECIPES[options.name]
+    with tempfile.TemporaryDirectory() as outdir:
+        run = options.run
+        if run is None:
+            words = [*recipe.words.split(), "--data", str(options.data), "--outdir", outdir]
+            subprocess.run([sys.executable, "-m", "organza", "train", *words], check=True)
+            (run,) = Path(outdir).iterdir()
+        print(write(options.name, recipe, run))
+    return 0
+
+
+def write(name: str, recipe: Recipe, run: Path) -> Path:
+    """The folder of the zoo, from a run."""
+    lines = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    last = next(line for line in reversed(lines) if "seconds" in line)
+    card = Card(
+        summary=recipe.summary,
+        data=recipe.data,
+        licence=recipe.licence,
+        command=f"organza train {recipe.words} --data {recipe.shown}",
+        kimg=round(last["kimg"], 3),
+        minutes=round(last["seconds"] / 60, 1),
+        machine=f"{available_cores()} cores, {processor()}, {platform.system()}",
+        figures={"bf16/levels": off(run)},
+        limits=recipe.limits,
+        seeds=f"{SEEDS[0]}-{SEEDS[-1]}",
+    )
+    note = f"{recipe.licence}. Trained on {recipe.data}.\n"
+    notes = {CARD: json.dumps(vars(card), indent=2) + "\n", "LICENCE-NOTE.txt": note}
+    weights = replace(newest(run, read_folder), licence=recipe.licence)
+    dest = write_slim(weights, FOLDER / name, "bf16", notes)
+    size = sum(path.stat().st_size for path in dest.glob("*.safetensors"))
+    if size > MOST:
+        raise SystemExit(f"{dest}: {size / 1e6:.1f} MB is more than the {MOST / 1e6:g} that a network may have")
+    network = load(dest, device="cpu")
+    if isinstance(network, Generator):
+        save_picture(make_grid(network.generate(SEEDS, _labels(network)), 10), dest / "samples.png")
+    return dest
+
+
+def off(run: Path) -> float:
+    """How far images in bf16 weights are from the run's own, in levels of 255 in the mean."""
+    with tempfile.TemporaryDirectory() as temporary:
+        slim = newest(run, lambda folder: write_slim(read_folder(folder), Path(temporary) / "slim", "bf16"))
+        one, other = load(run, device="cpu"), load(slim, device="cpu")
+        if not isinstance(one, Generator) or not isinstance(other, Generator):
+            return 0.0
+        pair = [network.generate(SEEDS, _labels(network)).astype(np.float64) for network in (one, other)]
+    return round(float(np.abs(pair[0] - pair[1]).mean()), 3)
+
+
+def _labels(network: Generator) -> list[int] | None:
+    return [seed % network.label_dim for seed in SEEDS] if network.label_dim else None
+
+
+if __name__ == "__main__":
+    sys.exit(main())
