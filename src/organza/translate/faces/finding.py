@@ -1,0 +1,201 @@
+"""Every face of a photograph, whichever way it is turned, with landmarks that turn with it.
+
+The detector (`organza.vision.mtcnn`) knows faces that are about upright, and its landmarks depend a little on size,
+turn and side. So faces are looked for in a reduced copy, in copies turned by eighths where nothing is found upright, and
+each face is then looked at again alone: level, at one size, and mirrored as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from organza.data.source import BadPicture
+from organza.media.images import Pixels, to_image
+from organza.translate.faces.frame import cut, from_frame, portrait_quad, side_of, to_frame
+from organza.vision.mtcnn import Detector, Face
+
+F = NDArray[np.float64]
+LONGEST = 1280
+"""The longer side of the copy in which faces are looked for."""
+LEAST = 20.0
+"""Side of the smallest face that is looked for there, in pixels."""
+SURE_TURNED = 0.9
+"""Probability of a face that is found in a turned copy alone; upright, the detector's own limits hold."""
+LOOKED_AT = 128
+"""Side of the crop in which a face is looked at again, of which it fills about half."""
+LOOKS = 2
+"""How often: each look starts from the frame that the one before has found."""
+MIRRORED = (1, 0, 2, 4, 3)
+"""Landmarks of a mirrored face in the order of the face itself."""
+TURNED_AWAY = 0.45
+"""How far the nose may lie beside the middle of the eyes and the mouth, in distances of the mean face's eyes."""
+
+
+@dataclass(frozen=True)
+class Finder:
+    """Photographs to faces.
+
+    Attributes:
+        detector: finds those that are about upright.
+        longest: the longer side of the copy in which faces are looked for.
+        looks: how often each is looked at again; 0 takes landmarks as the detector gives them.
+
+    Example:
+        >>> Finder(nothing).__call__(np.zeros([40, 60, 3], np.uint8))
+        []
+    """
+
+    detector: Detector
+    longest: int = LONGEST
+    looks: int = LOOKS
+
+    def __call__(self, photo: Pixels) -> list[Face]:
+        """The faces of a photograph, uint8 ``[H, W, 1 or 3]``, the largest first, in its own pixels."""
+        scale = max(1.0, max(photo.shape[:2]) / self.longest)
+        small = photo
+        if scale > 1:
+            height, width = (max(1, round(side / scale)) for side in photo.shape[:2])
+            small = _reduced(photo, height, width)
+        factor = np.array([photo.shape[1] / small.shape[1], photo.shape[0] / small.shape[0]])
+        found = [_scaled(face, factor) for face in _any_turn(self.detector, small)]
+        return once([self.again(photo, face) for face in found])
+
+    def again(self, photo: Pixels, face: Face) -> Face:
+        """A face with landmarks that do not depend on its size, turn and side, as far as they can be seen."""
+        for _ in range(self.looks):
+            try:
+                quad = portrait_quad(face.points)
+                crop = cut(photo, quad, LOOKED_AT, "mirror")
+            except BadPicture:
+                return face
+            seen = [self._nearest(crop), self._nearest(crop[:, ::-1])]
+            if seen[1] is not None:
+                seen[1] = seen[1][list(MIRRORED)] * [-1, 1] + [LOOKED_AT - 1, 0]
+            points = [one for one in seen if one is not None]
+            if not points:
+                return face
+            face = replace(face, points=from_frame(np.mean(points, 0), quad, LOOKED_AT))
+        return face
+
+    def follow(self, photo: Pixels, face: Face) -> Face | None:
+        """The same face in the next frame of a video, near where it was; None where it is not seen there."""
+        try:
+            quad = portrait_quad(face.points)
+            crop = cut(photo, quad, LOOKED_AT, "mirror")
+        except BadPicture:
+            return None
+        points = self._nearest(crop)
+        if points is None:
+            return None
+        moved = from_frame(points, quad, LOOKED_AT)
+        shift = moved.mean(0) - face.points.mean(0)
+        return self.again(photo, replace(face, points=moved, box=face.box + np.tile(shift, 2)))
+
+    def _nearest(self, crop: Pixels) -> F | None:
+        """Landmarks of the face that the crop is of; None where it shows none, or another."""
+        size = crop.shape[0]
+        # Half of the frame is beside the face, so it can't be smaller than this.
+        faces = self.detector.find(np.ascontiguousarray(crop), size / 4)
+        middle = (size - 1) / 2
+        near = [face for face in faces if np.abs(face.points.mean(0) - middle).max() < size / 6]
+        if not near:
+            return None
+        return min(near, key=lambda face: float(np.abs(face.points.mean(0) - middle).max())).points
+
+
+def once(faces: Sequence[Face], most: float = 0.4) -> list[Face]:
+    """Each face once, the largest first: of frames that share more than ``most`` of the smaller, the surer one stays.
+
+    Turned frames are compared by circles of the same middle and area.
+    """
+    kept: list[tuple[Face, F, float]] = []
+    for face in sorted(faces, key=lambda face: -face.score):
+        try:
+            quad = portrait_quad(face.points)
+        except BadPicture:
+            continue
+        middle, eyes = face.points.mean(0), side_of(quad) / 4.8
+        if all(np.hypot(*(middle - other)) > (1 - most) * 2 * min(eyes, size) for _, other, size in kept):
+            kept.append((face, middle, eyes))
+    return [face for face, _, _ in sorted(kept, key=lambda one: -one[2])]
+
+
+def turned_away(points: F) -> bool:
+    """Whether a face looks so far aside that half of it is hidden, from its five landmarks ``[5, 2]``.
+
+    Example:
+        >>> from organza.translate.faces.frame import MEAN_FACE
+        >>> turned_away(MEAN_FACE), turned_away(MEAN_FACE + [[0, 0], [0, 0], [0.6, 0], [0, 0], [0, 0]])
+        (False, True)
+    """
+    quad = portrait_quad(points)
+    level = to_frame(points, quad, 1)
+    middle = (level[[0, 1]].mean(0) + level[[3, 4]].mean(0)) / 2
+    eyes = 1 / 4.8235  # in parts of the frame's side
+    return bool(abs(level[2, 0] - middle[0]) > TURNED_AWAY * eyes)
+
+
+def _any_turn(detector: Detector, small: Pixels) -> list[Face]:
+    """Faces of a photograph as it is; where there are none, of turned copies."""
+    if found := detector.find(small, LEAST):
+        return found
+    for quarters in (1, 3, 2):
+        turned = np.ascontiguousarray(np.rot90(small, quarters))
+        found += [_unturned(face, small.shape, quarters) for face in detector.find(turned, LEAST)]
+    if not found:
+        found = _diagonal(detector, small)
+    return [face for face in found if face.score >= SURE_TURNED]
+
+
+def _unturned(face: Face, shape: Sequence[int], quarters: int) -> Face:
+    """A face of a copy that was turned counterclockwise by quarters, where it is in the photograph of ``shape``."""
+    height, width = shape[:2]
+    sizes = [(height, width), (width, height), (height, width), (width, height)]
+
+    def back(places: F) -> F:
+        for n in range(quarters, 0, -1):
+            # Turned once more, a column becomes a row from below.
+            before = sizes[n - 1]
+            places = np.stack([before[1] - 1 - places[:, 1], places[:, 0]], 1)
+        return places
+
+    return _mapped(face, back(face.points), back(_corners(face.box)))
+
+
+def _diagonal(detector: Detector, small: Pixels) -> list[Face]:
+    """Faces of copies that are turned by an odd number of eighths."""
+    found = []
+    height, width = small.shape[:2]
+    middle, half = np.array([width - 1, height - 1]) / 2, np.hypot(height, width) / 2
+    size = min(LONGEST, int(np.ceil(2 * half)))
+    for eighths in (1, 3, 5, 7):
+        angle = eighths * np.pi / 4
+        x, y = half * np.array([np.cos(angle), np.sin(angle)]), half * np.array([-np.sin(angle), np.cos(angle)])
+        quad = middle + np.stack([-x - y, -x + y, x + y, x - y])
+        for face in detector.find(cut(small, quad, size), LEAST):
+            box = from_frame(_corners(face.box), quad, size)
+            found.append(_mapped(face, from_frame(face.points, quad, size), box))
+    return found
+
+
+def _mapped(face: Face, points: F, corners: F) -> Face:
+    return Face(face.score, np.concatenate([corners.min(0), corners.max(0)]), points)
+
+
+def _corners(box: F) -> F:
+    return np.array([[box[0], box[1]], [box[0], box[3]], [box[2], box[3]], [box[2], box[1]]])
+
+
+def _scaled(face: Face, factor: F) -> Face:
+    """From pixels of a reduced copy to those of the photograph."""
+    return Face(face.score, (face.box + 0.5) * np.tile(factor, 2) - 0.5, (face.points + 0.5) * factor - 0.5)
+
+
+def _reduced(photo: Pixels, height: int, width: int) -> Pixels:
+    image = to_image(photo).resize((width, height), Image.Resampling.BOX, reducing_gap=2.0)
+    return np.asarray(image).reshape(height, width, -1)
