@@ -2,7 +2,7 @@
 
 The detector (`organza.vision.mtcnn`) knows faces that are about upright, and its landmarks depend a little on size,
 turn and side. So faces are looked for in a reduced copy, in copies turned by eighths where nothing is found upright, and
-each face is then looked at again alone: level, at one size, and mirrored as well.
+each face is then looked at again alone: level, at known sizes, and mirrored as well.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from PIL import Image
 
 from organza.data.source import BadPicture
 from organza.media.images import Pixels, to_image
-from organza.translate.faces.frame import cut, from_frame, portrait_quad, side_of, to_frame
+from organza.translate.faces.frame import MEAN_SIDE, cut, from_frame, portrait_quad, side_of, to_frame
 from organza.vision.mtcnn import Detector, Face
 
 F = NDArray[np.float64]
@@ -26,10 +26,17 @@ LEAST = 20.0
 """Side of the smallest face that is looked for there, in pixels."""
 SURE_TURNED = 0.9
 """Probability of a face that is found in a turned copy alone; upright, the detector's own limits hold."""
-LOOKED_AT = 128
-"""Side of the crop in which a face is looked at again, of which it fills about half."""
-LOOKS = 2
-"""How often: each look starts from the frame that the one before has found."""
+WINDOW = 48
+"""Side of what the detector's last network looks at."""
+BOX_SIDE, BOX_ABOVE = 2.9, 0.26
+"""How large the detector's boxes are, and how far their middle is above that of the landmarks, in distances of the mean
+face's eyes: measured over portraits."""
+SIZES = (0.85, 1.0, 1.15)
+"""Sizes of the windows of a look."""
+LOOKS, STEP, REST = 8, 0.6, 0.0016
+"""Looks at most; how far each moves the landmarks after the first; and the move, in parts of the frame, that ends them."""
+FOLLOWING, SURE_FOLLOWED = 2, 0.7
+"""Looks in each frame of a video, and the probability of a face that each must find."""
 MIRRORED = (1, 0, 2, 4, 3)
 """Landmarks of a mirrored face in the order of the face itself."""
 TURNED_AWAY = 0.45
@@ -45,9 +52,6 @@ class Finder:
         longest: the longer side of the copy in which faces are looked for.
         looks: how often each is looked at again; 0 takes landmarks as the detector gives them.
 
-    Example:
-        >>> Finder(nothing).__call__(np.zeros([40, 60, 3], np.uint8))
-        []
     """
 
     detector: Detector
@@ -66,46 +70,59 @@ class Finder:
         return once([self.again(photo, face) for face in found])
 
     def again(self, photo: Pixels, face: Face) -> Face:
-        """A face with landmarks that do not depend on its size, turn and side, as far as they can be seen."""
-        for _ in range(self.looks):
+        """A face with landmarks that do not depend on its size, turn and side, as far as they can be seen.
+
+        Each look sees windows of several sizes, level, and mirrored as well; what they agree on is where the next look
+        is. It ends where the frame rests.
+        """
+        points = face.points
+        for number in range(self.looks):
             try:
-                quad = portrait_quad(face.points)
-                crop = cut(photo, quad, LOOKED_AT, "mirror")
+                before = portrait_quad(points)
+                _, seen = self._look(photo, points)
+                points = points + (seen - points) * (STEP if number else 1)
+                after = portrait_quad(points)
             except BadPicture:
                 return face
-            seen = [self._nearest(crop), self._nearest(crop[:, ::-1])]
-            if seen[1] is not None:
-                seen[1] = seen[1][list(MIRRORED)] * [-1, 1] + [LOOKED_AT - 1, 0]
-            points = [one for one in seen if one is not None]
-            if not points:
-                return face
-            face = replace(face, points=from_frame(np.mean(points, 0), quad, LOOKED_AT))
-        return face
+            if np.abs(after - before).max() < REST * side_of(before):
+                break
+        return replace(face, points=points)
 
     def follow(self, photo: Pixels, face: Face) -> Face | None:
         """The same face in the next frame of a video, near where it was; None where it is not seen there."""
+        points = face.points
         try:
-            quad = portrait_quad(face.points)
-            crop = cut(photo, quad, LOOKED_AT, "mirror")
+            for _ in range(FOLLOWING):
+                score, points = self._look(photo, points)
+                if score < SURE_FOLLOWED:
+                    return None
         except BadPicture:
             return None
-        points = self._nearest(crop)
-        if points is None:
-            return None
-        moved = from_frame(points, quad, LOOKED_AT)
-        shift = moved.mean(0) - face.points.mean(0)
-        return self.again(photo, replace(face, points=moved, box=face.box + np.tile(shift, 2)))
+        shift = points.mean(0) - face.points.mean(0)
+        return Face(score, face.box + np.tile(shift, 2), points)
 
-    def _nearest(self, crop: Pixels) -> F | None:
-        """Landmarks of the face that the crop is of; None where it shows none, or another."""
-        size = crop.shape[0]
-        # Half of the frame is beside the face, so it can't be smaller than this.
-        faces = self.detector.find(np.ascontiguousarray(crop), size / 4)
-        middle = (size - 1) / 2
-        near = [face for face in faces if np.abs(face.points.mean(0) - middle).max() < size / 6]
-        if not near:
-            return None
-        return min(near, key=lambda face: float(np.abs(face.points.mean(0) - middle).max())).points
+    def _look(self, photo: Pixels, points: F) -> tuple[float, F]:
+        """Mean probability of a face, and mean landmarks ``[5, 2]``, of windows around those that are known.
+
+        Raises:
+            BadPicture: that is no face, or outside.
+        """
+        corners = [_window(points, size) for size in SIZES]
+        crops = np.stack([cut(photo, quad, WINDOW, "mirror") for quad in corners])
+        crops = np.repeat(crops, 3, axis=3) if crops.shape[3] == 1 else crops
+        scores, seen = self.detector.look(np.concatenate([crops, crops[:, :, ::-1]]))
+        mirrored = seen[len(SIZES) :, MIRRORED] * [-1, 1] + [WINDOW - 1, 0]
+        both = zip(corners * 2, np.concatenate([seen[: len(SIZES)], mirrored]), strict=True)
+        return float(scores.mean()), np.mean([from_frame(places, quad, WINDOW) for quad, places in both], 0)
+
+
+def _window(points: F, size: float) -> F:
+    """Corners of a level square as the detector's boxes lie on faces, ``size`` times as large."""
+    portrait = portrait_quad(points)
+    across, down = (portrait[3] - portrait[0]) / MEAN_SIDE, (portrait[1] - portrait[0]) / MEAN_SIDE
+    middle, half = points.mean(0) - BOX_ABOVE * down, BOX_SIDE * size / 2
+    corners = middle + half * np.stack([-across - down, -across + down, across + down, across - down])
+    return np.asarray(corners)
 
 
 def once(faces: Sequence[Face], most: float = 0.4) -> list[Face]:
@@ -119,7 +136,7 @@ def once(faces: Sequence[Face], most: float = 0.4) -> list[Face]:
             quad = portrait_quad(face.points)
         except BadPicture:
             continue
-        middle, eyes = face.points.mean(0), side_of(quad) / 4.8
+        middle, eyes = face.points.mean(0), side_of(quad) / MEAN_SIDE
         if all(np.hypot(*(middle - other)) > (1 - most) * 2 * min(eyes, size) for _, other, size in kept):
             kept.append((face, middle, eyes))
     return [face for face, _, _ in sorted(kept, key=lambda one: -one[2])]
@@ -136,8 +153,7 @@ def turned_away(points: F) -> bool:
     quad = portrait_quad(points)
     level = to_frame(points, quad, 1)
     middle = (level[[0, 1]].mean(0) + level[[3, 4]].mean(0)) / 2
-    eyes = 1 / 4.8235  # in parts of the frame's side
-    return bool(abs(level[2, 0] - middle[0]) > TURNED_AWAY * eyes)
+    return bool(abs(level[2, 0] - middle[0]) > TURNED_AWAY / MEAN_SIDE)
 
 
 def _any_turn(detector: Detector, small: Pixels) -> list[Face]:

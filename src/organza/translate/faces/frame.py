@@ -34,6 +34,10 @@ MEAN_BOX: F = np.array([[-1.1661, -0.3747], [1.1661, 1.9222]])
 """The box of its 68 landmarks: left and top, right and bottom."""
 
 
+MEAN_SIDE = (1 + ABOVE + BELOW) * float(MEAN_BOX[1, 1] - MEAN_BOX[0, 1])
+"""Side of its frame, in distances of its eyes."""
+
+
 def framed(landmarks: F) -> F:
     """The authors' frame of 68 landmarks ``[68, 2]``.
 

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 Find = Callable[[Pixels], list[Face]]
 """A photograph uint8 ``[H, W, 3]`` to its faces, the largest first."""
+Follow = Callable[[Pixels, Face], Face | None]
+"""A frame of a video and a face of the one before, to where it is now; None where it is not seen."""
 Translate = Callable[[Pixels], Pixels]
 """A portrait on white, uint8 ``[S, S, 3]``, to its cartoon ``[N, N, 3]``."""
 Wanted = Literal["all", "largest"] | int
@@ -82,6 +84,7 @@ class Cartoonist:
         frame: five landmarks ``[5, 2]`` to the corners of what is cut out.
         border: what is seen beyond the photograph's edge.
         size: side of the crops.
+        follow: finds a face again in the next frame of a video; None: faces are looked for in every frame.
         seconds: what each of `STAGES` has taken so far.
     """
 
@@ -91,6 +94,7 @@ class Cartoonist:
     frame: Callable[[F], F] = portrait_quad
     border: Border = "white"
     size: int = SIZE
+    follow: Follow | None = None
     seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(STAGES, 0.0), compare=False)
 
     @classmethod
@@ -107,9 +111,9 @@ class Cartoonist:
         Raises:
             UserError: a helper's file is missing or broken.
         """
-        detector = Detector.read(find_helper("mtcnn", weights_dir))
+        finder = Finder(Detector.read(find_helper("mtcnn", weights_dir)))
         segmenter = PersonSegmenter.read(find_helper("selfie", weights_dir))
-        return cls(Finder(detector), segmenting(segmenter), translating(T), border=border)
+        return cls(finder, segmenting(segmenter), translating(T), border=border, follow=finder.follow)
 
     def faces(self, photo: Pixels) -> list[Face]:
         """All faces of a photograph uint8 ``[H, W, 3]``, the largest first."""
@@ -127,6 +131,10 @@ class Cartoonist:
         Raises:
             BadPicture: its landmarks are those of no face.
         """
+        return self.translated(face, *self.seen(photo, face, others))
+
+    def seen(self, photo: Pixels, face: Face, others: Sequence[Face] = ()) -> tuple[F, Pixels, Mask]:
+        """The earlier half of `portrait`: frame ``[4, 2]``, crop uint8 ``[S, S, 3]`` and person's mask ``[S, S]``."""
         with self.on("cut"):
             quad = self.frame(face.points)
             crop = cut(photo, quad, self.size, self.border)
@@ -135,10 +143,10 @@ class Cartoonist:
             mask = person_mask(self.segment(crop), to_frame(face.points, quad, self.size), beside)
             if self.border == "white":
                 mask = mask * within((photo.shape[0], photo.shape[1]), quad, self.size)
-        return self.translated(face, quad, crop, mask)
+        return quad, crop, mask
 
     def translated(self, face: Face, quad: F, crop: Pixels, mask: Mask) -> Portrait:
-        """The later half: the person on white, translated, and masked again."""
+        """The later half of `portrait`: the person on white, translated, and masked again."""
         segmented = bool(mask.max() > 0.5)
         if not segmented:
             mask = np.ones_like(mask)
