@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-
-import numpy as np
 
 from organza.core.errors import UserError
 from organza.core.files import user_path
@@ -14,7 +12,7 @@ from organza.core.progress import Progress
 from organza.data.opening import open_source
 from organza.data.photo import Photo, read_photo
 from organza.data.source import MAX_FILE, BadPicture
-from organza.media.images import Pixels, make_grid
+from organza.media.images import Pixels
 from organza.translate.faces.pasting import card
 from organza.translate.faces.pipeline import Cartoonist, Portrait, Wanted, chosen
 from organza.translate.faces.steps import steps
@@ -154,7 +152,9 @@ def _alone(path: Path, folder: Path) -> Photographs:
 def _many(path: Path, folder: Path) -> Photographs:
     source = open_source(path)
     if path.is_dir() and (folder.resolve() == path.resolve() or path.resolve() in folder.resolve().parents):
-        raise UserError("the results would lie among the photographs", where=folder, hint="give an --output beside them")
+        raise UserError(
+            "the results would lie among the photographs", where=folder, hint="give an --output beside them"
+        )
     entries, taken = source.entries(), set[Path]()
     for number, entry in enumerate(entries, 1):
         base = folder / safe_place(entry.name, "")
@@ -189,6 +189,6 @@ def _notes(portrait: Portrait) -> Iterator[str]:
     if not portrait.sharp:
         yield "the face is small: its cartoon is of few pixels"
     if not portrait.segmented:
-        yield "no person was found around the face: the background stays"
+        yield "no person was found around the face: an oval is cut out instead"
     if turned_away(portrait.face.points):
         yield "the face is turned away: such cartoons often fail"

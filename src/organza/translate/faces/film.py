@@ -96,7 +96,7 @@ class Track:
 
 
 @dataclass
-class Seen:
+class Watched:
     """What happened in a video.
 
     Attributes:
@@ -144,7 +144,7 @@ class Tracker:
     def __init__(self, C: Cartoonist, wanted: Wanted, rate: float, smooth: float | None = None) -> None:
         self.C, self.wanted, self.rate, self.smooth = C, wanted, rate, smooth
         self.tracks: list[Track] = []
-        self.seen = Seen()
+        self.seen = Watched()
         self._before: Pixels | None = None
         self._number = 0
 
@@ -223,7 +223,7 @@ def cartoon_video(
     match_colours: bool = False,
     smooth: float = 0.0,
     progress: Progress | None = None,
-) -> tuple[Filmed, Seen]:
+) -> tuple[Filmed, Watched]:
     """A video with cartoons in place of its faces; times, rate and sound stay, see `translate_video`.
 
     Args:
@@ -262,11 +262,11 @@ def cartoon_video(
 
 def portrait(C: Cartoonist, track: Track, frame: Pixels, others: Sequence[Face]) -> Portrait:
     """A face's cartoon in one frame, with the mask and the cartoon of the frame before in it."""
-    quad, crop, mask = C.seen(frame, track.steady, others)
-    if track.mask is not None and mask.max() > 0.5:
-        mask = STEADY * track.mask + (1 - STEADY) * mask
-    track.mask = mask
-    made = C.translated(track.steady, quad, crop, mask)
+    seen = C.seen(frame, track.steady, others)
+    if track.mask is not None:
+        seen = replace(seen, mask=STEADY * track.mask + (1 - STEADY) * seen.mask)
+    track.mask = seen.mask
+    made = C.translated(seen)
     if track.smoother is None:
         return made
     with C.on("smooth"):

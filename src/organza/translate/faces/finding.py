@@ -1,8 +1,8 @@
 """Every face of a photograph, whichever way it is turned, with landmarks that turn with it.
 
 The detector (`organza.vision.mtcnn`) knows faces that are about upright, and its landmarks depend a little on size,
-turn and side. So faces are looked for in a reduced copy, in copies turned by eighths where nothing is found upright, and
-each face is then looked at again alone: level, at known sizes, and mirrored as well.
+turn and side. So faces are looked for in a reduced copy, in copies turned by eighths where nothing is found upright,
+and each face is then looked at again alone: level, at known sizes, and mirrored as well.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ face's eyes: measured over portraits."""
 SIZES = (0.85, 1.0, 1.15)
 """Sizes of the windows of a look."""
 LOOKS, STEP, REST = 8, 0.6, 0.0016
-"""Looks at most; how far each moves the landmarks after the first; and the move, in parts of the frame, that ends them."""
+"""Looks at most; how far each moves the landmarks after the first; the move, in parts of the frame, that ends them."""
 FOLLOWING, SURE_FOLLOWED = 2, 0.7
 """Looks in each frame of a video, and the probability of a face that each must find."""
 MIRRORED = (1, 0, 2, 4, 3)

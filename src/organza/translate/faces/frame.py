@@ -1,8 +1,8 @@
 """Where a portrait is cut out of a photograph: minivision's frame, turned with the face, and the way back.
 
-Source: minivision-ai, photo2cartoon, 2020, https://github.com/minivision-ai/photo2cartoon: the photograph is turned until
-the outer corners of the eyes are level; the box of 68 landmarks grows by 0.8 of its height above, 0.3 of it below and
-0.3 of its width on each side; the shorter side then grows until it is a square.
+Source: minivision-ai, photo2cartoon, 2020, https://github.com/minivision-ai/photo2cartoon: the photograph is turned
+until the outer corners of the eyes are level; the box of 68 landmarks grows by 0.8 of its height above, 0.3 of it below
+and 0.3 of its width on each side; the shorter side then grows until it is a square.
 
 Our detector finds five landmarks, not 68. Where the others would be follows from the mean face of OpenFace
 (https://github.com/cmusatyalab/openface, align_dlib.py), made symmetric; so for five landmarks the frame is an
@@ -87,7 +87,8 @@ def _grown(landmarks: F, across: F) -> F:
     level = landmarks @ turn
     low, high = level.min(0), level.max(0)
     width, height = high - low
-    low, high = low - [BESIDE * width, ABOVE * height], high + [BESIDE * width, BELOW * height]
+    low = low - np.array([BESIDE * width, ABOVE * height])
+    high = high + np.array([BESIDE * width, BELOW * height])
     middle, half = (low + high) / 2, float((high - low).max()) / 2
     corners = middle + half * np.array([[-1, -1], [-1, 1], [1, 1], [1, -1]])
     return np.asarray(corners @ turn.T)
@@ -164,4 +165,5 @@ def within(shape: tuple[int, int], quad: F, size: int) -> NDArray[np.float32]:
     if (quad.min(0) >= -0.5).all() and (quad.max(0) <= np.array(shape[::-1]) - 0.5).all():
         return np.ones([size, size], np.float32)
     white = np.zeros([*shape, 1], np.uint8)
-    return 1 - cut(white, quad, size)[..., 0].astype(np.float32) / 255
+    outside = cut(white, quad, size)[..., 0].astype(np.float32)
+    return np.asarray(1 - outside / 255, np.float32)

@@ -23,7 +23,7 @@ def feathered(mask: Mask) -> Mask:
     away = (np.minimum(np.arange(size), np.arange(size)[::-1]) + 0.5) / (size * FEATHER)
     ramp = np.clip(away, 0, 1)
     edge = np.minimum(ramp[:, None], ramp[None]).astype(np.float32)
-    return np.asarray(levels, np.float32) / 255 * edge
+    return np.asarray(np.asarray(levels, np.float32) / 255 * edge)
 
 
 def paste(photo: Pixels, made: Pixels, mask: Mask, quad: F) -> Pixels:
@@ -41,7 +41,7 @@ def paste(photo: Pixels, made: Pixels, mask: Mask, quad: F) -> Pixels:
     height, width = photo.shape[:2]
     left, top = np.maximum(np.floor(quad.min(0)).astype(int), 0)
     right, bottom = np.minimum(np.ceil(quad.max(0)).astype(int) + 1, [width, height])
-    whole = photo.copy()
+    whole: Pixels = photo.copy()
     if right <= left or bottom <= top:
         return whole
     size = made.shape[0]

@@ -9,11 +9,15 @@ import torch
 from numpy.typing import NDArray
 
 from organza.media.images import Pixels, to_tensor
+from organza.translate.faces.frame import MEAN_SIDE, portrait_quad, side_of
 from organza.vision.segment import PersonSegmenter
 
 F = NDArray[np.float64]
 Mask = NDArray[np.float32]
 """``[S, S]`` from 0 (background) to 1 (person)."""
+HEAD, HEAD_ABOVE = (1.4, 1.75), 0.35
+"""Half the width and height of a head with its hair, and how far its middle is above that of the landmarks, in
+distances of the mean face's eyes."""
 Segment = Callable[[Pixels], Mask]
 """A crop uint8 ``[S, S, 3]`` to where people are in it."""
 
@@ -29,11 +33,11 @@ def segmenting(net: PersonSegmenter) -> Segment:
     return segment
 
 
-def person_mask(people: Mask, points: F, others: Sequence[F] = ()) -> Mask:
+def person_mask(people: Mask, points: F, others: Sequence[F] = ()) -> Mask | None:
     """Where the person is to whom a face belongs.
 
-    What is connected with the face stays. Where two people touch, a pixel belongs to the face that is nearer, in parts of
-    each face's size.
+    What is connected with the face stays, without holes. Where two people touch, a pixel belongs to the face that is
+    nearer, in parts of each face's size.
 
     Args:
         people: probability of any person, ``[S, S]``.
@@ -41,7 +45,7 @@ def person_mask(people: Mask, points: F, others: Sequence[F] = ()) -> Mask:
         others: landmarks of the other faces of the photograph, in pixels of the crop, also beyond it.
 
     Returns:
-        ``[S, S]``; zero everywhere where no person is seen at the face.
+        ``[S, S]``; None where most of the face is taken for background.
     """
     size = people.shape[0]
     own = np.ones(people.shape, np.bool_)
@@ -52,12 +56,31 @@ def person_mask(people: Mask, points: F, others: Sequence[F] = ()) -> Mask:
     solid = (people > 0.5) & own
     inside = np.zeros_like(solid)
     low, high = np.floor(points.min(0)).astype(int), np.ceil(points.max(0)).astype(int)
-    inside[max(0, low[1]) : high[1] + 1, max(0, low[0]) : high[0] + 1] = True
+    inside[max(0, low[1]) : max(0, high[1] + 1), max(0, low[0]) : max(0, high[0] + 1)] = True
+    if not solid[inside].sum() > inside.sum() / 2:
+        return None
     body = connected(solid, inside)
+    border = np.ones_like(solid)
+    border[1:-1, 1:-1] = False
+    holes = ~body & ~connected(~body, border) & own
     # The soft edge lies outside of what is more likely a person than not.
     for _ in range(max(1, size // 64)):
         body = _wider(body)
-    return np.where(body & own, people, 0).astype(np.float32)
+    return np.where(holes, 1, np.where(body & own, people, 0)).astype(np.float32)
+
+
+def head_oval(points: F, size: int) -> Mask:
+    """A soft oval ``[size, size]`` about as large as the head of a face with hair: where no person was found.
+
+    Args:
+        points: five landmarks ``[5, 2]``, in pixels of the crop, level.
+        size: side of the crop.
+    """
+    eyes = side_of(portrait_quad(points)) / MEAN_SIDE
+    x, y = points.mean(0) - [0, HEAD_ABOVE * eyes]
+    rows, columns = np.mgrid[:size, :size]
+    away = np.hypot((columns - x) / (HEAD[0] * eyes), (rows - y) / (HEAD[1] * eyes))
+    return np.asarray(np.clip((1 - away) * HEAD[0] * eyes / max(1, size / 64) + 0.5, 0, 1), np.float32)
 
 
 def _distance(points: F, rows: NDArray[np.int64], columns: NDArray[np.int64]) -> F:
@@ -80,7 +103,7 @@ def connected(solid: NDArray[np.bool_], seeds: NDArray[np.bool_]) -> NDArray[np.
         grown = _along(solid, found)
         grown = _along(solid.T, grown.T).T
         if grown.sum() == found.sum():
-            return grown
+            return np.asarray(grown)
         found = grown
 
 
@@ -91,12 +114,12 @@ def _along(solid: NDArray[np.bool_], found: NDArray[np.bool_]) -> NDArray[np.boo
     runs = np.cumsum(solid & ~before).reshape(solid.shape)
     hit = np.zeros(runs.max(initial=0) + 1, np.bool_)
     hit[runs[found]] = True
-    return solid & hit[runs]
+    return np.asarray(solid & hit[runs])
 
 
 def _wider(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """A pixel more to each side."""
-    out = mask.copy()
+    out: NDArray[np.bool_] = mask.copy()
     out[1:] |= mask[:-1]
     out[:-1] |= mask[1:]
     out[:, 1:] |= mask[:, :-1]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
@@ -22,7 +22,7 @@ from organza.media.images import Pixels
 from organza.translate.faces.finding import Finder
 from organza.translate.faces.frame import Border, F, cut, portrait_quad, side_of, to_frame, within
 from organza.translate.faces.pasting import feathered, matched, paste
-from organza.translate.faces.person import Mask, Segment, person_mask, segmenting
+from organza.translate.faces.person import Mask, Segment, head_oval, person_mask, segmenting
 from organza.vision.helpers import find_helper
 from organza.vision.mtcnn import Detector, Face
 from organza.vision.segment import PersonSegmenter
@@ -44,33 +44,42 @@ STAGES = ("find", "cut", "segment", "translate", "paste")
 
 
 @dataclass(frozen=True)
-class Portrait:
-    """What became of one face.
+class Seen:
+    """One face as the network will be shown it.
 
     Attributes:
         face: where it was found.
         quad: the frame, ``[4, 2]``, in pixels of the photograph.
         crop: what the frame shows, level, uint8 ``[S, S, 3]``.
         mask: where its person is, ``[S, S]`` from 0 to 1.
-        cutout: the person on white, uint8 ``[S, S, 3]``: what the network was shown.
-        translated: what the network made of it, uint8 ``[N, N, 3]``.
-        cartoon: the same where the person is, on white.
-        segmented: whether a person was found; otherwise ``mask`` is everything.
+        segmented: whether a person was found; otherwise ``mask`` is an oval around the face.
     """
 
     face: Face
     quad: F
     crop: Pixels
     mask: Mask
+    segmented: bool
+
+
+@dataclass(frozen=True)
+class Portrait(Seen):
+    """What became of one face.
+
+    Attributes:
+        cutout: the person on white, uint8 ``[S, S, 3]``: what the network was shown.
+        translated: what the network made of it, uint8 ``[N, N, 3]``.
+        cartoon: the same where the person is, on white.
+    """
+
     cutout: Pixels
     translated: Pixels
     cartoon: Pixels
-    segmented: bool
 
     @property
     def sharp(self) -> bool:
         """Whether the photograph has at least a pixel for each four of the crop."""
-        return side_of(self.quad) >= self.crop.shape[0] / 2
+        return side_of(self.quad) >= int(self.crop.shape[0]) / 2
 
 
 @dataclass(frozen=True)
@@ -131,29 +140,31 @@ class Cartoonist:
         Raises:
             BadPicture: its landmarks are those of no face.
         """
-        return self.translated(face, *self.seen(photo, face, others))
+        return self.translated(self.seen(photo, face, others))
 
-    def seen(self, photo: Pixels, face: Face, others: Sequence[Face] = ()) -> tuple[F, Pixels, Mask]:
-        """The earlier half of `portrait`: frame ``[4, 2]``, crop uint8 ``[S, S, 3]`` and person's mask ``[S, S]``."""
+    def seen(self, photo: Pixels, face: Face, others: Sequence[Face] = ()) -> Seen:
+        """The earlier half of `portrait`: what is cut out, and where its person is."""
         with self.on("cut"):
             quad = self.frame(face.points)
-            crop = cut(photo, quad, self.size, self.border)
+            inside = within((photo.shape[0], photo.shape[1]), quad, self.size)
+            # The segmenter knows photographs, whose people do not end at a white edge.
+            mirrored = cut(photo, quad, self.size, "mirror")
+            outside = self.border == "white" and inside.min() < 1
+            crop = cut(photo, quad, self.size, self.border) if outside else mirrored
         with self.on("segment"):
+            points = to_frame(face.points, quad, self.size)
             beside = [to_frame(other.points, quad, self.size) for other in others]
-            mask = person_mask(self.segment(crop), to_frame(face.points, quad, self.size), beside)
-            if self.border == "white":
-                mask = mask * within((photo.shape[0], photo.shape[1]), quad, self.size)
-        return quad, crop, mask
+            found = person_mask(self.segment(mirrored), points, beside)
+            mask = head_oval(points, self.size) if found is None else found
+        return Seen(face, quad, crop, mask * inside if outside else mask, found is not None)
 
-    def translated(self, face: Face, quad: F, crop: Pixels, mask: Mask) -> Portrait:
+    def translated(self, seen: Seen) -> Portrait:
         """The later half of `portrait`: the person on white, translated, and masked again."""
-        segmented = bool(mask.max() > 0.5)
-        if not segmented:
-            mask = np.ones_like(mask)
-        cutout = on_white(crop, mask)
+        cutout = on_white(seen.crop, seen.mask)
         with self.on("translate"):
             made = self.translate(cutout)
-        return Portrait(face, quad, crop, mask, cutout, made, on_white(made, resized(mask, made.shape[0])), segmented)
+        cartoon = on_white(made, resized(seen.mask, made.shape[0]))
+        return Portrait(**vars(seen), cutout=cutout, translated=made, cartoon=cartoon)
 
     def portraits(self, photo: Pixels, wanted: Wanted = "largest") -> list[Portrait]:
         """The cartoons of a photograph's faces, the largest first; none where there are none."""
@@ -189,7 +200,7 @@ def translating(T: Translator) -> Translate:
         made = T.photo(cutout).eight()
         if made.shape[2] == 1:
             return np.repeat(made, 3, axis=2)
-        return on_white(made[..., :3], made[..., 3].astype(np.float32) / 255) if made.shape[2] == 4 else made
+        return on_white(made[..., :3], np.asarray(made[..., 3] / 255, np.float32)) if made.shape[2] == 4 else made
 
     return translate
 
