@@ -28,6 +28,8 @@ OVERLAP = 0.3
 """Intersection over union of boxes that are of one face."""
 PATIENCE = 5
 """Frames for which a face that is not seen stays where it was."""
+MEASURED = 8
+"""Where nothing is smoothed, flicker is measured in one pair of so many frames: motion takes longer than the rest."""
 STEADY = 0.5
 """Share of the mask of the frame before."""
 
@@ -79,6 +81,7 @@ class Track:
         steady: the same with smoothed landmarks.
         unit: the distance of its eyes at first, in pixels: near and far faces are smoothed alike.
         missed: for how many frames it was not seen.
+        age: for how many frames it has been translated.
     """
 
     face: Face
@@ -88,6 +91,7 @@ class Track:
     smoother: Smoother | None
     mask: Mask | None = None
     missed: int = 0
+    age: int = 0
 
     def see(self, face: Face) -> None:
         """Where it is now."""
@@ -267,10 +271,13 @@ def portrait(C: Cartoonist, track: Track, frame: Pixels, others: Sequence[Face])
         seen = replace(seen, mask=STEADY * track.mask + (1 - STEADY) * seen.mask)
     track.mask = seen.mask
     made = C.translated(seen)
-    if track.smoother is None:
+    smoother, track.age = track.smoother, track.age + 1
+    if smoother is None or (not smoother.strength and track.age % MEASURED > 1):
         return made
+    if not smoother.strength and track.age % MEASURED == 0:
+        smoother.forget()
     with C.on("smooth"):
-        return replace(made, translated=track.smoother(made.cutout, made.translated))
+        return replace(made, translated=smoother(made.cutout, made.translated))
 
 
 def _strength(smooth: float) -> float | None:

@@ -17,13 +17,17 @@ SOFT = 1 / 128
 
 
 def feathered(mask: Mask) -> Mask:
-    """A person's mask ``[S, S]`` with soft edges, zero at the frame's border."""
+    """A person's mask ``[S, S]`` with soft edges, zero at the frame's border.
+
+    Its outer half is left out: there the white that the network was shown has mixed with the person.
+    """
     size = mask.shape[0]
     levels = to_image(np.rint(mask * 255).astype(np.uint8)).filter(ImageFilter.GaussianBlur(size * SOFT))
     away = (np.minimum(np.arange(size), np.arange(size)[::-1]) + 0.5) / (size * FEATHER)
     ramp = np.clip(away, 0, 1)
     edge = np.minimum(ramp[:, None], ramp[None]).astype(np.float32)
-    return np.asarray(np.asarray(levels, np.float32) / 255 * edge)
+    inner = np.clip(np.asarray(levels, np.float32) / 127.5 - 1, 0, 1)
+    return np.asarray(inner * edge)
 
 
 def paste(photo: Pixels, made: Pixels, mask: Mask, quad: F) -> Pixels:
