@@ -115,8 +115,8 @@ def examine_helpers(folder: str | os.PathLike[str] | None = None) -> Iterator[Fi
     for name, helper in HELPERS.items():
         found = _there(helper, root)
         if found is None:
-            how = "fetched on first use, or " if helper.base is not None and folder is None else ""
-            advice = f"it {helper.about}: {how}put {_wanted(helper)} into {root} ({helper.get})"
+            how = "it is fetched on first use, or " if helper.base is not None and folder is None else ""
+            advice = f"it {helper.about}: {how}put {_wanted(helper)} into {root}; docs/cartoon.md says where from"
             yield Finding(f"helper {name}", "not there", advice)
             continue
         files = {place: root / place for place in helper.files if (root / place).is_file()}

@@ -177,10 +177,8 @@ def _is_archive(path: Path) -> bool:
 
 
 def _images(portrait: Portrait, cards: bool) -> dict[str, Pixels]:
-    size = portrait.cartoon.shape[0]
-    photo = Photo(portrait.crop).resized(size, size).eight()
-    found = {"photo": photo, "cartoon": portrait.cartoon}
-    return {**found, "card": card(photo, portrait.cartoon)} if cards else found
+    found = {"photo": portrait.photo, "cartoon": portrait.cartoon}
+    return {**found, "card": card(portrait.photo, portrait.cartoon)} if cards else found
 
 
 def _notes(portrait: Portrait) -> Iterator[str]:

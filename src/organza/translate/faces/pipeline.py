@@ -77,6 +77,12 @@ class Portrait(Seen):
     cartoon: Pixels
 
     @property
+    def photo(self) -> Pixels:
+        """The crop at the cartoon's size."""
+        size = self.cartoon.shape[0]
+        return Photo(self.crop).resized(size, size).eight()
+
+    @property
     def sharp(self) -> bool:
         """Whether the photograph has at least a pixel for each four of the crop."""
         return side_of(self.quad) >= int(self.crop.shape[0]) / 2
