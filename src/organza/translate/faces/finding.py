@@ -22,6 +22,8 @@ from organza.vision.mtcnn import Detector, Face
 F = NDArray[np.float64]
 LONGEST = 1280
 """The longer side of the copy in which faces are looked for."""
+DIAGONAL = 640
+"""At most so long are the sides of copies that are turned by odd eighths, which are looked at last."""
 LEAST = 20.0
 """Side of the smallest face that is looked for there, in pixels."""
 SURE_TURNED = 0.9
@@ -188,7 +190,7 @@ def _diagonal(detector: Detector, small: Pixels) -> list[Face]:
     found = []
     height, width = small.shape[:2]
     middle, half = np.array([width - 1, height - 1]) / 2, np.hypot(height, width) / 2
-    size = min(LONGEST, int(np.ceil(2 * half)))
+    size = min(DIAGONAL, int(np.ceil(2 * half)))
     for eighths in (1, 3, 5, 7):
         angle = eighths * np.pi / 4
         x, y = half * np.array([np.cos(angle), np.sin(angle)]), half * np.array([-np.sin(angle), np.cos(angle)])

@@ -154,10 +154,15 @@ def cut(photo: Pixels, quad: F, size: int, border: Border = "white") -> Pixels:
     corner = (quad[0] + 0.5) / block - low
     (ax, ay), (dx, dy) = ((quad[n] - quad[0]) / block / (size * finer) for n in (3, 1))
     numbers = (ax, dx, corner[0], ay, dy, corner[1])
-    large = to_image(seen).transform(
-        (size * finer, size * finer), Image.Transform.AFFINE, numbers, Image.Resampling.BILINEAR
-    )
-    return np.asarray(large.reduce(finer) if finer > 1 else large).reshape(size, size, -1)
+    large = [
+        # As floats: with 8 bits Pillow cuts samples off instead of rounding them.
+        Image.fromarray(plane.astype(np.float32)).transform(
+            (size * finer, size * finer), Image.Transform.AFFINE, numbers, Image.Resampling.BILINEAR
+        )
+        for plane in np.moveaxis(seen, 2, 0)
+    ]
+    planes = np.stack([np.asarray(plane) for plane in large], 2).reshape(size, finer, size, finer, -1)
+    return np.asarray(np.rint(planes.mean((1, 3))), np.uint8)
 
 
 def within(shape: tuple[int, int], quad: F, size: int) -> NDArray[np.float32]:

@@ -16,6 +16,12 @@ SOFT = 1 / 128
 """Radius of the blur of the person's edge, in parts of the frame's side."""
 
 
+BAND = 256
+"""Rows that are pasted at a time: memory does not grow with the photograph."""
+YCBCR = np.array([[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]])
+"""Luma and colour differences of RGB (ITU-R 601)."""
+
+
 def feathered(mask: Mask) -> Mask:
     """A person's mask ``[S, S]`` with soft edges, zero at the frame's border.
 
@@ -50,24 +56,27 @@ def paste(photo: Pixels, made: Pixels, mask: Mask, quad: F) -> Pixels:
         return whole
     size = made.shape[0]
     block = max(1, int(size / side_of(quad)))
-    layers = np.concatenate([made, np.rint(mask[..., None] * 255).astype(np.uint8)], 2)
-    image = to_image(np.pad(layers[..., :3], [(block, block), (block, block), (0, 0)], "edge"))
-    shade = to_image(np.pad(layers[..., 3], block))
+    image = to_image(np.pad(made, [(block, block), (block, block), (0, 0)], "edge"))
+    shade = to_image(np.pad(np.rint(mask * 255).astype(np.uint8), block))
     if block > 1:
         image, shade = image.reduce(block), shade.reduce(block)
+    layers = [*image.split(), shade]
+    planes = [Image.fromarray(np.asarray(layer, np.float32)) for layer in layers]
+    hows = [*[Image.Resampling.BICUBIC] * 3, Image.Resampling.BILINEAR]
     # From a place in the photograph to one in the padded crop: the way back of `from_frame`.
-    axes = np.stack([quad[3] - quad[0], quad[1] - quad[0]], 1) / size
-    back = np.linalg.inv(axes) / block
-    start = back @ (np.array([left, top]) - 0.5 - quad[0]) + 1
-    numbers = (back[0, 0], back[0, 1], start[0], back[1, 0], back[1, 1], start[1])
-    region = (int(right - left), int(bottom - top))
-    moved, seen = (
-        layer.transform(region, Image.Transform.AFFINE, numbers, how)
-        for layer, how in ((image, Image.Resampling.BICUBIC), (shade, Image.Resampling.BILINEAR))
-    )
-    page = to_image(np.ascontiguousarray(whole[top:bottom, left:right]))
-    page.paste(moved, (0, 0), seen)
-    whole[top:bottom, left:right] = np.asarray(page)
+    back = np.linalg.inv(np.stack([quad[3] - quad[0], quad[1] - quad[0]], 1) / size) / block
+    for first in range(top, bottom, BAND):
+        rows = slice(first, min(first + BAND, bottom))
+        start = back @ (np.array([left, first]) - 0.5 - quad[0]) + 1
+        numbers = (back[0, 0], back[0, 1], start[0], back[1, 0], back[1, 1], start[1])
+        region = (int(right - left), int(rows.stop - first))
+        moved = [
+            np.asarray(plane.transform(region, Image.Transform.AFFINE, numbers, how))
+            for plane, how in zip(planes, hows, strict=True)
+        ]
+        share = moved[3][..., None].clip(0, 255) / 255
+        mixed = whole[rows, left:right] * (1 - share) + np.stack(moved[:3], 2).clip(0, 255) * share
+        whole[rows, left:right] = np.rint(mixed)
     return whole
 
 
@@ -84,7 +93,7 @@ def matched(made: Pixels, source: Pixels, mask: Mask, strength: float = 0.7) -> 
     """
     if mask.sum() < 16:
         return made
-    one, other = (np.asarray(to_image(image).convert("YCbCr"), np.float64) for image in (made, source))
+    one, other = (image @ YCBCR.T for image in (made, source))
     weight = (mask / mask.sum())[..., None]
 
     def moments(x: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -94,9 +103,8 @@ def matched(made: Pixels, source: Pixels, mask: Mask, strength: float = 0.7) -> 
     (mean, spread), (wanted, wanted_spread) = moments(one), moments(other)
     gain = np.clip(wanted_spread / np.maximum(spread, 1), 0.5, 2)
     moved = (one - mean) * gain + wanted
-    mixed = np.rint(one + strength * (moved - one)).clip(0, 255).astype(np.uint8)
-    bands = [to_image(np.ascontiguousarray(mixed[..., band])) for band in range(3)]
-    return np.asarray(Image.merge("YCbCr", bands).convert("RGB"))
+    mixed = (one + strength * (moved - one)) @ np.linalg.inv(YCBCR).T
+    return np.asarray(np.rint(mixed).clip(0, 255), np.uint8)
 
 
 def card(crop: Pixels, cartoon: Pixels, side: int = 512) -> Pixels:
