@@ -28,6 +28,7 @@ from organza.vision.helpers import HELPERS, examine_helpers, find_helper
 from organza.vision.mtcnn import Detector
 from organza.vision.segment import PersonSegmenter
 from tests.media.test_clip import times
+from tests.peak import kilobytes, start
 from tests.shapes import toy
 
 SHARED = Path(__file__).parents[3] / "shared"
@@ -66,7 +67,13 @@ def run(tmp_path_factory) -> Path:
             noise = np.random.RandomState(n).randint(0, 256, (32, 32, 3), np.uint8)
             Image.fromarray(noise).save(folder / side / f"{n}.png")
     options = {"batch": 2, "grid": "2x1", "kimg": 0.002, "resolution": "32", "outdir": folder}
-    return train(toy("photo2cartoon"), folder, **options).folder
+    return train(toy("cyclegan"), folder, **options).folder
+
+
+def opened(path: Path) -> Image.Image:
+    with Image.open(path) as image:
+        image.load()
+        return image
 
 
 def page(*places: tuple[Image.Image, int, int, int], size: tuple[int, int] = (480, 300)) -> Image.Image:
@@ -81,7 +88,7 @@ def page(*places: tuple[Image.Image, int, int, int], size: tuple[int, int] = (48
 def test_turned_and_mirrored_copies_have_the_same_crop(finder):
     """Within 2 pixels of a crop of 256, nearly all; a few faces have no single place where the looks rest."""
     off = []
-    for image in photos(PORTRAITS, "images", 0, 60, 6):
+    for image in photos(PORTRAITS, "images", 0, 60, 20):
         whole = np.asarray(page((image, 96, 60, 128), size=(320, 320)))
         quad = portrait_quad(finder(whole)[0].points)
         middle = (np.array([320, 320]) - 1) / 2
@@ -104,7 +111,7 @@ def test_groups_small_faces_and_none(C):
     places = [(image, 20 + 150 * (n % 3), 10 + 145 * (n // 3), 100 + 4 * n) for n, image in enumerate(faces)]
     for count in (1, 2, 4, 6):
         assert len(C.faces(np.asarray(page(*places[:count])))) == count
-    small = page((faces[3], 200, 100, 46))
+    small = page((faces[3], 200, 100, 36))
     (found,) = C.faces(np.asarray(small))
     assert 15 < found.box[2] - found.box[0] < 24
     assert C.portraits(np.asarray(page())) == []
@@ -113,12 +120,13 @@ def test_groups_small_faces_and_none(C):
 
 
 def test_a_large_photograph_takes_no_more_memory_than_a_few_copies(finder):
-    from tests.peak import peak  # noqa: F401
-
+    start()
+    before = kilobytes()
     whole = np.full([1600, 2400, 3], 120, np.uint8)
     face = photos(PORTRAITS, "images", 10, 70, 10)[1].resize((768, 936))
     whole[300 : 300 + 936, 900 : 900 + 768] = np.asarray(face)
     (found,) = finder(whole)
+    assert kilobytes() - before < 120_000
     small = np.asarray(Image.fromarray(whole).resize((600, 400), Image.Resampling.BOX))
     (same,) = finder(small)
     assert np.abs(portrait_quad(found.points) - (portrait_quad(same.points) + 0.5) * 4 + 0.5).max() < 40
@@ -129,7 +137,7 @@ def test_the_person_is_cut_out(C):
         (portrait,) = C.portraits(np.asarray(page((image, 96, 60, 128), size=(320, 320))))
         assert portrait.segmented and (portrait.cartoon[:6] == 255).all()
         rows = portrait.mask.mean(1)
-        assert rows[:20].max() < 0.01 and portrait.mask[110:140, 110:146].min() > 0.9
+        assert rows[:8].max() < 0.01 and portrait.mask[110:140, 110:146].min() > 0.9
 
 
 def run_cli(capsys, *words: object) -> tuple[int, str, str]:
@@ -147,7 +155,7 @@ def test_the_command(run, tmp_path, capsys):
     code, said, err = run_cli(capsys, "cartoon", tmp_path / "party.png", *common, "--output", out)
     assert (code, err) == (0, "") and "1 faces in 1 photographs" in said
     assert sorted(path.name for path in out.iterdir()) == ["p2c_cartoon.png", "p2c_photo.png"]
-    assert Image.open(out / "p2c_photo.png").size == Image.open(out / "p2c_cartoon.png").size == (32, 32)
+    assert opened(out / "p2c_photo.png").size == opened(out / "p2c_cartoon.png").size == (32, 32)
     out = tmp_path / "all"
     more = ["--faces", "all", "--paste", "--card", "--debug-steps", "--match-colours", "--border", "mirror"]
     code, said, _ = run_cli(capsys, "cartoon", tmp_path / "party.png", *common, "--output", out, *more)
@@ -155,7 +163,7 @@ def test_the_command(run, tmp_path, capsys):
     names = {path.name for path in out.iterdir()}
     assert {"p2c_cartoon_3.png", "p2c_card_1.png", "p2c_pasted.png", "p2c_step1_found_2.png"} <= names
     assert len(names) == 3 * (3 + 6) + 1
-    pasted = np.asarray(Image.open(out / "p2c_pasted.png"))
+    pasted = np.asarray(opened(out / "p2c_pasted.png"))
     changed = (pasted != np.asarray(group)).any(2)
     assert pasted.shape == (300, 480, 3) and 0.05 < changed.mean() < 0.5 and not changed[:, 150:200].any()
     assert len(list((tmp_path / "two").glob("*"))) == 0
@@ -189,10 +197,10 @@ def test_photographs_as_people_have_them(run, tmp_path, capsys):
     found = {path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.png")}
     stems = ("grey", "deep/phone", "clear", "sixteen", "over")
     assert found == {f"{stem}_{what}.png" for stem in stems for what in ("photo", "cartoon", "pasted")}
-    assert Image.open(tmp_path / "out" / "deep" / "phone_pasted.png").size == face.size
+    assert opened(tmp_path / "out" / "deep" / "phone_pasted.png").size == face.size
     with Image.open(tmp_path / "out" / "clear_pasted.png") as pasted:
         assert pasted.mode == "RGBA" and pasted.getchannel("A").getextrema() == (200, 200)
-    crops = {stem: np.asarray(Image.open(tmp_path / "out" / f"{stem}_photo.png").convert("L"), float) for stem in stems}
+    crops = {stem: np.asarray(opened(tmp_path / "out" / f"{stem}_photo.png").convert("L"), float) for stem in stems}
     for stem in ("grey", "deep/phone", "sixteen", "over"):
         assert np.abs(crops[stem] - crops["sixteen"]).mean() < 12, stem
 
@@ -242,7 +250,7 @@ def test_helpers_say_where_they_are(tmp_path, monkeypatch):
     (tmp_path / "weights" / "faces").mkdir(parents=True)
     (tmp_path / "weights" / "faces" / "selfie.onnx").write_bytes(b"x")
     assert "another file" in list(examine_helpers())[1].value
-    (tmp_path / "weights" / "mtcnn").mkdir()
+    (tmp_path / "weights" / "mtcnn").mkdir(exist_ok=True)
     for name in ("pnet", "rnet", "onet"):
         data = (WEIGHTS / "mtcnn" / f"{name}.pt").read_bytes()
         (tmp_path / "weights" / "mtcnn" / f"{name}.pt").write_bytes(data)
@@ -321,8 +329,8 @@ def test_portraits_as_a_dataset(tmp_path, capsys):
     assert code == 0 and "3 pictures, 64x64" in said
     assert "skipped nobody.png: no face was found" in said and "skipped far.png: the face is too small: its " in said
     assert "1 left out: the face is too small" in said and "skipped broken.jpg" in said
-    images = [np.asarray(Image.open(path)) for path in sorted((tmp_path / "all").rglob("*.png"))]
-    assert all(image.shape == (64, 64, 3) and (image[:3] == 255).all() for image in images)
+    images = [np.asarray(opened(path)) for path in sorted((tmp_path / "all").rglob("*.png"))]
+    assert all(image.shape == (64, 64, 3) and (image[:2, :4] == 255).all() for image in images)
     code, said, _ = run_cli(
         capsys, *words, "--dest", tmp_path / "kept.zip", "--background", "keep", "--workers", 2, "--size", 64
     )
@@ -347,8 +355,8 @@ def test_paddlegans_calls(run, tiny_run, tmp_path):
     predictor = Photo2CartoonPredictor(str(tmp_path / "output"), str(run), weights_dir=WEIGHTS)
     cartoon = predictor.run(str(tmp_path / "a.jpg"))
     assert cartoon.dtype == np.uint8 and cartoon.shape == (32, 32, 3)
-    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "output" / "p2c_cartoon.png")), cartoon)
-    assert Image.open(tmp_path / "output" / "p2c_photo.png").size == (32, 32)
+    np.testing.assert_array_equal(np.asarray(opened(tmp_path / "output" / "p2c_cartoon.png")), cartoon)
+    assert opened(tmp_path / "output" / "p2c_photo.png").size == (32, 32)
     page().save(tmp_path / "b.png")
     with pytest.raises(UserError, match="no face was found"):
         predictor.run(tmp_path / "b.png")
@@ -362,7 +370,7 @@ def test_paddlegans_calls(run, tiny_run, tmp_path):
         one = StyleGANv2Predictor(tmp_path / "styles", weight_path=tiny_run, seed=3, size=16, style_dim=8)
         files = one.run(n_row=2, n_col=3)
         assert [path.name for path in files] == ["sample.png", "sample_mixing_0.png", "sample_mixing_1.png"]
-        assert Image.open(files[0]).size == (48, 32) and Image.open(files[1]).size == (64, 48)
+        assert opened(files[0]).size == (48, 32) and opened(files[1]).width == 69
     with pytest.raises(UserError, match="0 rows"):
         one.run(n_row=0)
 
