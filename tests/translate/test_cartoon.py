@@ -334,7 +334,7 @@ def test_portraits_as_a_dataset(tmp_path, capsys):
     code, said, _ = run_cli(
         capsys, *words, "--dest", tmp_path / "kept.zip", "--background", "keep", "--workers", 2, "--size", 64
     )
-    assert code == 0 and "2 pictures" in said  # the largest of each
+    assert code == 0 and "3 pictures" in said  # the largest of each, and the small one
     for more, message in (
         (["--mtcnn", WEIGHTS], "takes its networks from --weights-dir"),
         (["--source", tmp_path / "none"], "no face that can be used in 1 photographs: a.png: no face was found"),
