@@ -166,9 +166,11 @@ def cut(photo: Pixels, quad: F, size: int, border: Border = "white") -> Pixels:
 
 
 def within(shape: tuple[int, int], quad: F, size: int) -> NDArray[np.float32]:
-    """How much of each pixel of the crop lies in a photograph of ``shape`` (height, width): ``[size, size]``."""
+    """About how much of each pixel of the crop lies in a photograph of ``shape`` (height, width): ``[size, size]``."""
     if (quad.min(0) >= -0.5).all() and (quad.max(0) <= np.array(shape[::-1]) - 0.5).all():
         return np.ones([size, size], np.float32)
-    white = np.zeros([*shape, 1], np.uint8)
-    outside = cut(white, quad, size)[..., 0].astype(np.float32)
-    return np.asarray(1 - outside / 255, np.float32)
+    rows, columns = np.mgrid[:size, :size]
+    places = from_frame(np.stack([columns.ravel(), rows.ravel()], 1).astype(np.float64), quad, size)
+    # How far inside the nearer edge a pixel's middle lies, in pixels of the crop.
+    edges = np.minimum(places + 0.5, np.array(shape[::-1]) - 0.5 - places) * (size / side_of(quad))
+    return np.asarray(np.clip(edges + 0.5, 0, 1).prod(1).reshape(size, size), np.float32)
