@@ -216,6 +216,7 @@ def test_photographs_as_people_have_them(run, tmp_path, capsys):
         (["nobody.png", "--faces", "0"], "--faces can't be '0'"),
         (["nobody.png", "--smooth", "0.5"], "--smooth is for videos"),
         (["nobody.png", "--output", "broken.jpg"], "broken.jpg: is a file; name a folder for the results"),
+        (["nobody.png", "--output", "me.png"], "me.png: is a file's name, and there are several files; name a folder"),
         (["none", "--output", "none/out"], "the results would lie among the photographs"),
         (["out/p2c_x.png", "--output", "out"], "its cartoon would overwrite it"),
         (["nobody.png", "--weights-dir", "none"], "none: lacks the network that finds faces; put mtcnn/pnet.pt"),

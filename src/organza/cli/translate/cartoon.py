@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 class Options(Trained):
     """Find the faces of a photograph, a folder of them or a video, and make cartoons of them with a trained network."""
 
-    input: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="PHOTO")]
+    photo: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="PHOTO")]
     """A photograph, a folder or an archive of photographs, or a video."""
     output: Path = Path("out")
     """Folder for the results; of a video, the file (.mp4, .mov, .mkv) or a folder for it."""
@@ -50,21 +50,29 @@ class Options(Trained):
     """float32 is exact, bf16 faster; auto: bf16 where it is native and the method allows it."""
 
 
+FILES = (".png", ".jpg", ".jpeg", ".webp", ".mp4", ".mov", ".mkv")
+"""Endings of names that are no folder's."""
+
+
 def main(argv: list[str]) -> int:
     """Parse, open the networks, and say where the cartoons are."""
     options = parse(Options, argv, "organza cartoon")
     wanted = wanted_faces(options.faces)
-    if not options.input.exists():
-        raise UserError("does not exist", where=options.input, hint="give a photograph, a folder of them, or a video")
+    inside = any(folder.is_file() for folder in options.photo.parents)  # a folder in an archive
+    if not options.photo.exists() and not inside:
+        raise UserError("does not exist", where=options.photo, hint="give a photograph, a folder of them, or a video")
     # After parsing: PyTorch takes seconds to import.
     from organza.media.clip import is_clip
     from organza.models.load import load_translator
     from organza.translate.faces.files import cartoon_files
     from organza.translate.faces.pipeline import Cartoonist
 
-    clip = options.input.is_file() and is_clip(options.input)
+    clip = options.photo.is_file() and is_clip(options.photo)
     if options.smooth and not clip:
-        raise UserError("--smooth is for videos", where=options.input, hint="leave it out")
+        raise UserError("--smooth is for videos", where=options.photo, hint="leave it out")
+    if not clip and options.output.suffix.lower() in FILES and not options.output.is_dir():
+        what = "is a file's name, and there are several files"
+        raise UserError(what, where=options.output, hint="name a folder for the results with --output")
     T = load_translator(options.network, model=options.model, device=options.device, precision=options.precision)
     C = Cartoonist.open(T, options.weights_dir, border=options.border)
     if clip:
@@ -72,7 +80,7 @@ def main(argv: list[str]) -> int:
     with progress_bar("cartoons", "photographs") as progress:
         done = cartoon_files(
             C,
-            options.input,
+            options.photo,
             options.output,
             faces=wanted,
             pasted=options.paste,
@@ -98,20 +106,20 @@ def _film(options: Options, C: Cartoonist, wanted: Wanted) -> int:
 
     alone = ("card", "debug_steps")
     if given := [name for name in alone if getattr(options, name)]:
-        raise UserError(f"--{given[0].replace('_', '-')} is for photographs", where=options.input, hint="leave it out")
-    named = options.output if options.output.suffix else None
-    place = check_film(options.input, named, options.output)
+        raise UserError(f"--{given[0].replace('_', '-')} is for photographs", where=options.photo, hint="leave it out")
+    named = options.output if options.output.suffix and not options.output.is_dir() else None
+    place = check_film(options.photo, named, options.output)
     with progress_bar("cartoons", "frames") as progress:
         done, seen = cartoon_video(
             C,
-            options.input,
+            options.photo,
             place,
             faces=wanted,
             match_colours=options.match_colours,
             smooth=options.smooth,
             progress=progress,
         )
-    for line in done.warnings(options.input):
+    for line in done.warnings(options.photo):
         say(line, error=True)
     say(*seen.lines())
     say(f"{done.path}: {done.frames} frames, {done.shares()}")

@@ -27,7 +27,9 @@ DIAGONAL = 640
 LEAST = 20.0
 """Side of the smallest face that is looked for there, in pixels."""
 SURE_TURNED = 0.9
-"""Probability of a face that is found in a turned copy alone; upright, the detector's own limits hold."""
+"""Probability of a face that is found in a turned copy; upright, the detector's own limits hold."""
+DOUBT = 0.8
+"""Mean probability below which a face may be one that lies: turned copies are looked at as well."""
 WINDOW = 48
 """Side of what the detector's last network looks at."""
 BOX_SIDE, BOX_ABOVE = 2.9, 0.26
@@ -41,8 +43,9 @@ FOLLOWING, SURE_FOLLOWED = 2, 0.7
 """Looks in each frame of a video, and the probability of a face that each must find."""
 MIRRORED = (1, 0, 2, 4, 3)
 """Landmarks of a mirrored face in the order of the face itself."""
-TURNED_AWAY = 0.45
-"""How far the nose may lie beside the middle of the eyes and the mouth, in distances of the mean face's eyes."""
+TURNED_AWAY = 0.75
+"""How far the nose may lie beside the middle of eyes and mouth, in halves of their width as it is seen: beyond, a face
+looks nearly aside."""
 
 
 @dataclass(frozen=True)
@@ -68,27 +71,34 @@ class Finder:
             height, width = (max(1, round(side / scale)) for side in photo.shape[:2])
             small = _reduced(photo, height, width)
         factor = np.array([photo.shape[1] / small.shape[1], photo.shape[0] / small.shape[0]])
-        found = [_scaled(face, factor) for face in _any_turn(self.detector, small)]
-        return once([self.again(photo, face) for face in found])
+
+        def sharp(faces: list[Face]) -> list[Face]:
+            return [self.again(photo, _scaled(face, factor)) for face in faces]
+
+        found = sharp(self.detector.find(small, LEAST))
+        # A face that lies is sometimes found as if it stood, with little agreement on where its eyes are.
+        if not found or min(face.score for face in found) < DOUBT:
+            found += sharp(_turned(self.detector, small))
+        return once(found)
 
     def again(self, photo: Pixels, face: Face) -> Face:
         """A face with landmarks that do not depend on its size, turn and side, as far as they can be seen.
 
         Each look sees windows of several sizes, level, and mirrored as well; what they agree on is where the next look
-        is. It ends where the frame rests.
+        is. It ends where the frame rests. Its score is then the mean probability of these windows.
         """
-        points = face.points
+        points, score = face.points, face.score
         for number in range(self.looks):
             try:
                 before = portrait_quad(points)
-                _, seen = self._look(photo, points)
+                score, seen = self._look(photo, points)
                 points = points + (seen - points) * (STEP if number else 1)
                 after = portrait_quad(points)
             except BadPicture:
                 return face
             if np.abs(after - before).max() < REST * side_of(before):
                 break
-        return replace(face, points=points)
+        return replace(face, points=points, score=score)
 
     def follow(self, photo: Pixels, face: Face) -> Face | None:
         """The same face in the next frame of a video, near where it was; None where it is not seen there."""
@@ -155,13 +165,13 @@ def turned_away(points: F) -> bool:
     quad = portrait_quad(points)
     level = to_frame(points, quad, 1)
     middle = (level[[0, 1]].mean(0) + level[[3, 4]].mean(0)) / 2
-    return bool(abs(level[2, 0] - middle[0]) > TURNED_AWAY / MEAN_SIDE)
+    width = (abs(level[1, 0] - level[0, 0]) + abs(level[4, 0] - level[3, 0])) / 2
+    return bool(abs(level[2, 0] - middle[0]) > TURNED_AWAY * width / 2)
 
 
-def _any_turn(detector: Detector, small: Pixels) -> list[Face]:
-    """Faces of a photograph as it is; where there are none, of turned copies."""
-    if found := detector.find(small, LEAST):
-        return found
+def _turned(detector: Detector, small: Pixels) -> list[Face]:
+    """Faces of copies that are turned by quarters; where there are none, by odd eighths."""
+    found = list[Face]()
     for quarters in (1, 3, 2):
         turned = np.ascontiguousarray(np.rot90(small, quarters))
         found += [_unturned(face, small.shape, quarters) for face in detector.find(turned, LEAST)]
