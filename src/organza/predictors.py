@@ -66,7 +66,7 @@ class Photo2CartoonPredictor:
         path = user_path(image_path)
         found = self.cartoonist.portraits(plain(read(path)))
         if not found:
-            raise UserError("no face was found", where=path, hint="is it upright, and the face larger than 20 pixels?")
+            raise UserError("no face was found", where=path, hint="faces are found from about 20 pixels on")
         portrait: Portrait = found[0]
         save_picture(portrait.photo, self.output_path / f"{ALONE}_photo.png")
         save_picture(portrait.cartoon, self.output_path / f"{ALONE}_cartoon.png")

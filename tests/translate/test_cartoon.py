@@ -208,7 +208,7 @@ def test_photographs_as_people_have_them(run, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["nobody.png"], "nobody.png: no face was found; is it upright, and the face larger than 20 pixels?"),
+        (["nobody.png"], "nobody.png: no face was found; faces are found from about 20 pixels on"),
         (["none"], "no face in any of 2 photographs: a.png: no face was found"),
         (["missing.png"], "missing.png: does not exist; give a photograph, a folder of them, or a video"),
         (["broken.jpg"], "broken.jpg: can't be used: "),

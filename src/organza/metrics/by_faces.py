@@ -58,9 +58,9 @@ def kept(inputs: Tensor, outputs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         inputs, outputs: unit vectors ``[N, F]``, at least two.
 
     Example:
-        >>> one, two, three = kept(torch.eye(2), torch.tensor([[0.6, 0.8], [0.0, 1.0]]))
+        >>> one, two, three = kept(torch.eye(2), torch.tensor([[1.0, 0.0], [1.0, 0.0]]))
         >>> [x.tolist() for x in (one, two, three)]
-        [[0.6000000238418579, 1.0], [0.800000011920929, 0.0], [0.0, 1.0]]
+        [[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]]
     """
     cosines = outputs @ inputs.T
     own = cosines.diagonal()

@@ -70,7 +70,7 @@ def main(argv: list[str]) -> int:
     clip = options.photo.is_file() and is_clip(options.photo)
     if options.smooth and not clip:
         raise UserError("--smooth is for videos", where=options.photo, hint="leave it out")
-    if not clip and options.output.suffix.lower() in FILES and not options.output.is_dir():
+    if not clip and options.output.suffix.lower() in FILES and not options.output.exists():
         what = "is a file's name, and there are several files"
         raise UserError(what, where=options.output, hint="name a folder for the results with --output")
     T = load_translator(options.network, model=options.model, device=options.device, precision=options.precision)

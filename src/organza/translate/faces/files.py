@@ -108,7 +108,7 @@ def cartoon_files(
     if not count:
         reason = f": {skipped[0][0]}: {skipped[0][1]}" if len(skipped) > 1 else skipped[0][1] if skipped else ""
         what = reason if len(skipped) == 1 else f"no face in any of {len(skipped)} photographs{reason}"
-        hint = "is it upright, and the face larger than 20 pixels?" if "no face" in what else None
+        hint = "faces are found from about 20 pixels on" if "no face" in what else None
         raise UserError(what or "there are no photographs", where=path, hint=hint)
     return Cartooned(written, skipped, notes, count, done)
 

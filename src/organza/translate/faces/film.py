@@ -49,7 +49,7 @@ class OneEuro:
     Example:
         >>> steady = OneEuro(25.0)
         >>> [round(float(steady(np.array(x))), 2) for x in (0.0, 1.0, 1.0, 1.0)]
-        [0.0, 0.53, 0.78, 0.9]
+        [0.0, 0.43, 0.7, 0.84]
     """
 
     def __init__(self, rate: float, least: float = 1.5, slope: float = 0.3, speed: float = 1.0) -> None:
