@@ -78,7 +78,8 @@ class Finder:
         found = sharp(self.detector.find(small, LEAST))
         # A face that lies is sometimes found as if it stood, with little agreement on where its eyes are.
         if not found or min(face.score for face in found) < DOUBT:
-            found += sharp(_turned(self.detector, small))
+            lying = sharp(_turned(self.detector, small))
+            found += [face for face in lying if not found or face.score >= DOUBT]
         return once(found)
 
     def again(self, photo: Pixels, face: Face) -> Face:
@@ -137,11 +138,9 @@ def _window(points: F, size: float) -> F:
     return np.asarray(corners)
 
 
-def once(faces: Sequence[Face], most: float = 0.4) -> list[Face]:
-    """Each face once, the largest first: of frames that share more than ``most`` of the smaller, the surer one stays.
-
-    Turned frames are compared by circles of the same middle and area.
-    """
+def once(faces: Sequence[Face], near: float = 1.2) -> list[Face]:
+    """Each face once, the largest first: of two that are nearer than ``near`` distances of the smaller one's eyes, the
+    surer stays."""
     kept: list[tuple[Face, F, float]] = []
     for face in sorted(faces, key=lambda face: -face.score):
         try:
@@ -149,7 +148,7 @@ def once(faces: Sequence[Face], most: float = 0.4) -> list[Face]:
         except BadPicture:
             continue
         middle, eyes = face.points.mean(0), side_of(quad) / MEAN_SIDE
-        if all(np.hypot(*(middle - other)) > (1 - most) * 2 * min(eyes, size) for _, other, size in kept):
+        if all(np.hypot(*(middle - other)) > near * min(eyes, size) for _, other, size in kept):
             kept.append((face, middle, eyes))
     return [face for face, _, _ in sorted(kept, key=lambda one: -one[2])]
 
