@@ -214,9 +214,9 @@ class _Places:
                 if entry.claimed:
                     yield entry.name, str(error), Path()
                 continue
-            target = self.folder / _safe(entry.name, self.ending)
+            target = self.folder / safe_place(entry.name, self.ending)
             if target in taken:  # a.jpg beside a.png
-                target = self.folder / _safe(entry.name.replace(".", "_"), self.ending)
+                target = self.folder / safe_place(entry.name.replace(".", "_"), self.ending)
             taken.add(target)
             yield entry.name, image, target
 
@@ -235,11 +235,11 @@ def _places(path: Path, single: bool, folder: Path, output: str | Path | None, e
     return _Places(whole if side == "whole" else PartSource(whole, path, "", side), path, folder, None, ending, side)
 
 
-def _safe(name: str, ending: str) -> Path:
+def safe_place(name: str, ending: str) -> Path:
     """The path of a result below the output folder: no part of a name from an archive leads out of it.
 
     Example:
-        >>> _safe("../a/b.jpg", ".png").as_posix(), _safe("/etc/x", ".png").as_posix()
+        >>> safe_place("../a/b.jpg", ".png").as_posix(), safe_place("/etc/x", ".png").as_posix()
         ('a/b.png', 'etc/x.png')
     """
     plain = PurePosixPath(name)

@@ -216,14 +216,8 @@ def _film(options: Options, T: Translator, named: bool, size: Size) -> int:
 
     with progress_bar("translating", "frames") as progress:
         done = translate_video(options.input, place, translate, smooth=options.smooth, progress=progress)
-    if done.lost:
-        say(f"{done.lost} frames could not be read: the one before each is shown again", error=True)
-    if done.missing:
-        say(f"{options.input} is cut off: {done.missing} frames are missing at its end", error=True)
-    if done.silent:
-        say(f"without sound: {done.silent}", error=True)
-    if done.stopped:
-        say(f"stopped after {done.frames} frames, which are in the file", error=True)
+    for line in done.warnings(options.input):
+        say(line, error=True)
     if done.flicker is not None:
         before, after = done.flicker
         say(f"flicker {before:.2f} -> {after:.2f} levels of 255 along the motion; {done.cuts} cuts")
