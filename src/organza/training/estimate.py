@@ -106,17 +106,19 @@ def memory(state: State, spec: DataSpec, settings: Training, dtype: torch.dtype)
 
 def blank(spec: DataSpec, count: int, seen: int = 0) -> Batch:
     """A batch that has shapes and holds no numbers."""
+    each = (count, spec.frames) if spec.frames else (count,)
     images, labels = (
-        torch.empty(count, spec.channels, *spec.resolution, device=META),
+        torch.empty(*each, spec.channels, *spec.resolution, device=META),
         torch.empty(count, spec.label_dim, device=META),
     )
-    source = torch.empty(count, spec.source, *spec.resolution, device=META) if spec.source else None
+    source = torch.empty(*each, spec.source, *spec.resolution, device=META) if spec.source else None
+    flow = torch.empty(count, spec.frames - 1, 3, *spec.resolution, device=META) if spec.frames else None
     text = None
     if spec.words or spec.embedding_dim:
         text = torch.empty(count, spec.embedding_dim, device=META)
     if spec.words:
         text = torch.empty(count, spec.text_length, dtype=torch.int64, device=META)
-    return Batch(images, labels, seen, source, text=text)
+    return Batch(images, labels, seen, source, text=text, flow=flow)
 
 
 def room(device: torch.device) -> tuple[int | None, int | None]:

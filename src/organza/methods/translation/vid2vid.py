@@ -4,7 +4,7 @@ Ting-Chun Wang, Ming-Yu Liu, Jun-Yan Zhu, Guilin Liu, Andrew Tao, Jan Kautz, Bry
 NeurIPS 2018, arXiv 1808.06601.
 
 What it changed: pix2pixHD for videos. The generator sees its own last frames, moves the last one along a flow that it
-finds, and says where it makes pixels anew (section 3.1, equation 4). Beside discriminators of single frames, others
+finds, and says where it makes pixels anew. Beside discriminators of single frames, others
 look at three frames with the motion between them, at two rates. Sequences grow while it trains (appendix A.1).
 
 A sequence begins as a video does in use: nothing lies before its first frame, which is made from its source alone (the
@@ -69,8 +69,8 @@ class Vid2Vid:
     vgg_weight: PositiveOrZero = 10.0
     """Weight of the same with features of a classifier; 0 leaves it out."""
     flow_weight: PositiveOrZero = 10.0
-    """Weight of the distance of the generator's flow from the reference, in pixels, and of the target before, moved
-    along it, from the target (equation 9)."""
+    """Weight of the distance of the generator's flow from the reference, in pixels, and of what it makes of the target
+    before from the target."""
     warp_weight: PositiveOrZero = 10.0
     """Weight of the distance of an output from the one before, moved along the reference flow."""
     reuse_weight: PositiveOrZero = 1.0
@@ -213,18 +213,18 @@ class Vid2Vid:
         return Result(loss, {"loss/G": loss, **stats}, {"outputs": images, "raw": raw})
 
     def _d_loss(self, nets: Nets, batch: Batch, rng: torch.Generator) -> Result:
-        G, critic, outputs = generator_of(nets), critic_of(nets), batch.carry["outputs"]
+        G, critic, outputs = generator_of(nets), critic_of(nets), batch.carry["outputs"].detach()
         source, target, _, _ = _shown(batch, outputs.shape[1])
         seen = _each(G.read, source).flatten(0, 1)
         real = critic(target.flatten(0, 1), seen)
         loss = seen.new_zeros(())
-        for made in (outputs, batch.carry["raw"]):
+        for made in (outputs, batch.carry["raw"].detach()):
             fake = critic(made.flatten(0, 1), seen)
             loss = loss + sum(adversarial_d(self.game, *pair) for pair in zip(real, fake, strict=True))
         return Result(loss, {"loss/D": loss, "scores/real": real[0].mean(), "scores/fake": fake[0].mean()})
 
     def _motion_loss(self, nets: Nets, batch: Batch, rng: torch.Generator) -> Result:
-        outputs = batch.carry["outputs"]
+        outputs = batch.carry["outputs"].detach()
         _, target, flow, _ = _shown(batch, outputs.shape[1])
         real, fake = (_motion_of(nets).features(frames, flow) for frames in (target, outputs))
         loss = outputs.new_zeros(())

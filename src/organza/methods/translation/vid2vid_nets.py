@@ -46,7 +46,7 @@ class Frame(NamedTuple):
 
 
 class SequentialGenerator(nn.Module):
-    """The next frame from sources and the last outputs (section 3.1, equation 4).
+    """The next frame from sources and the last outputs.
 
     Sources and outputs have an encoder each, whose features are added. One decoder makes an image, another the motion
     and the share of the image; the rest is the frame before, moved.
