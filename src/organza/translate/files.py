@@ -117,7 +117,12 @@ def translate_files(
         z = T.codes_of(clusters)
     common: dict[str, Any] = {"size": size, "mode": mode}
 
+    follow = T.follow() if T.model.follow is not None and not single else None
+
     def shown(image: Photo, has: Any) -> Photo:
+        if follow is not None:
+            made = follow(image, **common)
+            return _beside([_as_image(image), _as_image(made)]) if compare else made
         row = [_as_image(image)] if compare or samples or every else []
         row += [T.heat(image, size=size)] if heat else []
         if every:
@@ -129,7 +134,11 @@ def translate_files(
     skipped: list[tuple[str, str]] = []
 
     def translated() -> Iterator[tuple[str, Photo, Photo]]:
+        folder = None
         for number, (name, image, place) in enumerate(places(T)):
+            if follow is not None and folder not in (None, place.parent):
+                follow.reset()  # a folder is a video
+            folder = place.parent
             if isinstance(image, str):
                 skipped.append((name, image))
             else:
