@@ -46,7 +46,7 @@ from organza.data.source import Source
 from organza.data.stream import ShardLoader, Shards, remote_shards
 from organza.data.techniques import Made
 from organza.data.texts import Texts, captioned, given_vectors, texts_of
-from organza.data.videos import check_pairs, check_sizes, in_sequences, open_frames, size_of
+from organza.data.videos import check_pairs, check_sizes, in_sequences, open_frames, own_size, size_of
 from organza.media.flow import check_flow
 from organza.media.images import to_tensor
 
@@ -325,7 +325,7 @@ def _translation(
         size = parse_resolution(options.resolution)
     else:
         first = sides(whole, options.split)[0] if how is None else images_of(whole, options.split)
-        size = chosen_resolution(first, options)
+        size = own_size(first) if layout == "video" else chosen_resolution(first, options)
     height, width = options.load_size(size)
     domains = open_domains(
         whole,

@@ -174,3 +174,20 @@ def size_of(source: Source, entry: Entry) -> tuple[int, int] | None:
     except BadPicture:
         return None
     return image.height, image.width
+
+
+def own_size(source: Source) -> tuple[int, int]:
+    """Height and width at which frames are read where nothing is said: their own, down to a multiple of 8.
+
+    Raises:
+        UserError: not one frame can be read.
+
+    Example:
+        >>> own_size(open_frames(faces))
+        (16, 16)
+    """
+    entries = source.entries()
+    for entry in entries[:20]:
+        if (size := size_of(source, entry)) is not None:
+            return max(8, size[0] // 8 * 8), max(8, size[1] // 8 * 8)
+    raise UserError("not one frame can be read" if entries else "there are no frames", where=source.path)

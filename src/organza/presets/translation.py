@@ -75,9 +75,9 @@ RUNS: dict[str, Run] = {
         DiscoGAN(), Training(kimg=6400, batch=64, tick_kimg=6.4, snapshot_kimg=128, grid="2x8", metrics="none"), _small
     ),
     "pix2pixhd": Run(Pix2PixHD(), replace(_paper, epochs=300, lr_decay=0.0), _whole_mirrored),
-    "vid2vid": Run(Vid2Vid(), _videos, VideoOptions(resolution="512x1024", mirror=True)),
+    "vid2vid": Run(Vid2Vid(), _videos, VideoOptions(mirror=True)),
     "vid2vid-64": Run(
-        Vid2Vid(width=16, blocks=4, halvings=2, width_d=16, layers_d=2),
+        Vid2Vid(width=16, blocks=4, halvings=2, width_d=16, layers_d=2, recompute=False),
         replace(_videos, kimg=2, tick_kimg=0.05, snapshot_kimg=0.5),
         VideoOptions(resolution="64", frames=12),
     ),

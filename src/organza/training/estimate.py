@@ -16,6 +16,7 @@ from organza.contract.method import Clock, MethodConfig, Phase
 from organza.core import distributed
 from organza.core.device import computing, free_memory, total_memory
 from organza.core.errors import UserError
+from organza.ops.recomputed import weighed
 from organza.training.loop import advance
 from organza.training.settings import Training
 from organza.training.state import State
@@ -202,9 +203,10 @@ def _kept(state: State, phase: Phase, batch: Batch) -> tuple[int, Batch]:
 
     for name, net in state.method.nets.items():
         net.requires_grad_(name in state.method.players[phase.player].nets)
-    with torch.autograd.graph.saved_tensors_hooks(weigh, lambda tensor: tensor):
+    with torch.autograd.graph.saved_tensors_hooks(weigh, lambda tensor: tensor), weighed() as parts:
         carry = phase.loss(state.nets, batch, torch.Generator()).carry
-    return sum(storage.nbytes() for storage in storages.values()), batch.leaving(carry)
+    kept = sum(storage.nbytes() for storage in storages.values())
+    return kept + max(parts, default=0), batch.leaving(carry)
 
 
 def _gigabytes(size: int) -> str:

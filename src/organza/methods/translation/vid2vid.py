@@ -14,8 +14,10 @@ frame. Gradients go through one frame, as theirs do.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Annotated, ClassVar
 
 import torch
@@ -29,10 +31,11 @@ from organza.core.ranges import Count, Depth, PositiveOrZero, Range
 from organza.methods.translation.pix2pix import Game, adversarial_d, adversarial_g
 from organza.methods.translation.pix2pixhd import critic_of, matching, perceptual
 from organza.methods.translation.pix2pixhd_nets import Critic
-from organza.methods.translation.vid2vid_nets import Frame, MotionCritic, SequentialGenerator
+from organza.methods.translation.vid2vid_nets import Frame, MotionCritic, SequentialGenerator, moments, plainly
 from organza.nn.norms import Norm
 from organza.nn.patchgan import least_side
 from organza.ops.flow import along
+from organza.ops.recomputed import recomputed
 from organza.vision.perceptor import Perceptor, available, open_perceptor
 
 
@@ -51,8 +54,9 @@ class Vid2Vid:
     memory: Annotated[int, Range(least=1, most=8)] = 2
     """Frames that the generator remembers, sources and outputs alike."""
     first_frames: Annotated[int, Range(least=2)] = 6
-    """Frames of the sequences that a training begins with. They are doubled in equal parts of the training, up to
-    --frames."""
+    """Frames of the sequences that a training begins with. They are doubled, stage by stage, up to --frames."""
+    stage_epochs: PositiveOrZero | None = None
+    """Epochs of each stage; the last one has the rest. None: equal parts of the training, as in the paper."""
     width_d: Count = 64
     """Feature maps of the discriminators' first layer."""
     layers_d: Depth = 3
@@ -82,6 +86,9 @@ class Vid2Vid:
     """The adversarial loss: least squares (arXiv 1611.04076), or Goodfellow's."""
     aligned: bool = True
     """A flow of n means n pixels; --no-aligned is what newer PyTorch makes of the authors' code."""
+    recompute: bool = True
+    """Make what is inside the networks anew for the gradients, frame by frame: memory hardly grows with the length of
+    sequences, and a step takes about a third longer."""
     lr: PositiveOrZero = 0.0002
     """Learning rate of all networks."""
     beta1: Annotated[float, Range(least=0, below=1)] = 0.5
@@ -104,8 +111,8 @@ class Vid2Vid:
 
     def toy(self) -> Vid2Vid:
         """Tiny networks, for tests."""
-        small = replace(self, width=4, blocks=2, halvings=1, width_d=4, layers_d=1, first_frames=4)
-        return replace(small, perceptor="organza64")
+        small = replace(self, width=4, blocks=2, halvings=1, width_d=4, layers_d=1, first_frames=4, stage_epochs=2)
+        return replace(small, perceptor="organza64", recompute=True)
 
     def build(self, spec: DataSpec) -> Method:
         """The networks and their phases: one of the generator for each length of sequences, two of discriminators.
@@ -156,7 +163,7 @@ class Vid2Vid:
             ),
             models={spec.direction: translation},
             frozen=frozen,
-            schedule=lambda clock: _stage(clock, len(lengths)),
+            schedule=lambda clock: self._stage(clock, len(lengths)),
             preview=_preview,
         )
 
@@ -172,6 +179,21 @@ class Vid2Vid:
             found.append(min(2 * found[-1], frames))
         return tuple(found)
 
+    def _stage(self, clock: Clock, stages: int) -> Schedule:
+        """Which of ``stages`` it is.
+
+        Example:
+            >>> [Vid2Vid()._stage(Clock(seen, 100), 4).stage for seen in (0, 24, 25, 99, 100)]
+            [0, 0, 1, 3, 3]
+            >>> [Vid2Vid(stage_epochs=2)._stage(Clock(seen, 100, count=10), 4).stage for seen in (19, 20, 90)]
+            [0, 1, 3]
+        """
+        if self.stage_epochs is not None and clock.count:
+            number = math.floor(clock.epoch / self.stage_epochs) if self.stage_epochs else stages
+        else:
+            number = clock.seen * stages // clock.total if clock.total else stages
+        return Schedule(stage=min(stages - 1, number))
+
     def _growing(self, stage: int, length: int, stages: int) -> Phase:
         """The generator's step on sequences of one length."""
 
@@ -182,58 +204,85 @@ class Vid2Vid:
         return Phase(name, "G", loss, active=lambda now: now == stage)
 
     def _g_loss(self, nets: Nets, batch: Batch, length: int) -> Result:
-        G, (source, target, flow, known) = generator_of(nets), _shown(batch, length)
-        frames = G.sequence(_each(G.read, source))
-        images, raw = (torch.stack([getattr(frame, name) for frame in frames], 1) for name in ("image", "raw"))
-        critic, seen = critic_of(nets), _each(G.read, source).flatten(0, 1)
-        wanted = target.flatten(0, 1)
-        with torch.no_grad():
-            real = critic.features(wanted, seen)
-            moving = _motion_of(nets).features(target, flow)
-        adversarial = match = images.new_zeros(())
-        for made in (images, raw):
-            found = critic.features(made.flatten(0, 1), seen)
-            adversarial = adversarial + self._fooled(found)
-            match = match + matching(found, real)
-        stats = {"terms/adversarial": adversarial, "terms/features": match}
-        loss = adversarial + self.match_weight * match
-        for one, other in zip(_motion_of(nets).features(images, flow), moving, strict=True):
-            fooled, near = self._fooled(one), matching(one, other)
-            loss = loss + fooled + self.match_weight * near
-            for name, value in (("motion", fooled), ("motion_features", near)):
-                stats[f"terms/{name}"] = stats.get(f"terms/{name}", 0) + value
-        if self.vgg_weight:
-            parts = [perceptual(nets["perceptor"], made.flatten(0, 1), wanted) for made in (images, raw)]
-            stats["terms/perceptual"] = parts[0] + parts[1]
-            loss = loss + self.vgg_weight * stats["terms/perceptual"]
+        """Means over all frames, of each the sum over `Frame.image` and `Frame.raw`; over all moments, by rates."""
+        G, critic, motion = generator_of(nets), critic_of(nets), _motion_of(nets)
+        source, target, flow, known = _shown(batch, length)
+        seen = _each(G.read, source)
+        frames = G.sequence(seen, recomputed if self._lean else plainly)
+        images = torch.stack([frame.image for frame in frames], 1)
+
+        def frame_terms(image: Tensor, raw: Tensor, wanted: Tensor, seen: Tensor) -> tuple[Tensor, ...]:
+            with torch.no_grad():
+                real = critic.features(wanted, seen)
+            made = [critic.features(one, seen) for one in (image, raw)]
+            terms = [sum(self._fooled(one) for one in made), sum(matching(one, real) for one in made)]
+            if self.vgg_weight:
+                terms.append(sum(perceptual(nets["perceptor"], one, wanted) for one in (image, raw)))
+            return tuple(terms)
+
+        def moment_terms(rate: int, made: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
+            with torch.no_grad():
+                real = motion.features(wanted, rate)
+            found = motion.features(made, rate)
+            return self._fooled(found), matching(found, real)
+
+        raw = torch.stack([frame.raw for frame in frames], 1)
+        means = self._mean(frame_terms, *(x.unbind(1) for x in (images, raw, target, seen)))
+        names = ("adversarial", "features", "perceptual")
+        stats = {f"terms/{name}": mean for name, mean in zip(names, means, strict=False)}
+        weights = (1.0, self.match_weight, self.vgg_weight)
+        loss = images.new_zeros(()) + sum(w * mean for w, mean in zip(weights, means, strict=False))
+        for rate in motion.fitting(length):
+            runs = moments(images, flow, rate), moments(target, flow, rate)
+            fooled, match = self._mean(partial(moment_terms, rate), *runs)
+            loss = loss + fooled + self.match_weight * match
+            stats |= {f"terms/motion_{rate}": fooled, f"terms/motion_features_{rate}": match}
         terms = _moved_terms(frames, images, target, flow, known, self.aligned)
-        stats |= terms
         loss = loss + self.flow_weight * (terms["terms/flow"] + terms["terms/flow_warp"])
         loss = loss + self.warp_weight * terms["terms/warp"] + self.reuse_weight * terms["terms/reuse"]
-        return Result(loss, {"loss/G": loss, **stats}, {"outputs": images, "raw": raw})
+        return Result(loss, {"loss/G": loss, **stats, **terms}, {"outputs": images, "raw": raw})
 
     def _d_loss(self, nets: Nets, batch: Batch, rng: torch.Generator) -> Result:
         G, critic, outputs = generator_of(nets), critic_of(nets), batch.carry["outputs"].detach()
         source, target, _, _ = _shown(batch, outputs.shape[1])
-        seen = _each(G.read, source).flatten(0, 1)
-        real = critic(target.flatten(0, 1), seen)
-        loss = seen.new_zeros(())
-        for made in (outputs, batch.carry["raw"].detach()):
-            fake = critic(made.flatten(0, 1), seen)
-            loss = loss + sum(adversarial_d(self.game, *pair) for pair in zip(real, fake, strict=True))
-        return Result(loss, {"loss/D": loss, "scores/real": real[0].mean(), "scores/fake": fake[0].mean()})
+        seen, raw = _each(G.read, source), batch.carry["raw"].detach()
+
+        def frame_loss(image: Tensor, raw: Tensor, wanted: Tensor, seen: Tensor) -> tuple[Tensor, ...]:
+            real, fakes = critic(wanted, seen), [critic(one, seen) for one in (image, raw)]
+            pairs = [pair for fake in fakes for pair in zip(real, fake, strict=True)]
+            loss = torch.stack([adversarial_d(self.game, *pair) for pair in pairs]).sum()
+            return loss, real[0].mean(), fakes[0][0].mean()
+
+        loss, real, fake = self._mean(frame_loss, *(x.unbind(1) for x in (outputs, raw, target, seen)))
+        return Result(loss, {"loss/D": loss, "scores/real": real, "scores/fake": fake})
 
     def _motion_loss(self, nets: Nets, batch: Batch, rng: torch.Generator) -> Result:
-        outputs = batch.carry["outputs"].detach()
+        motion, outputs = _motion_of(nets), batch.carry["outputs"].detach()
         _, target, flow, _ = _shown(batch, outputs.shape[1])
-        real, fake = (_motion_of(nets).features(frames, flow) for frames in (target, outputs))
+
+        def moment_loss(rate: int, wanted: Tensor, made: Tensor) -> tuple[Tensor]:
+            pairs = zip(motion.features(wanted, rate), motion.features(made, rate), strict=True)
+            return (torch.stack([adversarial_d(self.game, real[-1], fake[-1]) for real, fake in pairs]).sum(),)
+
         loss = outputs.new_zeros(())
-        for one, other in zip(real, fake, strict=True):
-            pairs = zip(one, other, strict=True)
-            loss = loss + sum(adversarial_d(self.game, x[-1], y[-1]) for x, y in pairs)
+        for rate in motion.fitting(outputs.shape[1]):
+            runs = moments(target, flow, rate), moments(outputs, flow, rate)
+            loss = loss + self._mean(partial(moment_loss, rate), *runs)[0]
         if not loss.requires_grad:  # sequences of two frames
-            loss = loss + 0 * sum(p.sum() for p in nets["DT"].parameters())
+            loss = loss + 0 * torch.stack([p.sum() for p in motion.parameters()]).sum()
         return Result(loss, {"loss/DT": loss})
+
+    @property
+    def _lean(self) -> bool:
+        """Batch normalisation would count twice what is made anew."""
+        return self.recompute and self.norm != "batch"
+
+    def _mean(self, function: Callable[..., tuple[Tensor, ...]], *columns: Sequence[Tensor]) -> list[Tensor]:
+        """Means of what a function gives for each frame, or moment; at once where that takes no care of memory."""
+        if not self._lean:
+            return list(function(*(torch.cat(list(column)) for column in columns)))
+        parts = [recomputed(function, *row) for row in zip(*columns, strict=True)]
+        return [torch.stack(each).mean() for each in zip(*parts, strict=True)]
 
     def _fooled(self, features: Sequence[Sequence[Tensor]]) -> Tensor:
         """The generator's adversarial loss over all sizes."""
@@ -311,16 +360,6 @@ def _each(function: Callable[[Tensor], Tensor], frames: Tensor) -> Tensor:
 
 def _fits(resolution: tuple[int, int], halvings: int) -> bool:
     return min(resolution) >= max(2 << halvings, 4) and not any(side % (1 << halvings) for side in resolution)
-
-
-def _stage(clock: Clock, stages: int) -> Schedule:
-    """Equal parts of the training.
-
-    Example:
-        >>> [_stage(Clock(seen, 100), 4).stage for seen in (0, 24, 25, 99, 100)]
-        [0, 0, 1, 3, 3]
-    """
-    return Schedule(stage=min(stages - 1, clock.seen * stages // clock.total) if clock.total else stages - 1)
 
 
 def _apply(net: nn.Module, images: Tensor, labels: Tensor, z: Tensor | None) -> Tensor:

@@ -6,8 +6,8 @@ Ting-Chun Wang et al. 2018, arXiv 1808.06601, section 3 and appendix A.1; layers
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -27,6 +27,15 @@ REACH = 20.0
 """Pixels that an output of 1 of the flow's layer stands for."""
 SEEN = 3
 """Frames that a discriminator of motion looks at."""
+
+
+Run = Callable[..., Any]
+"""``run(function, *tensors)``: a function of tensors, plainly or `recomputed`."""
+
+
+def plainly(function: Callable[..., Any], *tensors: Tensor) -> Any:
+    """``function(*tensors)``."""
+    return function(*tensors)
 
 
 class Frame(NamedTuple):
@@ -136,7 +145,7 @@ class SequentialGenerator(nn.Module):
         moved = along(past[:, -self.channels :], flow, self.aligned)
         return Frame(raw * weight + moved * (1 - weight), raw, flow, weight)
 
-    def step(self, source: Tensor, memory: Memory) -> tuple[Frame, Memory]:
+    def step(self, source: Tensor, memory: Memory, run: Run = plainly) -> tuple[Frame, Memory]:
         """The next frame of a sequence; gradients go through this frame alone.
 
         Where it begins, the sources before are taken for the first one, and the outputs before are blank.
@@ -144,22 +153,23 @@ class SequentialGenerator(nn.Module):
         Args:
             source: ``[N, encoded, H, W]``, from `read`.
             memory: what the step before gave; () where the sequence begins.
+            run: see `Run`.
         """
         first = not memory
         if first:
             blank = source.new_zeros(len(source), self.memory * self.channels, *source.shape[2:])
             memory = source.repeat(1, self.memory, 1, 1), blank
         seen = torch.cat([memory[0], source], 1)
-        made = self(seen, memory[1], first)
+        made = Frame(*run(lambda seen, past: tuple(self(seen, past, first)), seen, memory[1]))
         past = torch.cat([memory[1], made.image.detach().to(memory[1].dtype)], 1)
         return made, (seen[:, self.encoded :], past[:, self.channels :])
 
-    def sequence(self, source: Tensor) -> list[Frame]:
-        """All frames of sequences ``[N, T, encoded, H, W]``."""
+    def sequence(self, source: Tensor, run: Run = plainly) -> list[Frame]:
+        """All frames of sequences ``[N, T, encoded, H, W]``; see `step`."""
         memory: Memory = ()
         found = []
         for number in range(source.shape[1]):
-            frame, memory = self.step(source[:, number], memory)
+            frame, memory = self.step(source[:, number], memory, run)
             found.append(frame)
         return found
 
@@ -181,20 +191,15 @@ class MotionCritic(nn.Module):
             for _ in range(rates)
         )
 
-    def features(self, frames: Tensor, flow: Tensor) -> list[list[list[Tensor]]]:
-        """What each rate's layers make of sequences, see `MultiScalePatchGAN.features`; of rates that fit into them.
+    def features(self, moments: Tensor, rate: int) -> list[list[Tensor]]:
+        """What a rate's layers make of `moments`, see `MultiScalePatchGAN.features`."""
+        net = self.rates[rate]
+        assert isinstance(net, MultiScalePatchGAN)
+        return net.features(moments)
 
-        Args:
-            frames: ``[N, T, channels, H, W]``.
-            flow: ``[N, T - 1, 2, H, W]`` pixels.
-        """
-        found = []
-        for rate, net in enumerate(self.rates):
-            assert isinstance(net, MultiScalePatchGAN)
-            step = SEEN**rate
-            if frames.shape[1] >= shortest(rate):
-                found.append(net.features(moments(frames, flow, step)))
-        return found
+    def fitting(self, frames: int) -> list[int]:
+        """The rates that fit into so many frames."""
+        return [rate for rate in range(len(self.rates)) if frames >= shortest(rate)]
 
 
 def shortest(rate: int) -> int:
@@ -207,17 +212,18 @@ def shortest(rate: int) -> int:
     return (SEEN - 1) * SEEN**rate + 1
 
 
-def moments(frames: Tensor, flow: Tensor, step: int) -> Tensor:
-    """All runs of `SEEN` frames, ``step`` apart, with the flow between them: ``[M, SEEN * C + 2 * (SEEN - 1), H, W]``.
+def moments(frames: Tensor, flow: Tensor, rate: int) -> list[Tensor]:
+    """All runs of `SEEN` frames at a rate, with the flow between them: ``[N, SEEN * C + 2 * (SEEN - 1), H, W]`` each.
 
     Args:
         frames: ``[N, T, C, H, W]``.
         flow: ``[N, T - 1, 2, H, W]`` pixels; over several frames it is composed.
+        rate: frames are ``SEEN**rate`` apart.
     """
-    count = frames.shape[1] - (SEEN - 1) * step
-    shown = [frames[:, k * step : k * step + count] for k in range(SEEN)]
-    steps = frames.shape[1] - step
-    long = torch.stack([compose(flow[:, start : start + step]) for start in range(steps)], 1) if step > 1 else flow
-    shown += [long[:, k * step : k * step + count] / REACH for k in range(SEEN - 1)]
-    return torch.cat(shown, 2).flatten(0, 1)
-
+    step = SEEN**rate
+    found = []
+    for start in range(frames.shape[1] - (SEEN - 1) * step):
+        starts = range(start, start + (SEEN - 1) * step, step)
+        motion = [compose(flow[:, at : at + step]) / REACH for at in starts]
+        found.append(torch.cat([*(frames[:, at] for at in (*starts, starts[-1] + step)), *motion], 1))
+    return found
