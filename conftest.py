@@ -66,10 +66,10 @@ def captioned(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A zip of two sequences of 5 frames, 16x16: drawn faces that move, as line art and painted, with their motion."""
+    """A zip of two sequences of 4 frames, 16x16: drawn faces that move, as line art and painted, with their motion."""
     from organza.data.drawn_faces.films import write_films
 
-    return write_films(tmp_path_factory.mktemp("films") / "films.zip", 2, 5, 16)
+    return write_films(tmp_path_factory.mktemp("films") / "films.zip", 2, 4, 16)
 
 
 @pytest.fixture(scope="session")

@@ -168,8 +168,8 @@ def open_material(
 
     Args:
         path: whatever `open_dataset` or `open_domains` takes; remote shards are streamed.
-        options: `DomainOptions` for translations of two sides, `VideoOptions` for videos, `LabelledOptions` or `PartlyLabelled` for labelled
-            images, `CaptionedOptions` for captioned ones.
+        options: `DomainOptions` for translations of two sides, `VideoOptions` for videos, `LabelledOptions` or
+            `PartlyLabelled` for labelled images, `CaptionedOptions` for captioned ones.
         layout: what the method needs.
         progress: called as ``progress(done, total)`` while images are decoded for the first time.
         say: told what the user should know.
@@ -383,7 +383,7 @@ def _in_sequences(
 ) -> Material:
     """The same with its frames in sequences, and the exact motion that may lie beside them."""
     assert material.domains is not None
-    whole, target = _opened(path, "video"), material.target
+    whole = _opened(path, "video")
     length = options.frames if isinstance(options, VideoOptions) else VideoOptions.frames
     prefix = ""
     part: Source = images_of(whole, options.split) if made_by(options) is not None else whole
@@ -409,7 +409,7 @@ def _with_motion(
     found: Sequences, whole: Source, prefix: str, options: DomainOptions, progress: Progress | None
 ) -> Sequences:
     """Motion from the folder ``flow/`` beside B/, where frames are read at the size at which it was stored."""
-    folder = f"{prefix[: -2]}flow/" if prefix.endswith(("A/", "B/")) else None
+    folder = f"{prefix[:-2]}flow/" if prefix.endswith(("A/", "B/")) else None
     inside = [e for e in whole.entries() if folder is not None and e.name.startswith(folder)]
     height, width = found.domains.target.resolution
     if not inside or folder is None:

@@ -7,6 +7,8 @@ the right and down in the frame before, in 32nds of a pixel, from -63.97 to 63.9
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -29,7 +31,7 @@ def reference_flow(frames: Pixels) -> NDArray[np.float32]:
     """
     check_flow()
     found = np.empty((len(frames) - 1, 3, *frames.shape[1:3]), np.float32)
-    for row, (before, here) in enumerate(zip(frames[:-1], frames[1:], strict=True)):
+    for row, (before, here) in enumerate(itertools.pairwise(frames)):
         flow = flow_between(here, before)
         found[row, :2] = flow.transpose(2, 0, 1)
         found[row, 2] = trust(here, before, flow) > 0.5

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from organza.contract.data import Batch
 from organza.core.cache import cache_root
@@ -95,7 +96,7 @@ class Sequences:
             pixels = side.fetch(rows.reshape(-1))[0]
             top, left = (pixels.shape[1] - size[0]) // 2, (pixels.shape[2] - size[1]) // 2
             pixels = pixels[:, top : top + size[0], left : left + size[1]]
-            shown.append(to_tensor(pixels).unflatten(0, rows.shape))
+            shown.append(_grouped(pixels, rows.shape))
         return Batch(shown[0], torch.zeros(count, 0), source=shown[1])
 
 
@@ -172,6 +173,12 @@ def _cuts(domains: Domains, videos: dict[str, list[int]], progress: Progress | N
     return set(found)
 
 
+def _grouped(pixels: NDArray[np.uint8], shape: tuple[int, ...]) -> Tensor:
+    """``[N * T, H, W, C]`` -> ``[N, T, C, H, W]`` in [-1, 1]."""
+    images = to_tensor(pixels)
+    return images.reshape(*shape, *images.shape[1:])
+
+
 class SequenceLoader(Loader):
     """Batches of sequences by position, cropped and mirrored as a whole, with the motion of their targets.
 
@@ -199,7 +206,7 @@ class SequenceLoader(Loader):
             flat = side.shown(flat, each, self.seed)
             shown.append(flat.reshape(*rows.shape, *flat.shape[1:]))
         flow = torch.from_numpy(self._flow(shown[0], rows, positions, flipped))
-        targets, sources = (to_tensor(x.reshape(-1, *x.shape[2:])).unflatten(0, rows.shape) for x in shown)
+        targets, sources = (_grouped(x.reshape(-1, *x.shape[2:]), rows.shape) for x in shown)
         done = Batch(targets, torch.zeros(len(rows), 0), seen, sources, flow=flow)
         if self.device.type == "cpu":
             return lambda: done

@@ -23,8 +23,21 @@ from organza.data.readers.clips import ClipsSource, clips_under
 from organza.data.source import BadPicture, Entry, Source
 from organza.media.clip import is_clip
 
-SOURCES = ("a", "source", "input", "before", "distorted", "degraded", "noisy", "compressed", "low", "lr", "labels", "line")
-TARGETS = ("b", "target", "output", "after", "pristine", "clean", "original", "high", "hr", "real", "photo", "paint")
+SOURCES = (
+    "a",
+    "source",
+    "input",
+    "before",
+    "distorted",
+    "degraded",
+    "noisy",
+    "compressed",
+    "low",
+    "lr",
+    "labels",
+    "line",
+)
+TARGETS = ("b", "target", "output", "after", "pristine", "clean", "original", "high", "hr", "real", "photo")
 """How names of videos end that are sources, and targets, best known first."""
 
 
@@ -132,7 +145,9 @@ def check_pairs(a: Source, b: Source, prefixes: tuple[str, str]) -> None:
     Raises:
         UserError: the first that have not.
     """
-    sides = [(side, in_sequences([e.name for e in side.entries()], p)) for side, p in zip((a, b), prefixes, strict=True)]
+    sides = [
+        (side, in_sequences([e.name for e in side.entries()], p)) for side, p in zip((a, b), prefixes, strict=True)
+    ]
     (_, first), (_, second) = sides
     for name in sorted(first.keys() & second.keys()):
         where = f"{a.path}: {name or 'its frames'}"
@@ -142,7 +157,9 @@ def check_pairs(a: Source, b: Source, prefixes: tuple[str, str]) -> None:
         sizes = [size_of(side, side.entries()[frames[name][0]]) for side, frames in sides]
         if None not in sizes and sizes[0] != sizes[1]:
             shown = ["{1}x{0}".format(*size) for size in sizes if size]
-            raise UserError(f"frames of {shown[0]} on one side and of {shown[1]} on the other", where=where, hint=_SCALE)
+            raise UserError(
+                f"frames of {shown[0]} on one side and of {shown[1]} on the other", where=where, hint=_SCALE
+            )
 
 
 _SCALE = "scale one side to the other's size"
@@ -163,7 +180,9 @@ def check_sizes(source: Source, frames: dict[str, list[int]]) -> None:
                 continue
             if before is not None and size != before:
                 what = "{1}x{0} pixels, after frames of {3}x{2}".format(*size, *before)
-                raise UserError(what, where=f"{source.path}/{entries[number].name}", hint="scale all frames to one size")
+                raise UserError(
+                    what, where=f"{source.path}/{entries[number].name}", hint="scale all frames to one size"
+                )
             before = size
 
 

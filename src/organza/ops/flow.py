@@ -35,7 +35,7 @@ def along(images: Tensor, flow: Tensor, aligned: bool = True) -> Tensor:
 
 
 def compose(flows: Tensor) -> Tensor:
-    """One flow over several steps: ``[N, S, 2, H, W]``, the oldest first -> ``[N, 2, H, W]`` from the last to the first.
+    """One flow over several steps: ``[N, S, 2, H, W]``, the oldest first -> ``[N, 2, H, W]``.
 
     Example:
         >>> compose(torch.ones(1, 3, 2, 4, 4))[0, :, 0, 0].tolist()

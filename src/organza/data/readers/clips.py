@@ -45,7 +45,9 @@ class ClipsSource(Source):
 
     def fingerprint(self) -> str:
         """Names, sizes and times of change."""
-        return hashlib.sha256(repr(sorted((name, _stamp(file)) for name, file in self.clips.items())).encode()).hexdigest()
+        return hashlib.sha256(
+            repr(sorted((name, _stamp(file)) for name, file in self.clips.items())).encode()
+        ).hexdigest()
 
     def contents(self) -> Contents:
         """The frames, counted by decoding each video once; the count is remembered in the cache."""

@@ -71,12 +71,12 @@ def understood(opened: Opened) -> Weights | None:
             raise RefusedError(f"a discriminator of {layers} halvings")
         config = replace(config, width_d=width_d, layers_d=layers, scales=_count(critic, r"net\.scales\.(\d+)\."))
         parts["D"] = critic | colours
-    rates: Held = {}
+    rates: dict[str, Entry] = {}
     for rate in range(MOST_RATES):
         one = _beside(opened.path, f"D_T{rate}", problems)
         if not one:
             break
-        rates = rates | {f"rates.{rate}.{ours.removeprefix('net.')}": tensor for ours, tensor in one.items()}
+        rates |= {f"rates.{rate}.{ours.removeprefix('net.')}": tensor for ours, tensor in one.items()}
         config = replace(config, rates=rate + 1)
     if rates:
         parts["DT"] = rates
@@ -125,7 +125,9 @@ def generator_names(theirs: Iterable[str]) -> Names:
         else:
             ours = ""
         if not ours:
-            raise RefusedError(f"the tensor {name[:80]!r} is unknown (vid2vid without flow, or with a foreground model?)")
+            raise RefusedError(
+                f"the tensor {name[:80]!r} is unknown (vid2vid without flow, or with a foreground model?)"
+            )
         found[name] = ours
     if len(set(found.values())) < len(found):
         raise RefusedError("two tensors for the same place in a network")

@@ -111,7 +111,7 @@ class Vid2Vid:
 
     def toy(self) -> Vid2Vid:
         """Tiny networks, for tests."""
-        small = replace(self, width=4, blocks=2, halvings=1, width_d=4, layers_d=1, first_frames=4, stage_epochs=2)
+        small = replace(self, width=4, blocks=2, halvings=1, width_d=4, layers_d=1, first_frames=2, stage_epochs=2)
         return replace(small, perceptor="organza64", recompute=True)
 
     def build(self, spec: DataSpec) -> Method:
@@ -215,10 +215,10 @@ class Vid2Vid:
             with torch.no_grad():
                 real = critic.features(wanted, seen)
             made = [critic.features(one, seen) for one in (image, raw)]
-            terms = [sum(self._fooled(one) for one in made), sum(matching(one, real) for one in made)]
+            terms = [[self._fooled(one) for one in made], [matching(one, real) for one in made]]
             if self.vgg_weight:
-                terms.append(sum(perceptual(nets["perceptor"], one, wanted) for one in (image, raw)))
-            return tuple(terms)
+                terms.append([perceptual(nets["perceptor"], one, wanted) for one in (image, raw)])
+            return tuple(torch.stack(both).sum() for both in terms)
 
         def moment_terms(rate: int, made: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
             with torch.no_grad():
@@ -355,7 +355,7 @@ def _shown(batch: Batch, length: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
 def _each(function: Callable[[Tensor], Tensor], frames: Tensor) -> Tensor:
     """A function of images over frames ``[N, T, C, H, W]``."""
     found = function(frames.flatten(0, 1))
-    return found.unflatten(0, frames.shape[:2])
+    return found.reshape(*frames.shape[:2], *found.shape[1:])
 
 
 def _fits(resolution: tuple[int, int], halvings: int) -> bool:
