@@ -43,7 +43,7 @@ def moving_face(seed: int, number: int, frames: int, length: int = 24) -> Iterat
     face = Face.random([seed, number])
     waves = {name: (rng.uniform(0, 2 * np.pi, 2), rng.uniform(0.5, 1.0)) for name in MOVING}
     for frame in range(frames):
-        now = {}
+        now: dict[str, Any] = {}
         for name, (phases, share) in waves.items():
             low, high = NUMBERS[name]
             angle = 2 * np.pi * frame / length

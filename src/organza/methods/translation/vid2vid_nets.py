@@ -122,7 +122,8 @@ class SequentialGenerator(nn.Module):
         """Frames ``[N, source, H, W]`` as they are, label maps one-hot with borders: ``[N, encoded, H, W]``."""
         if self.labels is None or source.shape[1] == self.encoded != self.source:
             return source
-        return self.labels(source)
+        read: Tensor = self.labels(source)
+        return read
 
     def forward(self, sources: Tensor, past: Tensor, first: bool = False) -> Frame:
         """One frame.
@@ -209,7 +210,7 @@ def shortest(rate: int) -> int:
         >>> shortest(0), shortest(1)
         (3, 7)
     """
-    return (SEEN - 1) * SEEN**rate + 1
+    return (SEEN - 1) * int(SEEN**rate) + 1
 
 
 def moments(frames: Tensor, flow: Tensor, rate: int) -> list[Tensor]:
