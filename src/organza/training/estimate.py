@@ -205,8 +205,8 @@ def _kept(state: State, phase: Phase, batch: Batch) -> tuple[int, Batch]:
         net.requires_grad_(name in state.method.players[phase.player].nets)
     with torch.autograd.graph.saved_tensors_hooks(weigh, lambda tensor: tensor), weighed() as parts:
         carry = phase.loss(state.nets, batch, torch.Generator()).carry
-    kept = sum(storage.nbytes() for storage in storages.values())
-    return kept + max(parts, default=0), batch.leaving(carry)
+    kept = sum(storage.nbytes() for storage in (storages | parts.inputs).values())
+    return kept + parts.largest, batch.leaving(carry)
 
 
 def _gigabytes(size: int) -> str:

@@ -20,6 +20,7 @@ from organza.data.photo import Photo
 from organza.data.readers.part import Half, PartSource
 from organza.data.source import BadPicture, Source, suffix
 from organza.data.tables.labels import find_labels
+from organza.data.videos import in_sequences
 from organza.media.images import PICTURE_SUFFIXES, check_suffix, to_image, to_tensor
 from organza.translate.report import line, wanted_of, write_report
 
@@ -216,7 +217,11 @@ class _Places:
                 raise UserError(f"can't be used: {error}", where=self.path) from None
             return
         taken: set[Path] = set()
-        for entry in self.source.entries():
+        entries = self.source.entries()
+        if T.model.follow is not None:
+            order = in_sequences([entry.name for entry in entries])
+            entries = [entries[row] for rows in order.values() for row in rows]
+        for entry in entries:
             try:
                 image = T.source_of(self.source.read(entry))
             except BadPicture as error:

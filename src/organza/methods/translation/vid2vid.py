@@ -31,7 +31,7 @@ from organza.core.ranges import Count, Depth, PositiveOrZero, Range
 from organza.methods.translation.pix2pix import Game, adversarial_d, adversarial_g
 from organza.methods.translation.pix2pixhd import critic_of, matching, perceptual
 from organza.methods.translation.pix2pixhd_nets import Critic
-from organza.methods.translation.vid2vid_nets import Frame, MotionCritic, SequentialGenerator, moments, plainly
+from organza.methods.translation.vid2vid_nets import Frame, MotionCritic, SequentialGenerator, moments, motion_at, plainly
 from organza.nn.norms import Norm
 from organza.nn.patchgan import least_side
 from organza.ops.flow import along
@@ -233,7 +233,8 @@ class Vid2Vid:
         weights = (1.0, self.match_weight, self.vgg_weight)
         loss = images.new_zeros(()) + sum(w * mean for w, mean in zip(weights, means, strict=False))
         for rate in motion.fitting(length):
-            runs = moments(images, flow, rate), moments(target, flow, rate)
+            at = motion_at(flow, rate)
+            runs = moments(images, at, rate), moments(target, at, rate)
             fooled, match = self._mean(partial(moment_terms, rate), *runs)
             loss = loss + fooled + self.match_weight * match
             stats |= {f"terms/motion_{rate}": fooled, f"terms/motion_features_{rate}": match}
@@ -266,7 +267,8 @@ class Vid2Vid:
 
         loss = outputs.new_zeros(())
         for rate in motion.fitting(outputs.shape[1]):
-            runs = moments(target, flow, rate), moments(outputs, flow, rate)
+            at = motion_at(flow, rate)
+            runs = moments(target, at, rate), moments(outputs, at, rate)
             loss = loss + self._mean(partial(moment_loss, rate), *runs)[0]
         if not loss.requires_grad:  # sequences of two frames
             loss = loss + 0 * torch.stack([p.sum() for p in motion.parameters()]).sum()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -161,9 +162,12 @@ class SequentialGenerator(nn.Module):
             blank = source.new_zeros(len(source), self.memory * self.channels, *source.shape[2:])
             memory = source.repeat(1, self.memory, 1, 1), blank
         seen = torch.cat([memory[0], source], 1)
-        made = Frame(*run(lambda seen, past: tuple(self(seen, past, first)), seen, memory[1]))
+        made = Frame(*run(partial(self._made, first), seen, memory[1]))
         past = torch.cat([memory[1], made.image.detach().to(memory[1].dtype)], 1)
         return made, (seen[:, self.encoded :], past[:, self.channels :])
+
+    def _made(self, first: bool, sources: Tensor, past: Tensor) -> tuple[Tensor, ...]:
+        return tuple(self(sources, past, first))
 
     def sequence(self, source: Tensor, run: Run = plainly) -> list[Frame]:
         """All frames of sequences ``[N, T, encoded, H, W]``; see `step`."""
@@ -213,18 +217,28 @@ def shortest(rate: int) -> int:
     return (SEEN - 1) * int(SEEN**rate) + 1
 
 
-def moments(frames: Tensor, flow: Tensor, rate: int) -> list[Tensor]:
+def motion_at(flow: Tensor, rate: int) -> list[Tensor]:
+    """The flow over ``SEEN**rate`` frames to each frame from the first that has so many before it, composed.
+
+    Args:
+        flow: ``[N, T - 1, 2, H, W]`` pixels.
+        rate: see `MotionCritic`.
+    """
+    step = SEEN**rate
+    return [compose(flow[:, start : start + step]) for start in range(flow.shape[1] - step + 1)]
+
+
+def moments(frames: Tensor, motion: Sequence[Tensor], rate: int) -> list[Tensor]:
     """All runs of `SEEN` frames at a rate, with the flow between them: ``[N, SEEN * C + 2 * (SEEN - 1), H, W]`` each.
 
     Args:
         frames: ``[N, T, C, H, W]``.
-        flow: ``[N, T - 1, 2, H, W]`` pixels; over several frames it is composed.
+        motion: from `motion_at`.
         rate: frames are ``SEEN**rate`` apart.
     """
     step = SEEN**rate
     found = []
     for start in range(frames.shape[1] - (SEEN - 1) * step):
-        starts = range(start, start + (SEEN - 1) * step, step)
-        motion = [compose(flow[:, at : at + step]) / REACH for at in starts]
-        found.append(torch.cat([*(frames[:, at] for at in (*starts, starts[-1] + step)), *motion], 1))
+        places = range(start, start + SEEN * step, step)
+        found.append(torch.cat([*(frames[:, at] for at in places), *(motion[at] / REACH for at in places[:-1])], 1))
     return found
