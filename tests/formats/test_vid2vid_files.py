@@ -63,7 +63,9 @@ def test_discriminators_give_the_official_values():
     frames, label = found.arrays["d_frames"], found.arrays["labels"][:1, -4:]
     with torch.no_grad():
         scales = method.nets["D"].net.features(frames[:, :3], label)
-        (moment,) = moments(frames.unflatten(1, (3, 3)), motion_at(20 * found.arrays["d_flow"].unflatten(1, (2, 2)), 0), 0)
+        (moment,) = moments(
+            frames.unflatten(1, (3, 3)), motion_at(20 * found.arrays["d_flow"].unflatten(1, (2, 2)), 0), 0
+        )
         motion = method.nets["DT"].features(moment, 0)
     for k in range(2):
         found.check(f"D_train_scale{k}", scales[k][-1])

@@ -31,7 +31,14 @@ from organza.core.ranges import Count, Depth, PositiveOrZero, Range
 from organza.methods.translation.pix2pix import Game, adversarial_d, adversarial_g
 from organza.methods.translation.pix2pixhd import critic_of, matching, perceptual
 from organza.methods.translation.pix2pixhd_nets import Critic
-from organza.methods.translation.vid2vid_nets import Frame, MotionCritic, SequentialGenerator, moments, motion_at, plainly
+from organza.methods.translation.vid2vid_nets import (
+    Frame,
+    MotionCritic,
+    SequentialGenerator,
+    moments,
+    motion_at,
+    plainly,
+)
 from organza.nn.norms import Norm
 from organza.nn.patchgan import least_side
 from organza.ops.flow import along
