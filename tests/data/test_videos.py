@@ -189,7 +189,7 @@ def test_frames_are_counted_once(tmp_path, monkeypatch):
     monkeypatch.setattr(clips, "Reading", None)
     assert clips.frames_in(file) == 5
     one = open_frames(file)
-    assert one.kind == "video" and [e.name for e in one.entries()][0] == "a/000000"
+    assert one.kind == "video" and next(e.name for e in one.entries()) == "a/000000"
 
 
 def test_one_video_with_a_technique(tmp_path):
@@ -244,8 +244,8 @@ def test_videos_that_are_none(tmp_path):
     clip(tmp_path / "B.mp4", count=4)
     with pytest.raises(UserError, match="is no video that can be read"):
         material(tmp_path, frames=3)
-    with pytest.raises(UserError, match="no pictures found|there are no frames"):
-        (tmp_path / "empty").mkdir()
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match="there are no frames"):
         material(tmp_path / "empty", pairs="grey")
 
 

@@ -25,10 +25,11 @@ from tests.methods.test_cut import assert_same, by_hand
 from tests.shapes import batch_of
 
 CPU = torch.device("cpu")
+DEFAULT = Vid2Vid()
 SPEC = DataSpec((16, 16), 3, source=3, frames=7)
 
 
-def built(config=Vid2Vid(), spec=SPEC, **changes):
+def built(config=DEFAULT, spec=SPEC, **changes):
     torch.manual_seed(0)
     return State.fresh(replace(config.toy(), **changes).resolve(spec, 2).build(spec), CPU)
 
@@ -100,7 +101,9 @@ def test_a_step_is_that_of_the_authors(recompute):
     def match(found, wanted):
         total = 0
         for one, other in zip(found, wanted, strict=True):
-            total = total + sum((4 / 2) * (1 / 2) * (x - y.detach()).abs().mean() for x, y in zip(one[:-1], other[:-1]))
+            total = total + sum(
+                (4 / 2) * (1 / 2) * (x - y.detach()).abs().mean() for x, y in zip(one[:-1], other[:-1], strict=False)
+            )
         return total
 
     def triples(images, rate):
@@ -121,7 +124,9 @@ def test_a_step_is_that_of_the_authors(recompute):
             for one in (image, raw):
                 found = scores(D, torch.cat([source[:, t], one], 1))
                 loss = loss + (fooled(found) + 10 * match(found, wanted)) / 7
-                for w, x, y in zip((1 / 8, 1 / 4, 1 / 2, 1), frozen.stages(one), frozen.stages(real[:, t])):
+                for w, x, y in zip(
+                    (1 / 8, 1 / 4, 1 / 2, 1), frozen.stages(one), frozen.stages(real[:, t]), strict=False
+                ):
                     loss = loss + 10 * w * (x - y).abs().mean() / 7
             if t:
                 sure, reference = known[:, t - 1], flow[:, t - 1]
@@ -218,7 +223,7 @@ def test_sequences_grow():
     carry = advance(state, method.phases[0], batch_of(SPEC, 1), Training()).carry
     assert carry["outputs"].shape == (1, 3, 3, 16, 16) == carry["raw"].shape
     batch = batch_of(SPEC, 1).leaving(carry)
-    assert all("loss" in [*advance(state, phase, batch, Training()).stats][0] for phase in method.phases[3:])
+    assert all("loss" in next(iter(advance(state, phase, batch, Training()).stats)) for phase in method.phases[3:])
     assert Vid2Vid(first_frames=9).lengths(7) == (7,)
     by_epochs = Vid2Vid(stage_epochs=1.5)
     assert [by_epochs._stage(Clock(seen, 9000, 10), 3).stage for seen in (14, 15, 29, 30, 9000)] == [0, 1, 1, 2, 2]

@@ -178,7 +178,8 @@ def dry_run(
     if free is None or plan.memory.total <= free:
         state, size = _fresh(plan), min(4, training.micro_batch or 4, training.batch or 4)
         with material.loader(seed=training.seed, device=plan.device) as loader:
-            seconds = seconds_per_kimg(state, loader.batch(0, size), training, plan.dtype)
+            batch = loader.batch(0, size)
+            seconds = seconds_per_kimg(state, batch, training, plan.dtype, material.spec.count)
         length = duration(seconds * training.kimg)
         lines.append(f"time: about {length} for {training.kimg:g} kimg ({seconds:.0f} s/kimg)")
     if all_settings:

@@ -1,4 +1,4 @@
-"""What `organza dataset info` says of videos: how many there are, how long, how large, how fast, and where they are cut."""
+"""What `organza dataset info` says of videos: how many there are, how long, how large, how fast, where they are cut."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def video_info(path: str | Path, *, sheet: str | Path | None = None, progress: P
     for name, rows in in_sequences([entry.name for entry in entries]).items():
         if name.split("/")[0] == "flow":
             continue
-        videos.append(_video(source, name, rows, lambda now: progress and progress(now, len(entries)), done))
+        videos.append(_video(source, name, rows, progress, len(entries), done))
         done += len(rows)
     if not any(video.frames for video in videos):
         raise UserError("not one frame can be read" if entries else "there are no frames", where=source.path)
@@ -119,7 +119,7 @@ def video_info(path: str | Path, *, sheet: str | Path | None = None, progress: P
     return VideoInfo(source.path, source.kind, videos, _pairs(source), list(source.contents().others), place)
 
 
-def _video(source: Source, name: str, rows: list[int], told: object, done: int) -> Video:
+def _video(source: Source, name: str, rows: list[int], told: Progress | None, whole: int, done: int) -> Video:
     entries, before, cuts, bad = source.entries(), None, list[int](), 0
     sizes: dict[tuple[int, int], None] = {}
     for number, row in enumerate(rows):
@@ -132,8 +132,8 @@ def _video(source: Source, name: str, rows: list[int], told: object, done: int) 
         if before is not None and is_cut(here, before):
             cuts.append(number)
         before = here
-        if callable(told):
-            told(done + number + 1)
+        if told is not None:
+            told(done + number + 1, whole)
     clips = source.clips if isinstance(source, ClipsSource) else {}
     fps = float(open_clip(clips[name]).fps) if name in clips else None
     return Video(name, len(rows) - bad, tuple(sizes), fps, tuple(cuts), bad)

@@ -149,15 +149,20 @@ def check_memory(needs: Memory, free: int | None, total: int | None) -> str:
     return f"{need}, but only {_gigabytes(free)} are free: it may not fit; {advice}"
 
 
-def seconds_per_kimg(state: State, batch: Batch, settings: Training, dtype: torch.dtype) -> float:
+def seconds_per_kimg(
+    state: State, batch: Batch, settings: Training, dtype: torch.dtype, images_in_epoch: int = 0
+) -> float:
     """Run each phase on ``batch`` twice and time the second: seconds for a thousand images over all processes.
 
+    A phase of some stages counts for its part of the training.
     Networks that grow are measured as they are at the end. The networks take two steps, so ``state`` is of no use for
     training afterwards. Time per image usually falls a little as batches grow; the estimate errs on the high side.
     """
     batch = replace(batch, seen=round(settings.kimg * 1000) - 1)
     small = replace(settings, micro_batch=len(batch))
-    seconds = 0.0
+    seconds, end = 0.0, round(settings.kimg * 1000)
+    clocks = [Clock(end * i // 100, end, images_in_epoch) for i in range(100)]
+    stages = [state.method.schedule(clock).stage for clock in clocks]
     with computing(dtype):
         for phase in state.method.phases:
             for _ in range(2):
@@ -167,6 +172,7 @@ def seconds_per_kimg(state: State, batch: Batch, settings: Training, dtype: torc
                     torch.cuda.synchronize()
                 elapsed = time.perf_counter() - started
             share = (1 - 1 / phase.skip if phase.skip else 1) / phase.every
+            share *= sum(map(phase.active, stages)) / len(stages)
             seconds += elapsed / len(batch) * share
             batch = batch.leaving(left)
     return 1000 * seconds / distributed.world()

@@ -35,7 +35,7 @@ class InfoOptions:
     pairs: Text = None
     """Show the pairs that `train --pairs` makes of these images: grey, edges, sketch, low-res:4, holes, noise, jpeg."""
     frames: bool = False
-    """The images are frames of videos, those of a folder one after the other. Video files are looked at so in any case."""
+    """The images are frames of videos, those of a folder one after the other; video files are looked at so anyway."""
     all: bool = False
     """List everything instead of the first ten of each."""
     workers: Number = None
