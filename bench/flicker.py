@@ -61,9 +61,7 @@ def main() -> None:
     parser.add_argument("films", type=Path)
     parser.add_argument("runs", nargs="+")
     parser.add_argument("--sheet", type=Path)
-    parser.add_argument(
-        "--smooth", type=float, default=0.0, help="as of `organza translate`, for each run a second time"
-    )
+    parser.add_argument("--smooth", type=float, default=0.0, help="as of `organza translate`, for a second line")
     given = parser.parse_args()
     films, rows = read(given.films), []
     shown = [[frame[0] for frame in films[0]], [frame[1] for frame in films[0]]]
@@ -81,9 +79,8 @@ def main() -> None:
                 images = [step(frame[0]).eight() for frame in film]
                 if smooth:
                     images = [smoother(frame[0], image) for frame, image in zip(film, images, strict=True)]
-                off.append(
-                    np.mean([np.abs(i - f[1].astype(np.float32)).mean() for i, f in zip(images, film, strict=True)])
-                )
+                pairs = zip(images, film, strict=True)
+                off.append(np.mean([np.abs(image - frame[1].astype(np.float32)).mean() for image, frame in pairs]))
                 moving.append(flicker(images, film))
                 if not number and not smooth:
                     shown.append(images)

@@ -50,7 +50,8 @@ def recomputed(function: Callable[..., T], *tensors: Tensor) -> T:
         True
     """
     if _WEIGHED and torch.is_grad_enabled():
-        return _weigh(_WEIGHED[-1], function, *tensors)
+        known: T = _weigh(_WEIGHED[-1], function, *tensors)
+        return known
     found: T = checkpoint(function, *tensors, use_reentrant=False, preserve_rng_state=False)
     return found
 
