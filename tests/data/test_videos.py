@@ -162,7 +162,7 @@ def clip(path: Path, **kwargs) -> Path:
         (("A.mp4", "B.mp4"), "video"),
         (("road_distorted.mp4", "road_pristine.mp4"), "road"),
         (("A/road.mp4", "B/road.mkv"), "road"),
-        (("road-x.mp4", "road-y.mp4"), "road"),
+        (("cut-1/road-lr.mp4", "cut-1/road-full.mp4"), "cut-1/road"),
     ],
 )
 def test_which_videos_belong_together(tmp_path, names, prefix):
@@ -234,6 +234,13 @@ def test_frames_of_different_sizes(tmp_path):
         save_picture(scene(0, 1, 32)[0], tmp_path / side / "one" / "frame4.png")
     with pytest.raises(UserError, match=r"frame4.png: 32x32 pixels, after frames of 24x24; scale all frames"):
         material(tmp_path, frames=3)
+
+
+def test_frames_are_not_torn_out(tmp_path):
+    folder(tmp_path, {"one": scene(0, 6)})
+    for option in ({"max_images": 3}, {"held_out": "50%"}):
+        with pytest.raises(UserError, match="would tear frames out of videos; give fewer videos"):
+            material(tmp_path, pairs="grey", **option)
 
 
 def test_videos_that_are_none(tmp_path):

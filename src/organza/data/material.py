@@ -360,8 +360,12 @@ def _check_frames(whole: Source, options: DomainOptions) -> None:
     """See that videos can be shown frame by frame, before they are decoded.
 
     Raises:
-        UserError: partners of different lengths or sizes, or frames of different sizes.
+        UserError: partners of different lengths or sizes, frames of different sizes, or only some of them.
     """
+    for name in ("max_images", "held_out"):
+        if getattr(options, name) is not None:
+            what = f"--{name.replace('_', '-')} would tear frames out of videos"
+            raise UserError(what, where=whole.path, hint="give fewer videos")
     if made_by(options) is None:
         a, b, halves = sides(whole, options.split)
         if not halves:

@@ -38,7 +38,7 @@ SOURCES = (
     "line",
 )
 TARGETS = ("b", "target", "output", "after", "pristine", "clean", "original", "high", "hr", "real", "photo")
-"""How names of videos end that are sources, and targets, best known first."""
+"""How names of videos end that are sources, and targets, best known first; one of two endings must be among these."""
 
 
 def open_frames(path: str | Path) -> Source:
@@ -68,6 +68,8 @@ def by_side(places: Iterable[str]) -> dict[str, str]:
         {'A.mp4': 'A/video', 'B.mov': 'B/video'}
         >>> by_side(["x/park_pristine.mp4", "x/park_distorted.mp4"])
         {'x/park_pristine.mp4': 'B/x/park', 'x/park_distorted.mp4': 'A/x/park'}
+        >>> by_side(["park_1.mp4", "park_2.mp4"])
+        {'park_1.mp4': 'park_1', 'park_2.mp4': 'park_2'}
         >>> by_side(["A/one.mp4", "B/one.avi", "C.mp4"])
         {'A/one.mp4': 'A/one', 'B/one.avi': 'B/one', 'C.mp4': 'C'}
     """
@@ -80,7 +82,8 @@ def by_side(places: Iterable[str]) -> dict[str, str]:
     bases: dict[str, set[str]] = defaultdict(set)
     for base, ending in split.values():
         bases[base].add(ending.lower())
-    if len(endings) != 2 or any(len(found) != 2 for found in bases.values()):
+    known = not endings.isdisjoint((*SOURCES, *TARGETS))
+    if not known or len(endings) != 2 or any(len(found) != 2 for found in bases.values()):
         return stems
     source = min(endings, key=_rank)
     names = {place: f"{base or 'video'}" for place, (base, _) in split.items()}
