@@ -34,6 +34,8 @@ class InfoOptions:
     """Check these labels, as for build, and say what each column is taken for; all that there could be if not said."""
     pairs: Text = None
     """Show the pairs that `train --pairs` makes of these images: grey, edges, sketch, low-res:4, holes, noise, jpeg."""
+    frames: bool = False
+    """The images are frames of videos, those of a folder one after the other; video files are looked at so anyway."""
     all: bool = False
     """List everything instead of the first ten of each."""
     workers: Number = None
@@ -146,7 +148,16 @@ def main(argv: list[str]) -> int:
 def _info(options: InfoOptions) -> int:
     from organza.data.opening import open_source
     from organza.runs.dataset import info
+    from organza.runs.videos import holds_videos, video_info
 
+    if options.frames or holds_videos(options.path):
+        if options.labels or options.pairs:
+            raise UserError("--labels and --pairs are of single images", where=options.path, hint="leave them out")
+        place = options.sheet or Path("out") / f"{Path(options.path).stem}-contact.png"
+        with progress_bar("looking", "frames") as progress:
+            videos = video_info(options.path, sheet=place, progress=progress)
+        say(*videos.lines(10**9 if options.all else 10))
+        return 0
     sheet = options.sheet or Path("out") / f"{open_source(options.path).name}-contact.png"
     with progress_bar("looking", "pictures") as progress:
         found = info(

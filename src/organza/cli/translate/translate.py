@@ -202,10 +202,14 @@ def _film(options: Options, T: Translator, named: bool, size: Size) -> int:
     if options.clusters is not None:
         z = T.codes_of(_choice(options.clusters))
     place = check_film(options.input, options.output, options.outdir)
+    follow = T.follow() if T.model.follow is not None else None
 
     def translate(pixels: Pixels) -> Photo:
+        frame = Photo(pixels).half(options.side).pixels
+        if follow is not None:
+            return follow(frame, size=size, mode=None if options.norm_mode == "auto" else options.norm_mode)
         return T.photo(
-            Photo(pixels).half(options.side).pixels,
+            frame,
             None if options.class_ is None or named else int(options.class_),
             z,
             target=options.class_ if named else options.target,
@@ -218,6 +222,8 @@ def _film(options: Options, T: Translator, named: bool, size: Size) -> int:
         done = translate_video(options.input, place, translate, smooth=options.smooth, progress=progress)
     for line in done.warnings(options.input):
         say(line, error=True)
+    if follow is not None and follow.found:
+        say(f"{follow.found} cuts, after which nothing is remembered")
     if done.flicker is not None:
         before, after = done.flicker
         say(f"flicker {before:.2f} -> {after:.2f} levels of 255 along the motion; {done.cuts} cuts")
