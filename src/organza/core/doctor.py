@@ -25,6 +25,7 @@ EXTRAS = {
     "data": ("scipy", "aligned faces"),
     "parquet": ("pyarrow", "parquet data sets"),
     "remote": ("fsspec", "data sets that lie elsewhere"),
+    "web": ("fastapi", "organza serve"),
     "onnx": ("onnxruntime", "feature networks in ONNX files"),
 }
 """Optional parts of the package: the module that each needs, and what it is for."""
