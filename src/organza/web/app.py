@@ -281,7 +281,8 @@ def _explain(app: FastAPI) -> None:
 
     async def of_http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
-        return refused(error.status_code, printable(str(error.detail), 400), dict(error.headers or {}))
+        what = "the body is not JSON" if error.status_code == 400 else printable(str(error.detail), 400)
+        return refused(error.status_code, what, dict(error.headers or {}))
 
     async def of_ours(request: Request, error: Exception) -> Response:
         return refused(500, "this should not happen; the server's log says more")

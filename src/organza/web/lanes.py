@@ -161,8 +161,8 @@ class Lanes(Generic[A, R]):
                 if len(fitting) < self._batch and left > 0 and not self._closed:
                     self._changed.wait(left)
                     continue  # somebody else may have taken it
-                taken = {id(each) for each in fitting}
-                self._queue = deque(each for each in self._queue if id(each) not in taken)
+                for each in fitting:
+                    self._queue.remove(each)
                 begun = [each for each in fitting if each.future.set_running_or_notify_cancel()]
                 if begun:
                     return begun

@@ -32,7 +32,7 @@ class Limits:
     """Batches that are computed at the same time. Unless said: the number of cores by --threads, and one on a GPU."""
     threads: Annotated[int, Range(least=1, most=256)] = 1
     """Threads for each lane. More answer a single request sooner, and fewer requests in all."""
-    queue: Annotated[int, Range(least=1, most=10**5)] = 256
+    queue: Annotated[int, Range(least=1, most=10**4)] = 256
     """Images of a network that may wait. Whoever comes later is told when to come again."""
     images: Annotated[int, Range(least=1, most=1024)] = 64
     """Images that a request may ask for."""
