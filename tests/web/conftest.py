@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 pytest.importorskip("fastapi", reason="needs organza[web]")
-pytest.importorskip("httpx", reason="needs httpx")
+pytest.importorskip("httpx2", reason="needs httpx2")
 
 import uvicorn
 from starlette.testclient import TestClient
@@ -51,9 +51,9 @@ def networks():
     classes = DataSpec((16, 16), 3, 3, label_names=("cat", "dog", "owl"), label_sets=(LabelSet(3, "classes"),))
     words = ("blonde", "hair", "pink")
     starred = DataSpec((16, 16), 3, 2, source=3, label_names=("Smile", "Young"), label_sets=(LabelSet(2),))
-    dice = toy("pix2pix", DataSpec((16, 16), 3, source=3))
+    dice = toy("bicyclegan", DataSpec((16, 16), 3, source=3))
     for weight in dice.net.parameters():
-        weight.mul_(4)  # so that dropout is seen
+        weight.mul_(4)  # so that its style codes are seen
     return {
         "plain": toy("stylegan2", DataSpec((16, 16), 3)),
         "classes": toy("cgan", classes),

@@ -62,9 +62,7 @@ def test_png_is_one_image_or_a_grid(client, networks):
 def test_classes_by_number_name_and_vector(client, networks, asked, labels):
     answer = client.post("/v1/classes/generate", json={"seeds": [0, 1], "format": "json", **asked})
     assert answer.status_code == 200, answer.text
-    np.testing.assert_array_equal(
-        np.stack(images_of(answer)), networks["classes"].generate([0, 1], labels, batch=1)
-    )
+    np.testing.assert_array_equal(np.stack(images_of(answer)), networks["classes"].generate([0, 1], labels, batch=1))
 
 
 def test_text(client, networks):
@@ -119,7 +117,7 @@ def sent_as_image(data):
     return Image.open(io.BytesIO(data))
 
 
-def test_translate_with_dropout_is_of_the_seed(client):
+def test_translate_with_a_style_code_is_of_the_seed(client):
     sent = png()
     first, again, other = (
         client.post("/v1/dice/translate", params={"seed": seed}, content=sent).content for seed in (1, 1, 2)
@@ -261,8 +259,9 @@ def test_who_hangs_up_leaves_the_queue(networks):
 
 
 def test_what_takes_too_long_is_given_up(networks):
-    held = Held(networks["plain"], Limits(lanes=1, timeout=0.2))
-    with TestClient(make_app({"held": held.served}), base_url="http://localhost") as client:
+    limits = Limits(lanes=1, timeout=0.2)
+    held = Held(networks["plain"], limits)
+    with TestClient(make_app({"held": held.served}, limits), base_url="http://localhost") as client:
         answer = client.post("/v1/held/generate", json={"seeds": [0, 1, 2]})
         assert answer.status_code == 503 and answer.json() == {"error": "it took too long"}
         assert held.served.lanes.waiting == 0
@@ -283,9 +282,10 @@ def test_a_fault_is_a_line_too(networks):
         assert client.get("/health").status_code == 200
 
 
-def test_answers_have_a_most(networks):
+def test_answers_have_a_most():
     G = toy("dcgan", DataSpec((16, 16), 3))
-    with TestClient(make_app({"few": serve("few", G, Limits(images=2))}), base_url="http://localhost") as client:
+    app = make_app({"few": serve("few", G)}, Limits(images=2))
+    with TestClient(app, base_url="http://localhost") as client:
         assert client.post("/v1/few/generate", json={"seeds": [0, 1]}).status_code == 200
         assert client.post("/v1/few/generate", json={"seeds": [0, 1, 2]}).json() == {
             "error": "3 images; ask for at most 2 at a time"
@@ -313,6 +313,7 @@ def test_the_command_serves_until_it_is_told_to_stop(tiny_run, tmp_path):
         connection.request("POST", "/v1/toy/generate", '{"seeds": [5]}', {"Content-Type": "application/json"})
         answer = connection.getresponse()
         assert answer.status == 200 and pixels(answer.read()).shape == (16, 16, 3)
+        connection.close()
         asking.connect(("127.0.0.1", port))
         asking.sendall(request(port, list(range(64))).replace(b"held", b"toy"))
         time.sleep(0.05)

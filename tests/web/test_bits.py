@@ -93,8 +93,10 @@ def test_translators_at_the_same_time_keep_their_dice(networks):
     photos = [T.read(np.random.RandomState(seed).randint(0, 256, [20, 20, 3], np.uint8)) for seed in range(4)]
     wishes = [Wish(photo, seed=seed) for seed, photo in enumerate(photos)]
     expected = [T.photo(wish.photo, seed=wish.seed).pixels for wish in wishes]
-    assert (T.photo(photos[0], seed=5).pixels != expected[0]).any()  # dropout
-    servers = [serve(name, each, Limits(lanes=2)) for name, each in {"a": T, "b": replace(T, net=deepcopy(T.net))}.items()]
+    assert (T.photo(photos[0], seed=5).pixels != expected[0]).any()
+    servers = [
+        serve(name, each, Limits(lanes=2)) for name, each in {"a": T, "b": replace(T, net=deepcopy(T.net))}.items()
+    ]
     futures = []
     for each in servers:
         each.lanes.start()

@@ -268,6 +268,8 @@ def _explain(app: FastAPI) -> None:
     async def of_shape(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
         first = error.errors()[0]
+        if first["type"] == "json_invalid":
+            return refused(400, "the body is not JSON")
         where = ".".join(str(part) for part in first["loc"][1:3])
         more = f" ({len(error.errors())} complaints)" if len(error.errors()) > 1 else ""
         return refused(422, printable(f"{where}: {first['msg']}{more}" if where else first["msg"], 400))

@@ -94,6 +94,7 @@ def run(networks: Mapping[str, Served], limits: Limits, gate: Gate, at: socket.s
         before = {number: signal.signal(number, _well) for number in (signal.SIGTERM, signal.SIGINT)}
     host, port = at.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host
+    at.listen()  # before anybody is told
     log.info(f"serving {', '.join(networks)} at http://{shown}:{port}; Ctrl-C stops")
     try:
         uvicorn.Server(config).run(sockets=[at])
