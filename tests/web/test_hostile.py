@@ -1,4 +1,4 @@
-"""Whatever is sent, the answer is an image or one line that says what is wrong; nothing is written, nobody else waits."""
+"""Whatever is sent, the answer is an image or one line that says what is wrong, and nothing is written."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from organza.core.ranges import Count, CountOrZero, Range
+from organza.core.ranges import Count, Range
 
 REQUEST_BYTES = 1 << 18
 """Of a JSON request: seeds, labels and texts for `Limits.images` images need less."""
@@ -42,7 +42,7 @@ class Limits:
     """Megabytes that an upload may have."""
     timeout: Annotated[float, Range(above=0, most=3600)] = 60.0
     """Seconds that an answer may take; and that the body of a request may take to come."""
-    rate: Annotated[CountOrZero | None, Range(least=0, most=10**6)] = None
+    rate: Annotated[int | None, Range(least=0, most=10**6)] = None
     """Requests a minute from each address; 0: any number. Unless said: any number from this machine, 600 where others
     can connect."""
     connections: Count = 256

@@ -16,12 +16,11 @@ from organza.web.limits import Limits
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options(Limits):
-    """Serve networks over HTTP: images from seeds, classes or text, and translations of images that are sent. The same
-    request gives the same image, alone or among others."""
+class Place:
+    """What is served, and where."""
 
     network: Annotated[tuple[str, ...], tyro.conf.arg(metavar="[NAME=]PATH ...")]
-    """Folders of runs or files of weights; NAME is what one is called in addresses: faces=runs/00000-stylegan2-faces."""
+    """Folders of runs or files of weights; NAME is what it is called in addresses: faces=runs/00000-stylegan2-a."""
     port: Annotated[int, Range(least=0, most=65535)] = 8000
     """Where to listen; 0 takes a port that is free."""
     host: str = "127.0.0.1"
@@ -34,6 +33,12 @@ class Options(Limits):
     """cpu, cuda, cuda:1 ...; the GPU where there is one."""
     precision: Literal["auto", "float32", "bf16"] = "auto"
     """float32 is exact, bf16 faster; auto: bf16 where it is native and off by under one level of 255 in the mean."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(Limits, Place):
+    """Serve networks over HTTP: images from seeds, classes or text, and translations of images that are sent. The same
+    request gives the same image, alone or among others."""
 
 
 def main(argv: list[str]) -> int:
