@@ -6,8 +6,8 @@
     python bench/serve.py --soak 3600                  # an hour of mixed requests
 
 Servers run in processes of their own at free ports of 127.0.0.1, and nothing else is asked. Bare loops and servers take
-turns. There are three bare loops: one image at a time and 16 at once, each on PyTorch's own threads, and one image at a
-time in as many threads as the server has lanes, with one core each. The best counts.
+turns. There are three bare loops: one image at a time and 16 at once, each on PyTorch's own threads; and as many at once
+as the server computes, in as many threads as it has lanes. The best counts.
 
 In the soak clients ask for one to eight seeds at random, as PNG or JSON, and for translations; a fifth of the requests
 is bad, and a tenth hangs up before the answer. Every answer is compared with the library's own, pixel for pixel.
@@ -43,12 +43,13 @@ from organza.contract.model import Latents
 from organza.core import cores
 from organza.media.images import make_grid
 from organza.models.generator import Generator
+from organza.models.sampling import Sampling
 from organza.models.translator import Translator
 from organza.presets import preset
 from organza.web.guard import Gate
 from organza.web.limits import Limits
 from organza.web.run import listen, run
-from organza.web.served import serve
+from organza.web.served import Seeded, generating, serve
 
 SEEDS = 48
 JSON = {"Content-Type": "application/json"}
@@ -135,7 +136,7 @@ def throughput(ports, seconds, count):
     return done[200] / (time.monotonic() - began)
 
 
-def bare(G, seconds, how, lanes):
+def bare(G, seconds, how, lanes, batch):
     """Images a second of a loop without a server."""
     default = torch.get_num_threads()
     done = itertools.count()
@@ -145,7 +146,7 @@ def bare(G, seconds, how, lanes):
     def loop(first):
         if how == "lanes":
             torch.set_num_threads(1)
-        step = 16 if how == "batch" else 1
+        step = {"one": 1, "batch": 16, "lanes": batch}[how]
         for start in itertools.count(first * 1000, step):
             if time.monotonic() >= end:
                 return
@@ -197,18 +198,21 @@ BAD = [
 ]
 
 
-def soak(ports, pids, G, T, seconds, count):
+def soak(ports, pids, G, T, args, count):
     """Mixed requests; how they ended, and the memory of each process over time."""
     torch.set_num_threads(1)
-    expected = np.concatenate([G.generate([seed]) for seed in range(SEEDS)])
+    compute = generating(G, args.batch)
+    expected = np.stack([compute([Seeded(seed, Sampling())])[0] for seed in range(SEEDS)])
     sources = [np.random.RandomState(seed).randint(0, 256, [40, 32, 3], np.uint8) for seed in range(4)]
     uploads = []
     for source in sources:
         buffer = io.BytesIO()
         Image.fromarray(source).save(buffer, format="PNG")
         uploads.append(buffer.getvalue())
+    torch.set_num_threads(args.lanes)  # those of its lane: with others the last bits may differ
     painted = [T.photo(source).eight() for source in sources]
-    ended, memory, end = Counter(), [], time.monotonic() + seconds
+    torch.set_num_threads(1)
+    ended, memory, end = Counter(), [], time.monotonic() + args.soak
 
     def work(connection, number):
         rng = random.Random(number)
@@ -297,7 +301,7 @@ def main() -> None:
         for _ in range(args.rounds):
             rates["served"].append(throughput(ports, args.seconds, count))
             for how in ("one", "batch", "lanes"):
-                rates[how].append(bare(G, args.seconds, how, lanes))
+                rates[how].append(bare(G, args.seconds, how, lanes, args.batch))
         middle = {how: statistics.median(found) for how, found in rates.items()}
         best = max(("one", "batch", "lanes"), key=lambda how: middle[how])
         print(f"{args.preset} {args.size}x{args.size}, batch {args.batch}, {args.processes} x {args.lanes} lanes")
@@ -308,7 +312,7 @@ def main() -> None:
         p50, p99 = (found[min(len(found) - 1, int(share * len(found)))] for share in (0.5, 0.99))
         print(f"at half load, {len(found)} requests: p50 {1000 * p50:.0f} ms, p99 {1000 * p99:.0f} ms", flush=True)
         if args.soak:
-            ended, memory = soak(ports, [process.pid for process in processes], G, T, args.soak, count + 4)
+            ended, memory = soak(ports, [process.pid for process in processes], G, T, args, count + 4)
             wrong = sum(number for name, number in ended.items() if name.startswith("WRONG"))
             print(f"soak of {args.soak:.0f} s: " + ", ".join(f"{name} {n}" for name, n in sorted(ended.items())))
             early = [max(row) for row in memory[len(memory) // 10 : len(memory) // 5 + 1]]
