@@ -6,8 +6,8 @@
     python bench/serve.py --soak 3600                  # an hour of mixed requests
 
 Servers run in processes of their own at free ports of 127.0.0.1, and nothing else is asked. Bare loops and servers take
-turns. There are three bare loops: one image at a time and 16 at once, each on PyTorch's own threads; and as many at once
-as the server computes, in as many threads as it has lanes. The best counts.
+turns. There are three bare loops: one image at a time and 16 at once, each on PyTorch's own threads; and as many at
+once as the server computes, in as many threads as it has lanes. The best counts.
 
 In the soak clients ask for one to eight seeds at random, as PNG or JSON, and for translations; a fifth of the requests
 is bad, and a tenth hangs up before the answer. Every answer is compared with the library's own, pixel for pixel.

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from starlette.testclient import TestClient
 
+from organza.cli.main import main
 from organza.contract.data import DataSpec
 from organza.core.errors import UserError
 from organza.media.images import make_grid
@@ -134,6 +135,19 @@ def test_translate_to_targets(client, networks):
     assert missing.status_code == 422 and "choose of Smile, Young" in missing.json()["error"]
     unknown = client.post("/v1/star/translate", params={"target": "Yuong"}, content=png())
     assert unknown.status_code == 422 and "did you mean Young?" in unknown.json()["error"]
+
+
+@pytest.mark.parametrize(
+    ("name", "asked"), [("paint", {"target": "Young"}), ("paint", {"class": 0}), ("star", {"target": "Young", "class": 1})]
+)
+def test_targets_that_mean_nothing(client, name, asked):
+    assert client.post(f"/v1/{name}/translate", params=asked, content=png()).status_code == 422
+
+
+def test_translate_to_a_class(client, networks):
+    answer = client.post("/v1/star/translate", params={"class": 1}, content=png())
+    wanted = networks["star"].photo(sent_as_image(png()), 1).eight()
+    np.testing.assert_array_equal(pixels(answer.content), wanted)
 
 
 def test_transparency_stays(client):
@@ -278,6 +292,7 @@ def test_a_fault_is_a_line_too(networks):
     app = make_app({"broken": served})
     with TestClient(app, base_url="http://localhost", raise_server_exceptions=False) as client:
         answer = client.post("/v1/broken/generate", json={"seeds": [0]})
+        assert answer.headers["x-content-type-options"] == "nosniff"
         assert answer.status_code == 500 and "secret" not in answer.text and list(answer.json()) == ["error"]
         assert client.get("/health").status_code == 200
 
@@ -297,6 +312,25 @@ def test_names():
     for words in (["a", "b/a"], [], ["/"], ["x="]):
         with pytest.raises(UserError):
             named(words)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("--network x", "does not exist"),
+        ("--network x --host 0.0.0.0", "a token is needed"),
+        ("--network x --host 0.0.0.0 --token short", "a token has 16 to 256"),
+        ("--network x --host 203.0.113.1 --token a-token-of-some-length", "can't listen there"),
+        ("--network a=x b/a --network a=y", "two networks are called a"),
+        ("--network x --batch 0", "--batch"),
+        ("--network x --timeout nan", "--timeout"),
+    ],
+)
+def test_what_the_command_refuses(words, said, capsys, monkeypatch):
+    monkeypatch.delenv("ORGANZA_TOKEN", raising=False)
+    assert main(["serve", "--port", "0", *words.split()]) == 2
+    err = capsys.readouterr().err
+    assert said in err and err.count("\n") == 1
 
 
 def test_the_command_serves_until_it_is_told_to_stop(tiny_run, tmp_path):

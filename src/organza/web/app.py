@@ -29,7 +29,7 @@ from organza.models.generator import Generator
 from organza.models.translator import Translator
 from organza.web.asked import Generate, Translate
 from organza.web.counts import TYPE, Counts
-from organza.web.guard import Gate, Guard, refused
+from organza.web.guard import HEADERS, Gate, Guard, refused
 from organza.web.lanes import ClosedError, FullError
 from organza.web.limits import UPLOADS, Limits
 from organza.web.served import Served
@@ -287,7 +287,7 @@ def _explain(app: FastAPI) -> None:
         return refused(error.status_code, what, dict(error.headers or {}))
 
     async def of_ours(request: Request, error: Exception) -> Response:
-        return refused(500, "this should not happen; the server's log says more")
+        return refused(500, "this should not happen; the server's log says more", HEADERS)
 
     app.add_exception_handler(UserError, of_people)
     app.add_exception_handler(RequestValidationError, of_shape)

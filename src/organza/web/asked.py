@@ -102,6 +102,10 @@ class Translate(BaseModel):
         Raises:
             UserError: no image, a broken one, too many pixels, or no such target.
         """
+        if (self.target is not None or self.class_ is not None) and not T.targets:
+            raise UserError(f"{T.kind} has no labels", hint="leave target and class out")
+        if self.target is not None and self.class_ is not None:
+            raise UserError("target and class say the same", hint="leave one of them out")
         size: Size = "own" if self.size == "own" else "trained"
         if self.size not in ("own", "trained"):
             size = parse_resolution(self.size)

@@ -13,7 +13,7 @@ import math
 import re
 import time
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -166,6 +166,6 @@ def _host_of(origin: str) -> str:
     return host if scheme in ("http", "https") else ""
 
 
-def refused(status: int, why: str, headers: dict[str, str] | None = None) -> JSONResponse:
+def refused(status: int, why: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
     """An answer that says in one line what is wrong."""
     return JSONResponse({"error": why}, status, headers)
