@@ -138,7 +138,8 @@ def test_translate_to_targets(client, networks):
 
 
 @pytest.mark.parametrize(
-    ("name", "asked"), [("paint", {"target": "Young"}), ("paint", {"class": 0}), ("star", {"target": "Young", "class": 1})]
+    ("name", "asked"),
+    [("paint", {"target": "Young"}), ("paint", {"class": 0}), ("star", {"target": "Young", "class": 1})],
 )
 def test_targets_that_mean_nothing(client, name, asked):
     assert client.post(f"/v1/{name}/translate", params=asked, content=png()).status_code == 422
@@ -182,6 +183,7 @@ def test_metrics_count(client):
 def test_the_description_names_every_network(client):
     paths = client.get("/openapi.json").json()["paths"]
     assert {"/v1/plain/generate", "/v1/star/translate", "/health", "/metrics", "/v1/networks"} <= set(paths)
+    assert set(paths["/v1/plain/generate"]["post"]["responses"]["200"]["content"]) == {"image/png", "application/json"}
     assert "cat, dog, owl" in paths["/v1/classes/generate"]["post"]["description"]
 
 

@@ -37,7 +37,13 @@ from organza.web.served import Served
 log = logger(__name__)
 T = TypeVar("T")
 
-CONTENT = {"image/png": {"schema": {"type": "string", "format": "binary"}}}
+_TEXT, _SEED = {"type": "string"}, {"type": "integer"}
+_ONE = {"type": "object", "properties": {"seed": _SEED, "png": _TEXT | {"format": "byte"}}, "required": ["png"]}
+_ALL = {"type": "object", "properties": {"network": _TEXT, "images": {"type": "array", "items": _ONE}}}
+CONTENT = {
+    "image/png": {"schema": {"type": "string", "format": "binary"}},
+    "application/json": {"schema": _ALL},
+}
 ERRORS: dict[int | str, dict[str, Any]] = {
     status: {
         "description": what,
