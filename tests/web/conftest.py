@@ -10,12 +10,8 @@ import time
 import numpy as np
 import pytest
 import torch
-from PIL import Image
-
-pytest.importorskip("fastapi", reason="needs organza[web]")
-pytest.importorskip("httpx2", reason="needs httpx2")
-
 import uvicorn
+from PIL import Image
 from starlette.testclient import TestClient
 
 from organza.contract.data import DataSpec, LabelSet
