@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ from organza.core.errors import UserError
 from organza.media.images import make_grid
 from organza.web.app import make_app
 from organza.web.limits import Limits
-from organza.web.served import Served, named, serve
+from organza.web.served import Served, named, open_networks, serve
 from tests.web.conftest import at_a_port, pixels, png, toy, until
 
 
@@ -314,6 +315,17 @@ def test_names():
     for words in (["a", "b/a"], [], ["/"], ["x="]):
         with pytest.raises(UserError):
             named(words)
+
+
+def test_both_ways_of_a_translator(networks, monkeypatch):
+    def load(path, *, model=None, device=None, precision="auto"):
+        return replace(networks["paint"], name=model or "AtoB", names=("AtoB", "BtoA"))
+
+    monkeypatch.setattr("organza.web.served.load", load)
+    found = open_networks(["art=x"])
+    assert {name: served.about()["model"] for name, served in found.items()} == {"art": "AtoB", "art-BtoA": "BtoA"}
+    with pytest.raises(UserError, match="two networks are called art-BtoA"):
+        open_networks(["art=x", "art-BtoA=y"])
 
 
 @pytest.mark.parametrize(
