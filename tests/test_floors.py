@@ -21,6 +21,7 @@ FLOORS = [
     ("models",),
     ("metrics", "studio", "translate", "weights"),
     ("runs",),
+    ("web",),
     ("cli", "predictors"),
     ("__main__",),
 ]

@@ -67,3 +67,9 @@ def test_only_the_command_changes_the_process() -> None:
     assert settings(command, OMP_NUM_THREADS="2") == f"{cores.SPINS} False"
     assert settings(command, GOMP_SPINCOUNT="7") == f"7 {watched}"
     assert settings(command, OMP_WAIT_POLICY="ACTIVE") == f"None {watched}"
+
+
+def test_who_has_threads_of_its_own_keeps_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    see(monkeypatch, (0, 0, 0), (2, 4, 0))
+    cores.keep()
+    assert cores.wish(2) == 2

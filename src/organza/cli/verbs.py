@@ -36,6 +36,7 @@ VERBS: dict[str, Verb] = {
     "edit": Verb("studio", "move images along directions: strips and videos"),
     "blend": Verb("studio", "blend two networks layer by layer into a new one"),
     "redo": Verb("", "make an image again from the JSON beside it"),
+    "serve": Verb("web", "serve networks over HTTP: generate and translate for other programs"),
     "inspect": Verb("weights", "show what a file of weights is, without running anything of it"),
     "convert": Verb("weights", "convert NVIDIA's or others' weights to Organza's layout, or ours to theirs"),
     "export": Verb("weights", "write a network for other programs: ONNX, TorchScript, or a page for a browser"),

@@ -45,6 +45,12 @@ def share() -> None:
         _mark = look()
 
 
+def keep() -> None:
+    """Leave the number of threads alone from now on: for programs whose own threads each have some."""
+    global _mark
+    _mark = None
+
+
 def wish(threads: int) -> int:
     """How many threads to go on with, of now ``threads``. It is cheap: the machine is looked at once in a second."""
     global _mark, _most

@@ -25,6 +25,7 @@ EXTRAS = {
     "data": ("scipy", "aligned faces"),
     "parquet": ("pyarrow", "parquet data sets"),
     "remote": ("fsspec", "data sets that lie elsewhere"),
+    "web": ("fastapi", "organza serve"),
     "onnx": ("onnxruntime", "feature networks in ONNX files"),
     "export": ("onnx", "networks as ONNX files and pages"),
     "hub": ("huggingface_hub", "networks of the Hugging Face hub"),
