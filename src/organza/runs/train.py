@@ -23,6 +23,7 @@ from organza.core.errors import UserError
 from organza.core.files import atomic_write, user_path
 from organza.core.messages import logger
 from organza.core.progress import Progress
+from organza.data.groups import Chosen
 from organza.nn.augmenter import Augmented
 from organza.presets import METHODS, Run
 from organza.runs.folder import take
@@ -74,7 +75,7 @@ class Outcome:
 
 def train(
     what: str | Run,
-    data: str | Path,
+    data: str | Path | Chosen,
     *,
     outdir: str | Path = "runs",
     resume: bool | str | Path = False,
@@ -91,7 +92,7 @@ def train(
 
     Args:
         what: a preset's name, or a `Run`.
-        data: whatever `organza.open_dataset` opens; for a translation, pairs or two sets.
+        data: whatever `organza.open_dataset` opens; for a translation, pairs or two sets, or some images of these.
         outdir: where runs are numbered.
         resume: True insists on continuing the newest run of this preset and data. A path, an address or a name,
             whatever `organza.load` takes, starts a run with the weights that are there, as far as they fit.
@@ -147,7 +148,7 @@ def train(
 
 def dry_run(
     what: str | Run,
-    data: str | Path,
+    data: str | Path | Chosen,
     *,
     resume: bool | str | Path = False,
     device: str | None = None,
