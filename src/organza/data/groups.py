@@ -1,7 +1,7 @@
 """Groups of images by what is known of each, such as age and sex; and stages that part them further and further.
 
-What is known are words: ``{"age": "old", "sex": "male"}``. A stage names what it parts by, ``"age-sex"``, and a group is
-called after its words, ``"old-male"``. The stage ``"all"`` has one group of that name.
+What is known are words: ``{"age": "old", "sex": "male"}``. A stage names what it parts by, ``"age-sex"``, and a group
+is called after its words, ``"old-male"``. The stage ``"all"`` has one group of that name.
 """
 
 from __future__ import annotations
@@ -9,12 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from organza.core.errors import UserError
 from organza.data.domains import SPLITS, Domains, sides
 from organza.data.source import Entry
 from organza.data.tables.columns import typed
+from organza.data.tables.names import find
 from organza.data.tables.tables import check_column, read_table, split_wish
 
 if TYPE_CHECKING:
@@ -112,7 +114,9 @@ def parse_ages(text: str) -> tuple[float, float]:
     """
     found = re.fullmatch(r"\s*(\d{1,3})\s*,\s*(\d{1,3})\s*", text, re.ASCII)
     if found is None or not int(found[1]) < int(found[2]):
-        raise UserError(f"--ages {text!r} are not two ages", hint="write 15,40: children are younger than 15, old from 40")
+        raise UserError(
+            f"--ages {text!r} are not two ages", hint="write 15,40: children are younger than 15, old from 40"
+        )
     return float(found[1]), float(found[2])
 
 
@@ -146,7 +150,13 @@ def by_folders(names: Sequence[str], prefix: str, factors: Sequence[str]) -> lis
 
 
 def by_table(
-    source: Source, wish: str, names: Sequence[str], factors: Sequence[str], ages: tuple[float, float]
+    source: Source,
+    wish: str,
+    names: Sequence[str],
+    factors: Sequence[str],
+    ages: tuple[float, float],
+    *,
+    insist: bool = True,
 ) -> list[Known]:
     """What a table says of images.
 
@@ -157,6 +167,7 @@ def by_table(
         names: of the images.
         factors: what is asked for.
         ages: see `parse_ages`; a column of numbers called age is read by them.
+        insist: refuse a table that names none of the images.
 
     Raises:
         UserError: no such table or column, rows that contradict each other, or a column that makes no groups.
@@ -166,7 +177,7 @@ def by_table(
     if len(titles) != len(factors):
         raise UserError(f"{len(titles)} columns for {' and '.join(factors)}", where=wish, hint="name one for each")
     table = read_table(source, file, [Entry(name, 0, None) for name in names])
-    rows = table.rows_of([Entry(name, 0, None) for name in names])
+    rows = table.rows_of([Entry(name, 0, None) for name in names]) if insist else find(table.keys, names)
     found: list[dict[str, str]] = [{} for _ in names]
     for factor, title in zip(factors, titles, strict=True):
         words = _words(factor, title, check_column(table.columns, title, table.where), ages, table.where)
@@ -241,7 +252,8 @@ def make_groups(stages: Stages, sources: Sequence[Known], targets: Sequence[Know
 
     Args:
         stages: by what each parts.
-        sources: what is known of each source image. One of which a stage's words are not known is in none of its groups.
+        sources: what is known of each source image. One of which a stage's words are not known is in none of its
+            groups.
         targets: the same of target images; None: each group is shown all of them.
         least: a group with fewer images on a side that is parted is merged into its parent.
 
@@ -252,7 +264,7 @@ def make_groups(stages: Stages, sources: Sequence[Known], targets: Sequence[Know
     """
     every = None if targets is None else tuple(range(len(targets)))
     found = {ALL: Group(ALL, ALL, None, tuple(range(len(sources))), None)}
-    for before, factors in zip(stages, stages[1:], strict=False):
+    for before, factors in pairwise(stages):
         words = sorted({mine for known in sources if (mine := _of(known, factors)) is not None})
         for mine in words:
             parent = found["-".join(mine[: len(before)]) or ALL]

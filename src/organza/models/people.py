@@ -62,9 +62,7 @@ def known(images: Tensor, net: FaceRes, ages: tuple[float, float]) -> list[Known
     return [_words(age, male, ages) for age, male in _look(images, net)]
 
 
-def known_of(
-    dataset: Dataset, file: Path, ages: tuple[float, float], progress: Progress | None = None
-) -> list[Known]:
+def known_of(dataset: Dataset, file: Path, ages: tuple[float, float], progress: Progress | None = None) -> list[Known]:
     """The same of all images of a dataset. What was found is kept in the cache, by the content of images and network.
 
     Args:

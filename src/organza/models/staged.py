@@ -1,4 +1,4 @@
-"""The folder of a training in stages: a run for each group of images, and ``stages.json``, which says where they are."""
+"""The folder of a training in stages: a run for each group of images, and ``stages.json``, which says where each is."""
 
 from __future__ import annotations
 

@@ -268,7 +268,9 @@ def _taught_everywhere(data: str | Path, run: Run, device: str | None, progress:
     return Path(folder), replace(run, data=replace(run.data, pairs=words))
 
 
-def _open_everywhere(data: str | Path | Chosen, run: Run, progress: Progress | None, say: Callable[[str], None]) -> Material:
+def _open_everywhere(
+    data: str | Path | Chosen, run: Run, progress: Progress | None, say: Callable[[str], None]
+) -> Material:
     """Rank 0 decodes into the cache, then all open it."""
     opened: list[Material] = []
 

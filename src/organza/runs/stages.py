@@ -20,6 +20,7 @@ from organza.core.errors import UserError
 from organza.core.files import user_path
 from organza.core.messages import logger
 from organza.core.progress import Progress
+from organza.data.dataset import Dataset
 from organza.data.domains import Domains
 from organza.data.groups import (
     ALL,
@@ -68,6 +69,10 @@ class Staging:
             for each later one.
         ages: see `organza.data.groups.parse_ages`.
         least: images that a group needs, on each side that is grouped.
+
+    Example:
+        >>> Staging("all,hair", "table.csv:hair", kimg=(100, 20)).target_groups
+        'whole'
     """
 
     stages: str = "all,age,age-sex"
@@ -104,16 +109,6 @@ def train_stages(
 
     Raises:
         UserError: as `organza.train`; stages or groups that can't be.
-
-    Example:
-        >>> from dataclasses import replace
-        >>> from organza import preset
-        >>> run = preset("cut").run
-        >>> small = replace(run, method=run.method.toy())
-        >>> how = Staging("all,kind", "folders", kimg=(0.004, 0.002), least=2)
-        >>> outcome = train_stages(small, kinds, how, outdir=folder, batch=2, grid="2x1", metrics="none")
-        >>> load(outcome.folder, group="one").kind
-        'cut'
     """
     if distributed.world() > 1:
         raise UserError("stages are trained by one process", hint="leave torchrun out, or train the groups one by one")
@@ -187,7 +182,9 @@ def summary(staged: Staged) -> list[str]:
     lines = []
     for name, part in staged.parts.items():
         if part.merged is not None:
-            lines.append(f"{name}: {part.sources} and {part.targets} images are too few; {part.merged}'s model is taken")
+            lines.append(
+                f"{name}: {part.sources} and {part.targets} images are too few; {part.merged}'s model is taken"
+            )
             continue
         figures = ", ".join(f"{key} {value:.4g}" for key, value in part.figures.items())
         about = f"{part.sources} and {part.targets} images, {part.kimg:g} kimg of {part.total_kimg:g}"
@@ -206,14 +203,16 @@ class _Look:
     faceres: Path | None
     progress: Progress | None
 
-    def sides(self, domains: Domains) -> tuple[list[Known], list[Known] | None]:
-        """What is known of sources, and of targets where these are grouped."""
-        sources = self._known(domains, "source", self.staging.groups)
-        whole = self.staging.target_groups == WHOLE
-        return sources, None if whole else self._known(domains, "target", self.staging.target_groups)
+    def sides(self, domains: Domains, insist: bool = True) -> tuple[list[Known], list[Known] | None]:
+        """What is known of sources, and of targets where these are grouped; ``insist``: it must be something."""
+        sources = self._known(domains.source, self.staging.groups, insist)
+        if self.staging.target_groups == WHOLE:
+            return sources, None
+        return sources, self._known(domains.target, self.staging.target_groups, insist)
 
-    def _known(self, domains: Domains, side: str, how: str) -> list[Known]:
-        dataset = domains.source if side == "source" else domains.target
+    def _known(self, dataset: Dataset, how: str, insist: bool) -> list[Known]:
+        if len(self.stages) == 1:
+            return [{} for _ in dataset.names]
         factors = self.stages[-1]
         if is_auto(how):
             assert self.faceres is not None
@@ -221,7 +220,7 @@ class _Look:
         whole = open_source(self.data)
         if how == FOLDERS:
             return by_folders(dataset.names, side_prefix(whole, dataset.names), factors)
-        return by_table(whole, how, dataset.names, factors, self.ages)
+        return by_table(whole, how, dataset.names, factors, self.ages, insist=insist)
 
 
 def is_auto(how: str) -> bool:
@@ -245,7 +244,7 @@ def look_again(staged: Staged, data: str | Path, domains: Domains, progress: Pro
     staging = Staging(staged.stages, staged.groups, staged.target_groups)
     faceres = None if staged.faceres is None else find_faceres(staged.faceres)
     look = _Look(data, staging, stages, staged.ages, faceres, progress)
-    return make_groups(stages, *look.sides(domains), 0)
+    return make_groups(stages, *look.sides(domains, insist=False), 0)
 
 
 def _faceres(plan: Plan, staging: Staging, stages: Stages) -> Path | None:
@@ -276,7 +275,7 @@ def _chosen(
     sets = [(domains, known)]
     held_out = None if len(groups) == 1 else held_out_images(look.data, options, plan.run.method.layout)
     if held_out is not None:
-        sets.append((held_out, look.sides(held_out)))
+        sets.append((held_out, look.sides(held_out, insist=False)))
     found = {}
     for group in groups:
         words = tuple(group.name.split("-")) if group.name != ALL else ()
@@ -349,7 +348,9 @@ def _figures(run: Path) -> dict[str, float]:
 def _tell(staged: Staged, lengths: Sequence[float], stages: Stages) -> None:
     """What is going to be done."""
     names = ["-".join(factors) or ALL for factors in stages]
-    log.info(f"{staged.folder}: " + ", then ".join(f"{n} ({kimg:g} kimg)" for n, kimg in zip(names, lengths, strict=True)))
+    log.info(
+        f"{staged.folder}: " + ", then ".join(f"{n} ({kimg:g} kimg)" for n, kimg in zip(names, lengths, strict=True))
+    )
     for name, part in staged.parts.items():
         if part.merged is not None:
             what = f"{name} has {part.sources} and {part.targets} images, which are too few: "
@@ -358,5 +359,3 @@ def _tell(staged: Staged, lengths: Sequence[float], stages: Stages) -> None:
 
 def _say(text: str) -> None:
     (log.warning if text.startswith("warning") else log.info)(text.removeprefix("warning: "))
-
-

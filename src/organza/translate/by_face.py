@@ -41,10 +41,11 @@ class ByFace:
 
     def group_of(self, image: Photo) -> str:
         """The group that an image belongs to, whether it has a model of its own or not."""
-        (found,) = known(image.tensor()[None], self.net, self.staged.ages)
+        (found,) = known(image.tensor(), self.net, self.staged.ages)
         return self.staged.group_of(found)
 
     def __call__(self, image: Photo) -> Translator:
+        """The translator for an image."""
         group = self.group_of(image)
         self.count[group] += 1
         name = self.staged.trained(group)
@@ -54,7 +55,7 @@ class ByFace:
 
 
 def chooser(
-    path: str | os.PathLike[str],
+    path: str | Path,
     weights_dir: str | os.PathLike[str] | None = None,
     model: str | None = None,
     *,
@@ -75,7 +76,9 @@ def chooser(
     here = locate(path)
     if not is_staged(here):
         if weights_dir is not None:
-            raise UserError("was not trained in stages, so no face chooses a model", where=path, hint="leave --weights-dir out")
+            raise UserError(
+                "was not trained in stages, so no face chooses a model", where=path, hint="leave --weights-dir out"
+            )
         return None
     staged = read_staged(here)
     if not staged.factors or not {*staged.factors} <= {*FACTORS}:

@@ -118,7 +118,9 @@ def main(argv: list[str]) -> int:
         size = parse_resolution(named_size)
     chosen = None if options.clusters is None else _choice(options.clusters)
     opening: dict[str, Any] = {"device": options.device, "precision": options.precision}
-    choose = None if options.group is not None else chooser(options.network, options.weights_dir, options.model, **opening)
+    choose = (
+        None if options.group is not None else chooser(options.network, options.weights_dir, options.model, **opening)
+    )
     T = load_translator(options.network, model=options.model, group=options.group, **opening)
     unknown = options.target is not None and T.targets and options.labels == "none"
     if others := taken_for_no(T.spec, options.target or "") if unknown else []:
