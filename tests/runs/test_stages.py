@@ -91,11 +91,11 @@ def test_every_network_is_handed_on(data: Path, tmp_path: Path) -> None:
     assert all(torch.equal(first[name], last[name]) for name in first)
 
 
-@pytest.mark.parametrize("name", ["photo2cartoon", "ugatit-light", "cut"])
+@pytest.mark.parametrize("name", ["photo2cartoon", pytest.param("ugatit-light", marks=pytest.mark.slow)])
 def test_every_translator_of_two_sets(name: str, data: Path, tmp_path: Path) -> None:
     more = {"face_weight": 0.0} if name == "photo2cartoon" else {}
     how = Staging("all,age", "attributes.csv:age", "attributes.csv:age", kimg=(0.002, 0.002), least=3)
-    folder = train_stages(toy(name), data, how, outdir=tmp_path, resolution="16", **SMALL, **more).folder
+    folder = train_stages(toy(name), data, how, outdir=tmp_path, **SMALL, **more).folder
     parts = read_staged(folder).parts
     assert {key: (part.sources, part.targets) for key, part in parts.items()} == {
         "all": (12, 8),
@@ -189,6 +189,48 @@ def test_other_images_find_their_groups(staged: Path, data: Path) -> None:
     }
     (row,) = groups["old-male"]
     assert held_out.source.names[row].endswith("old/male/12.png")
+
+
+def test_figures_of_each_group_beside_one_network_for_all(
+    staged: Path, data: Path, tmp_path: Path, toys: Any, capsys: Any
+) -> None:
+    from organza import train
+    from organza.metrics import evaluate
+    from organza.metrics.opened import open_source_and_target
+
+    mixed = train(toy("cyclegan"), data, outdir=tmp_path, kimg=0.02, snapshot_kimg=0.004, keep=0, **SMALL).folder
+    words = [str(staged), str(mixed), "--data", str(data), "--metrics", "cycle,kd_toy_2_full"]
+    file = tmp_path / "c.json"
+    assert main(["compare", *words, "--output", str(file.with_suffix(".png"))]) == 0
+    heads = capsys.readouterr().out.splitlines()[0].split()
+    assert heads == ["group", "images", "kimg", "cycle", "kd_toy", "mixed", "kimg", "mixed", "cycle", "mixed", "kd_toy"]
+    words[-1] = "kd_toy_2_full"
+    assert main(["evaluate", "--network", words[0], *words[2:], "--split", "train", "--json", str(file)]) == 0
+    rows = {row["group"]: row for row in json.loads(file.read_text())["groups"]}
+    assert {name: (row["model"], row["sources"], row["kimg"]) for name, row in rows.items()} == {
+        "all": ("all", 12, 0.008),
+        "old": ("old", 6, 0.012),
+        "young": ("young", 6, 0.012),
+        "old-female": ("old", 2, 0.012),
+        "old-male": ("old-male", 4, 0.016),
+        "young-female": ("young-female", 3, 0.016),
+        "young-male": ("young-male", 3, 0.016),
+    }
+    domains = open_source_and_target(data, organza.load(staged), part="train")
+    some = [n for n, name in enumerate(domains.source.names) if "old/male" in name]
+    domains = type(domains)(domains.source.select(some), domains.target, False)
+    by_hand = evaluate(organza.load(staged, group="old-male"), domains, "kd_toy_2_full")
+    (found,) = rows["old-male"]["figures"].values()
+    assert found["value"] == pytest.approx(by_hand["kd_toy_2_full"])
+    assert "old-female (model of old)" in capsys.readouterr().out
+
+    assert main(["compare", *words, "--output", str(file.with_suffix(".png"))]) == 0
+    rows = {row["group"]: row for row in json.loads(file.read_text())["groups"]}
+    assert set(rows) == {"all", "old", "old-female", "old-male"}  # those of the part that was held out
+    assert [rows[name]["mixed_kimg"] for name in ("all", "old", "old-male")] == [0.008, 0.012, 0.016]
+    assert rows["old-male"]["note"] != "" and rows["all"]["mixed"]  # one image is too few
+    assert main(["compare", words[0], *words[2:]]) == 2
+    assert "is compared with one run on all images" in capsys.readouterr().err
 
 
 def test_auto_asks_the_network_once(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
