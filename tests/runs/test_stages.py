@@ -175,6 +175,20 @@ def test_translate_takes_a_group(staged: Path, data: Path, tmp_path: Path, capsy
     assert "there is no group 'x'" in capsys.readouterr().err
 
 
+def test_a_training_in_stages_teaches(staged: Path, data: Path, tmp_path: Path) -> None:
+    """Pairs of aligned faces by the model of all; a group's run can be named as well."""
+    from organza import train
+    from organza.metrics.opened import open_source_and_target
+
+    more = {**SMALL, "kimg": 0.004}
+    for teacher, model in ((staged, "all"), (read_staged(staged).run("old-male"), "old-male")):
+        pupil = train(toy("pix2pix"), data / "trainA", outdir=tmp_path, pairs=f"teacher:{teacher}", **more).folder
+        domains = open_source_and_target(data / "trainA", organza.load(pupil))
+        assert len(domains.source) == 12
+        wanted = organza.load(staged, group=model).photo(domains.source.fetch([3])[0][0], seed=3)
+        assert np.array_equal(domains.target.fetch([3])[0][0], wanted.eight())
+
+
 def test_other_images_find_their_groups(staged: Path, data: Path) -> None:
     from organza.metrics.opened import open_source_and_target
 

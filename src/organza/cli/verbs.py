@@ -34,6 +34,7 @@ VERBS: dict[str, Verb] = {
     "directions": Verb("studio", "find directions in latent space: SeFa, GANSpace, labels, a classifier"),
     "edit": Verb("studio", "move images along directions: strips and videos"),
     "blend": Verb("studio", "blend two networks layer by layer into a new one"),
+    "toonify": Verb("runs", "two networks to a translator: blend them, generate pairs, train a student on them"),
     "redo": Verb("", "make an image again from the JSON beside it"),
     "inspect": Verb("weights", "show what a file of weights is, without running anything of it"),
     "convert": Verb("weights", "convert NVIDIA's or others' weights to Organza's layout, or ours to theirs"),
