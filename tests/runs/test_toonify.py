@@ -64,10 +64,10 @@ def test_the_student_has_learnt_from_the_pairs(done: module.Toonified) -> None:
     assert done.comparison is not None
     sheet = pixels(done.comparison)
     made = np.asarray(T.translate(done.pairs / "A/val/0000111.png"))
-    assert sheet.shape[:2] == (52, 52)  # with two pixels between images
-    assert np.array_equal(sheet[:16, :16], pixels(done.pairs / "A/val/0000111.png"))
-    assert np.array_equal(sheet[18:34, :16], pixels(done.pairs / "B/val/0000111.png"))
-    assert np.array_equal(sheet[36:, :16], made)
+    assert sheet.shape[:2] == (52, 52)  # with a pixel around each
+    assert np.array_equal(sheet[1:17, 1:17], pixels(done.pairs / "A/val/0000111.png"))
+    assert np.array_equal(sheet[18:34, 1:17], pixels(done.pairs / "B/val/0000111.png"))
+    assert np.array_equal(sheet[35:51, 1:17], made)
 
 
 def test_a_stopped_call_goes_on_with_the_same_bits(
@@ -97,7 +97,7 @@ def test_a_stopped_call_goes_on_with_the_same_bits(
 def test_the_command(tiny_run: Path, second: Path, tmp_path: Path, capsys: Any) -> None:
     words = ["toonify", "--network", str(tiny_run), "--second", str(second), "--outdir", str(tmp_path / "out")]
     words += ["--pairs", "4", "--held-out", "2", "--kimg", "0.002", "--swap", "8"]
-    words += ["--set", "batch=2", "width=2", "width_d=2", "grid=2x1"]
+    words += ["--set", "batch=2", "width=2", "width_d=2", "layers_d=1", "grid=2x1"]
     assert main(words) == 0
     said = capsys.readouterr()
     assert "comparison.png" in said.out and "organza translate --network" in said.err
@@ -113,10 +113,12 @@ def test_what_cannot_be_is_said_before_anything_is_written(tiny_run: Path, secon
         toonify(tiny_run, second, out, RECIPE, student="cyclegan")
     with pytest.raises(UserError, match="no setting is called 'kimgs'"):
         toonify(tiny_run, second, out, RECIPE, kimgs=3)
+    with pytest.raises(UserError, match="an image of 16x16 does not fit this network"):
+        toonify(tiny_run, second, out, RECIPE)  # pix2pix at its full depth
     with pytest.raises(UserError, match="0 pairs"):
         toonify(tiny_run, second, out, Recipe(pairs=0))
     assert not out.exists()
     (tmp_path / "mine.txt").write_text("mine")
     with pytest.raises(UserError, match="holds something else"):
-        toonify(tiny_run, second, tmp_path, RECIPE)
+        toonify(tiny_run, second, tmp_path, RECIPE, student=toy("pix2pix"))
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]

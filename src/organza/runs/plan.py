@@ -114,7 +114,7 @@ def make_plan(
     name, run = named(what, changes)
     place = choose_device(device)
     if run.data.resolution is not None and isinstance(resume, bool):
-        _check_size(run, place)
+        check_size(run, place)
     if isinstance(run.data, DomainOptions) and run.data.pairs.startswith(TEACHER) and not isinstance(data, Chosen):
         data, run = _taught_everywhere(data, run, device, progress)
     material = _open_everywhere(data, run, progress, say)
@@ -236,8 +236,16 @@ def never_active(method: Method, kimg: float, count: int) -> list[str]:
     return [phase.name for phase in method.phases if not any(map(phase.active, stages))]
 
 
-def _check_size(run: Run, place: torch.device) -> None:
-    """See that networks for images of this size can be had, before everything is decoded."""
+def check_size(run: Run, place: torch.device) -> None:
+    """See that networks for images of this size can be had, before everything is decoded.
+
+    Args:
+        run: with a resolution.
+        place: where it shall train.
+
+    Raises:
+        UserError: they don't fit the images, or the memory.
+    """
     assert run.data.resolution is not None
     channels = 3 if run.data.channels == "auto" else int(run.data.channels)
     source = channels if translates(run.method.layout) else 0

@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from organza.core.device import choose_device
 from organza.core.errors import UserError
 from organza.core.files import atomic_write, make_folder, read_error, sweep, user_path
 from organza.core.jsons import read_json
@@ -28,7 +29,7 @@ from organza.models.generator import Generator
 from organza.models.load import load_generator, load_translator
 from organza.models.sampling import Sampling
 from organza.presets import Run, preset
-from organza.runs.plan import override
+from organza.runs.plan import check_size, override
 from organza.runs.train import Outcome, train
 from organza.studio.blend import Mapping as MappingOf
 from organza.studio.blend import blend
@@ -119,6 +120,8 @@ def toonify(
             f"{student if isinstance(student, str) else 'it'} does not learn from pairs", hint="take pix2pix"
         )
     A, B = load_generator(base, device=device), load_generator(second, device=device)
+    size = run.data.resolution or "{}x{}".format(*A.resolution)
+    check_size(replace(run, data=replace(run.data, resolution=size)), choose_device(device))
     sampling = Sampling(recipe.label, recipe.psi)
     last = recipe.first_seed + recipe.pairs + recipe.held_out - 1
     codes(A, [recipe.first_seed, last], sampling)  # what can't be sampled is told before anything is written
