@@ -65,11 +65,19 @@ def captioned(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def shown(faces: Path, pairs: Path, captioned: Path) -> Callable[[str], Path]:
-    """What the preset of a name is trained on: `faces`, `captioned`, or `pairs` for a translation."""
+def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A zip of two sequences of 4 frames, 16x16: drawn faces that move, as line art and painted, with their motion."""
+    from organza.data.drawn_faces.films import write_films
+
+    return write_films(tmp_path_factory.mktemp("films") / "films.zip", 2, 4, 16)
+
+
+@pytest.fixture(scope="session")
+def shown(faces: Path, pairs: Path, captioned: Path, films: Path) -> Callable[[str], Path]:
+    """What the preset of a name is trained on: `faces`, `captioned`, `films`, or `pairs` for a translation."""
     from organza import preset
 
-    others = {"pairs": pairs, "unpaired": pairs, "captioned": captioned}
+    others = {"pairs": pairs, "unpaired": pairs, "captioned": captioned, "video": films}
     return lambda name: others.get(preset(name).run.method.layout, faces)
 
 

@@ -79,7 +79,8 @@ def spec_for(name: str, size: int) -> DataSpec:
     if run.method.layout == "captioned":
         return DataSpec((size, size), 3, words=("blue", "eyes", "hair", "red"), text_length=3)
     labels = 0 if run.data.labels == "none" else 3
-    return DataSpec((size, size), 3, labels, source=3 if translates(run.method.layout) else 0)
+    frames = 4 if run.method.layout == "video" else 0
+    return DataSpec((size, size), 3, labels, source=3 if translates(run.method.layout) else 0, frames=frames)
 
 
 def labels_for(spec_or_model: Any, count: int) -> Tensor:
@@ -106,7 +107,12 @@ def measure(name: str, size: int, most: int, batch: int, steps: int) -> Iterator
         first = step % 4 * batch
         shown = pictures[first : first + batch]
         source = shown.flip(0) if spec.source else None
-        return Batch(shown, labels_for(spec, batch), SEEN + step * batch, source, text=text_for(spec, batch))
+        flow = None
+        if spec.frames:  # each frame a pixel to the right of the one before
+            shown, source = (torch.stack([x.roll(k, 3) for k in range(spec.frames)], 1) for x in (shown, shown.flip(0)))
+            flow = torch.tensor([-1.0, 0, 1])[:, None, None].expand(batch, spec.frames - 1, 3, size, size)
+        text = text_for(spec, batch)
+        return Batch(shown, labels_for(spec, batch), SEEN + step * batch, source, text=text, flow=flow)
 
     for step in range(steps + 1):
         before: list[tuple[Phase, Batch, Tensor, Tensor]] = []

@@ -44,13 +44,16 @@ def spec_of(name: str, side: int = 16) -> DataSpec:
     if run.method.layout == "captioned":
         return DataSpec((side, side), 3, words=("blue", "eyes", "hair", "red"), text_length=3)
     labels = 0 if run.data.labels == "none" else 3
-    return DataSpec((side, side), 3, labels, source=3 if translates(run.method.layout) else 0)
+    frames = 7 if run.method.layout == "video" else 0
+    return DataSpec((side, side), 3, labels, source=3 if translates(run.method.layout) else 0, frames=frames)
 
 
 def batch_of(spec: DataSpec, count: int, seen: int = 0) -> Batch:
     """Noise, from PyTorch's default generator."""
-    images = torch.rand(count, spec.channels, *spec.resolution) * 2 - 1
-    source = torch.rand(count, spec.source, *spec.resolution) * 2 - 1 if spec.source else None
+    each = (count, spec.frames) if spec.frames else (count,)
+    images = torch.rand(*each, spec.channels, *spec.resolution) * 2 - 1
+    source = torch.rand(*each, spec.source, *spec.resolution) * 2 - 1 if spec.source else None
+    flow = torch.rand(count, spec.frames - 1, 3, *spec.resolution).round() if spec.frames else None
     labels = (torch.arange(count)[:, None] % (spec.label_dim or 1) == torch.arange(spec.label_dim)).float()
     text = (torch.arange(count)[:, None] + torch.arange(spec.text_length)) % len(spec.words) + 1 if spec.words else None
-    return Batch(images, labels, seen, source, text=text)
+    return Batch(images, labels, seen, source, text=text, flow=flow)

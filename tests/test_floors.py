@@ -21,7 +21,7 @@ FLOORS = [
     ("models",),
     ("metrics", "studio", "translate", "weights"),
     ("runs",),
-    ("cli",),
+    ("cli", "predictors"),
     ("__main__",),
 ]
 """From the ground up; see docs/architecture.md."""

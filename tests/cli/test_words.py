@@ -160,6 +160,15 @@ def test_names_of_other_tools(capsys, line, hint):
     assert hint in refused(capsys, [*line.split(), "--data=a" if "train" in line else "--network=a"])
 
 
+@pytest.mark.parametrize(
+    ("command", "other", "option"),
+    [("translate", "mode", "norm-mode"), ("dataset align", "template", "crop")],
+)
+def test_other_names_of_options(capsys, command, other, option):
+    line = [*command.split(), *needed(KINDS[command])]
+    assert f"--{option} can't be 'q'" in refused(capsys, [*line, f"--{other}=q"])
+
+
 @pytest.mark.parametrize("words", [["--debug"], ["--offline"], ["--offline", "--debug"]])
 @pytest.mark.parametrize("before", [True, False])
 def test_anywhere(capsys, words, before):

@@ -6,6 +6,7 @@ import json
 import math
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from itertools import product
@@ -76,10 +77,15 @@ def test_the_seed_decides(name: str, faces: Path, tmp_path: Path) -> None:
     assert not all(torch.equal(first[k], other[k]) for k in first)
 
 
-@pytest.mark.parametrize("name", ["stylegan2", "stylegan2-d", "dcgan", "began"])
-def test_two_processes_match_one_with_two_micro_batches(name: str, faces: Path, tmp_path: Path) -> None:
-    """Every phase of StyleGAN2, with labels, penalties and running means; the same while networks grow; and the
-    running statistics of batch normalisation."""
+@pytest.mark.parametrize(
+    "name", ["stylegan2", "stylegan2-d", "dcgan", "began", pytest.param("vid2vid", marks=pytest.mark.slow)]
+)
+def test_two_processes_match_one_with_two_micro_batches(
+    name: str, shown: Callable[[str], Path], tmp_path: Path
+) -> None:
+    """Every phase of StyleGAN2, with labels, penalties and running means; the same while networks grow; the running
+    statistics of batch normalisation; and sequences."""
+    data = shown(name)
     options = {"mbstd_group": 2} if hasattr(toy(name).method, "mbstd_group") else {}
     script = tmp_path / "job.py"
     script.write_text(
@@ -96,9 +102,7 @@ def test_two_processes_match_one_with_two_micro_batches(name: str, faces: Path, 
     pair = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script)]
     found = []
     for where, command in (("one", alone), ("two", pair)):
-        done = subprocess.run(
-            [*command, str(faces), str(tmp_path / where)], capture_output=True, text=True, timeout=300
-        )
+        done = subprocess.run([*command, str(data), str(tmp_path / where)], capture_output=True, text=True, timeout=300)
         assert done.returncode == 0, done.stderr
         (folder,) = (tmp_path / where).iterdir()
         found.append(weights(folder))

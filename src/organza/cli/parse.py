@@ -94,7 +94,7 @@ def parse(
     """
     hint, defaults = f"`{prog} --help` explains the options", defaults_of(kind)
     argv = ours(argv, defaults, prog)
-    _check_names(argv, list(defaults), prog, pairs)
+    _check_names(argv, [*defaults, *_aliases(kind)], prog, pairs)
     asks_help = not {"-h", "--help"}.isdisjoint(argv)
     about = f"{inspect.cleandoc(kind.__doc__ or '')}\n\nWith --offline it never uses the network."
     config = () if pairs else (tyro.conf.FlagCreatePairsOff,)
@@ -207,6 +207,13 @@ def defaults_of(kind: Any) -> dict[str, Any]:
         about = [item.name for item in getattr(hint, "__metadata__", ()) if getattr(item, "name", None)]
         found[(about[0] if about else field.name).replace("_", "-")] = default
     return found
+
+
+def _aliases(kind: Any) -> list[str]:
+    """Other names of a dataclass's own options, without dashes in front."""
+    hints = typing.get_type_hints(kind, include_extras=True).values()
+    about = [item for hint in hints for item in getattr(hint, "__metadata__", ())]
+    return [alias.lstrip("-") for item in about for alias in getattr(item, "aliases", None) or ()]
 
 
 def _values(value: Any) -> Iterator[Any]:

@@ -23,6 +23,7 @@ VERBS: dict[str, Verb] = {
     "bench": Verb("runs", "try out papers' claims: which GANs find all modes, why Wasserstein"),
     "generate": Verb("studio", "generate images from seeds, one by one or in a grid"),
     "translate": Verb("translate", "translate images with a trained network: photos to paintings, sketches to photos"),
+    "cartoon": Verb("translate", "photographs to cartoon portraits: every face found, translated, pasted back"),
     "interpolate": Verb("studio", "make an interpolation video through seeds, as a seamless loop (.mp4, .gif, .webp)"),
     "walk": Verb("studio", "make a video of a random walk in latent space that ends where it began"),
     "truncation": Verb("studio", "a figure of seeds from truncated to full variety, with the average in the middle"),

@@ -11,9 +11,10 @@ from organza.core.ranges import Count, CountOrZero
 if TYPE_CHECKING:
     from torch import Tensor
 
-Layout = Literal["images", "captioned", "pairs", "unpaired", "labelled"]
+Layout = Literal["images", "captioned", "pairs", "unpaired", "labelled", "video"]
 """How images lie in a dataset: one by one; one by one, with words about each; as pairs of source and target; as two
-sets that don't correspond; or one by one with labels, each the source of a translation into what other labels say."""
+sets that don't correspond; one by one with labels, each the source of a translation into what other labels say; or as
+pairs of frames in the order of their time."""
 
 
 def translates(layout: Layout) -> bool:
@@ -58,6 +59,7 @@ class DataSpec:
         words: of the captions, for methods that learn from text: a token is a word's place here, plus 1; 0 is no word.
         text_length: words in the longest caption.
         embedding_dim: length of a text's vector, where vectors are given in place of captions; else 0.
+        frames: of each sequence that is shown, where images are frames of videos; else 0. `count` is of sequences then.
 
     Example:
         >>> DataSpec(resolution=(64, 64), channels=3).label_dim
@@ -77,20 +79,24 @@ class DataSpec:
     words: tuple[str, ...] = ()
     text_length: CountOrZero = 0
     embedding_dim: CountOrZero = 0
+    frames: CountOrZero = 0
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Real images for one step.
+    """Real images for one step; of videos, N sequences of T frames, the oldest first.
 
     Attributes:
         images: float32 ``[N, C, H, W]`` in ``[-1, 1]``: what a generator learns to make, the target of a translation.
+            Of videos ``[N, T, C, H, W]``, and so is ``source``.
         labels: float32 ``[N, label_dim]``; ``label_dim`` may be 0.
         seen: training images consumed before this step, over all processes. What grows or anneals reads it.
         source: for translation, as many images of the other domain: partners in pairs, or strangers. Where only some
             images are labelled, as many of these: then ``labels`` are theirs.
         carry: what earlier phases of the same step left for each image, by name, ``[N, ...]``; see `Result.carry`.
         text: what is said about each image: tokens, int64 ``[N, text_length]``, or float32 ``[N, embedding_dim]``.
+        flow: of videos, how far to the right and down each pixel of a target frame was in the one before, in pixels,
+            and whether that is known (1) or not (0): float32 ``[N, T - 1, 3, H, W]``.
     """
 
     images: Tensor
@@ -99,6 +105,7 @@ class Batch:
     source: Tensor | None = None
     carry: Mapping[str, Tensor] = field(default_factory=dict)
     text: Tensor | None = None
+    flow: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.images)
@@ -116,4 +123,5 @@ class Batch:
             source=None if self.source is None else self.source[start:stop],
             carry={name: value[start:stop] for name, value in self.carry.items()},
             text=None if self.text is None else self.text[start:stop],
+            flow=None if self.flow is None else self.flow[start:stop],
         )

@@ -9,6 +9,9 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+Memory = tuple[Tensor, ...]
+"""What a translator of videos keeps of the frames before, ``[N, ...]`` each; () where a sequence begins."""
+
 Mode = Literal["eval", "train"]
 """What normalisation and dropout do: stored statistics and none, or the batch's own statistics and dropout."""
 
@@ -151,6 +154,8 @@ class Translation:
             those as well; 0 of others.
         clusters: ``net -> [classes, clusters, features]``, NaN where a class has fewer: what the style code chooses
             from for each class; None of one that has no such choice.
+        follow: of videos: ``(net, frame [N, source, H, W], memory) -> (what becomes of it [N, channels, H, W], memory
+            for the next)``; `apply` is then the first frame of a sequence. None of single images.
     """
 
     net: str
@@ -173,6 +178,7 @@ class Translation:
     palette_exact: bool = True
     encoded: int = 0
     clusters: Callable[[nn.Module], Tensor] | None = None
+    follow: Callable[[nn.Module, Tensor, Memory], tuple[Tensor, Memory]] | None = None
 
 
 Model = Latents | Translation

@@ -70,7 +70,8 @@ class Loader:
 
     Attributes:
         waited: seconds that callers have waited in `batch`, in all.
-        count: images in an epoch.
+        count: images in an epoch; 0 where nobody knows.
+        length: of each epoch's permutation.
     """
 
     def __init__(
@@ -88,6 +89,7 @@ class Loader:
         self.texts = texts
         self.dataset, self.seed, self.device = dataset, seed, torch.device(device)
         self.crop, self.count = crop, len(dataset)
+        self.length = self.count
         self.rank, self.world, self.ahead = rank, world, ahead
         self.waited = 0.0
         self._orders: dict[int, NDArray[np.int64]] = {}
@@ -122,7 +124,7 @@ class Loader:
 
     def indices(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
         """The picture at each position of the stream."""
-        n = len(self.dataset)
+        n = self.length
         epochs = positions // n
         found = np.empty_like(positions)
         for epoch in np.unique(epochs).tolist():

@@ -38,12 +38,17 @@ from organza.data.options import (
     DomainOptions,
     LabelledOptions,
     PartlyLabelled,
+    VideoOptions,
     parse_resolution,
 )
+from organza.data.readers.part import PartSource
+from organza.data.sequences import SequenceLoader, Sequences, find_sequences
 from organza.data.source import Source
 from organza.data.stream import ShardLoader, Shards, remote_shards
 from organza.data.techniques import Made
 from organza.data.texts import Texts, captioned, given_vectors, texts_of
+from organza.data.videos import check_pairs, check_sizes, in_sequences, open_frames, own_size, size_of
+from organza.media.flow import check_flow
 from organza.media.images import to_tensor
 
 
@@ -61,6 +66,7 @@ class Material:
         labelled: the images whose labels are known, where they may be some of ``target``; or None.
         shards: the stream, or None.
         texts: what is said about each of ``target``, or None.
+        sequences: of videos, whose frames are ``domains``; or None.
     """
 
     name: str
@@ -73,11 +79,14 @@ class Material:
     labelled: Dataset | None = None
     shards: Shards | None = None
     texts: Texts | None = None
+    sequences: Sequences | None = None
 
     @property
     def about(self) -> str:
         """How many images of which size, in words."""
         height, width = self.spec.resolution
+        if self.sequences is not None:
+            return f"{height}x{width}, {self.sequences.about}"
         if self.also is not None:
             return f"{len(self.target)} and {len(self.also)} labelled images {height}x{width}"
         if self.labelled is not None:
@@ -99,6 +108,8 @@ class Material:
             found |= {"source_images": len(self.domains.source), "paired": self.domains.paired}
         if self.also is not None:
             found |= {"also_images": len(self.also)}
+        if self.sequences is not None:
+            found |= {"sequences": len(self.sequences), "exact_flow": self.sequences.flow is not None}
         if self.texts is not None and self.texts.key:
             found |= {"embeddings_key": self.texts.key}
         if self.labelled is not None:
@@ -109,6 +120,8 @@ class Material:
 
     def loader(self, **settings: Any) -> Loader | DomainLoader | JointLoader | PartLoader:
         """Batches of it; see `Loader` for the settings."""
+        if self.sequences is not None:
+            return SequenceLoader(self.sequences, crop=self.spec.resolution, **settings)
         if self.labelled is not None:
             return PartLoader(self.target, self.labelled, **settings)
         if self.also is not None:
@@ -121,6 +134,8 @@ class Material:
 
     def examples(self, count: int) -> Batch:
         """``count`` images (again and again, if there are fewer) with their sources: the middle of each."""
+        if self.sequences is not None:
+            return self.sequences.examples(count, self.spec.resolution)
         if self.also is not None:
             pixels, vectors = first_images((self.target, self.also), count)
             return Batch(to_tensor(pixels), vectors)
@@ -154,8 +169,8 @@ def open_material(
 
     Args:
         path: whatever `open_dataset` or `open_domains` takes; remote shards are streamed. Or some images of two sets.
-        options: `DomainOptions` for translations of two sides, `LabelledOptions` or `PartlyLabelled` for labelled
-            images, `CaptionedOptions` for captioned ones.
+        options: `DomainOptions` for translations of two sides, `VideoOptions` for videos, `LabelledOptions` or
+            `PartlyLabelled` for labelled images, `CaptionedOptions` for captioned ones.
         layout: what the method needs.
         progress: called as ``progress(done, total)`` while images are decoded for the first time.
         say: told what the user should know.
@@ -175,7 +190,8 @@ def open_material(
     if translates(layout):
         if addresses or not isinstance(options, DomainOptions):
             raise UserError("a translation needs two sides: a folder or an archive with A and B", where=path)
-        return _translation(path, options, layout, progress, say)
+        material = _translation(path, options, layout, progress, say)
+        return material if layout != "video" else _in_sequences(material, path, options, progress, say)
     if addresses:
         shards = Shards(addresses, options, progress=progress)
         return Material(shards.first.name, shards.first.key, shards.first.spec, shards.first, shards=shards)
@@ -226,7 +242,7 @@ def held_out_images(path: str | Path | Chosen, options: DomainOptions, layout: L
     Raises:
         UserError: they can't be used.
     """
-    part = other_part(open_source(path.path if isinstance(path, Chosen) else path), options)
+    part = other_part(_opened(path.path if isinstance(path, Chosen) else path, layout), options)
     if part is None:
         return None
     found = whole_images(path, options, layout, part)
@@ -250,6 +266,10 @@ def other_part(whole: Source, options: DomainOptions) -> str | None:
             if sides(whole, part)[0].prefix != trained_on:
                 return part
     return None
+
+
+def _opened(path: str | Path, layout: Layout) -> Source:
+    return open_frames(path) if layout == "video" else open_source(path)
 
 
 def _labelled(
@@ -303,23 +323,25 @@ def _translation(
     chosen, path = (path, path.path) if isinstance(path, Chosen) else (None, path)
     how = made_by(options)
     if options.layout == "images" and how is None:
-        needs = "pairs" if layout == "pairs" else "two sets"
+        needs = {"pairs": "pairs", "video": "pairs of frames"}.get(layout, "two sets")
         raise UserError(f"--layout images, but this method translates: it needs {needs}", where=path)
     if options.held_out is not None and how is None:
         raise UserError("--held-out sets single images aside", hint="give a dataset with val/ or test/ beside train/")
-    whole = open_source(path)
+    whole = _opened(path, layout)
+    if layout == "video":
+        _check_frames(whole, options)
     if options.resolution is not None:
         size = parse_resolution(options.resolution)
     else:
         first = sides(whole, options.split)[0] if how is None else images_of(whole, options.split)
-        size = chosen_resolution(first, options)
+        size = own_size(first) if layout == "video" else chosen_resolution(first, options)
     height, width = options.load_size(size)
     domains = open_domains(
         whole,
         replace(options, resolution=f"{height}x{width}"),
         split=options.split,
         direction=options.direction,
-        layout="pairs" if layout == "pairs" else "unpaired",
+        layout="unpaired" if layout == "unpaired" else "pairs",
         progress=progress,
     )
     for side in (domains.source, domains.target) if how is None else (domains.target,):
@@ -344,6 +366,81 @@ def _translation(
     name = whole.name + ("" if options.split == "train" else f"-{options.split}")
     name += f"-{chosen.name}" if chosen is not None else ""
     return Material(name, f"{source.key}-{target.key}", spec, target, domains=domains)
+
+
+def _check_frames(whole: Source, options: DomainOptions) -> None:
+    """See that videos can be shown frame by frame, before they are decoded.
+
+    Raises:
+        UserError: partners of different lengths or sizes, frames of different sizes, or only some of them.
+    """
+    for name in ("max_images", "held_out"):
+        if getattr(options, name) is not None:
+            what = f"--{name.replace('_', '-')} would tear frames out of videos"
+            raise UserError(what, where=whole.path, hint="give fewer videos")
+    if made_by(options) is None:
+        a, b, halves = sides(whole, options.split)
+        if not halves:
+            check_pairs(a, b, (a.prefix, b.prefix))
+        parts: tuple[Source, ...] = (a,) if halves else (a, b)
+    else:
+        parts = (images_of(whole, options.split),)
+    for part in parts:
+        if whole.kind != "video":
+            check_sizes(part, in_sequences([entry.name for entry in part.entries()]))
+
+
+def _in_sequences(
+    material: Material,
+    path: str | Path,
+    options: DomainOptions,
+    progress: Progress | None,
+    say: Callable[[str], None],
+) -> Material:
+    """The same with its frames in sequences, and the exact motion that may lie beside them."""
+    assert material.domains is not None
+    whole = _opened(path, "video")
+    length = options.frames if isinstance(options, VideoOptions) else VideoOptions.frames
+    prefix = ""
+    part: Source = images_of(whole, options.split) if made_by(options) is not None else whole
+    if made_by(options) is None:
+        a, b, _ = sides(whole, options.split)
+        part = b if options.direction == "AtoB" else a
+        prefix = part.prefix
+    names = [entry.name for entry in part.entries()]
+    places = {names[row]: place for rows in in_sequences(names, prefix).values() for place, row in enumerate(rows)}
+    found = find_sequences(material.domains, length, places, prefix, progress=progress, say=say)
+    found = _with_motion(found, whole, prefix, options, progress)
+    if found.flow is None:
+        check_flow()
+    return replace(
+        material,
+        spec=replace(material.spec, frames=found.length, count=len(found)),
+        key=material.key if found.flow is None else f"{material.key}-{found.flow.key}",
+        sequences=found,
+    )
+
+
+def _with_motion(
+    found: Sequences, whole: Source, prefix: str, options: DomainOptions, progress: Progress | None
+) -> Sequences:
+    """Motion from the folder ``flow/`` beside B/, where frames are read at the size at which it was stored."""
+    folder = f"{prefix[:-2]}flow/" if prefix.endswith(("A/", "B/")) else None
+    inside = [e for e in whole.entries() if folder is not None and e.name.startswith(folder)]
+    height, width = found.domains.target.resolution
+    if not inside or folder is None:
+        return found
+    part = PartSource(whole, whole.path, folder)
+    if size_of(part, inside[0]) != (height, width):
+        return found
+    exact = replace(DataOptions(), resolution=f"{height}x{width}", channels="3", filter="nearest")
+    flow = open_dataset(part, exact, progress=progress)
+    known = {name.removeprefix(folder).rpartition(".")[0]: row for row, name in enumerate(flow.names)}
+    rows = np.array(
+        [known.get(name.removeprefix(prefix).rpartition(".")[0], -1) for name in found.domains.target.names], np.int64
+    )
+    behind = np.concatenate([run[1:] for run in found.runs])
+    return found if (rows[behind] < 0).any() else replace(found, flow=flow, flow_rows=rows)
 
 
 def _tell_skipped(dataset: Dataset, say: Callable[[str], None]) -> None:

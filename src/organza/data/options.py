@@ -85,6 +85,22 @@ class DomainOptions(DataOptions):
 
 
 @dataclass(frozen=True)
+class VideoOptions(DomainOptions):
+    """How the two sides of a translation of videos are read: frames that belong together, in the order of their time.
+
+    Example:
+        >>> VideoOptions(resolution="256").load_size((256, 256))
+        (256, 256)
+    """
+
+    jitter: Annotated[float, Range(least=1, most=4)] = 1.0
+    """Frames are read this much larger, and each time a random part of the training size is shown, the same of all
+    frames of a sequence."""
+    frames: Annotated[int, Range(least=2, most=1000)] = 30
+    """Frames of the sequences that are shown, at most; fewer where no scene is so long."""
+
+
+@dataclass(frozen=True)
 class LabelledOptions(DataOptions):
     """How images are read whose labels say what a translator makes of them; one dataset, or two with other labels.
 

@@ -28,6 +28,7 @@ from organza.formats.ports import (
     stackgan,
     stargan,
     ugatit,
+    vid2vid,
 )
 from organza.formats.ports.foreign import whose
 from organza.formats.weights import Weights
@@ -53,6 +54,7 @@ FORMATS: tuple[Understand, ...] = (
     paddlegan_translators.understood,
     mmgeneration_translators.understood,
     bicyclegan.understood,
+    vid2vid.understood,
     pix2pixhd.understood,
     junyanz.understood,
     cut.understood,

@@ -132,6 +132,10 @@ class Smoother:
     _made: Pixels | None = None
     _shown: NDArray[np.float32] | None = None
 
+    def forget(self) -> None:
+        """Begin anew, as after a cut."""
+        self._source = None
+
     def __call__(self, source: Pixels, made: Pixels) -> Pixels:
         """The result for one frame.
 

@@ -27,6 +27,8 @@ def by_translations(job: Job, metrics: Sequence[Metric]) -> dict[Metric, dict[st
     """The figure of each metric, a mean over images with its interval; every image is translated once for all."""
     translated = job.pictures
     assert isinstance(translated, Translated)
+    if not metrics:
+        return {}
     ways = [_comparison(job, metric, translated) for metric in metrics]
     counts = [min(metric.count, translated.limit) for metric in metrics]
 

@@ -17,6 +17,7 @@ from organza.core.download import digest
 from organza.core.errors import UserError
 from organza.core.version import __version__
 from organza.data.domains import Domains
+from organza.metrics.by_faces import by_faces, face_file
 from organza.metrics.by_features import by_features
 from organza.metrics.by_labels import check_asked
 from organza.metrics.by_pictures import by_pictures
@@ -30,6 +31,7 @@ from organza.metrics.team import Team
 from organza.models.generator import Generator
 from organza.models.sampling import Noise, Sampling
 from organza.models.translator import Translator
+from organza.vision.face_id import open_face_id
 from organza.vision.features import DEFAULT, Features, open_features
 
 if TYPE_CHECKING:
@@ -49,6 +51,7 @@ def evaluate(
     back: Translator | None = None,
     classifier: Classifier | None = None,
     reference: str | Path | Reference | None = None,
+    face_id: str | Path | None = None,
     seed: int = 0,
     psi: float = 1.0,
     noise: Noise = "random",
@@ -74,6 +77,8 @@ def evaluate(
             `organza.vision.lpips`.
         classifier: for ``sep``; None learns one from the labels of ``real``.
         reference: FID statistics (a file with ``mu`` and ``sigma``) instead of real images, for ``fid`` and ``fd``.
+        face_id: file of the network that compares faces, or a folder of weights, for ``face_id``; None takes that of
+            the network's training, or of the cache.
         seed: of the pictures: those of seeds ``1000000 * seed`` and on.
         psi: truncation.
         noise: detail noise of the network's pictures; papers draw it afresh. Path lengths never draw any.
@@ -129,6 +134,9 @@ def evaluate(
         progress or (lambda what, done, total: None),
         read_reference(reference) if isinstance(reference, (str, Path)) else reference,
     )
+    if any(metric.compared == "face_id" for metric in parsed):
+        job.face_id = face_file(face_id, generated)
+        open_face_id(job.face_id)  # what is broken is told before the work
     if job.reference is not None:  # against all that it was made of
         parsed = [replace(metric, full=True) if metric.kind == "fd" else metric for metric in parsed]
     _check(job, parsed)
@@ -147,7 +155,10 @@ def evaluate(
         for network in {found.name: found for found in chosen.values()}.values():
             figures |= by_features(job, network, groups[network.name])
         if compared := [metric for metric in parsed if metric.kind == "translation"]:
-            figures |= by_translations(job, compared)
+            faces = [metric for metric in compared if metric.compared == "face_id"]
+            figures |= by_translations(job, [metric for metric in compared if metric not in faces])
+            for metric in faces:
+                figures[metric] = by_faces(job, metric)
         for metric in parsed:
             if metric not in figures:
                 figures[metric] = by_pictures(job, metric)
@@ -209,6 +220,8 @@ def _check_translation(job: Job, metric: Metric, name: str) -> None:
         raise UserError(f"{name} compares translations", hint="give the --network of a translator")
     if metric.of_pairs and not job.pictures.domains.paired:
         raise UserError(f"{name} needs pairs", where=job.pictures.domains.source.name, hint="take fd, kd or content")
+    if metric.compared == "face_id" and job.pictures.limit < 2:
+        raise UserError(f"{name} compares people, and there is one image", where=job.pictures.domains.source.name)
     if metric.compared == "cycle" and job.pictures.back is None:
         raise UserError(f"{name} needs a way back, which {job.pictures.T.kind} has not")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -34,6 +35,7 @@ class Job:
     team: Team
     progress: Progress
     reference: Reference | None = None
+    face_id: Path | None = None
     notes: list[str] = field(default_factory=list)
 
     def reals(self) -> Shown:

@@ -23,7 +23,9 @@ from organza.core.progress import Progress
 from organza.data.dataset import Dataset
 from organza.data.groups import Known, age_word
 from organza.media.images import to_tensor
+from organza.models.staged import Staged
 from organza.vision.face_id.faceres import FaceRes
+from organza.vision.helpers import own_folder
 
 FILE = "faceres.onnx"
 FACTORS = ("age", "sex")
@@ -41,7 +43,7 @@ def find_faceres(where: str | os.PathLike[str] | None = None) -> Path:
     Raises:
         UserError: it is not there.
     """
-    root = cache_root() / "weights" if where is None else user_path(where)
+    root = own_folder() if where is None else user_path(where)
     if root.suffix.lower() == ".onnx" and root.is_file():
         return root
     for place in (root / "faces" / FILE, root / FILE):
@@ -49,6 +51,21 @@ def find_faceres(where: str | os.PathLike[str] | None = None) -> Path:
             return place
     hint = f"put {FILE} of the human package into its folder faces, or give groups by a table or folders"
     raise UserError("holds no network that knows ages", where=root, hint=hint)
+
+
+def faceres_of(staged: Staged, weights_dir: str | os.PathLike[str] | None = None) -> Path:
+    """The same for a training in stages.
+
+    Args:
+        staged: the training.
+        weights_dir: see `find_faceres`; None looks where the training had it, then in the cache.
+
+    Raises:
+        UserError: it is not there.
+    """
+    if weights_dir is None and staged.faceres is not None and Path(staged.faceres).is_file():
+        return Path(staged.faceres)
+    return find_faceres(weights_dir)
 
 
 def known(images: Tensor, net: FaceRes, ages: tuple[float, float]) -> list[Known]:

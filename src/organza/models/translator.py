@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from organza.contract.data import DataSpec
-from organza.contract.model import NormMode, Translation
+from organza.contract.model import Memory, NormMode, Translation
 from organza.contract.targets import every_target, label_names, target_vector
 from organza.core.device import computing, fit_threads
 from organza.core.errors import UserError
@@ -26,6 +26,7 @@ from organza.data.photo import Photo, read_label_map, read_photo
 from organza.data.source import MAX_FILE, BadPicture
 from organza.media.heat import overlay
 from organza.media.images import Pixels
+from organza.models.following import Following
 from organza.models.labels import as_array, check_labels, is_classes, label_vectors
 from organza.models.loaded import Loaded
 from organza.models.tiles import OVERLAP, check_tiles, in_tiles
@@ -455,6 +456,38 @@ class Translator(Loaded):
                 return self.apply(x, row, z, mode)
 
         return self._framed(self.read(image), size, translated)
+
+    def follow(self, *, cuts: bool = True) -> Following:
+        """What translates the frames of a video one after the other and remembers those before: of networks that do,
+        such as vid2vid.
+
+        Args:
+            cuts: begin a new sequence where one frame has little in common with the one before.
+
+        Raises:
+            UserError: a network that looks at single images, or tiles, which would each need a memory.
+
+        Example:
+            >>> T.follow()
+            Traceback (most recent call last):
+            ...
+            organza.core.errors.UserError: cyclegan remembers nothing: each image is translated by itself
+        """
+        model = self.model
+        if model.follow is None:
+            raise UserError(f"{self.kind} remembers nothing: each image is translated by itself")
+        if self.tile is not None:
+            raise UserError(f"{self.kind} remembers whole frames, not tiles", hint="leave --tile out, or say --size")
+        follow = model.follow
+
+        def step(x: Tensor, memory: Memory, mode: NormMode | None) -> tuple[Tensor, Memory]:
+            x = x.to(self.device)
+            self._check(x)
+            with self._running(self.check_mode(mode)):
+                found, memory = follow(self.net, x, memory)
+            return found.float(), memory
+
+        return Following(self.read, self._framed, step, cuts)
 
     def _framed(self, photo: Photo, size: Size, function: Callable[[Tensor], Tensor]) -> Photo:
         """What a function of images ``[1, C, H, W]`` makes of one, with the margin that the network needs."""

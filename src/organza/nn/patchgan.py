@@ -102,6 +102,7 @@ class MultiScalePatchGAN(nn.Module):
         scales: how many sizes.
         layers, width, norm, bias, padding: of the first `PatchGAN`.
         thinner: each smaller size has half the feature maps as well, as in BicycleGAN's code.
+        wider: each smaller size has twice the feature maps instead, up to 64, as in vid2vid's code.
 
     Example:
         >>> [logits.shape for logits in MultiScalePatchGAN(3, layers=1, width=4)(torch.zeros(1, 3, 64, 96))]
@@ -118,9 +119,12 @@ class MultiScalePatchGAN(nn.Module):
         bias: bool | None = None,
         padding: int = 1,
         thinner: bool = True,
+        wider: bool = False,
     ) -> None:
         super().__init__()
         widths = [max(1, round(width / 2**k)) if thinner else width for k in range(scales)]
+        if wider:
+            widths = [max(width, min(64, width << k)) for k in range(scales)]
         self.scales = nn.ModuleList(PatchGAN(in_channels, layers, each, norm, bias, padding=padding) for each in widths)
         self.least = least_side(layers, scales, padding)
 

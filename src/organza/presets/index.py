@@ -62,6 +62,8 @@ SUMMARIES: dict[str, dict[str, str]] = {
         "dualgan": "DualGAN: CycleGAN's loop with Wasserstein critics and U-Nets",
         "discogan": "DiscoGAN: two sets at 64x64 that share what a relation keeps",
         "pix2pixhd": "pix2pixHD: learns from pairs at high resolution, coarse first; label maps, edits by region",
+        "vid2vid": "vid2vid: videos from videos, such as label maps or drawings; remembers its last frames",
+        "vid2vid-64": "a small vid2vid for laptops: videos at 64x64",
         "cartoongan": "CartoonGAN: photographs become cartoons with clear edges, one way, from two sets",
         "animegan": "AnimeGANv2: an anime style for photographs by a small network, one way, from two sets",
     },

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from organza.contract.method import MethodConfig
-from organza.data.options import DomainOptions, LabelledOptions
+from organza.data.options import DomainOptions, LabelledOptions, VideoOptions
 from organza.methods.translation.animegan import AnimeGAN
 from organza.methods.translation.bicyclegan import BicycleGAN
 from organza.methods.translation.cartoongan import CartoonGAN
@@ -18,6 +18,7 @@ from organza.methods.translation.pix2pix import Pix2Pix
 from organza.methods.translation.pix2pixhd import Pix2PixHD
 from organza.methods.translation.stargan import StarGAN
 from organza.methods.translation.ugatit import UGATIT
+from organza.methods.translation.vid2vid import Vid2Vid
 from organza.presets.run import Run
 from organza.training.settings import Training
 
@@ -32,6 +33,7 @@ METHODS: dict[str, type[MethodConfig]] = {
     "dualgan": DualGAN,
     "discogan": DiscoGAN,
     "pix2pixhd": Pix2PixHD,
+    "vid2vid": Vid2Vid,
     "cartoongan": CartoonGAN,
     "animegan": AnimeGAN,
 }
@@ -48,6 +50,9 @@ _million = Training(kimg=1000, batch=1, lr_decay=0.5, snapshot_kimg=10, grid="2x
 
 # StarGAN: 200,000 steps of 16 images, the second half with a rate that falls to zero.
 _steps = Training(kimg=3200, batch=16, lr_decay=0.5, snapshot_kimg=80, grid="1x8", metrics="none")
+
+# Twenty epochs in which each of Cityscapes' 2,975 videos is shown once; the rate falls to zero in the second half.
+_videos = Training(kimg=60, batch=1, lr_decay=0.5, tick_kimg=0.1, snapshot_kimg=2, grid="2x4", metrics="none")
 
 RUNS: dict[str, Run] = {
     "pix2pix": Run(Pix2Pix(), _paper, _jittered),
@@ -70,6 +75,12 @@ RUNS: dict[str, Run] = {
         DiscoGAN(), Training(kimg=6400, batch=64, tick_kimg=6.4, snapshot_kimg=128, grid="2x8", metrics="none"), _small
     ),
     "pix2pixhd": Run(Pix2PixHD(), replace(_paper, epochs=300, lr_decay=0.0), _whole_mirrored),
+    "vid2vid": Run(Vid2Vid(), _videos, VideoOptions(mirror=True)),
+    "vid2vid-64": Run(
+        Vid2Vid(width=16, blocks=4, halvings=2, width_d=16, layers_d=2, recompute=False),
+        replace(_videos, kimg=2, tick_kimg=0.05, snapshot_kimg=0.5),
+        VideoOptions(resolution="64", frames=12),
+    ),
     "cartoongan": Run(CartoonGAN(), replace(_paper, epochs=110, batch=8, lr_decay=0.0), _whole),
     "animegan": Run(AnimeGAN(), replace(_paper, epochs=101, batch=12, lr_decay=0.0), _whole),
 }

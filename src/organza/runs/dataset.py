@@ -328,6 +328,65 @@ def align_found(
     return replace(report, skipped=[*skipped, *report.skipped])
 
 
+def align_portraits(
+    source: str | Path,
+    dest: str | Path,
+    *,
+    weights_dir: str | Path | None = None,
+    faces: Literal["all", "largest"] = "largest",
+    size: int = 256,
+    least: int | None = None,
+    background: Literal["white", "keep"] = "white",
+    form: Form | None = None,
+    encoding: Encoding = "png",
+    max_images: int | None = None,
+    workers: int | None = None,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> Report:
+    """Cut portraits out of photographs as minivision's Photo2Cartoon wants them: level, framed alike, on white.
+
+    Args:
+        source: whatever `organza.data.open_dataset` takes.
+        dest, form, encoding, workers, overwrite: as for `organza.data.export.build.build`.
+        weights_dir: folder of helper networks, see `organza.vision.helpers`.
+        faces: of each photograph.
+        size: side of the portraits in pixels.
+        least: side of the smallest frame in pixels of its photograph; a quarter of ``size`` by default.
+        background: white, or as it is.
+        max_images: look at the first so many photographs.
+        progress: called as ``progress(done, total)`` while faces are looked for.
+
+    Returns:
+        What was built; what was left out is among the skipped, with the reason.
+
+    Raises:
+        UserError: a helper's file is missing, no face can be used, or ``dest`` can't be written.
+    """
+    from organza.translate.faces.dataset import PortraitSource, Wish, look
+    from organza.vision.helpers import find_helper
+
+    mtcnn = find_helper("mtcnn", weights_dir)
+    selfie = find_helper("selfie", weights_dir) if background == "white" else None
+    photos = open_source(source)
+    entries = photos.entries()[:max_images]
+    wish = Wish(faces, size / 4 if least is None else least)
+    places, left = look(photos, entries, mtcnn, wish, workers=workers, progress=progress)
+    if not places:
+        why = f": {left[0][0]}: {left[0][1]}" if left else ""
+        raise UserError(f"no face that can be used in {len(entries)} photographs{why}", where=photos.path)
+    report = build(
+        PortraitSource(photos, entries, places, selfie, size),
+        dest,
+        DataOptions(resolution=str(size), channels="3"),
+        form=form,
+        encoding=encoding,
+        workers=workers,
+        overwrite=overwrite,
+    )
+    return replace(report, skipped=[*left, *report.skipped])
+
+
 def fetch(
     name: str, *, dest: str | Path | None = None, offline: bool | None = None, progress: Progress | None = None
 ) -> tuple[Path, Public]:

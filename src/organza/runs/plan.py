@@ -24,7 +24,7 @@ from organza.core.progress import Progress
 from organza.core.version import __version__
 from organza.data.groups import Chosen
 from organza.data.material import Material, open_material
-from organza.data.options import DomainOptions, parse_resolution
+from organza.data.options import DomainOptions, VideoOptions, parse_resolution
 from organza.data.techniques import TEACHER
 from organza.formats import locate
 from organza.methods.stylegan.stylegan2 import StyleGAN2
@@ -253,6 +253,8 @@ def check_size(run: Run, place: torch.device) -> None:
     words = ("word",) if run.method.layout == "captioned" and run.data.captions != "none" else ()
     told: dict[str, Any] = {"words": words, "text_length": len(words)}
     spec = DataSpec(parse_resolution(run.data.resolution), channels, labels, source=source, count=10**6, **told)
+    if isinstance(run.data, VideoOptions):
+        spec = replace(spec, frames=run.data.frames)
     if isinstance(run.data, DomainOptions) and run.data.label_map != "none":
         spec = replace(spec, palette=((0,) * min(source, 3), (255,) * min(source, 3)))
     check_memory(_weigh(resolve(run, spec), spec, place)[2], *room(place))

@@ -38,7 +38,7 @@ from organza.data.groups import (
 from organza.data.material import held_out_images
 from organza.data.opening import open_source
 from organza.data.options import DomainOptions
-from organza.models.people import FACTORS, find_faceres, known_of
+from organza.models.people import FACTORS, faceres_of, find_faceres, known_of
 from organza.models.staged import Part, Staged, is_staged, read_staged
 from organza.presets import Run
 from organza.runs.folder import take
@@ -228,7 +228,14 @@ def is_auto(how: str) -> bool:
     return how == AUTO or how.startswith(f"{AUTO}:")
 
 
-def look_again(staged: Staged, data: str | Path, domains: Domains, progress: Progress | None = None) -> list[Group]:
+def look_again(
+    staged: Staged,
+    data: str | Path,
+    domains: Domains,
+    progress: Progress | None = None,
+    *,
+    weights_dir: str | Path | None = None,
+) -> list[Group]:
     """The groups of other images, found as those of a training in stages were; none is too small.
 
     Args:
@@ -236,13 +243,15 @@ def look_again(staged: Staged, data: str | Path, domains: Domains, progress: Pro
         data: where the images are.
         domains: the images.
         progress: called as ``progress(done, total)`` while faces are looked at.
+        weights_dir: folder of weights with the network that knows ages; None looks where the training had it, then in
+            the cache.
 
     Raises:
         UserError: they can't be grouped so, or the network that knows ages is gone.
     """
     stages = parse_stages(staged.stages)
     staging = Staging(staged.stages, staged.groups, staged.target_groups)
-    faceres = None if staged.faceres is None else find_faceres(staged.faceres)
+    faceres = None if staged.faceres is None else faceres_of(staged, weights_dir)
     look = _Look(data, staging, stages, staged.ages, faceres, progress)
     return make_groups(stages, *look.sides(domains, insist=False), 0)
 

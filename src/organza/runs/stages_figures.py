@@ -60,6 +60,7 @@ def evaluate_groups(
     model: str | None = None,
     device: str | None = None,
     precision: Precision = "float32",
+    weights_dir: Path | None = None,
     progress: Callable[[str, int, int], None] = lambda what, done, total: None,
     **options: Any,
 ) -> list[Row]:
@@ -74,6 +75,7 @@ def evaluate_groups(
         part: of the data; None takes one that was not trained on, where there is one.
         model: which way, where networks translate both ways.
         device, precision: of the networks.
+        weights_dir: folder of weights with the network that knows ages, see `organza.runs.stages.look_again`.
         progress: called as ``progress(what, done, total)``.
         options: for `organza.metrics.evaluate`.
 
@@ -84,7 +86,11 @@ def evaluate_groups(
     opening: dict[str, Any] = {"model": model, "device": device, "precision": precision}
     first = load_translator(staged.run(), **opening)
     domains = open_source_and_target(data, first, lambda done, total: progress("images", done, total), part=part)
-    groups = look_again(staged, data, domains, lambda done, total: progress("faces", done, total))
+
+    def looking(done: int, total: int) -> None:
+        progress("faces", done, total)
+
+    groups = look_again(staged, data, domains, looking, weights_dir=weights_dir)
     rows = []
     for group in groups:
         if group.name not in staged.parts:

@@ -190,12 +190,13 @@ def dry_run(
 
 def _pace(plan: Plan) -> float:
     """Seconds for a thousand images: of a few, or of a whole micro-batch where a method needs one (GMAN)."""
-    training = plan.run.training
+    training, spec = plan.run.training, plan.material.spec
     whole = settings.micro_batch(training, max(1, (training.batch or 1) // distributed.world()))
     with plan.material.loader(seed=training.seed, device=plan.device) as loader:
         with contextlib.suppress(UserError):
-            return seconds_per_kimg(_fresh(plan), loader.batch(0, min(4, whole)), training, plan.dtype)
-        return seconds_per_kimg(_fresh(plan), loader.batch(0, whole), training, plan.dtype)
+            few = loader.batch(0, min(4, whole))
+            return seconds_per_kimg(_fresh(plan), few, training, plan.dtype, spec.count)
+        return seconds_per_kimg(_fresh(plan), loader.batch(0, whole), training, plan.dtype, spec.count)
 
 
 def _run(

@@ -16,6 +16,7 @@ from organza.contract.method import Clock, MethodConfig, Phase
 from organza.core import distributed
 from organza.core.device import computing, free_memory, total_memory
 from organza.core.errors import UserError
+from organza.ops.recomputed import weighed
 from organza.training.loop import advance
 from organza.training.settings import Training
 from organza.training.state import State
@@ -23,6 +24,8 @@ from organza.training.state import State
 META = torch.device("meta")
 PASSING = 1.25
 """Real peaks over what is kept, for gradients on their way: 0.97 to 1.5, measured with six presets on a processor."""
+LONG = 10.0
+"""Seconds after which what a first run does beside its work no longer counts."""
 SPARE = 1.3
 """The estimate may be off by so much: what needs more than that of the whole machine can't fit."""
 
@@ -106,17 +109,19 @@ def memory(state: State, spec: DataSpec, settings: Training, dtype: torch.dtype)
 
 def blank(spec: DataSpec, count: int, seen: int = 0) -> Batch:
     """A batch that has shapes and holds no numbers."""
+    each = (count, spec.frames) if spec.frames else (count,)
     images, labels = (
-        torch.empty(count, spec.channels, *spec.resolution, device=META),
+        torch.empty(*each, spec.channels, *spec.resolution, device=META),
         torch.empty(count, spec.label_dim, device=META),
     )
-    source = torch.empty(count, spec.source, *spec.resolution, device=META) if spec.source else None
+    source = torch.empty(*each, spec.source, *spec.resolution, device=META) if spec.source else None
+    flow = torch.empty(count, spec.frames - 1, 3, *spec.resolution, device=META) if spec.frames else None
     text = None
     if spec.words or spec.embedding_dim:
         text = torch.empty(count, spec.embedding_dim, device=META)
     if spec.words:
         text = torch.empty(count, spec.text_length, dtype=torch.int64, device=META)
-    return Batch(images, labels, seen, source, text=text)
+    return Batch(images, labels, seen, source, text=text, flow=flow)
 
 
 def room(device: torch.device) -> tuple[int | None, int | None]:
@@ -146,15 +151,21 @@ def check_memory(needs: Memory, free: int | None, total: int | None) -> str:
     return f"{need}, but only {_gigabytes(free)} are free: it may not fit; {advice}"
 
 
-def seconds_per_kimg(state: State, batch: Batch, settings: Training, dtype: torch.dtype) -> float:
-    """Run each phase on ``batch`` twice and time the second: seconds for a thousand images over all processes.
+def seconds_per_kimg(
+    state: State, batch: Batch, settings: Training, dtype: torch.dtype, images_in_epoch: int = 0
+) -> float:
+    """Run each phase on ``batch`` twice and time the second (if the first takes no longer than `LONG`): seconds for a
+    thousand images over all processes.
 
+    A phase of some stages counts for its part of the training.
     Networks that grow are measured as they are at the end. The networks take two steps, so ``state`` is of no use for
     training afterwards. Time per image usually falls a little as batches grow; the estimate errs on the high side.
     """
     batch = replace(batch, seen=round(settings.kimg * 1000) - 1)
     small = replace(settings, micro_batch=len(batch))
-    seconds = 0.0
+    seconds, end = 0.0, round(settings.kimg * 1000)
+    clocks = [Clock(end * i // 100, end, images_in_epoch) for i in range(100)]
+    stages = [state.method.schedule(clock).stage for clock in clocks]
     with computing(dtype):
         for phase in state.method.phases:
             for _ in range(2):
@@ -163,7 +174,10 @@ def seconds_per_kimg(state: State, batch: Batch, settings: Training, dtype: torc
                 if batch.images.is_cuda:
                     torch.cuda.synchronize()
                 elapsed = time.perf_counter() - started
+                if elapsed > LONG:
+                    break
             share = (1 - 1 / phase.skip if phase.skip else 1) / phase.every
+            share *= sum(map(phase.active, stages)) / len(stages)
             seconds += elapsed / len(batch) * share
             batch = batch.leaving(left)
     return 1000 * seconds / distributed.world()
@@ -200,9 +214,10 @@ def _kept(state: State, phase: Phase, batch: Batch) -> tuple[int, Batch]:
 
     for name, net in state.method.nets.items():
         net.requires_grad_(name in state.method.players[phase.player].nets)
-    with torch.autograd.graph.saved_tensors_hooks(weigh, lambda tensor: tensor):
+    with torch.autograd.graph.saved_tensors_hooks(weigh, lambda tensor: tensor), weighed() as parts:
         carry = phase.loss(state.nets, batch, torch.Generator()).carry
-    return sum(storage.nbytes() for storage in storages.values()), batch.leaving(carry)
+    kept = sum(storage.nbytes() for storage in (storages | parts.inputs).values())
+    return kept + parts.largest, batch.leaving(carry)
 
 
 def _gigabytes(size: int) -> str:

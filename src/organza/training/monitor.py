@@ -120,11 +120,12 @@ class Monitor:
             return
         columns = int(self.settings.grid.split("x")[0])
         found = preview(state, self.examples)
-        grid, reals = sheet(found, columns), to_pixels(self.examples.images)
+        grid = sheet(found, columns)
         if self._board is not None:
             self._board.image(state.position.seen, "samples", grid)
         images = found.get("samples")
         if images is not None:
+            reals = to_pixels(self.examples.images)
             white = np.full([1, 1, reals.shape[-1]], 255, np.uint8)
             between = np.broadcast_to(white, [grid.shape[0], max(4, images.shape[2] // 8), grid.shape[2]])
             grid = np.concatenate([grid, between, make_grid(reals, columns, gap=gap_of(found))], axis=1)

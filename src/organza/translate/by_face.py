@@ -14,7 +14,7 @@ from organza.core.messages import logger
 from organza.data.photo import Photo
 from organza.formats import locate
 from organza.models.load import load_translator
-from organza.models.people import FACTORS, find_faceres, known
+from organza.models.people import FACTORS, faceres_of, known
 from organza.models.staged import Staged, is_staged, read_staged
 from organza.models.translator import Translator
 from organza.vision.face_id.faceres import FaceRes
@@ -59,6 +59,7 @@ def chooser(
     weights_dir: str | os.PathLike[str] | None = None,
     model: str | None = None,
     *,
+    insist: bool = False,
     device: str | None = None,
     precision: Precision = "float32",
 ) -> ByFace | None:
@@ -69,24 +70,24 @@ def chooser(
         weights_dir: folder of weights with ``faces/faceres.onnx``; None looks where the training had it, then in the
             cache.
         model, device, precision: as for `organza.load`.
+        insist: refuse what gives None, where a person has asked for it.
 
     Raises:
-        UserError: ``weights_dir`` has no such file, or ``stages.json`` can't be read.
+        UserError: ``stages.json`` can't be read; with ``insist``, there is nothing to choose, or nothing to choose by.
     """
     here = locate(path)
     if not is_staged(here):
-        if weights_dir is not None:
-            raise UserError(
-                "was not trained in stages, so no face chooses a model", where=path, hint="leave --weights-dir out"
-            )
+        if insist:
+            what = "was not trained in stages, so no face chooses a model"
+            raise UserError(what, where=path, hint="leave --weights-dir out")
         return None
     staged = read_staged(here)
     if not staged.factors or not {*staged.factors} <= {*FACTORS}:
         return None
     try:
-        file = _file(staged, weights_dir)
+        file = faceres_of(staged, weights_dir)
     except UserError as error:
-        if weights_dir is not None:
+        if insist:
             raise
         log.warning(f"no face chooses its model: {error}; --group or --weights-dir chooses one")
         return None
@@ -95,9 +96,3 @@ def chooser(
         return load_translator(staged.run(group), model=model, device=device, precision=precision)
 
     return ByFace(staged, FaceRes.read(file), open_)
-
-
-def _file(staged: Staged, weights_dir: str | os.PathLike[str] | None) -> Path:
-    if weights_dir is None and staged.faceres is not None and Path(staged.faceres).is_file():
-        return Path(staged.faceres)
-    return find_faceres(weights_dir)

@@ -20,6 +20,7 @@ from organza.data.photo import Photo
 from organza.data.readers.part import Half, PartSource
 from organza.data.source import BadPicture, Source, suffix
 from organza.data.tables.labels import find_labels
+from organza.data.videos import in_sequences
 from organza.media.images import PICTURE_SUFFIXES, check_suffix, to_image, to_tensor
 from organza.translate.report import line, wanted_of, write_report
 
@@ -119,7 +120,12 @@ def translate_files(
         z = T.codes_of(clusters)
     common: dict[str, Any] = {"size": size, "mode": mode}
 
+    follow = T.follow() if T.model.follow is not None and not single else None
+
     def shown(image: Photo, has: Any) -> Photo:
+        if follow is not None:
+            made = follow(image, **common)
+            return _beside([_as_image(image), _as_image(made)]) if compare else made
         here = T if choose is None else choose(image)
         row = [_as_image(image)] if compare or samples or every else []
         row += [here.heat(image, size=size)] if heat else []
@@ -132,7 +138,11 @@ def translate_files(
     skipped: list[tuple[str, str]] = []
 
     def translated() -> Iterator[tuple[str, Photo, Photo]]:
+        folder = None
         for number, (name, image, place) in enumerate(places(T)):
+            if follow is not None and folder not in (None, place.parent):
+                follow.reset()  # a folder is a video
+            folder = place.parent
             if isinstance(image, str):
                 skipped.append((name, image))
             else:
@@ -210,16 +220,20 @@ class _Places:
                 raise UserError(f"can't be used: {error}", where=self.path) from None
             return
         taken: set[Path] = set()
-        for entry in self.source.entries():
+        entries = self.source.entries()
+        if T.model.follow is not None:
+            order = in_sequences([entry.name for entry in entries])
+            entries = [entries[row] for rows in order.values() for row in rows]
+        for entry in entries:
             try:
                 image = T.source_of(self.source.read(entry))
             except BadPicture as error:
                 if entry.claimed:
                     yield entry.name, str(error), Path()
                 continue
-            target = self.folder / _safe(entry.name, self.ending)
+            target = self.folder / safe_place(entry.name, self.ending)
             if target in taken:  # a.jpg beside a.png
-                target = self.folder / _safe(entry.name.replace(".", "_"), self.ending)
+                target = self.folder / safe_place(entry.name.replace(".", "_"), self.ending)
             taken.add(target)
             yield entry.name, image, target
 
@@ -238,11 +252,11 @@ def _places(path: Path, single: bool, folder: Path, output: str | Path | None, e
     return _Places(whole if side == "whole" else PartSource(whole, path, "", side), path, folder, None, ending, side)
 
 
-def _safe(name: str, ending: str) -> Path:
+def safe_place(name: str, ending: str) -> Path:
     """The path of a result below the output folder: no part of a name from an archive leads out of it.
 
     Example:
-        >>> _safe("../a/b.jpg", ".png").as_posix(), _safe("/etc/x", ".png").as_posix()
+        >>> safe_place("../a/b.jpg", ".png").as_posix(), safe_place("/etc/x", ".png").as_posix()
         ('a/b.png', 'etc/x.png')
     """
     plain = PurePosixPath(name)

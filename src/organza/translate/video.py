@@ -49,6 +49,19 @@ class Filmed:
     flicker: tuple[float, float] | None = None
     cuts: int = 0
 
+    def warnings(self, source: Path) -> list[str]:
+        """What went wrong with the translation of ``source``, a line each."""
+        lines = []
+        if self.lost:
+            lines.append(f"{self.lost} frames could not be read: the one before each is shown again")
+        if self.missing:
+            lines.append(f"{source} is cut off: {self.missing} frames are missing at its end")
+        if self.silent:
+            lines.append(f"without sound: {self.silent}")
+        if self.stopped:
+            lines.append(f"stopped after {self.frames} frames, which are in the file")
+        return lines
+
     def shares(self) -> str:
         """Frames a second, and what share of the time each stage took."""
         whole = sum(self.seconds.values()) or 1e-9

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -34,6 +34,8 @@ class InfoOptions:
     """Check these labels, as for build, and say what each column is taken for; all that there could be if not said."""
     pairs: Text = None
     """Show the pairs that `train --pairs` makes of these images: grey, edges, sketch, low-res:4, holes, noise, jpeg."""
+    frames: bool = False
+    """The images are frames of videos, those of a folder one after the other; video files are looked at so anyway."""
     all: bool = False
     """List everything instead of the first ten of each."""
     workers: Number = None
@@ -93,8 +95,18 @@ class AlignOptions:
     """For FFHQ: ffhq-dataset-v2.json, or the file of 2019."""
     mtcnn: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None
     """For others: folder of MTCNN's pnet.pt, rnet.pt and onet.pt. The largest face of each photograph is cut out."""
-    crop: Literal["ffhq", "celeba"] = "ffhq"
-    """With --mtcnn: FFHQ's crop, approximately, or the middle square of CelebA's."""
+    weights_dir: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None
+    """Instead of --mtcnn: folder of helper networks, mtcnn/ and faces/selfie.onnx."""
+    crop: Annotated[Literal["ffhq", "celeba", "photo2cartoon"], tyro.conf.arg(aliases=["--template"])] = "ffhq"
+    """Without --metadata: FFHQ's crop, approximately, the middle square of CelebA's, or minivision's frame on white, as
+    photo2cartoon is trained on; that one finds its networks in the cache, too."""
+    faces: Literal["all", "largest"] = "largest"
+    """With --crop photo2cartoon: which faces of each photograph."""
+    least: Number = None
+    """With --crop photo2cartoon: side of the smallest frame, in pixels of the photograph; a quarter of --size if not
+    said."""
+    background: Literal["white", "keep"] = "white"
+    """With --crop photo2cartoon: what stands around the person."""
     size: Number = None
     """Side of the crops; 1024 for FFHQ and 256 for others if not said."""
     split: Literal["all", "train", "validation"] = "all"
@@ -136,7 +148,16 @@ def main(argv: list[str]) -> int:
 def _info(options: InfoOptions) -> int:
     from organza.data.opening import open_source
     from organza.runs.dataset import info
+    from organza.runs.videos import holds_videos, video_info
 
+    if options.frames or holds_videos(options.path):
+        if options.labels or options.pairs:
+            raise UserError("--labels and --pairs are of single images", where=options.path, hint="leave them out")
+        place = options.sheet or Path("out") / f"{Path(options.path).stem}-contact.png"
+        with progress_bar("looking", "frames") as progress:
+            videos = video_info(options.path, sheet=place, progress=progress)
+        say(*videos.lines(10**9 if options.all else 10))
+        return 0
     sheet = options.sheet or Path("out") / f"{open_source(options.path).name}-contact.png"
     with progress_bar("looking", "pictures") as progress:
         found = info(
@@ -182,6 +203,14 @@ def _build(options: BuildOptions) -> int:
 def _align(options: AlignOptions) -> int:
     from organza.runs.dataset import align, align_found
 
+    crop = options.crop
+    if crop == "photo2cartoon":
+        return _portraits(options)
+    for name, usual in (("faces", "largest"), ("least", None), ("background", "white")):
+        if getattr(options, name) != usual:
+            raise UserError(f"--{name} is for --crop photo2cartoon", hint="leave it out")
+    if options.mtcnn is None and options.weights_dir is not None:
+        options = replace(options, mtcnn=options.weights_dir / "mtcnn")
     if (options.metadata is None) == (options.mtcnn is None):
         raise UserError("--metadata or --mtcnn is missing", hint="give FFHQ's metadata, or MTCNN's folder for others")
     if options.mtcnn is not None:
@@ -191,7 +220,7 @@ def _align(options: AlignOptions) -> int:
                 options.source,
                 options.dest,
                 size=options.size or 256,
-                crop=options.crop,
+                crop=crop,
                 max_images=options.max_images,
                 overwrite=options.overwrite,
                 workers=options.workers,
@@ -211,6 +240,32 @@ def _align(options: AlignOptions) -> int:
             workers=options.workers,
             progress=progress,
         )
+    return _report(report, options.dest)
+
+
+def _portraits(options: AlignOptions) -> int:
+    from organza.runs.dataset import align_portraits
+    from organza.translate.faces.dataset import reasons
+
+    if options.metadata is not None or options.mtcnn is not None:
+        raise UserError(
+            "--crop photo2cartoon takes its networks from --weights-dir", hint="say it, and leave others out"
+        )
+    with progress_bar("looking for faces", "photographs") as progress:
+        report = align_portraits(
+            options.source,
+            options.dest,
+            weights_dir=options.weights_dir,
+            faces=options.faces,
+            size=options.size or 256,
+            least=options.least,
+            background=options.background,
+            max_images=options.max_images,
+            overwrite=options.overwrite,
+            workers=options.workers,
+            progress=progress,
+        )
+    say(*reasons(report.skipped))
     return _report(report, options.dest)
 
 

@@ -51,6 +51,11 @@ class Options:
     """Feature network for names that state none: organza64, inception, lenet, or a TorchScript or ONNX file."""
     distance: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
     """Perceptual distance for ppl and lpips."""
+    face_id: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """Network that compares faces, for face_id: model_mobilefacenet.pth or faceres.onnx. Unless said: that of the
+    training."""
+    weights_dir: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None
+    """Instead of --face-id: folder of helper networks, where it lies in faces/."""
     seed: Annotated[int, Range(least=0, most=4293)] = 0
     """Which pictures: those of seeds 1000000 * seed and on."""
     trunc: float = 1.0
@@ -125,8 +130,9 @@ def _groups(options: Options) -> int:
 
     if options.data is None or options.network is None:
         raise UserError("this network is tried on two sets", hint="give them with --data")
-    names = ("features", "distance", "seed", "batch", "intervals", "model", "device", "precision")
+    names = ("features", "distance", "seed", "batch", "intervals", "model", "device", "precision", "weights_dir")
     chosen: dict[str, Any] = {name: getattr(options, name) for name in names}
+    chosen["face_id"] = options.face_id or options.weights_dir
     with bars() as progress:
         rows = evaluate_groups(
             locate(options.network), options.data, options.metrics, part=options.split, progress=progress, **chosen
@@ -200,6 +206,7 @@ def _evaluate(options: Options) -> Report:
             features=options.features,
             distance=options.distance,
             reference=options.reference,
+            face_id=options.face_id or options.weights_dir,
             seed=options.seed,
             psi=options.trunc,
             noise=options.noise,

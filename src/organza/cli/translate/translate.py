@@ -118,9 +118,10 @@ def main(argv: list[str]) -> int:
         size = parse_resolution(named_size)
     chosen = None if options.clusters is None else _choice(options.clusters)
     opening: dict[str, Any] = {"device": options.device, "precision": options.precision}
-    choose = (
-        None if options.group is not None else chooser(options.network, options.weights_dir, options.model, **opening)
-    )
+    choose = None
+    if options.group is None:
+        insist = options.weights_dir is not None
+        choose = chooser(options.network, options.weights_dir, options.model, insist=insist, **opening)
     T = load_translator(options.network, model=options.model, group=options.group, **opening)
     unknown = options.target is not None and T.targets and options.labels == "none"
     if others := taken_for_no(T.spec, options.target or "") if unknown else []:
@@ -216,11 +217,14 @@ def _film(
     if options.clusters is not None:
         z = T.codes_of(_choice(options.clusters))
     place = check_film(options.input, options.output, options.outdir)
+    follow = T.follow() if T.model.follow is not None else None
 
     chosen: list[Translator] = []
 
     def translate(pixels: Pixels) -> Photo:
         frame = Photo(pixels).half(options.side)
+        if follow is not None:
+            return follow(frame.pixels, size=size, mode=None if options.norm_mode == "auto" else options.norm_mode)
         if not chosen:
             chosen.append(T if choose is None else choose(frame))
         return chosen[0].photo(
@@ -235,14 +239,10 @@ def _film(
 
     with progress_bar("translating", "frames") as progress:
         done = translate_video(options.input, place, translate, smooth=options.smooth, progress=progress)
-    if done.lost:
-        say(f"{done.lost} frames could not be read: the one before each is shown again", error=True)
-    if done.missing:
-        say(f"{options.input} is cut off: {done.missing} frames are missing at its end", error=True)
-    if done.silent:
-        say(f"without sound: {done.silent}", error=True)
-    if done.stopped:
-        say(f"stopped after {done.frames} frames, which are in the file", error=True)
+    for line in done.warnings(options.input):
+        say(line, error=True)
+    if follow is not None and follow.found:
+        say(f"{follow.found} cuts, after which nothing is remembered")
     if done.flicker is not None:
         before, after = done.flicker
         say(f"flicker {before:.2f} -> {after:.2f} levels of 255 along the motion; {done.cuts} cuts")

@@ -124,6 +124,12 @@ def draw(face: Face, resolution: int | tuple[int, int], style: Style = "paint") 
     if style not in ("paint", "line"):
         raise UserError(f"no style is called {style!r}", hint="choose paint or line")
     pen = Pen(height, width, style)
+    draw_with(pen, face)
+    return np.array(pen.pixels[:, :, :3])
+
+
+def draw_with(pen: Pen, face: Face) -> None:
+    """Draw ``face`` with a pen of one's own."""
     _backdrop(pen, face)
     head = _placement(face.tilt, face.x, face.y + 0.02, 1.1 * face.size)
     body = _placement(0.0, face.x * 0.5, face.y * 0.5 + 0.02, 1.1 * face.size)
@@ -141,7 +147,6 @@ def draw(face: Face, resolution: int | tuple[int, int], style: Style = "paint") 
         _hair_in_front(pen, face)
         _brows(pen, face)
         _glasses(pen, face)
-    return np.array(pen.pixels[:, :, :3])
 
 
 def _placement(tilt: float, x: float, y: float, size: float) -> NDArray[np.float64]:

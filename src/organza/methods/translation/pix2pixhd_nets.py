@@ -199,11 +199,13 @@ class Critic(nn.Module):
         width: int,
         norm: Norm,
         palette: Sequence[Sequence[int]],
+        wider: bool = False,
     ) -> None:
         super().__init__()
         self.labels = LabelMaps(palette) if palette else None
         seen = source if self.labels is None else self.labels.channels
-        self.net = MultiScalePatchGAN(seen + channels, scales, layers, width, norm, padding=2, thinner=False)
+        inputs = seen + channels
+        self.net = MultiScalePatchGAN(inputs, scales, layers, width, norm, padding=2, thinner=False, wider=wider)
         self.source, self.seen = source, seen
 
     def forward(self, images: Tensor, condition: Tensor) -> tuple[Tensor, ...]:

@@ -228,7 +228,8 @@ function show() {
       else if (state.image) pixels = await translated(state, byId("result"));
       if (pixels) {
         const took = performance.now() - before;
-        say(`${took.toFixed(took < 10 ? 1 : 0)} ms (${(1000 / took).toFixed(took < 100 ? 0 : 1)} a second), ${provider}`);
+        const rate = took > 0.05 ? ` (${(1000 / took).toFixed(took < 100 ? 0 : 1)} a second)` : "";
+        say(`${took.toFixed(took < 10 ? 1 : 0)} ms${rate}, ${provider}`);
       }
     } while (again);
     return pixels;
