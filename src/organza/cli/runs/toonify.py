@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import tyro
 
 from organza.cli.parse import parse, parse_setting
-from organza.cli.progress import progress_bar
+from organza.cli.progress import passing_bar
 from organza.core.ranges import Count, CountOrZero, Kimg, PositiveOrZero, Seed, Share
 from organza.core.text import say
 
@@ -68,7 +68,7 @@ def main(argv: list[str]) -> int:
     keep_freed_memory()
     names = ("swap", "width", "amount", "mapping", "pairs", "held_out", "first_seed")
     recipe = Recipe(**{name: getattr(options, name) for name in names}, psi=options.trunc, label=options.class_)
-    with progress_bar("generating pairs", "pairs") as progress:
+    with passing_bar("generating pairs", "pairs") as progress:
         done = toonify(
             options.network,
             options.second,

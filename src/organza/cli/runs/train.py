@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Callable
-from contextlib import ExitStack
 from dataclasses import dataclass, field, fields, make_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +12,7 @@ import tyro
 
 from organza.cli.elsewhere import ours, preset_first
 from organza.cli.parse import defaults_of, parse, typed
-from organza.cli.progress import progress_bar
+from organza.cli.progress import passing_bar
 from organza.contract.data import translates
 from organza.core.errors import UserError
 from organza.core.ranges import Count
@@ -106,17 +104,7 @@ def main(argv: list[str]) -> int:
         )
         say(*told.splitlines())
         return 0
-    with ExitStack() as stack:
-        bars: list[Callable[[int, int], None]] = []
-
-        def progress(done: int, total: int) -> None:
-            """A bar that is gone before the training shows its own."""
-            if not bars:
-                bars.append(stack.enter_context(progress_bar("reading pictures", "pictures")))
-            bars[0](done, total)
-            if done >= total:
-                stack.close()
-
+    with passing_bar("reading pictures", "pictures") as progress:
         outcome = train(
             name,
             job.data,
@@ -150,7 +138,7 @@ def _in_stages(name: str, job: Job, grouped: Groups, changes: dict[str, Any]) ->
     assert grouped.stages is not None
     kimg = () if grouped.stage_kimg is None else _lengths(grouped.stage_kimg)
     how = Staging(grouped.stages, grouped.groups, grouped.target_groups, kimg, grouped.ages, grouped.group_least)
-    with progress_bar("looking at faces", "images") as progress:
+    with passing_bar("looking at images", "images") as progress:
         outcome = train_stages(
             name,
             job.data,
