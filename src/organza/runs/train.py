@@ -23,6 +23,8 @@ from organza.core.errors import UserError
 from organza.core.files import atomic_write, user_path
 from organza.core.messages import logger
 from organza.core.progress import Progress
+from organza.data.dataset import Dataset
+from organza.data.domains import Domains
 from organza.data.groups import Chosen
 from organza.nn.augmenter import Augmented
 from organza.presets import METHODS, Run
@@ -30,7 +32,7 @@ from organza.runs.folder import take
 from organza.runs.norm_mode import settle_norm_mode, tried_on
 from organza.runs.plan import Plan, make_plan, memorises
 from organza.runs.transfer import copy_weights, write_licence
-from organza.runs.watch import Converging, Watch
+from organza.runs.watch import Converging, Watch, wanted_of_translations
 from organza.training import checkpoint, settings
 from organza.training.estimate import on_meta, room, seconds_per_kimg
 from organza.training.gauge import Gauge
@@ -317,10 +319,16 @@ def _watch(plan: Plan, state: State, monitor: Monitor, voice: Voice) -> Watch:
     """What evaluates the checkpoints."""
     training, end = plan.run.training, plan.run.training.kimg * 1000
     longest = (training.minutes or math.inf) * 60
+    tried: Dataset | Domains = plan.material.target
+    metrics = plan.metrics
+    if plan.material.domains is not None:
+        tried = tried_on(plan)[0]
+        if training.metrics == "auto":  # of as many as are held out
+            metrics = wanted_of_translations("auto", tried)
     return Watch(
         monitor.folder,
-        plan.material.target if plan.material.domains is None else tried_on(plan)[0],
-        plan.metrics,
+        tried,
+        metrics,
         training.metrics_share,
         trained=lambda: state.position.seconds,
         total=lambda: min(state.position.seconds * end / max(state.position.seen, 1), longest),
