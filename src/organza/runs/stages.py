@@ -139,7 +139,7 @@ def train_stages(
         targets = len(plan.material.domains.target)
         before = read_staged(folder).parts if is_staged(folder) else {}
         parts = {group.name: _part(group, targets, before.get(group.name)) for group in groups}
-        where = None if faceres is None else str(faceres)
+        where = None if faceres is None else str(faceres.resolve())
         staged = Staged(folder, staging.stages, staging.groups, staging.target_groups, where, ages, parts)
         staged.write()
         _tell(staged, lengths, stages)

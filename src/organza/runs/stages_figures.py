@@ -117,7 +117,7 @@ def evaluate_groups(
         except UserError as error:
             if group.name == "all":
                 raise
-            note = str(error)
+            note = error.what
         pair = [*found, {}, {}] if not note else [{}, {}]
         rows.append(
             Row(row.group, name, row.sources, row.targets, row.kimg, pair[0], at, pair[1] if mixed else {}, note)
@@ -140,7 +140,7 @@ def table(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
     for row in rows:
         called = row.group if row.model == row.group else f"{row.group} (model of {row.model})"
         line = [called, f"{row.sources}+{row.targets}", f"{row.kimg:g}"]
-        line += [_cell(row.figures, name) or row.note[:60] for name in names]
+        line += [_cell(row.figures, name) for name in names]
         if mixed:
             line += ["" if row.mixed_kimg is None else f"{row.mixed_kimg:g}", *(_cell(row.mixed, n) for n in names)]
         lines.append(line)

@@ -44,6 +44,14 @@ class ByFace:
         (found,) = known(image.tensor(), self.net, self.staged.ages)
         return self.staged.group_of(found)
 
+    def told(self) -> str:
+        """How many images each group has had, for people."""
+        found = []
+        for group, count in sorted(self.count.items()):
+            model = self.staged.trained(group)
+            found.append(f"{count} {group}" + ("" if model == group else f" (the model of {model})"))
+        return ", ".join(found)
+
     def __call__(self, image: Photo) -> Translator:
         """The translator for an image."""
         group = self.group_of(image)

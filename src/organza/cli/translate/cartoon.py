@@ -66,6 +66,7 @@ def main(argv: list[str]) -> int:
     if not options.photo.exists() and not inside:
         raise UserError("does not exist", where=options.photo, hint="give a photograph, a folder of them, or a video")
     # After parsing: PyTorch takes seconds to import.
+    from organza.data.groups import ALL
     from organza.media.clip import is_clip
     from organza.models.load import load_translator
     from organza.translate.by_face import chooser
@@ -79,11 +80,13 @@ def main(argv: list[str]) -> int:
         what = "is a file's name, and there are several files"
         raise UserError(what, where=options.output, hint="name a folder for the results with --output")
     opening: dict[str, Any] = {"device": options.device, "precision": options.precision}
-    T = load_translator(options.network, model=options.model, group=options.group, **opening)
-    C = Cartoonist.open(T, options.weights_dir, border=options.border)
+    choose = None
     if options.group is None and not clip:
         choose = chooser(options.network, options.weights_dir, options.model, **opening)
-        C = C if choose is None else replace(C, translate=translating(T, choose))
+    group = options.group if choose is None else ALL
+    T = load_translator(options.network, model=options.model, group=group, **opening)
+    C = Cartoonist.open(T, options.weights_dir, border=options.border)
+    C = C if choose is None else replace(C, translate=translating(T, choose))
     if clip:
         return _film(options, C, "all" if options.faces is None else wanted)
     with progress_bar("cartoons", "photographs") as progress:
@@ -104,6 +107,8 @@ def main(argv: list[str]) -> int:
         say(f"{name}: {note}", error=True)
     first, count = done.written[0], len(done.written)
     say(f"{first}" if count == 1 else f"{first} and {count - 1} more in {options.output}")
+    if choose is not None:
+        say(f"models by age and sex: {choose.told()}", error=True)
     say(f"{done.faces} faces in {done.photos} photographs; seconds a face: {_shares(C, done.faces)}")
     return 0
 

@@ -105,6 +105,7 @@ def main(argv: list[str]) -> int:
         raise UserError("--class, --target and --all-targets are three answers to one question", hint="give one")
     # After parsing: PyTorch takes seconds to import.
     from organza.contract.targets import taken_for_no
+    from organza.data.groups import ALL
     from organza.data.options import parse_resolution
     from organza.data.photo import Photo
     from organza.media.clip import is_clip
@@ -122,7 +123,8 @@ def main(argv: list[str]) -> int:
     if options.group is None:
         insist = options.weights_dir is not None
         choose = chooser(options.network, options.weights_dir, options.model, insist=insist, **opening)
-    T = load_translator(options.network, model=options.model, group=options.group, **opening)
+    group = options.group if choose is None else ALL
+    T = load_translator(options.network, model=options.model, group=group, **opening)
     unknown = options.target is not None and T.targets and options.labels == "none"
     if others := taken_for_no(T.spec, options.target or "") if unknown else []:
         what = "name them too, or say with --labels what the images are"
@@ -194,6 +196,8 @@ def main(argv: list[str]) -> int:
         say(f"skipped {name}: {reason}", error=True)
     if options.report is not None:
         say(options.report)
+    if choose is not None and choose.count:
+        say(f"models by age and sex: {choose.told()}", error=True)
     if distances:
         say(told(distances))
     first, count = done.written[0], len(done.written)
