@@ -4,7 +4,7 @@ Mehdi Mirza, Simon Osindero: Conditional Generative Adversarial Nets. 2014, arXi
 
 What it changed: generator and discriminator are both told a label y (equation 2), so an image of a class can be asked
 for. The networks are section 4.1's for MNIST: z and y have a hidden layer each before a common one; the discriminator
-has maxout layers for x and y, and one for both; dropout in both networks.
+has maxout layers for x and y, and one for both, with dropout.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from torch import Tensor, nn
 from organza.contract.data import DataSpec, Layout
 from organza.contract.method import Method
 from organza.core.errors import UserError
-from organza.core.ranges import Count, Range
-from organza.methods.basic.game import Game, game
+from organza.core.ranges import Count, PositiveOrZero, Range
+from organza.methods.basic.game import Game, Penalty, game
 from organza.nn.critic import Critic, label_vector
 from organza.nn.latent import plain_latents, uniform_mapping
 
@@ -45,8 +45,12 @@ class CGAN(Game):
     """Units of its maxout layer for the label, of 5 pieces."""
     dropout: Annotated[float, Range(least=0, below=1)] = 0.5
     """Share of the discriminator's hidden units that are dropped."""
-    dropout_g: Annotated[float, Range(least=0, below=1)] = 0.5
-    """The same of the generator's, in training alone."""
+    dropout_g: Annotated[float, Range(least=0, below=1)] = 0.0
+    """The same of the generator's, in training alone; the paper has 0.5, and then z hardly matters."""
+    penalty: Penalty = "r1"
+    """A penalty on the gradient of D's score, as of `Game`; the paper has none, and labels are learnt late without."""
+    gp_weight: PositiveOrZero = 1.0
+    """Weight of the penalty: gamma."""
 
     def resolve(self, spec: DataSpec, batch: int) -> CGAN:
         """Nothing depends on the data.
@@ -99,6 +103,10 @@ class ConditionalGenerator(nn.Module):
         self.of_both = nn.Linear(settings.width_z + settings.width_y, settings.width)
         self.out = nn.Linear(settings.width, math.prod(self.shape))
         self.drop = nn.Dropout(settings.dropout_g)
+        # PyTorch's own start shrinks what comes through each layer by half: the image would hardly depend on z.
+        for layer in (self.of_z, self.of_y, self.of_both, self.out):
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="linear" if layer is self.out else "relu")
+            nn.init.zeros_(layer.bias)
 
     def forward(self, w: Tensor) -> Tensor:
         """``[N, z_dim + L]`` -> ``[N, C, H, W]``."""
