@@ -126,6 +126,7 @@ PRINTING = {
     "core/messages.py": {"say", "getLogger"},
     "cli/console.py": {"Console"},
     "training/voice.py": {"Console"},  # the progress line
+    "weights/export/graph.py": {"getLogger"},  # of PyTorch, to keep it still
 }
 """File -> what it may use although others must not."""
 

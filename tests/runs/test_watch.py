@@ -130,6 +130,39 @@ def test_a_metric_that_fails_stops_no_training(faces, tmp_path, monkeypatch, toy
     assert capsys.readouterr().err.count("off from now on (the feature network is gone)") == 1
 
 
+def test_a_probe_that_fails_is_no_figure(tmp_path, monkeypatch):
+    watch, trained, computed, said = make(tmp_path, monkeypatch, cost=0.0)
+
+    def evaluate(*args, **kwargs):
+        raise UserError("kd64 needs 64 pictures, there are 23")
+
+    monkeypatch.setattr(watching, "evaluate", evaluate)
+    trained[0] = 1000.0
+    assert watch(tmp_path / "000000001") == {} and watch(tmp_path / "000000002") == {}
+    assert computed == [] and len(said) == 1 and "kd64 needs 64 pictures" in said[0]
+
+
+def test_as_many_translations_as_are_held_out(pairs, tmp_path, monkeypatch, toys):
+    """Of 24 images trained on and 21 held out, auto compares 21."""
+    import shutil
+
+    from tests.shapes import toy as translator
+
+    folder = tmp_path / "sets"
+    for number in range(24):
+        for side in "AB":
+            (folder / f"train{side}").mkdir(parents=True, exist_ok=True)
+            (folder / f"test{side}").mkdir(exist_ok=True)
+            shutil.copy(pairs / side / f"{number}.png", folder / f"train{side}" / f"{side}{number}.png")
+            if number < 21:
+                shutil.copy(pairs / side / f"{number}.png", folder / f"test{side}" / f"{side}{number}.png")
+    run = train(
+        translator("cut"), folder, outdir=tmp_path, kimg=0.004, batch=2, grid="2x1", jitter=1.0, metrics_share=1.0
+    )
+    figures = {name for record in read_log(run.folder) for name in record if name.startswith("metrics/kd")}
+    assert {name for name in figures if not name.endswith(("low", "high"))} == {"metrics/kd_organza64_21_full"}
+
+
 def test_the_best_by_name_and_direction(tmp_path):
     saved = []
     for seen in (1000, 2000, 3000):

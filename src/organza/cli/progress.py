@@ -34,6 +34,29 @@ def progress_bar(title: str, unit: str) -> Iterator[Callable[[int, int], None]]:
 
 
 @contextmanager
+def passing_bar(title: str, unit: str) -> Iterator[Callable[[int, int], None]]:
+    """The same for work that comes in parts among other output: the bar is gone when a part is done.
+
+    Example:
+        >>> with passing_bar("reading images", "images") as progress:
+        ...     progress(10, 10)
+        ...     progress(5, 10)
+    """
+    with ExitStack() as stack:
+        bars: list[Callable[[int, int], None]] = []
+
+        def show(done: int, total: int) -> None:
+            if not bars:
+                bars.append(stack.enter_context(progress_bar(title, unit)))
+            bars[0](done, total)
+            if done >= total:
+                stack.close()
+                bars.clear()
+
+        yield show
+
+
+@contextmanager
 def _bar(title: str, unit: str) -> Iterator[Callable[[int, int], None]]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
     from rich.text import Text

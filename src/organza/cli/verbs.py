@@ -35,6 +35,7 @@ VERBS: dict[str, Verb] = {
     "directions": Verb("studio", "find directions in latent space: SeFa, GANSpace, labels, a classifier"),
     "edit": Verb("studio", "move images along directions: strips and videos"),
     "blend": Verb("studio", "blend two networks layer by layer into a new one"),
+    "toonify": Verb("runs", "two networks to a translator: blend them, generate pairs, train a student on them"),
     "redo": Verb("", "make an image again from the JSON beside it"),
     "serve": Verb("web", "serve networks over HTTP: generate and translate for other programs"),
     "inspect": Verb("weights", "show what a file of weights is, without running anything of it"),

@@ -25,6 +25,7 @@ from organza.data.domains import (
     sides,
     single_images,
 )
+from organza.data.groups import Chosen
 from organza.data.held_out import split
 from organza.data.joint import JointLoader, first_images, joint_spec
 from organza.data.label_maps import find_palette
@@ -157,7 +158,7 @@ class Material:
 
 
 def open_material(
-    path: str | Path,
+    path: str | Path | Chosen,
     options: DataOptions,
     layout: Layout,
     *,
@@ -167,7 +168,7 @@ def open_material(
     """Open the data that a method of ``layout`` is trained on.
 
     Args:
-        path: whatever `open_dataset` or `open_domains` takes; remote shards are streamed.
+        path: whatever `open_dataset` or `open_domains` takes; remote shards are streamed. Or some images of two sets.
         options: `DomainOptions` for translations of two sides, `VideoOptions` for videos, `LabelledOptions` or
             `PartlyLabelled` for labelled images, `CaptionedOptions` for captioned ones.
         layout: what the method needs.
@@ -177,6 +178,10 @@ def open_material(
     Raises:
         UserError: the data lies there in another way than the method needs, or can't be used.
     """
+    if isinstance(path, Chosen):
+        if layout != "unpaired" or not isinstance(options, DomainOptions):
+            raise UserError("groups of images are for methods that learn from two sets", where=path.path)
+        return _translation(path, options, layout, progress, say)
     addresses = remote_shards(path)
     if layout in ("labelled", "captioned") and addresses:
         raise UserError("shards can't be streamed into this method", where=path, hint="download them")
@@ -220,7 +225,7 @@ HELD_OUT = ("val", "valid", "validation", "test")
 """Parts of a dataset that no training sees, best first."""
 
 
-def whole_images(path: str | Path, options: DomainOptions, layout: Layout, part: str) -> Domains:
+def whole_images(path: str | Path | Chosen, options: DomainOptions, layout: Layout, part: str) -> Domains:
     """A part of a translation's dataset with each image as it is, at the training's size.
 
     Raises:
@@ -231,14 +236,17 @@ def whole_images(path: str | Path, options: DomainOptions, layout: Layout, part:
     return domains
 
 
-def held_out_images(path: str | Path, options: DomainOptions, layout: Layout) -> Domains | None:
-    """Images of a translation's dataset that are not trained on; None if it has no other part.
+def held_out_images(path: str | Path | Chosen, options: DomainOptions, layout: Layout) -> Domains | None:
+    """Images of a translation's dataset that are not trained on; None if it has no other part, or none of a group.
 
     Raises:
         UserError: they can't be used.
     """
-    part = other_part(_opened(path, layout), options)
-    return None if part is None else whole_images(path, options, layout, part)
+    part = other_part(_opened(path.path if isinstance(path, Chosen) else path, layout), options)
+    if part is None:
+        return None
+    found = whole_images(path, options, layout, part)
+    return found if len(found.source) and len(found.target) else None
 
 
 def other_part(whole: Source, options: DomainOptions) -> str | None:
@@ -306,12 +314,13 @@ def _with_labels(
 
 
 def _translation(
-    path: str | Path,
+    path: str | Path | Chosen,
     options: DomainOptions,
     layout: Layout,
     progress: Progress | None,
     say: Callable[[str], None] = lambda text: None,
 ) -> Material:
+    chosen, path = (path, path.path) if isinstance(path, Chosen) else (None, path)
     how = made_by(options)
     if options.layout == "images" and how is None:
         needs = {"pairs": "pairs", "video": "pairs of frames"}.get(layout, "two sets")
@@ -335,9 +344,11 @@ def _translation(
         layout="unpaired" if layout == "unpaired" else "pairs",
         progress=progress,
     )
-    source, target = domains.source, domains.target
-    for side in (source, target) if how is None else (target,):
+    for side in (domains.source, domains.target) if how is None else (domains.target,):
         _tell_skipped(side, say)
+    if chosen is not None:
+        domains = chosen.of(domains)
+    source, target = domains.source, domains.target
     palette: dict[str, Any] = {}
     if options.label_map != "none":
         colours, exact = find_palette(source, options.label_map, instances=options.instances is not None)
@@ -353,6 +364,7 @@ def _translation(
         direction=options.direction,
     )
     name = whole.name + ("" if options.split == "train" else f"-{options.split}")
+    name += f"-{chosen.name}" if chosen is not None else ""
     return Material(name, f"{source.key}-{target.key}", spec, target, domains=domains)
 
 

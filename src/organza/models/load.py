@@ -15,6 +15,7 @@ from organza.formats.folder import read_folder
 from organza.formats.weights import Weights
 from organza.models.generator import Generator
 from organza.models.norm_mode import stored
+from organza.models.staged import in_stages
 from organza.models.translator import Translator
 from organza.training import checkpoint
 
@@ -29,6 +30,7 @@ def load(
     networks: Networks = "ema",
     *,
     model: str | None = None,
+    group: str | None = None,
     device: str | None = None,
     precision: Precision = "float32",
 ) -> Generator | Translator:
@@ -39,6 +41,7 @@ def load(
             lucidrains, its address, or a name such as ``"ffhq256"``.
         networks: ``"ema"``, the (averaged) generator alone, or ``"all"``, with the discriminator.
         model: which, where a method trains several: ``"AtoB"`` or ``"BtoA"``; None takes the first.
+        group: of a training in stages, whose model: ``"old-male"``; None takes that of all images.
         device: ``"cpu"``, ``"cuda"``, ...; None takes the GPU where there is one.
         precision: format of activations: ``"float32"``, ``"bf16"``, or ``"auto"``: bf16 where the processor
             multiplies it natively and the method allows it (docs/performance.md says how far off that is).
@@ -54,6 +57,8 @@ def load(
     """
     here = locate(path)
     choose_device(device)  # before anything large is read
+    if group is not None:
+        here = in_stages(here, group)
     if here.is_file():
         weights = read_weights(here)
         weights.announce()
@@ -80,6 +85,7 @@ def load_translator(
     networks: Networks = "ema",
     *,
     model: str | None = None,
+    group: str | None = None,
     device: str | None = None,
     precision: Precision = "float32",
 ) -> Translator:
@@ -88,7 +94,7 @@ def load_translator(
     Raises:
         UserError: as `load`, or it is a generator.
     """
-    found = load(path, networks, model=model, device=device, precision=precision)
+    found = load(path, networks, model=model, group=group, device=device, precision=precision)
     if isinstance(found, Translator):
         return found
     raise UserError(f"{found.kind} makes images from seeds, not from images", where=path, hint="use organza generate")
@@ -113,6 +119,7 @@ def candidates(path: Path) -> list[Path]:
         raise UserError("does not exist", where=path, hint="give the folder of a run, such as runs/00000-...")
     if (path / "ema.safetensors").exists():
         return [path]
+    path = in_stages(path, None)
     found = list(checkpoint.newest_first(path / "checkpoints")) or list(checkpoint.newest_first(path))
     if not found:
         raise UserError("holds no checkpoint", where=path, hint="give the folder of a run that has saved one")

@@ -22,6 +22,7 @@ from organza.core.errors import UserError
 from organza.core.files import user_path
 from organza.core.progress import Progress
 from organza.core.version import __version__
+from organza.data.groups import Chosen
 from organza.data.material import Material, open_material
 from organza.data.options import DomainOptions, VideoOptions, parse_resolution
 from organza.data.techniques import TEACHER
@@ -54,7 +55,7 @@ class Plan:
 
     name: str
     run: Run
-    data: str | Path
+    data: str | Path | Chosen
     material: Material
     origin: Origin | None
     metrics: list[Metric]
@@ -91,7 +92,7 @@ class Plan:
 
 def make_plan(
     what: str | Run,
-    data: str | Path,
+    data: str | Path | Chosen,
     changes: Mapping[str, Any],
     *,
     resume: bool | str | Path = False,
@@ -113,8 +114,8 @@ def make_plan(
     name, run = named(what, changes)
     place = choose_device(device)
     if run.data.resolution is not None and isinstance(resume, bool):
-        _check_size(run, place)
-    if isinstance(run.data, DomainOptions) and run.data.pairs.startswith(TEACHER):
+        check_size(run, place)
+    if isinstance(run.data, DomainOptions) and run.data.pairs.startswith(TEACHER) and not isinstance(data, Chosen):
         data, run = _taught_everywhere(data, run, device, progress)
     material = _open_everywhere(data, run, progress, say)
     origin = None if isinstance(resume, bool) else _origin_everywhere(resume)
@@ -235,8 +236,16 @@ def never_active(method: Method, kimg: float, count: int) -> list[str]:
     return [phase.name for phase in method.phases if not any(map(phase.active, stages))]
 
 
-def _check_size(run: Run, place: torch.device) -> None:
-    """See that networks for images of this size can be had, before everything is decoded."""
+def check_size(run: Run, place: torch.device) -> None:
+    """See that networks for images of this size can be had, before everything is decoded.
+
+    Args:
+        run: with a resolution.
+        place: where it shall train.
+
+    Raises:
+        UserError: they don't fit the images, or the memory.
+    """
     assert run.data.resolution is not None
     channels = 3 if run.data.channels == "auto" else int(run.data.channels)
     source = channels if translates(run.method.layout) else 0
@@ -269,7 +278,9 @@ def _taught_everywhere(data: str | Path, run: Run, device: str | None, progress:
     return Path(folder), replace(run, data=replace(run.data, pairs=words))
 
 
-def _open_everywhere(data: str | Path, run: Run, progress: Progress | None, say: Callable[[str], None]) -> Material:
+def _open_everywhere(
+    data: str | Path | Chosen, run: Run, progress: Progress | None, say: Callable[[str], None]
+) -> Material:
     """Rank 0 decodes into the cache, then all open it."""
     opened: list[Material] = []
 

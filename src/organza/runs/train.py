@@ -23,13 +23,16 @@ from organza.core.errors import UserError
 from organza.core.files import atomic_write, user_path
 from organza.core.messages import logger
 from organza.core.progress import Progress
+from organza.data.dataset import Dataset
+from organza.data.domains import Domains
+from organza.data.groups import Chosen
 from organza.nn.augmenter import Augmented
 from organza.presets import METHODS, Run
 from organza.runs.folder import take
 from organza.runs.norm_mode import settle_norm_mode, tried_on
 from organza.runs.plan import Plan, make_plan, memorises
 from organza.runs.transfer import copy_weights, write_licence
-from organza.runs.watch import Converging, Watch
+from organza.runs.watch import Converging, Watch, wanted_of_translations
 from organza.training import checkpoint, settings
 from organza.training.estimate import on_meta, room, seconds_per_kimg
 from organza.training.gauge import Gauge
@@ -74,7 +77,7 @@ class Outcome:
 
 def train(
     what: str | Run,
-    data: str | Path,
+    data: str | Path | Chosen,
     *,
     outdir: str | Path = "runs",
     resume: bool | str | Path = False,
@@ -91,7 +94,7 @@ def train(
 
     Args:
         what: a preset's name, or a `Run`.
-        data: whatever `organza.open_dataset` opens; for a translation, pairs or two sets.
+        data: whatever `organza.open_dataset` opens; for a translation, pairs or two sets, or some images of these.
         outdir: where runs are numbered.
         resume: True insists on continuing the newest run of this preset and data. A path, an address or a name,
             whatever `organza.load` takes, starts a run with the weights that are there, as far as they fit.
@@ -147,7 +150,7 @@ def train(
 
 def dry_run(
     what: str | Run,
-    data: str | Path,
+    data: str | Path | Chosen,
     *,
     resume: bool | str | Path = False,
     device: str | None = None,
@@ -316,10 +319,16 @@ def _watch(plan: Plan, state: State, monitor: Monitor, voice: Voice) -> Watch:
     """What evaluates the checkpoints."""
     training, end = plan.run.training, plan.run.training.kimg * 1000
     longest = (training.minutes or math.inf) * 60
+    tried: Dataset | Domains = plan.material.target
+    metrics = plan.metrics
+    if plan.material.domains is not None:
+        tried = tried_on(plan)[0]
+        if training.metrics == "auto":  # of as many as are held out
+            metrics = wanted_of_translations("auto", tried)
     return Watch(
         monitor.folder,
-        plan.material.target if plan.material.domains is None else tried_on(plan)[0],
-        plan.metrics,
+        tried,
+        metrics,
         training.metrics_share,
         trained=lambda: state.position.seconds,
         total=lambda: min(state.position.seconds * end / max(state.position.seen, 1), longest),

@@ -199,11 +199,18 @@ class Watch:
             ahead = 1.0 if self.cost is None else self.cost * count / self._pictures()
             if ahead <= self._left() < (self.cost or float("inf")):
                 self._measure(saved, count)
+                if not self.metrics:  # they can't be had
+                    return False
         return self.cost is not None and self.cost <= self._left()
 
     def _measure(self, saved: Path, count: int) -> None:
         """Judge a few pictures to learn what many would take, and ask for fewer if they would hardly ever fit."""
-        few = [replace(metric, count=count, full=False) for metric in self.metrics if metric.near < count]
+        count = min(count, max(metric.count for metric in self.metrics))  # there may be no more
+        few = [
+            replace(metric, count=min(count, metric.count), full=False)
+            for metric in self.metrics
+            if metric.near < count
+        ]
         report, seconds = self._judge(saved, few)
         self.probed += 1
         if report is None:

@@ -59,6 +59,7 @@ def translate_files(
     style: str | Path | None = None,
     clusters: Mapping[int, int] | None = None,
     figure: Callable[[Photo], Photo] | None = None,
+    choose: Callable[[Photo], Translator] | None = None,
     report: str | Path | None = None,
     targets: str | Path | None = None,
     back: Translator | None = None,
@@ -86,6 +87,7 @@ def translate_files(
         style: an image like the wanted result, whose style code is taken.
         clusters: class -> cluster of its features, of networks that have such; see `Translator.codes_of`.
         figure: makes what is written of each image, instead of its translation.
+        choose: which translator, built as ``T`` is, each image goes through; None: all through ``T``.
         report: an HTML page to write as well, with input, output, target and cycle of each image.
         targets: for the page: images, under the names of the sources, that were wanted; of halves, the other half.
         back: for the page: the translator of the other direction.
@@ -124,11 +126,12 @@ def translate_files(
         if follow is not None:
             made = follow(image, **common)
             return _beside([_as_image(image), _as_image(made)]) if compare else made
+        here = T if choose is None else choose(image)
         row = [_as_image(image)] if compare or samples or every else []
-        row += [T.heat(image, size=size)] if heat else []
+        row += [here.heat(image, size=size)] if heat else []
         if every:
-            return _beside([*row, *T.domains(image, has, **common).values()])
-        many = [T.photo(image, has, z, target=target, seed=seed + k, **common) for k in range(max(samples, 1))]
+            return _beside([*row, *here.domains(image, has, **common).values()])
+        many = [here.photo(image, has, z, target=target, seed=seed + k, **common) for k in range(max(samples, 1))]
         return _beside([*row, *map(_as_image, many)]) if row else many[0]
 
     written: list[Path] = []

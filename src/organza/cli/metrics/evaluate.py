@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from organza.data.domains import Domains
     from organza.metrics.report import Figure, Report
     from organza.models.translator import Translator
+    from organza.runs.stages_figures import Row
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +37,9 @@ class Options:
     """Part of the data that a translator is tried on: train, val, test. Unless said: one it was not trained on."""
     model: Annotated[str | None, tyro.conf.arg(metavar="AtoB|BtoA")] = None
     """Which way, where the network translates both ways."""
+    group: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
+    """Of a training in stages: one group's model, on all images. Unless said: each group's, on the images of its
+    group."""
     reference: Annotated[Path | None, tyro.conf.arg(metavar="FILE.npz")] = None
     """FID statistics instead of real pictures: mu and sigma, as pytorch-fid, clean-fid and TTUR write them."""
     metrics: str | None = None
@@ -97,6 +101,8 @@ def main(argv: list[str]) -> int:
 
     if options.metrics is not None:
         parse_metrics(options.metrics)  # before any work
+    if options.network is not None and options.group is None and _is_staged(options.network):
+        return _groups(options)
     distributed.start()
     try:
         report = _evaluate(options)
@@ -110,6 +116,51 @@ def main(argv: list[str]) -> int:
     return 0
 
 
+def _is_staged(network: Path) -> bool:
+    from organza.formats import locate
+    from organza.models.staged import is_staged
+
+    return is_staged(locate(network))
+
+
+def _groups(options: Options) -> int:
+    """Each group of a training in stages."""
+    from organza.formats import locate
+    from organza.runs.stages_figures import evaluate_groups, write
+
+    if options.data is None or options.network is None:
+        raise UserError("this network is tried on two sets", hint="give them with --data")
+    names = ("features", "distance", "seed", "batch", "intervals", "model", "device", "precision", "weights_dir")
+    chosen: dict[str, Any] = {name: getattr(options, name) for name in names}
+    chosen["face_id"] = options.face_id or options.weights_dir
+    with bars() as progress:
+        rows = evaluate_groups(
+            locate(options.network), options.data, options.metrics, part=options.split, progress=progress, **chosen
+        )
+    show_groups(rows)
+    for path in _outputs(options):
+        say(write(rows, path))
+    return 0
+
+
+def show_groups(rows: Sequence[Row]) -> None:
+    """Print a line for each group."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    from organza.cli.console import terminal
+    from organza.runs.stages_figures import table
+
+    heads, lines = table(rows)
+    shown = Table(*heads, box=None)
+    for line in lines:
+        shown.add_row(*map(escape, line))
+    terminal(width=160).print(shown)
+    for row in rows:
+        if row.note:
+            say(f"warning: {row.group}: {row.note}", error=True)
+
+
 def _evaluate(options: Options) -> Report:
     from organza.core import distributed
     from organza.metrics import evaluate
@@ -118,6 +169,7 @@ def _evaluate(options: Options) -> Report:
     from organza.models.translator import Translator
 
     changes: dict[str, Any] = {name: getattr(options, name) for name in ("resolution", "labels", "max_images")}
+    which: dict[str, Any] = {name: getattr(options, name) for name in ("model", "device", "precision")}
     generated: Any
     with bars() as progress:
 
@@ -128,7 +180,7 @@ def _evaluate(options: Options) -> Report:
             if options.network is None:
                 assert options.pictures is not None
                 return *open_pair(options.pictures, options.data, reading, **changes), bool(options.mirror)
-            G = load(options.network, model=options.model, device=options.device, precision=options.precision)
+            G = load(options.network, group=options.group, **which)
             if isinstance(G, Translator):
                 return G, _tried_on(options, G, reading), False
             real = (
@@ -145,7 +197,7 @@ def _evaluate(options: Options) -> Report:
         back = None
         if isinstance(generated, Translator) and len(generated.names) == 2 and options.network is not None:
             other = next(name for name in generated.names if name != generated.name)
-            back = load_translator(options.network, model=other, device=options.device, precision=options.precision)
+            back = load_translator(options.network, group=options.group, **{**which, "model": other})
         return evaluate(
             generated,
             real,

@@ -18,6 +18,7 @@ from organza.core.text import say
 class Options:
     """Show runs in one table, and plot their quality against images shown and against time.
 
+    A training in stages and a run on all images are compared group by group, after equal images; this needs --data.
     With --recipe it trains first: organza compare --recipe classics --help.
     """
 
@@ -55,9 +56,12 @@ def main(argv: list[str]) -> int:
     from organza.cli.console import terminal
     from organza.cli.metrics.evaluate import bars
     from organza.media.images import check_suffix
+    from organza.models.staged import is_staged
     from organza.runs.compare import common_metric, complete, plot, read_runs, table
 
     check_suffix(options.output, (".png",))
+    if any(is_staged(run) for run in options.runs):
+        return _groups(options)
     runs = read_runs(options.runs)
     if options.metrics is not None and options.data is not None:
         before = {name for run in runs for name in run.figures}
@@ -85,4 +89,33 @@ def main(argv: list[str]) -> int:
     path = plot(runs, metric, options.output)
     record("compare", argv, path)
     say(path)
+    return 0
+
+
+def _groups(options: Options) -> int:
+    """A training in stages against one network for all."""
+    from organza.cli.metrics.evaluate import bars, show_groups
+    from organza.core.files import user_path
+    from organza.models.staged import is_staged
+    from organza.runs.stages_figures import evaluate_groups, write
+
+    runs = [user_path(run) for run in options.runs]
+    staged, plain = ([run for run in runs if is_staged(run) == wish] for wish in (True, False))
+    if len(staged) != 1 or len(plain) != 1:
+        what = "a training in stages is compared with one run on all images"
+        raise UserError(what, hint="organza compare runs/STAGES runs/MIXED --data IMAGES")
+    if options.data is None:
+        raise UserError("groups are compared on images", hint="give the two sets with --data")
+    with bars() as progress:
+        rows = evaluate_groups(
+            staged[0],
+            options.data,
+            options.metrics,
+            mixed=plain[0],
+            features=options.features,
+            device=options.device,
+            progress=progress,
+        )
+    show_groups(rows)
+    say(write(rows, options.output.with_suffix(".json")))
     return 0

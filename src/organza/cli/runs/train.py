@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import re
 import shlex
-from collections.abc import Callable
-from contextlib import ExitStack
 from dataclasses import dataclass, field, fields, make_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,9 +12,10 @@ import tyro
 
 from organza.cli.elsewhere import ours, preset_first
 from organza.cli.parse import defaults_of, parse, typed
-from organza.cli.progress import progress_bar
+from organza.cli.progress import passing_bar
 from organza.contract.data import translates
 from organza.core.errors import UserError
+from organza.core.ranges import Count
 from organza.core.text import say
 from organza.presets import PRESETS, preset
 
@@ -49,6 +49,28 @@ class Job:
     """Also write where the time goes, over one cycle of steps, into the run's folder: profile.txt, trace.json.gz."""
 
 
+@dataclass(frozen=True)
+class Groups:
+    """Stages, for methods that learn from two sets: first all images, then groups of them."""
+
+    stages: str | None = None
+    """Train in stages: all,age,age-sex trains on all images, then on each age, then on each age and sex, each from the
+    network of the stage before."""
+    groups: str = "auto"
+    """With --stages: how source images are grouped. auto: age and sex by faceres.onnx (auto:FILE says where it is);
+    folders: by their folders in the side's own; or a table as FILE:COLUMN,COLUMN, a column for each word of the last
+    stage."""
+    target_groups: str = "whole"
+    """With --stages: the same for target images: folders or a table; whole shows all of them to each group."""
+    stage_kimg: str | None = None
+    """With --stages: their lengths, such as 100,20,10. Unless said: that of the training, and a tenth of it for each
+    later stage."""
+    ages: str = "15,40"
+    """With --stages: a child is younger than the first, old from the second on."""
+    group_least: Count = 20
+    """With --stages: a group with fewer images is not trained; the model that it would have started from is taken."""
+
+
 def main(argv: list[str]) -> int:
     """Parse ``PRESET [options]`` and train."""
     argv = preset_first(argv)
@@ -71,23 +93,18 @@ def main(argv: list[str]) -> int:
         if field.name in stated
     }
     keep_freed_memory()
+    grouped: Groups | None = getattr(options, "groups", None)
+    if grouped is not None and grouped.stages is None and (odd := stated & ({f.name for f in fields(Groups)})):
+        raise UserError(f"--{min(odd).replace('_', '-')} is for stages", hint="say --stages all,age,age-sex as well")
+    if grouped is not None and grouped.stages is not None:
+        return _in_stages(name, job, grouped, changes)
     if job.dry_run:
         told = dry_run(
             name, job.data, resume=job.resume or False, device=job.device, all_settings=job.settings, **changes
         )
         say(*told.splitlines())
         return 0
-    with ExitStack() as stack:
-        bars: list[Callable[[int, int], None]] = []
-
-        def progress(done: int, total: int) -> None:
-            """A bar that is gone before the training shows its own."""
-            if not bars:
-                bars.append(stack.enter_context(progress_bar("reading pictures", "pictures")))
-            bars[0](done, total)
-            if done >= total:
-                stack.close()
-
+    with passing_bar("reading pictures", "pictures") as progress:
         outcome = train(
             name,
             job.data,
@@ -109,6 +126,47 @@ def main(argv: list[str]) -> int:
             then = f"organza translate --network {outcome.folder} --input IMAGES"
         say(f"{outcome.folder}: {outcome.seen / 1000:g} kimg; next: {then}", error=True)
     return 0
+
+
+def _in_stages(name: str, job: Job, grouped: Groups, changes: dict[str, Any]) -> int:
+    """Train on all images, then on groups of them."""
+    from organza.runs.stages import Staging, train_stages
+
+    if job.dry_run or job.profile:
+        option = "--dry-run" if job.dry_run else "--profile"
+        raise UserError(f"{option} is for one training", hint="leave --stages out")
+    assert grouped.stages is not None
+    kimg = () if grouped.stage_kimg is None else _lengths(grouped.stage_kimg)
+    how = Staging(grouped.stages, grouped.groups, grouped.target_groups, kimg, grouped.ages, grouped.group_least)
+    with passing_bar("looking at images", "images") as progress:
+        outcome = train_stages(
+            name,
+            job.data,
+            how,
+            outdir=job.outdir,
+            resume=job.resume or job.resume == "",
+            new=job.new,
+            device=job.device,
+            progress=progress,
+            **changes,
+        )
+    if outcome.finished:
+        then = f"organza translate --network {outcome.folder} --input IMAGES"
+        say(f"{outcome.folder}: {outcome.seen / 1000:g} kimg; next: {then}", error=True)
+    return 0
+
+
+def _lengths(text: str) -> tuple[float, ...]:
+    """Lengths as one types them.
+
+    Example:
+        >>> _lengths("100,20,2.5")
+        (100.0, 20.0, 2.5)
+    """
+    words = [word.strip() for word in text.split(",")]
+    if not all(re.fullmatch(r"\d{1,9}(\.\d{1,9})?", word, re.ASCII) for word in words):
+        raise UserError(f"--stage-kimg {text!r} are no lengths", hint="write a number for each stage: 100,20,10")
+    return tuple(float(word) for word in words)
 
 
 def _without_preset(words: list[str]) -> int:
@@ -140,6 +198,8 @@ def _options(run: Run, summary: str) -> type[Any]:
     for part in fields(run):
         value = getattr(run, part.name)
         parts.append((part.name, type(value), field(default=value)))
+    if run.method.layout == "unpaired":
+        parts.append(("groups", Groups, field(default_factory=Groups)))
     flat: type[Any] = tyro.conf.configure(tyro.conf.OmitArgPrefixes)(make_dataclass("Options", parts, frozen=True))
     flat.__doc__ = f"{summary}."  # otherwise every default, in one long line
     return flat

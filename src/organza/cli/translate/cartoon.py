@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
@@ -44,8 +44,12 @@ class Options(Trained):
     Needs organza[flow]."""
     model: Annotated[str | None, tyro.conf.arg(metavar="AtoB|BtoA")] = None
     """Which way, where the network translates both ways. Unless said: as it was trained."""
+    group: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
+    """Of a training in stages, whose model: old-male. Unless said: each face's own age and sex choose it, where
+    faceres.onnx is at hand; else that of all images, and so for a video."""
     weights_dir: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None
-    """Folder of helper networks: mtcnn/pnet.pt, rnet.pt, onet.pt and faces/selfie.onnx. Unless said: in the cache."""
+    """Folder of helper networks: mtcnn/pnet.pt, rnet.pt, onet.pt and faces/selfie.onnx,
+    faceres.onnx. Unless said: in the cache."""
     precision: Literal["auto", "float32", "bf16"] = "auto"
     """float32 is exact, bf16 faster; auto: bf16 where it is native and the method allows it."""
 
@@ -62,10 +66,12 @@ def main(argv: list[str]) -> int:
     if not options.photo.exists() and not inside:
         raise UserError("does not exist", where=options.photo, hint="give a photograph, a folder of them, or a video")
     # After parsing: PyTorch takes seconds to import.
+    from organza.data.groups import ALL
     from organza.media.clip import is_clip
     from organza.models.load import load_translator
+    from organza.translate.by_face import chooser
     from organza.translate.faces.files import cartoon_files
-    from organza.translate.faces.pipeline import Cartoonist
+    from organza.translate.faces.pipeline import Cartoonist, translating
 
     clip = options.photo.is_file() and is_clip(options.photo)
     if options.smooth and not clip:
@@ -73,8 +79,14 @@ def main(argv: list[str]) -> int:
     if not clip and options.output.suffix.lower() in FILES and not options.output.exists():
         what = "is a file's name, and there are several files"
         raise UserError(what, where=options.output, hint="name a folder for the results with --output")
-    T = load_translator(options.network, model=options.model, device=options.device, precision=options.precision)
+    opening: dict[str, Any] = {"device": options.device, "precision": options.precision}
+    choose = None
+    if options.group is None and not clip:
+        choose = chooser(options.network, options.weights_dir, options.model, **opening)
+    group = options.group if choose is None else ALL
+    T = load_translator(options.network, model=options.model, group=group, **opening)
     C = Cartoonist.open(T, options.weights_dir, border=options.border)
+    C = C if choose is None else replace(C, translate=translating(T, choose))
     if clip:
         return _film(options, C, "all" if options.faces is None else wanted)
     with progress_bar("cartoons", "photographs") as progress:
@@ -95,6 +107,8 @@ def main(argv: list[str]) -> int:
         say(f"{name}: {note}", error=True)
     first, count = done.written[0], len(done.written)
     say(f"{first}" if count == 1 else f"{first} and {count - 1} more in {options.output}")
+    if choose is not None:
+        say(f"models by age and sex: {choose.told()}", error=True)
     say(f"{done.faces} faces in {done.photos} photographs; seconds a face: {_shares(C, done.faces)}")
     return 0
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
@@ -18,6 +18,7 @@ from organza.core.ranges import Count, CountOrZero, Range, Seed
 from organza.core.text import say
 
 if TYPE_CHECKING:
+    from organza.data.photo import Photo
     from organza.media.images import Pixels
     from organza.models.translator import Size, Translator
 
@@ -34,6 +35,11 @@ class Options(Trained):
     """The one file to write instead, for one image or a video (.mp4, .mov, .mkv)."""
     model: Annotated[str | None, tyro.conf.arg(metavar="AtoB|BtoA")] = None
     """Which way, where the network translates both ways. Unless said: as it was trained."""
+    group: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
+    """Of a training in stages, whose model: old-male. Unless said: each face's own age and sex choose it, where
+    faceres.onnx is at hand; else that of all images."""
+    weights_dir: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None
+    """For that: the folder of weights with faces/faceres.onnx. Unless said: where the training had it, or the cache."""
     size: Annotated[str | None, tyro.conf.arg(metavar="trained|own|HxW")] = None
     """trained: the shorter side as in training, which is what is done unless said; own: each image's own size; or
     height x width."""
@@ -99,10 +105,12 @@ def main(argv: list[str]) -> int:
         raise UserError("--class, --target and --all-targets are three answers to one question", hint="give one")
     # After parsing: PyTorch takes seconds to import.
     from organza.contract.targets import taken_for_no
+    from organza.data.groups import ALL
     from organza.data.options import parse_resolution
     from organza.data.photo import Photo
     from organza.media.clip import is_clip
     from organza.models.load import load_translator
+    from organza.translate.by_face import chooser
     from organza.translate.files import calibrate_on, translate_files
 
     named_size = options.size or ("trained" if options.tile is None else "own")
@@ -110,7 +118,13 @@ def main(argv: list[str]) -> int:
     if named_size not in ("own", "trained"):
         size = parse_resolution(named_size)
     chosen = None if options.clusters is None else _choice(options.clusters)
-    T = load_translator(options.network, model=options.model, device=options.device, precision=options.precision)
+    opening: dict[str, Any] = {"device": options.device, "precision": options.precision}
+    choose = None
+    if options.group is None:
+        insist = options.weights_dir is not None
+        choose = chooser(options.network, options.weights_dir, options.model, insist=insist, **opening)
+    group = options.group if choose is None else ALL
+    T = load_translator(options.network, model=options.model, group=group, **opening)
     unknown = options.target is not None and T.targets and options.labels == "none"
     if others := taken_for_no(T.spec, options.target or "") if unknown else []:
         what = "name them too, or say with --labels what the images are"
@@ -120,14 +134,14 @@ def main(argv: list[str]) -> int:
     if options.tile is not None:
         T = T.tiled(options.tile, options.overlap)
     if is_clip(options.input):
-        return _film(options, T, named, size)
+        return _film(options, T, named, size, choose)
     if options.smooth:
         raise UserError("--smooth is for videos", where=options.input, hint="leave it out")
     figure: Callable[[Photo], Photo] | None = None
     home, distances, given = None, [], T
     back = next((name for name in T.names if name != T.name), None)
     if back is not None and (options.hidden or options.report is not None):
-        home = load_translator(options.network, model=back, device=options.device, precision=options.precision)
+        home = load_translator(options.network, model=back, group=options.group, **opening)
     if options.hidden:
         import numpy as np
 
@@ -169,6 +183,7 @@ def main(argv: list[str]) -> int:
             style=options.style,
             clusters=chosen,
             figure=figure,
+            choose=choose,
             report=options.report,
             targets=options.targets,
             back=home,
@@ -181,6 +196,8 @@ def main(argv: list[str]) -> int:
         say(f"skipped {name}: {reason}", error=True)
     if options.report is not None:
         say(options.report)
+    if choose is not None and choose.count:
+        say(f"models by age and sex: {choose.told()}", error=True)
     if distances:
         say(told(distances))
     first, count = done.written[0], len(done.written)
@@ -188,8 +205,10 @@ def main(argv: list[str]) -> int:
     return 0
 
 
-def _film(options: Options, T: Translator, named: bool, size: Size) -> int:
-    """A video, frame by frame."""
+def _film(
+    options: Options, T: Translator, named: bool, size: Size, choose: Callable[[Photo], Translator] | None
+) -> int:
+    """A video, frame by frame; the face of the first one chooses the model."""
     from organza.data.photo import Photo
     from organza.translate.video import check_film, translate_video
 
@@ -204,12 +223,16 @@ def _film(options: Options, T: Translator, named: bool, size: Size) -> int:
     place = check_film(options.input, options.output, options.outdir)
     follow = T.follow() if T.model.follow is not None else None
 
+    chosen: list[Translator] = []
+
     def translate(pixels: Pixels) -> Photo:
-        frame = Photo(pixels).half(options.side).pixels
+        frame = Photo(pixels).half(options.side)
         if follow is not None:
-            return follow(frame, size=size, mode=None if options.norm_mode == "auto" else options.norm_mode)
-        return T.photo(
-            frame,
+            return follow(frame.pixels, size=size, mode=None if options.norm_mode == "auto" else options.norm_mode)
+        if not chosen:
+            chosen.append(T if choose is None else choose(frame))
+        return chosen[0].photo(
+            frame.pixels,
             None if options.class_ is None or named else int(options.class_),
             z,
             target=options.class_ if named else options.target,

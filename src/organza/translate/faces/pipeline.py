@@ -199,11 +199,11 @@ class Cartoonist:
         return _Spent(self.seconds, stage)
 
 
-def translating(T: Translator) -> Translate:
-    """The stage that asks a network, at the size of its training."""
+def translating(T: Translator, choose: Callable[[Photo], Translator] | None = None) -> Translate:
+    """The stage that asks a network, at the size of its training; with ``choose``, the one that it gives for a face."""
 
     def translate(cutout: Pixels) -> Pixels:
-        made = T.photo(cutout).eight()
+        made = (T if choose is None else choose(Photo(cutout))).photo(cutout).eight()
         if made.shape[2] == 1:
             return np.repeat(made, 3, axis=2)
         return on_white(made[..., :3], np.asarray(made[..., 3] / 255, np.float32)) if made.shape[2] == 4 else made
