@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from organza.models.generator import Generator
     from organza.models.translator import Translator
+
+PLOTTING = ("organza.training.monitor.plot_log", "organza.runs.train.plot_log")
 
 os.environ.setdefault("OMP_NUM_THREADS", "1" if "PYTEST_XDIST_WORKER" in os.environ else "2")
 
@@ -22,6 +24,24 @@ os.environ.setdefault("OMP_NUM_THREADS", "1" if "PYTEST_XDIST_WORKER" in os.envi
 def cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Keep prepared data out of the user's own cache."""
     os.environ["ORGANZA_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def unplotted() -> Iterator[None]:
+    """No run plots its log: that takes longer than all its steps. Tests of the plot ask for ``plotted``."""
+    with pytest.MonkeyPatch.context() as patch:
+        for where in PLOTTING:
+            patch.setattr(where, lambda records, path: path)
+        yield
+
+
+@pytest.fixture
+def plotted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs plot their logs, as they do for people."""
+    from organza.training.plots import plot_log
+
+    for where in PLOTTING:
+        monkeypatch.setattr(where, plot_log)
 
 
 @pytest.fixture(scope="session")

@@ -196,6 +196,7 @@ def test_divergence_stops_with_a_report(faces: Path, tmp_path: Path) -> None:
         train(toy("wgan-gp"), faces, outdir=tmp_path, kimg=0.2, batch=4, lr=1e9, tick_kimg=0.04, grid="4x2")
 
 
+@pytest.mark.usefixtures("plotted")
 def test_a_run_leaves_pictures_a_plot_and_a_log(faces: Path, tmp_path: Path) -> None:
     run = train(
         toy("stylegan2"), faces, outdir=tmp_path, kimg=0.016, batch=4, grid="4x2", tick_kimg=0.004, snapshot_kimg=0.008
