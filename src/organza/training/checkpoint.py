@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import zlib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -31,7 +32,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from organza.core.errors import UserError
-from organza.core.files import atomic_folder, atomic_write, discard, read_error
+from organza.core.files import atomic_folder, atomic_write, discard, read_error, write_error
 from organza.core.jsons import read_json
 
 FORMAT = 2
@@ -132,8 +133,8 @@ def write(
                 save_file(whole, work / f"{name}.safetensors", metadata=about)
             sums = {file.name: _checksum(file) for file in sorted(work.iterdir())}
             (work / CHECKSUMS).write_text(json.dumps(sums, indent=2) + "\n")
-    except SafetensorError as error:  # its way to say that the disk is full
-        raise UserError(f"cannot be written ({error})", where=path) from error
+    except SafetensorError as error:
+        raise _unwritable(path, error) from error
 
 
 def add(checkpoint: Path, name: str, tensors: Mapping[str, Tensor], about: Mapping[str, str]) -> None:
@@ -153,7 +154,16 @@ def add(checkpoint: Path, name: str, tensors: Mapping[str, Tensor], about: Mappi
             with atomic_write(checkpoint / CHECKSUMS) as temporary:
                 temporary.write_text(json.dumps({**sums, path.name: _checksum(path)}, indent=2) + "\n")
     except (OSError, SafetensorError) as error:
-        raise UserError(f"cannot be written ({error})", where=path) from error
+        raise _unwritable(path, error) from error
+
+
+def _unwritable(path: Path, error: OSError | SafetensorError) -> Exception:
+    """What people are told where a disk is full: safetensors has the system's number in its words alone."""
+    number = error.errno if isinstance(error, OSError) else None
+    if found := re.search(r"\(os error (\d+)\)", str(error)):
+        number = int(found[1])
+    told = write_error(path, OSError(number or 0, str(error)))
+    return told if isinstance(told, UserError) else UserError(f"cannot be written ({error})", where=path)
 
 
 def read_added(checkpoint: Path, name: str) -> tuple[dict[str, Tensor], dict[str, str]]:
