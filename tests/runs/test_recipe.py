@@ -40,6 +40,8 @@ def test_a_table_of_two_methods(command, tmp_path, capsys, monkeypatch):
 
     monkeypatch.setattr(recipe, "train", never)
     assert main(command) == 0  # nothing is trained twice
+    assert main([*command[:-1], "batches=4"]) == 2
+    assert "no method has a setting 'batches'" in capsys.readouterr().err
     assert main([*command, "--kimg", "9"]) == 2
     assert "c: holds a comparison with kimg 0.008, not 9.0; give another --outdir" in capsys.readouterr().err
 

@@ -200,10 +200,10 @@ def climb(
     """
     outdir, budget = user_path(outdir), check(budget or Budget())
     plan = [(name, preset(name).run) for name in rungs(names)]
-    _check_overrides(overrides or {}, plan)
+    check_overrides(overrides or {}, plan)
     if resolution is not None:
         plan = [(name, replace(run, data=replace(run.data, resolution=resolution))) for name, run in plan]
-    pairs = _pairs([(name, _overridden(run, overrides)) for name, run in plan], data, seeds)
+    pairs = _pairs([(name, overridden(run, overrides)) for name, run in plan], data, seeds)
     if pairs is not None:
         metric = None
     elif metric is not None:
@@ -217,7 +217,7 @@ def climb(
     for index, (name, full) in enumerate(plan):
         dataset = open_dataset(data, full.data) if pairs is None else pairs
         small = scaled(full, dataset.spec, budget)
-        small = _overridden(small, overrides)
+        small = overridden(small, overrides)
         log.info(f"{name} ({index + 1} of {len(plan)}): {preset(name).summary}")
         outcome = train(small, data, outdir=outdir / name, device=device)
         finished = finished and outcome.finished
@@ -237,7 +237,7 @@ def climb(
     return Ladder(tuple(climbed), *files, finished=finished)
 
 
-def _overridden(run: Run, overrides: Mapping[str, Any] | None) -> Run:
+def overridden(run: Run, overrides: Mapping[str, Any] | None) -> Run:
     """The run with those settings that it has."""
     return override(run, {name: value for name, value in (overrides or {}).items() if _has(run, name)})
 
@@ -246,10 +246,17 @@ def _has(run: Run, name: str) -> bool:
     return any(name in {f.name for f in fields(getattr(run, part.name))} for part in fields(run))
 
 
-def _check_overrides(overrides: Mapping[str, Any], plan: Sequence[tuple[str, Run]]) -> None:
+def check_overrides(overrides: Mapping[str, Any], plan: Sequence[tuple[str, Run]], what: str = "rung") -> None:
+    """See that each setting is one of some run.
+
+    Raises:
+        UserError: no run has it.
+    """
     for name in overrides:
         if not any(_has(run, name) for _, run in plan):
-            raise UserError(f"no rung has a setting {name!r}", hint="`organza presets NAME` lists a preset's settings")
+            raise UserError(
+                f"no {what} has a setting {name!r}", hint="`organza presets NAME` lists a preset's settings"
+            )
 
 
 def _pairs(plan: Sequence[tuple[str, Run]], data: str | Path, numbers: Sequence[int]) -> Pairs | None:

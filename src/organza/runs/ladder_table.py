@@ -98,12 +98,13 @@ def picture(climbed: Sequence[Rung], rows: Sequence[Pixels], metric: str | None)
         lines = [rung.name, *about, f"{counts}, {rung.seconds_per_kimg:g} s/kimg", f"loss {losses}", *score]
         height = max(samples.shape[0], 15 * len(lines) + 8)
         samples = np.pad(samples, ((0, height - samples.shape[0]), (0, 0), (0, 0)), constant_values=255)
-        bands.append(np.concatenate([_strip(lines, height), samples], 1))
+        bands.append(np.concatenate([strip(lines, height), samples], 1))
     return np.concatenate(bands)
 
 
-def _strip(lines: Sequence[str], height: int) -> Pixels:
-    image = Image.new("RGB", (STRIP, height), "white")
+def strip(lines: Sequence[str], height: int, width: int = STRIP) -> Pixels:
+    """Lines of text to stand beside a row of images, uint8 ``[height, width, 3]``."""
+    image = Image.new("RGB", (width, height), "white")
     pen, font = ImageDraw.Draw(image), ImageFont.load_default(12)
     for index, line in enumerate(lines):
         pen.text((8, 4 + 15 * index), line, fill="black", font=font)

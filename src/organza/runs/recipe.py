@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,7 +23,7 @@ from organza.media.images import Pixels
 from organza.models.generator import Generator
 from organza.models.load import load_generator
 from organza.presets import PRESETS, Run, preset
-from organza.runs.plan import override
+from organza.runs.ladder import check_overrides, overridden
 from organza.runs.train import Outcome, train
 from organza.training.monitor import read_log
 
@@ -139,11 +139,12 @@ def carry_out(
         The entries, and whether all are there: False when it was asked to stop.
 
     Raises:
-        UserError: unusable data, or a metric that can't be had.
+        UserError: unusable data, a metric that can't be had, or a setting that no method has.
     """
     from organza.metrics.names import parse_metrics  # loads much
 
     parse_metrics(budget.metrics)
+    check_overrides(budget.settings or {}, [(name, preset(name).run) for name in names], "method")
     outdir = user_path(outdir)
     _promise(outdir, {"data": str(data), "resolution": resolution, **asdict(budget)})
     plan = {name: _run(name, budget, resolution) for name in names}
@@ -163,8 +164,7 @@ def _run(name: str, budget: Budget, resolution: str | None) -> Run:
     run = preset(name).run
     if resolution is not None:
         run = replace(run, data=replace(run.data, resolution=resolution))
-    has = {f.name for part in (run.method, run.training, run.data) for f in fields(part)}  # type: ignore[arg-type]
-    return override(run, {key: value for key, value in (budget.settings or {}).items() if key in has})
+    return overridden(run, budget.settings)
 
 
 def _both(

@@ -9,10 +9,11 @@ from pathlib import Path
 from statistics import mean, stdev
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
 from organza.core.files import atomic_write
 from organza.media.images import Pixels, enlarge, save_picture
+from organza.runs.ladder_table import strip
 from organza.runs.recipe import Budget, Entry, Mark
 
 STRIP = 150
@@ -105,18 +106,10 @@ def figure(entries: Sequence[Entry], folder: Path) -> Pixels | None:
         samples = enlarge(samples, max(1, 64 // samples.shape[0]))
         value = next(iter(entry.figures.items()), None)
         lines = [entry.preset, f"{entry.seen / 1000:.3g} kimg"] + ([f"{value[0]} {value[1]:.3g}"] if value else [])
-        rows.append(np.concatenate([_strip(lines, samples.shape[0]), samples], axis=1))
+        rows.append(np.concatenate([strip(lines, samples.shape[0], STRIP), samples], axis=1))
     if not rows:
         return None
     width = max(row.shape[1] for row in rows)
     return np.concatenate(
         [np.pad(row, ((0, 2), (0, width - row.shape[1]), (0, 0)), constant_values=255) for row in rows]
     )
-
-
-def _strip(lines: Sequence[str], height: int) -> Pixels:
-    image = Image.new("RGB", (STRIP, height), "white")
-    pen, font = ImageDraw.Draw(image), ImageFont.load_default(12)
-    for index, line in enumerate(lines):
-        pen.text((6, 4 + 16 * index), line, fill="black", font=font)
-    return np.asarray(image)
