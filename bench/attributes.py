@@ -3,11 +3,11 @@
     python bench/attributes.py --network runs/00000-stylegan2-demo-faces [--samples 4000] [--pictures 200]
 
 A small classifier learns the attributes from drawn, labelled faces; it never sees a generated one in training. It then
-answers for pictures of the network, logistic regressions on w give the directions (`organza.studio.directions`), and
-each of fresh pictures is moved along each: those without the attribute towards it, the others away from it. Counted
+answers for images of the network, logistic regressions on w give the directions (`organza.studio.directions`), and
+each of fresh images is moved along each: those without the attribute towards it, the others away from it. Counted
 is how many change to the other answer, and how many of the other attributes' answers stay. Strength and layers are
-chosen on other pictures than they are measured on: the pair that keeps most among those that change nineteen of
-twenty. In the last column each picture goes only as far as it needs.
+chosen on other images than they are measured on: the pair that keeps most among those that change nineteen of
+twenty. In the last column each image goes only as far as it needs.
 
 The network that the documentation's table is about:
 
@@ -47,7 +47,7 @@ STRENGTHS = (1, 1.5, 2, 3, 4, 5)
 
 
 def labelled(count, side, seed):
-    """Drawn faces: pictures ``[N, 3, H, W]`` in [-1, 1] and answers ``[N, attributes]``."""
+    """Drawn faces: images ``[N, 3, H, W]`` in [-1, 1] and answers ``[N, attributes]``."""
     faces = list(random_faces(count, seed))
     images = np.stack([drawn(face, side) for face in faces])
     answers = [[rule(face) for rule in ATTRIBUTES.values()] for face in faces]
@@ -72,7 +72,7 @@ def classifier(side, count, epochs, seed=0):
             order = torch.randperm(count)
         index = order[step % (count // 64) * 64 :][:64]
         batch = images[index]
-        # Generated pictures are softer and noisier than drawn ones, and half of them are mirrored.
+        # Generated images are softer and noisier than drawn ones, and half of them are mirrored.
         batch = torch.where(torch.rand(len(batch), 1, 1, 1) < 0.5, batch.flip(3), batch)
         batch = batch + 0.15 * torch.rand(len(batch), 1, 1, 1) * torch.randn_like(batch)
         soft = nn.functional.avg_pool2d(nn.functional.pad(batch, (1, 1, 1, 1), mode="replicate"), 3, 1)
@@ -89,7 +89,7 @@ def classifier(side, count, epochs, seed=0):
 
 
 def answers_of(net, G, ws):
-    """Logits ``[N, attributes]`` of the pictures of ``ws``."""
+    """Logits ``[N, attributes]`` of the images of ``ws``."""
     images = torch.cat(list(raw(G, ws))).clamp(-1, 1)
     return torch.cat([net(part) for part in images.split(256)])
 
@@ -105,7 +105,7 @@ def measure(net, direction, index, ws, before, G, strength):
 
 
 def as_needed(net, direction, index, ws, before, G):
-    """The same shares where each picture goes only as far as it needs, of `STRENGTHS`, or all the way."""
+    """The same shares where each image goes only as far as it needs, of `STRENGTHS`, or all the way."""
     yes = before[:, index] > 0
     after, left = before.clone(), torch.ones(len(ws), dtype=torch.bool)
     for strength in STRENGTHS:

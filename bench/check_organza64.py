@@ -1,9 +1,9 @@
-"""What Frechet distances in organza64's features say about pictures that are known to be better or worse.
+"""What Frechet distances in organza64's features say about images that are known to be better or worse.
 
     python bench/check_organza64.py --data ../shared/data [--cache prepared.npz] [--run runs/00000-...] [--weights FILE]
 
-Held-out pictures of a set, clean and spoilt, against pictures of the same set that the network was trained on; halves
-of the same pictures; modes left out; another set mixed in; and the checkpoints of a training run against its data.
+Held-out images of a set, clean and spoilt, against images of the same set that the network was trained on; halves
+of the same images; modes left out; another set mixed in; and the checkpoints of a training run against its data.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def about(name: str, train: dict, test: dict, of, count: int) -> None:
     shown = train[name]["images"][torch.randperm(len(train[name]["images"]), generator=rng)[: 2 * count]]
     real, clean = of(shown), of(held)
     n = len(held)
-    print(f"\n{name}: {len(real)} pictures of the training part against {n} held-out ones, as they are or spoilt")
+    print(f"\n{name}: {len(real)} images of the training part against {n} held-out ones, as they are or spoilt")
     print(f"  as they are {frechet_distance(real, clean):.2f}, two halves of the training part {halves(real, n):.2f}")
     x = held.permute(0, 3, 1, 2).float()
     for kind in DISTORTIONS[1:]:
@@ -79,7 +79,7 @@ def about(name: str, train: dict, test: dict, of, count: int) -> None:
     order = of(held).mean(1).argsort()
     print("  modes dropped     " + "".join(f"{frechet_distance(real, repeated(clean[order[: int(n * s)]], n)):9.2f}"
                                            for s in (0.9, 0.75, 0.5, 0.25, 0.1)))  # fmt: skip
-    print("  few pictures      " + "".join(f"{frechet_distance(real, repeated(clean[: int(n * s)], n)):9.2f}"
+    print("  few images      " + "".join(f"{frechet_distance(real, repeated(clean[: int(n * s)], n)):9.2f}"
                                            for s in (0.9, 0.5, 0.25, 0.1, 0.05)))  # fmt: skip
     for other in ("celeba", "anime", "faces", "emoji"):
         if other != name:
@@ -100,7 +100,7 @@ def repeated(features: torch.Tensor, n: int) -> torch.Tensor:
 
 
 def checkpoints(run: Path, source: Path, of, count: int) -> None:
-    print(f"\n{run.name}: Frechet distance of {count} pictures of each checkpoint from {2 * count} real ones")
+    print(f"\n{run.name}: Frechet distance of {count} images of each checkpoint from {2 * count} real ones")
     real = None
     for folder in sorted((run / "checkpoints").glob("0*")):
         generator = load(folder, device="cpu")

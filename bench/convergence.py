@@ -145,7 +145,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--kimg", type=float, default=60.0)
     parser.add_argument("--points", type=int, default=6, help="of each curve")
-    parser.add_argument("--images", type=int, default=2000, help="generated pictures that a distance is of")
+    parser.add_argument("--images", type=int, default=2000, help="generated images that a distance is of")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--modes", nargs="+", choices=MODES, default=["float32", "bf16"])
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))

@@ -1,4 +1,4 @@
-"""What a picture costs in training, against resolution, batch, feature maps and processes: StyleGAN2, whole steps.
+"""What an image costs in training, against resolution, batch, feature maps and processes: StyleGAN2, whole steps.
 
     python bench/costs.py                    # one axis at a time, some minutes on two cores
     python bench/costs.py --full             # longer axes, automatic feature maps, float32 and the plain reference too
@@ -106,7 +106,7 @@ def plot(results: list[dict[str, Any]], path: Path) -> None:
         axes.set_xticks(ticks, [str(t) for t in ticks], minor=False)
         axes.set_xticks([], minor=True)
         axes.grid(alpha=0.25, which="both")
-    figure.axes[0].set_ylabel("ms a picture")
+    figure.axes[0].set_ylabel("ms an image")
     figure.axes[0].legend()
     with atomic_write(path) as temporary:
         figure.savefig(temporary)

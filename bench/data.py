@@ -2,8 +2,8 @@
 
     python bench/data.py [--data ../shared/data] [--quick] [--cpu]
 
-Build: against a bare loop that reads each picture from the zip, decodes, crops, resizes and encodes it with Pillow.
-Reading: pictures per second of one core from the cache, and how the memory grows over a set that does not fit a budget.
+Build: against a bare loop that reads each image from the zip, decodes, crops, resizes and encodes it with Pillow.
+Reading: images per second of one core from the cache, and how the memory grows over a set that does not fit a budget.
 Opening: a zip of 100,000 entries, and its cache.
 """
 

@@ -1,4 +1,4 @@
-"""How fast pictures are drawn: StyleGAN2 configuration F (feature maps 32768 / size, at most 512; mapping of 8 layers).
+"""How fast images are drawn: StyleGAN2 configuration F (feature maps 32768 / size, at most 512; mapping of 8 layers).
 
     python bench/generate.py                             # 256 and 1024 pixels, batches of 1 and 8, on all cores
     python bench/generate.py --sizes 256 --batches 1 --repeats 10
@@ -7,7 +7,7 @@
 Contestants take turns, each in a process of its own: the fast way in bf16 and in float32, and the plain reference twin
 in float32, laid out as PyTorch does by default and with the C library's own memory management, as a plain program
 would run it. Beside stand the floor, which is the products of plain convolutions at the machine's measured peak
-(Winograd's way goes below it), and the error against the reference, of pictures scaled to a deviation of 0.5.
+(Winograd's way goes below it), and the error against the reference, of images scaled to a deviation of 0.5.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def network(size: int, base: int) -> Generator:
 
 
 def products(net: torch.nn.Module) -> float:
-    """Multiplications and additions of one picture's modulated 3x3 convolutions, in billions, without filters."""
+    """Multiplications and additions of one image's modulated 3x3 convolutions, in billions, without filters."""
     total = 0
     for module in net.modules():
         if isinstance(module, stylegan2.SynthesisLayer):
@@ -78,7 +78,7 @@ def plain(G: Generator, z: torch.Tensor) -> torch.Tensor:
 
 
 def work(mode: str, size: int, batch: int, base: int, result: str) -> None:
-    """A contestant: draws once for each line that comes, and answers with the seconds; keeps the last pictures."""
+    """A contestant: draws once for each line that comes, and answers with the seconds; keeps the last images."""
     G = network(size, base)
     z = torch.randn(batch, G.z_dim, generator=torch.Generator().manual_seed(1))
     if mode == "reference":
@@ -126,7 +126,7 @@ def measure(size: int, batch: int, given: argparse.Namespace, peaks: dict[str, f
     images = {mode: torch.load(file) for mode, file in files.items()}
     gflop = products(network(size, given.base).net)
     slow = min(times["reference"])
-    print(f"{size}x{size}, batch {batch}: {gflop:.0f} GFLOP a picture in convolutions; milliseconds a picture:")
+    print(f"{size}x{size}, batch {batch}: {gflop:.0f} GFLOP an image in convolutions; milliseconds an image:")
     for mode, values in times.items():
         least, usual = (pick(values) / batch * 1000 for pick in (min, statistics.median))
         line = f"  {mode:10}{least:7.0f} (median {usual:.0f}) {slow / min(values):6.2f}x  {memory[mode]:.2f} GiB"

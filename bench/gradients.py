@@ -12,7 +12,7 @@ faster ways, with the same random numbers. Printed are
 
 Rounding whose noise is a small share of the batch's, and whose bias is below the bracket, can't be told from the luck
 of the draw. Modes: float32 and bf16 with plain convolutions, and both with `organza.ops.winograd` in every layer that
-has the shape for it, however few its channels. Pictures come unlabelled and as they are: for runs without labels.
+has the shape for it, however few its channels. Images come unlabelled and as they are: for runs without labels.
 """
 
 from __future__ import annotations

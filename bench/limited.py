@@ -4,9 +4,9 @@
     organza train stylegan2-tiny --data anime_faces.zip --max-images 2000 --keep 0 --outdir ada --augment ada ...
     python bench/limited.py --data anime_faces.zip plain/00000-* ada/00000-*
 
-Judged are all checkpoints that were kept, against the pictures of the data set that the run was not trained on: the
+Judged are all checkpoints that were kept, against the images of the data set that the run was not trained on: the
 Frechet distance of the averaged generator in organza64's features, and r_v of the discriminator (arXiv 2006.06676, eq.
-1) on pictures as they are, without augmentation. The log gives r_t and p. A table and a plot are left in --outdir.
+1) on images as they are, without augmentation. The log gives r_t and p. A table and a plot are left in --outdir.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ Points = list[dict[str, float]]
 
 
 def sets(data: Path, config: dict[str, Any]) -> tuple[Dataset, Dataset]:
-    """The pictures that a run was trained on, and the others of the same data set."""
+    """The images that a run was trained on, and the others of the same data set."""
     plain = {key: value for key, value in config["data"].items() if key in DataOptions.__dataclass_fields__}
     options = from_plain(DataOptions, plain)
     trained = open_dataset(data, options)
@@ -48,7 +48,7 @@ def scores(G: Generator, images: torch.Tensor) -> torch.Tensor:
 
 
 def pictures(dataset: Dataset, count: int) -> torch.Tensor:
-    """``count`` pictures spread over a data set, float32 in [-1, 1]."""
+    """``count`` images spread over a data set, float32 in [-1, 1]."""
     rows = np.linspace(0, len(dataset) - 1, min(count, len(dataset))).astype(int)
     return to_tensor(dataset.fetch(rows)[0])
 
@@ -84,10 +84,10 @@ def plot(curves: dict[str, Points], path: Path) -> None:
     figure = Figure(figsize=(13, 6), dpi=85, layout="constrained")
     FigureCanvasAgg(figure)
     titles = {
-        "distance": "Frechet distance to held-out pictures",
-        "gap": "gap: D's scores, training - held-out pictures",
+        "distance": "Frechet distance to held-out images",
+        "gap": "gap: D's scores, training - held-out images",
         "r_v": "r_v: the gap as a share of training - generated",
-        "r_t": "r_t: mean sign of D's scores, training pictures",
+        "r_t": "r_t: mean sign of D's scores, training images",
         "p": "p: probability of each augmentation",
     }
     for index, (name, title) in enumerate(titles.items()):
@@ -108,7 +108,7 @@ def main() -> None:
     parser.add_argument("runs", type=Path, nargs="+")
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--metric", default="fd_organza64_2k_full")
-    parser.add_argument("--count", type=int, default=1000, help="pictures of each kind shown to D")
+    parser.add_argument("--count", type=int, default=1000, help="images of each kind shown to D")
     parser.add_argument("--outdir", type=Path, default=Path("out/limited"))
     given = parser.parse_args()
     given.outdir.mkdir(parents=True, exist_ok=True)

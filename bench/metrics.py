@@ -44,7 +44,7 @@ def main() -> None:
         b.add(y)
         ours = seconds(lambda: distance_of(a, b))  # noqa: B023
         sure = seconds(lambda: influence(a, b, x))  # noqa: B023
-        print(f"{dim} features: moments of {options.count} pictures {adding:.2f} s, distance {ours:.3f} s", end="")
+        print(f"{dim} features: moments of {options.count} images {adding:.2f} s, distance {ours:.3f} s", end="")
         print(f", with interval {sure:.3f} s", end="")
         if not options.no_scipy:
             theirs = seconds(lambda: by_matrix_root(a, b))  # noqa: B023

@@ -3,9 +3,9 @@
     organza encoder --network runs/anime --output encoder.safetensors
     python bench/projection.py --network runs/anime --encoder encoder.safetensors [--pictures folder] [--steps 200]
 
-Targets are the network's own pictures of seeds that the encoder has not seen, or real ones. The search without an
-encoder has all steps; the one with it shorter and shorter lengths, each with its own ramps. Own pictures are also
-looked up: is the projection nearest to its own seed's picture among those of a hundred seeds?
+Targets are the network's own images of seeds that the encoder has not seen, or real ones. The search without an
+encoder has all steps; the one with it shorter and shorter lengths, each with its own ramps. Own images are also
+looked up: is the projection nearest to its own seed's image among those of a hundred seeds?
 """
 
 from __future__ import annotations

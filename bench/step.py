@@ -123,7 +123,7 @@ class Counter(TorchDispatchMode):
 
 
 def operations(phases: Sequence[Phase], run: Callable[[Phase], float], batch: int) -> float:
-    """Multiplications and additions that a picture takes in convolutions and matrix products, in billions."""
+    """Multiplications and additions that an image takes in convolutions and matrix products, in billions."""
     usual, winograd.FEWEST = winograd.FEWEST, {}  # the count is of the plain way
     served, kernels.devices = kernels.devices, set()
     total = 0.0

@@ -2,15 +2,15 @@
 
     python bench/train_organza64.py --data ../shared/data --out organza64.safetensors --bf16
 
-Pictures: anime faces with hair and eye colours, CelebA photographs with 40 attributes, emoji with categories, digits,
+Images: anime faces with hair and eye colours, CelebA photographs with 40 attributes, emoji with categories, digits,
 selfies, facades and their label maps, and faces that Organza draws itself. One linear layer on the features must tell:
 
-- which set a picture is from, and what the set's labels say;
+- which set an image is from, and what the set's labels say;
 - a thumbnail of 8x8 pixels, so that the features know layout and colour;
 - what was done to it, and how strongly (`DISTORTIONS`: the kinds of things that generators get wrong), and how it
   was turned.
 
-Batch normalisation is folded into the convolutions at the end; each feature is scaled to unit spread over the pictures.
+Batch normalisation is folded into the convolutions at the end; each feature is scaled to unit spread over the images.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ FACE_SIZES = tuple(len(options) for options in CHOICES.values())
 HELD_OUT = 0.1
 
 
-# ---------------------------------------------------------------- pictures
+# ---------------------------------------------------------------- images
 
 
 def square(image: Image.Image) -> np.ndarray:
@@ -61,7 +61,7 @@ def square(image: Image.Image) -> np.ndarray:
 
 
 def gather(root: Path, faces: int, digits: int) -> dict[str, dict[str, np.ndarray]]:
-    """Each set's pictures, uint8 ``[N, 64, 64, 3]``, and its labels."""
+    """Each set's images, uint8 ``[N, 64, 64, 3]``, and its labels."""
     rng = np.random.RandomState(0)
     sets: dict[str, dict[str, np.ndarray]] = {}
 
@@ -120,7 +120,7 @@ def gather(root: Path, faces: int, digits: int) -> dict[str, dict[str, np.ndarra
 
 
 def crops(image: Image.Image, rng: np.random.RandomState, count: int = 4) -> list[np.ndarray]:
-    """The whole picture and some parts of it: for sets of a few hundred."""
+    """The whole image and some parts of it: for sets of a few hundred."""
     found = [square(image)]
     for _ in range(count - 1):
         side = int(min(image.size) * rng.uniform(0.6, 0.95))
@@ -130,7 +130,7 @@ def crops(image: Image.Image, rng: np.random.RandomState, count: int = 4) -> lis
 
 
 def split(sets: dict[str, dict[str, np.ndarray]]) -> tuple[dict, dict]:
-    """Training and held-out parts; parts of one picture stay together."""
+    """Training and held-out parts; parts of one image stay together."""
     train, test = {}, {}
     for name, entry in sets.items():
         count = len(entry["images"])
@@ -142,7 +142,7 @@ def split(sets: dict[str, dict[str, np.ndarray]]) -> tuple[dict, dict]:
     return train, test
 
 
-# ---------------------------------------------------------------- what is done to pictures
+# ---------------------------------------------------------------- what is done to images
 
 
 def smooth_noise(n: int, channels: int, cells: int, rng: torch.Generator) -> torch.Tensor:
@@ -151,7 +151,7 @@ def smooth_noise(n: int, channels: int, cells: int, rng: torch.Generator) -> tor
 
 
 def blurred(x: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
-    """Each picture with its own Gaussian."""
+    """Each image with its own Gaussian."""
     at = torch.arange(-7.0, 8.0)
     taps = torch.exp(-(at**2) / (2 * sigma[:, None] ** 2))
     taps = (taps / taps.sum(1, keepdim=True)).repeat_interleave(3, 0)
@@ -207,7 +207,7 @@ def boxes(n: int, s: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
 
 
 def distort(kind: str, x: torch.Tensor, s: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
-    """Pictures ``[n, 3, 64, 64]``, 0 to 255, distorted with strengths ``s`` ``[n]`` from 0 (hardly) to 1 (heavily)."""
+    """Images ``[n, 3, 64, 64]``, 0 to 255, distorted with strengths ``s`` ``[n]`` from 0 (hardly) to 1 (heavily)."""
     n, k = len(x), s[:, None, None, None]
     sign = torch.randint(0, 2, (n, 1, 1, 1), generator=rng) * 2.0 - 1
     if kind == "noise":
@@ -299,7 +299,7 @@ class Trained(nn.Module):
 
 
 def draw_batch(sets: dict, size: int, rng: torch.Generator) -> Batch:
-    """Pictures of all sets, half of them distorted, with what the tasks must tell."""
+    """Images of all sets, half of them distorted, with what the tasks must tell."""
     counts = torch.multinomial(torch.tensor(SHARES), size, True, generator=rng).bincount(minlength=len(SETS))
     images, parts = [], []
     for name, count in zip(SETS, counts.tolist(), strict=True):
@@ -340,7 +340,7 @@ def draw_batch(sets: dict, size: int, rng: torch.Generator) -> Batch:
 
 
 def losses(said: Batch, batch: Batch) -> Batch:
-    """One number for each task; labels count where the picture is not spoilt."""
+    """One number for each task; labels count where the image is not spoilt."""
     good = batch["whole"]
 
     def classes(head: str, truth: torch.Tensor, where: torch.Tensor) -> torch.Tensor:
@@ -369,7 +369,7 @@ def losses(said: Batch, batch: Batch) -> Batch:
 
 
 def held_out(net: nn.Module, tasks: Tasks, sets: dict) -> dict[str, float]:
-    """Accuracies on pictures that were not trained on."""
+    """Accuracies on images that were not trained on."""
     rng = torch.Generator().manual_seed(7)
     tallies: dict[str, list[torch.Tensor]] = {}
     with torch.no_grad():
@@ -398,7 +398,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--cache", type=Path, help="an .npz to keep the prepared pictures in")
+    parser.add_argument("--cache", type=Path, help="an .npz to keep the prepared images in")
     parser.add_argument("--steps", type=int, default=3250)
     parser.add_argument("--cool", type=int, default=200, help="the last steps, in which the rate falls to 0")
     parser.add_argument("--state", type=Path, help="where to keep the state every 50 steps, to go on from it later")
@@ -478,12 +478,12 @@ def main() -> None:
     plain.scale.copy_(1 / spread.clamp(min=1e-3))
     kept = ("steps", "cool", "batch", "rate", "seed", "bf16", "faces", "digits")
     about = {
-        "about": "organza64: features of 64x64 pictures for the metrics of Organza; bench/train_organza64.py made it",
+        "about": "organza64: features of 64x64 images for the metrics of Organza; bench/train_organza64.py made it",
         "recipe": json.dumps({name: getattr(arguments, name) for name in kept}),
         "held_out": json.dumps(scores),
         "trained_on": "anime faces (8,000), CelebA (6,128 photographs, for research and not for trade), EmojiOne emoji "
         "(CC BY 4.0), MNIST (CC BY-SA 3.0), selfie2anime (410), CMP facades (400 pairs), Organza's drawn faces",
-        "licence": "Apache-2.0 for the weights as far as they are ours to license; no picture is in them",
+        "licence": "Apache-2.0 for the weights as far as they are ours to license; no image is in them",
     }  # fmt: skip
     tensors = {name: value.half().contiguous() for name, value in plain.state_dict().items()}
     save_file(tensors, arguments.out, about)

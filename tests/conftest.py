@@ -25,7 +25,7 @@ def tiny(spec: DataSpec) -> Generator:
 
 @pytest.fixture(scope="session")
 def G():
-    """An untrained StyleGAN2 that draws RGB pictures 24 wide and 16 high."""
+    """An untrained StyleGAN2 that draws RGB images 24 wide and 16 high."""
     return tiny(DataSpec((16, 24), 3, 0))
 
 

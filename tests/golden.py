@@ -28,7 +28,7 @@ class Case:
     arrays: dict[str, Tensor]
 
     def check(self, name: str, got: Tensor) -> None:
-        """Compare with the tolerances that the case states; large pictures are stored thinned out."""
+        """Compare with the tolerances that the case states; large images are stored thinned out."""
         stored = self.about["arrays"][name]
         if "subsample" in stored:
             step = -(-stored["full_shape"][2] // stored["shape"][2])

@@ -9,7 +9,7 @@ from organza.models.generator import Generator
 
 @pytest.fixture
 def network(monkeypatch):
-    """Make every path lead to an untrained network of 16 x 16 pictures; gives the paths that were asked for."""
+    """Make every path lead to an untrained network of 16 x 16 images; gives the paths that were asked for."""
     spec = DataSpec((16, 16), 3, 0)
     method = StyleGAN2(z_dim=8, w_dim=8, channel_base=128, channel_max=8).resolve(spec, 4).build(spec)
     net = method.nets[method.model.net].eval().requires_grad_(False)

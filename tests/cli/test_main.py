@@ -99,9 +99,9 @@ def fails_with(monkeypatch, error):
 
 
 def test_user_errors_are_one_line(capsys, monkeypatch):
-    fails_with(monkeypatch, UserError("is empty", where="photos", hint="add pictures"))
+    fails_with(monkeypatch, UserError("is empty", where="photos", hint="add images"))
     assert main(["faces"]) == 2
-    assert capsys.readouterr().err == "organza: photos: is empty; add pictures\n"
+    assert capsys.readouterr().err == "organza: photos: is empty; add images\n"
 
 
 @pytest.mark.parametrize("words", [["--debug", "faces"], ["faces", "--debug"]])

@@ -87,7 +87,7 @@ class Dark(torch.nn.Module):
 
 def test_an_encoder_starts_a_projection(capsys, own_run):
     assert run("encoder --network run --pictures 64 --batch 16 --output e.safetensors") == 0
-    assert "of the variance of w in new pictures" in capsys.readouterr().out
+    assert "of the variance of w in new images" in capsys.readouterr().out
     assert run("generate --network run --seeds 3 --output a.png") == 0
     assert run("project --network run a.png --steps 2 --encoder e.safetensors --film none --format jpg --outdir p") == 0
     assert Path("p/comparison.jpg").exists() and Path("p/projected-a.jpg").exists()
@@ -103,14 +103,14 @@ def test_attributes(capsys, own_run):
     assert run(f"{line} --output a.safetensors") == 0
     assert Path("s.jpg").exists() and not Path("a.safetensors.png").exists()
     out = capsys.readouterr().out
-    assert "odd: regression on 20 pictures, 10 of them yes" in out and "third kept" in out
+    assert "odd: regression on 20 images, 10 of them yes" in out and "third kept" in out
     pictures = load(own_run).generate(range(30)).mean((1, 2, 3)) / 127.5 - 1
     torch.jit.script(Dark()).save("dark.pt")
     line = "directions --network run --method classifier --classifier dark.pt --names dark --samples 30"
     code = run(line)
     dark = int((pictures < -0.1).sum())
     assert code == (0 if 0 < dark < 30 else 2)
-    assert ("dark: regression on 30 pictures" if code == 0 else "answers are alike") in "".join(capsys.readouterr())
+    assert ("dark: regression on 30 images" if code == 0 else "answers are alike") in "".join(capsys.readouterr())
 
 
 @pytest.mark.parametrize(
@@ -196,7 +196,7 @@ def test_another_result_is_told(own_run, capsys):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("nonsense", "is no record of a command; give the .json beside a picture that Organza made"),
+        ("nonsense", "is no record of a command; give the .json beside an image that Organza made"),
         ("[]", "is no record of a command"),
         ("{}", "is no record of a command"),
         ('{"command": [], "format": 2}', "is a record of another format; update Organza"),
@@ -222,7 +222,7 @@ def test_changes_override(tmp_path):
 
 
 def foreign(changes=(), command=None, **fields):
-    """A record as somebody else might write it: of a picture that was really made, then changed."""
+    """A record as somebody else might write it: of an image that was really made, then changed."""
     note = json.loads(Path("a.png.json").read_text())
     note["command"] = [*(note["command"] if command is None else command), *changes]
     Path("set").mkdir(exist_ok=True)
@@ -332,7 +332,7 @@ def test_nothing_is_fetched_or_run(made, capsys, changes):
         ("directions --network run --method classifier --classifier a.pt --names x", "redo does not take --classifier"),
         ("project --network run a.png --distance vgg16.pt", "redo does not take --distance vgg16.pt"),
         ("project --network run a.png --align mtcnn:/x", "redo does not take --align"),
-        ("project --network run /dev --steps 1", "holds no pictures"),
+        ("project --network run /dev --steps 1", "holds no images"),
     ],
 )
 def test_nothing_but_files_is_read(made, capsys, command, message):

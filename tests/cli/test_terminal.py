@@ -32,7 +32,7 @@ def clean(capsys, words, code=None):
 
 @pytest.fixture
 def hostile(tmp_path, monkeypatch):
-    """A folder with pictures and other things whose names are hostile."""
+    """A folder with images and other things whose names are hostile."""
     monkeypatch.chdir(tmp_path)
     folder = tmp_path / f"set{HOSTILE}"
     folder.mkdir()

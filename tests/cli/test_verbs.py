@@ -35,7 +35,7 @@ def test_help(capsys, verb):
 
 def test_generate_files(capsys, network):
     code, out, err = run(capsys, "generate --network runs/a --seeds 0,3-4 --trunc 0.7 --outdir new --device cpu")
-    assert (code, out, err) == (0, f"{os.path.join('new', 'seed0000.png')} to seed0004.png: 3 pictures\n", "")
+    assert (code, out, err) == (0, f"{os.path.join('new', 'seed0000.png')} to seed0004.png: 3 images\n", "")
     assert network == [(os.path.join("runs", "a"), "cpu")]
     pictures = ["seed0000.png", "seed0003.png", "seed0004.png"]
     assert sorted(os.listdir("new")) == sorted([*pictures, *(f"{name}.json" for name in pictures)])
@@ -153,7 +153,7 @@ def test_doctor(capsys):
         ),
         ("generate --network a --class 1 --w a.npz", "a saved w has its class in it already; leave --class or --w out"),
         ("generate --network a --save-w a.txt", "a.txt: no format is known for '.txt'; end the name in .npz"),
-        ("redo a.json", "a.json: does not exist; give the .json beside a picture that Organza made"),
+        ("redo a.json", "a.json: does not exist; give the .json beside an image that Organza made"),
         ("interpolate --network a --output loop.avi", "loop.avi: no format is known for '.avi'"),
         ("interpolate --network a --seeds 1 --output a.gif", "an interpolation needs two seeds or more"),
         ("interpolate --network nowhere", "nowhere: does not exist"),

@@ -1,4 +1,4 @@
-"""Small made-up pictures and archives."""
+"""Small made-up images and archives."""
 
 import io
 import zipfile

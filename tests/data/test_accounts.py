@@ -249,10 +249,10 @@ def test_arrays_with_labels(tmp_path):
     ("arrays", "message"),
     [
         ({"mu": np.zeros(2048), "sigma": np.zeros((2048, 2048))}, "FID statistics"),
-        ({"w": np.zeros((14, 512))}, "no array of pictures among: w"),
-        ({"images": IMAGES.astype(np.float32) * 3}, "its numbers go from .* to .*; pictures have 0 to 1, -1 to 1, or"),
+        ({"w": np.zeros((14, 512))}, "no array of images among: w"),
+        ({"images": IMAGES.astype(np.float32) * 3}, "its numbers go from .* to .*; images have 0 to 1, -1 to 1, or"),
         ({"images": np.full((2, 8, 8), np.nan)}, "not all finite"),
-        ({"image": IMAGES[0]}, r"no array of pictures among: image \[8, 6, 3\]"),
+        ({"image": IMAGES[0]}, r"no array of images among: image \[8, 6, 3\]"),
         ({"images": np.asfortranarray(IMAGES)}, "in Fortran's order"),
     ],
 )

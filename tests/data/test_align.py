@@ -13,7 +13,7 @@ from organza.runs.dataset import align
 
 
 def smooth(x, y):
-    """A picture without edges, so that its value anywhere is known: RGB in [0, 255]."""
+    """An image without edges, so that its value anywhere is known: RGB in [0, 255]."""
     return np.stack([127 + 90 * np.sin(x / 41 + y / 97), 127 + 90 * np.cos(y / 53), 30 + (x + y) / 12], -1)
 
 

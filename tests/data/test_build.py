@@ -120,7 +120,7 @@ def test_bad_files_are_listed(tmp_path):
 
 @pytest.mark.parametrize("name", ["encrypted", "bomb_deflate_50MB", "png_bomb_20000px"])
 def test_nothing_usable_leaves_nothing_behind(tmp_path, name):
-    with pytest.raises(UserError, match="no usable pictures"):
+    with pytest.raises(UserError, match="no usable images"):
         build(BAD / "zips" / f"{name}.zip", tmp_path / "out.zip", OWN)
     assert list(tmp_path.iterdir()) == []
 

@@ -38,10 +38,10 @@ def test_folder_and_zip_are_the_same(tmp_path):
 
 
 def test_content_decides_what_a_file_is(tmp_path):
-    entries = {"a": encoded(noise(0)), "b.jpg": encoded(noise(1)), "c.dat": b"no picture", "d.png": b"no picture"}
+    entries = {"a": encoded(noise(0)), "b.jpg": encoded(noise(1)), "c.dat": b"no image", "d.png": b"no image"}
     data = open_dataset(write_folder(tmp_path / "set", entries))
     assert data.names == ["a", "b.jpg"]
-    assert data.skipped == [("d.png", "not a picture (its content is no known format)")]
+    assert data.skipped == [("d.png", "not an image (its content is no known format)")]
 
 
 def test_all_bad_files_are_listed_and_the_others_used():
@@ -58,7 +58,7 @@ def test_all_bad_files_are_listed_and_the_others_used():
 def test_strict_refuses_bad_files():
     with pytest.raises(UserError) as caught:
         open_dataset(BAD / "images", DataOptions(strict=True))
-    assert "images: 4 bad files: text.png: not a picture (its content is no known format); truncated.jpg: " in str(
+    assert "images: 4 bad files: text.png: not an image (its content is no known format); truncated.jpg: " in str(
         caught.value
     )
     assert str(caught.value).endswith("remove them, or leave out --strict to skip them")
@@ -75,10 +75,10 @@ def test_long_lists_of_bad_files_are_capped(tmp_path):
 @pytest.mark.parametrize(
     ("path", "message"),
     [
-        ("zips/empty.zip", "no pictures found; give a folder or a zip of PNG, JPEG or WebP files"),
+        ("zips/empty.zip", "no images found; give a folder or a zip of PNG, JPEG or WebP files"),
         (
             "zips/no_images.zip",
-            "no pictures found among other files: .json 1, .txt 1; give a folder or a zip of PNG, JPEG or WebP files",
+            "no images found among other files: .json 1, .txt 1; give a folder or a zip of PNG, JPEG or WebP files",
         ),
         ("zips/zero_byte.zip", "the file is empty (0 bytes); download it again"),
         (
@@ -91,15 +91,15 @@ def test_long_lists_of_bad_files_are_capped(tmp_path):
         ),
         (
             "zips/encrypted.zip",
-            "no usable pictures: 00000/img00000000.png: encrypted (pack the zip again without a password)",
+            "no usable images: 00000/img00000000.png: encrypted (pack the zip again without a password)",
         ),
         (
             "zips/bomb_deflate_50MB.zip",
-            "no usable pictures: 00000/img00000000.png: not a picture (its content is no known format)",
+            "no usable images: 00000/img00000000.png: not an image (its content is no known format)",
         ),
         (
             "zips/png_bomb_20000px.zip",
-            "no usable pictures: 00000/img00000000.png: too many pixels (at most 67,108,864)",
+            "no usable images: 00000/img00000000.png: too many pixels (at most 67,108,864)",
         ),
         ("nowhere", f"there is no such file or folder; give {KNOWN}"),
         ("fixtures.json", f"not a data set that Organza knows; give {KNOWN}"),
@@ -203,7 +203,7 @@ def test_max_images_spreads_over_the_set(tmp_path):
 def test_fetch_checks_its_range(tmp_path):
     data = open_dataset(write_folder(tmp_path / "a", pngs(2)))
     for wrong in ([2], [-1]):
-        with pytest.raises(IndexError, match="data set a has 2 pictures"):
+        with pytest.raises(IndexError, match="data set a has 2 images"):
             data.fetch(wrong)
     assert data.fetch([])[0].shape == (0, 8, 8, 3)
 

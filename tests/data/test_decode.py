@@ -38,7 +38,7 @@ def test_valid_pictures_match_pillow(name):
     ("name", "reason"),
     [
         ("zero.png", "empty file (0 bytes)"),
-        ("text.png", "not a picture (its content is no known format)"),
+        ("text.png", "not an image (its content is no known format)"),
         ("truncated.png", "truncated (image file is truncated"),
         ("truncated.jpg", "truncated (image file is truncated"),
     ],

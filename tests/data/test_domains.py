@@ -95,7 +95,7 @@ def test_two_sets_are_walked_independently(tmp_path):
 
 
 def scene(seed, width, height=32):
-    """A smooth picture that is another one at each seed."""
+    """A smooth image that is another one at each seed."""
     a, b, c = np.random.RandomState(seed).uniform(0.05, 0.3, 3)
     y, x = np.mgrid[:height, :width]
     return (127 + 60 * np.stack([np.sin(a * x + b * y), np.cos(b * x), np.sin(c * (x + y))], -1)).astype(np.uint8)

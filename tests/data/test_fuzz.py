@@ -1,4 +1,4 @@
-"""Mutated archives and records: a message for people or pictures comes out; no traceback, no half a result."""
+"""Mutated archives and records: a message for people or images comes out; no traceback, no half a result."""
 
 import contextlib
 import json

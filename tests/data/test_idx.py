@@ -52,7 +52,7 @@ def test_an_idx_header_cut_short(tmp_path, length):
 
 def test_labels_that_do_not_fit(tmp_path):
     write_folder(tmp_path, {"train-images-idx3-ubyte": idx(DIGITS), "train-labels-idx1-ubyte": idx(CLASSES[:3])})
-    with pytest.raises(UserError, match="3 labels for 5 pictures"):
+    with pytest.raises(UserError, match="3 labels for 5 images"):
         open_dataset(tmp_path, DataOptions(labels="auto"))
     write_folder(tmp_path, {"train-labels-idx1-ubyte": b"nonsense"})
     with pytest.raises(UserError, match="not an idx file of bytes"):

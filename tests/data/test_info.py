@@ -26,7 +26,7 @@ def test_labels_and_captions(tmp_path):
     entries = {f"{kind}/{i}.png": encoded(noise(i)) for i, kind in enumerate("abc")} | {"a/0.txt": b"hello"}
     lines = info(write_folder(tmp_path / "set", entries)).lines()
     assert "  labels          --labels folders: 3 classes (a, b, c)" in lines
-    assert "  captions        --captions txt: 1 of 3 pictures" in lines
+    assert "  captions        --captions txt: 1 of 3 images" in lines
     assert "  labels          --labels own: 3 classes" in info(BAD / "good" / "dataset_int_6.zip").lines()
     assert "labels          unusable: " in "\n".join(info(BAD / "labels" / "nan_label.zip").lines())
 
@@ -36,13 +36,13 @@ def test_the_very_check_of_build(tmp_path):
     (folder / "labels.csv").write_text("file,label,age\n000.png,0,35\n001.png,1,\n002.png,1,50\n")
     (folder / "dataset.json").write_text('{"labels": [["000.png", 0], ["001.png", 1]]}')
     lines = "\n".join(info(folder).lines())
-    assert "labels          unusable: " in lines and "1 of 3 pictures have no label (first: 002.png)" in lines
+    assert "labels          unusable: " in lines and "1 of 3 images have no label (first: 002.png)" in lines
     assert "--labels labels.csv:COLUMN,COLUMN of label, age" in lines
     wanted = info(folder, labels="labels.csv:label").labels
     assert wanted == ["label: classes 0 to 1", "--labels labels.csv:label: 2 classes"]
     about, unusable = info(folder, labels="labels.csv:age").labels
     assert about.startswith("age: numbers, 35 to 50 (whole numbers that don't begin at 0 or 1; age=classes makes them")
-    assert "labels.csv (age is blank in line 3): 1 of 3 pictures have no label (first: 001.png)" in unusable
+    assert "labels.csv (age is blank in line 3): 1 of 3 images have no label (first: 001.png)" in unusable
     assert build(folder, tmp_path / "a.zip", DataOptions(labels="labels.csv:label")).about == ("label: classes 0 to 1",)
     with pytest.raises(UserError, match=r"age is blank in line 3\): 001\.png has no label"):
         build(folder, tmp_path / "b.zip", DataOptions(labels="labels.csv:age"))
@@ -78,7 +78,7 @@ def test_long_lists_are_cut(tmp_path):
 
 
 def test_nothing_usable(tmp_path):
-    with pytest.raises(UserError, match=r"no usable pictures: a\.png: empty file"):
+    with pytest.raises(UserError, match=r"no usable images: a\.png: empty file"):
         info(write_folder(tmp_path / "set", {"a.png": b""}))
 
 
@@ -86,11 +86,11 @@ def test_command_line(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     source = write_folder(tmp_path / "set", pngs(3) | {"bad.png": b""})
     assert main(["info", str(source)]) == 0
-    assert capsys.readouterr().out.startswith(f"{source}: folder, 3 pictures")
+    assert capsys.readouterr().out.startswith(f"{source}: folder, 3 images")
     assert (tmp_path / "out" / "set-contact.png").exists()
     assert main(["build", "--source", str(source), "--dest", "out.zip", "--resolution", "4x6", "--workers", "1"]) == 0
     said = capsys.readouterr().out
-    assert said == "skipped bad.png: empty file (0 bytes)\nout.zip: 3 pictures, 4x6\n"
+    assert said == "skipped bad.png: empty file (0 bytes)\nout.zip: 3 images, 4x6\n"
     assert main(["export", "--source", "out.zip", "--dest", "tf", "--format", "tfrecords", "--resolution", "8"]) == 0
     assert open_dataset(tmp_path / "tf").spec.resolution == (8, 8)
     assert main(["fetch"]) == 0

@@ -34,7 +34,7 @@ def test_null_labels_and_extra_entries():
     [
         (
             "missing_entry",
-            "1 of 5 pictures have no label (first: 00001/img00000004.png); add them, or leave out --labels",
+            "1 of 5 images have no label (first: 00001/img00000004.png); add them, or leave out --labels",
         ),
         (
             "ragged_vectors",
@@ -51,7 +51,7 @@ def test_wrong_labels_say_what_is_wrong(name, message):
     with pytest.raises(UserError) as caught:
         opened(path)
     assert str(caught.value) == f"{path}/dataset.json: {message}"
-    assert len(open_dataset(path)) == 5, "without labels the pictures are fine"
+    assert len(open_dataset(path)) == 5, "without labels the images are fine"
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_wrong_labels_say_what_is_wrong(name, message):
             [["000.png", [1, 2]], ["001.png", 1]],
             "labels differ in shape: 000.png has a vector of 2, 001.png one number",
         ),
-        ([["zzz.png", 1]], "it labels none of the pictures; names must be paths inside the data set"),
+        ([["zzz.png", 1]], "it labels none of the images; names must be paths inside the data set"),
         ([1, 2], '"labels" is not a list of [name, label]'),
         (7, '"labels" is not a list of [name, label]'),
     ],
@@ -98,14 +98,14 @@ def test_folders_as_labels(tmp_path):
 
 def test_label_requests_that_can_not_be_met(tmp_path):
     folder = write_folder(tmp_path / "a", pngs(2))
-    with pytest.raises(UserError, match="no labels: all pictures lie in one folder; leave out --labels"):
+    with pytest.raises(UserError, match="no labels: all images lie in one folder; leave out --labels"):
         opened(folder, "folders")
     with pytest.raises(UserError, match=r"there is no dataset\.json at its top; leave out --labels"):
         opened(folder, "dataset.json")
     with pytest.raises(UserError, match="--labels: 'yes' is unknown; choose none, own, auto, folders, dat"):
         opened(folder, "yes")
     write_folder(folder, {"x/1.png": encoded(noise(1)), "y/1.png": encoded(noise(1))})
-    with pytest.raises(UserError, match=r"2 pictures lie beside the class folders \(000\.png\)"):
+    with pytest.raises(UserError, match=r"2 images lie beside the class folders \(000\.png\)"):
         opened(folder, "folders")
 
 
@@ -148,7 +148,7 @@ def test_celeba_attributes(tmp_path):
     ("name", "table", "wish", "message"),
     [
         ("a.csv", b"file,x\n000.png,1\n001.png,2\n", "y", "a.csv: there is no column 'y'; it has: x"),
-        ("a.csv", b"file,x\n000.png,1\n", "x", "a.csv: 1 of 2 pictures have no label (first: 001.png)"),
+        ("a.csv", b"file,x\n000.png,1\n", "x", "a.csv: 1 of 2 images have no label (first: 001.png)"),
         ("a.csv", b"file,x\nzzz.png,1\n", "x", "a.csv: it names none of the images (its first"),
         ("a.csv", b"file,x\n000.png,1,7\n", "x", "a.csv: line 2 has 3 values for 2 columns"),
         ("a.csv", b"file,x\n000.png,inf\n001.png,2\n", "x", "a.csv: x of 000.png is not finite"),
@@ -192,7 +192,7 @@ def test_captions_that_are_not_there(tmp_path):
     folder = write_folder(tmp_path / "a", pngs(1) | {"w.csv": b"file,x\n9.png,1\n"})
     for wish, message in {
         "auto": "there are no captions; looked for .txt files, captions.csv",
-        "txt": "no picture has a .txt file of its name beside it",
+        "txt": "no image has a .txt file of its name beside it",
         "w.csv:y": "there is no column 'y'; it has: x",
         "w.csv:x": "it names none of the images (its first row is about 9.png; the first image is 000.png)",
     }.items():

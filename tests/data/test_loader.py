@@ -16,7 +16,7 @@ def data(tmp_path):
 
 
 def numbers(dataset, batch):
-    """Which pictures a batch shows, and whether each is mirrored."""
+    """Which images a batch shows, and whether each is mirrored."""
     pixels = ((batch.images.permute(0, 2, 3, 1) + 1) * 127.5).round().to(torch.uint8).numpy()
     every, _ = dataset.fetch(range(len(dataset)))
     found = []

@@ -98,7 +98,7 @@ def test_inside_an_archive(tmp_path):
         data = open_dataset(path / "deep" / "dog")
         assert data.names == [f"deep/dog/{i:03d}.png" for i in range(3)]
         assert data.name == "pets-deep-dog"
-        with pytest.raises(UserError, match="there is no folder bird/ with pictures in it"):
+        with pytest.raises(UserError, match="there is no folder bird/ with images in it"):
             open_dataset(path / "bird")
 
 
@@ -159,7 +159,7 @@ def test_batches_that_are_none(tmp_path, content, message, monkeypatch):
 
 
 def test_cut_binary_batch(tmp_path):
-    with pytest.raises(UserError, match="cut short: 100 bytes are no whole number of pictures"):
+    with pytest.raises(UserError, match="cut short: 100 bytes are no whole number of images"):
         open_dataset(write_folder(tmp_path / "x", {"data_batch_1.bin": b"x" * 100}))
 
 
@@ -169,11 +169,11 @@ def test_lmdb(tmp_path):
     with env.begin(write=True) as writing:
         for i in range(5):
             writing.put(f"key{i}".encode(), encoded(noise(i), "WEBP", lossless=True))
-        writing.put(b"zzz", b"no picture")
+        writing.put(b"zzz", b"no image")
     env.close()
     data = open_dataset(tmp_path / "bedroom")
     assert (data.kind, data.names) == ("LMDB", [f"key{i}" for i in range(5)])
-    assert data.skipped == [("zzz", "not a picture (its content is no known format)")]
+    assert data.skipped == [("zzz", "not an image (its content is no known format)")]
     np.testing.assert_array_equal(data.fetch(range(5))[0], [noise(i) for i in range(5)])
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "data.mdb").write_bytes(b"junk" * 5000)
@@ -223,7 +223,7 @@ def test_parquet(tmp_path, table):
     np.testing.assert_array_equal(data.fetch(range(5))[0], [noise(i) for i in range(5)])
     assert data.fetch(range(5))[1].argmax(1).tolist() == [0, 2, 1, 0, 2]
     assert data.captions == list("abcde")
-    missing = "the row holds no picture, only the path 'x' (no such file beside the table: embed the pictures' bytes)"
+    missing = "the row holds no image, only the path 'x' (no such file beside the table: embed the images' bytes)"
     assert data.skipped == [("1/1/0", missing)]
     (folder / "train-00001-of-00002.parquet").write_bytes(b"PAR1 junk")
     with pytest.raises(UserError, match="not a whole table"):

@@ -282,7 +282,7 @@ def test_a_blank_cell_is_told_with_its_image(five):
     (five / "a.csv").write_text(text)
     with pytest.raises(UserError) as caught:
         open_dataset(five, DataOptions(labels="a.csv:age"))
-    assert "a.csv (age is blank in line 3): 1 of 5 pictures have no label (first: 001.png)" in str(caught.value)
+    assert "a.csv (age is blank in line 3): 1 of 5 images have no label (first: 001.png)" in str(caught.value)
 
 
 # Values out of any range

@@ -133,7 +133,7 @@ def test_sizes_that_records_can_not_hold(tmp_path):
     write_folder(tmp_path / "set", {"9.png": encoded(noise(0, 4, 4)), "8.png": encoded(noise(0, 8, 8))})
     for i in range(2):
         (folder / f"00{i}.png").unlink()
-    with pytest.raises(UserError, match="TFRecords hold pictures of one size; give --resolution"):
+    with pytest.raises(UserError, match="TFRecords hold images of one size; give --resolution"):
         build(folder, tmp_path / "tf", DataOptions(), form="tfrecords")
     assert not list(tmp_path.glob("*tf*"))
 
@@ -163,9 +163,9 @@ def test_damaged_records(records):
 
 def test_records_that_hold_something_else(tmp_path):
     bad = tfrecord.examples(np.zeros((1, 1, 4, 4), np.uint8))
-    bad[0, -20] ^= 1  # somewhere in the heads: the message no longer parses, or names no picture
+    bad[0, -20] ^= 1  # somewhere in the heads: the message no longer parses, or names no image
     (tmp_path / "a.tfrecords").write_bytes(b"".join(tfrecord.frames(bad)))
-    with pytest.raises(UserError, match="no usable pictures: 00000000: not a picture record"):
+    with pytest.raises(UserError, match="no usable images: 00000000: not an image record"):
         open_dataset(tmp_path)
 
 
@@ -179,9 +179,9 @@ def test_a_labels_file_that_is_an_npz(records):
 def test_wrong_labels_files(records):
     labels = records / "tf-rxx.labels"
     for values, message in (
-        (np.ones((2, 3)), "2 labels for 5 pictures"),
-        (np.ones(5), "labels should be finite numbers, one row for each picture"),
-        (np.full((5, 2), np.nan), "labels should be finite numbers, one row for each picture"),
+        (np.ones((2, 3)), "2 labels for 5 images"),
+        (np.ones(5), "labels should be finite numbers, one row for each image"),
+        (np.full((5, 2), np.nan), "labels should be finite numbers, one row for each image"),
         (np.array([[{}]] * 5), "a broken NumPy file \\(it holds Python objects"),
     ):
         with open(labels, "wb") as file:

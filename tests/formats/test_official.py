@@ -1,4 +1,4 @@
-"""Weights of other implementations give their pictures and logits, through `organza.load`."""
+"""Weights of other implementations give their images and logits, through `organza.load`."""
 
 from __future__ import annotations
 
@@ -182,7 +182,7 @@ def test_lucidrains(name, tmp_path):
     G = organza.load(file, networks="all")
     z, planes = case.arrays["z"], case.arrays["noise"][..., 0]
 
-    def draw(net, ws):  # their pictures are in [0, 1], and each has its own noise
+    def draw(net, ws):  # their images are in [0, 1], and each has its own noise
         parts = []
         for w, plane in zip(ws, planes, strict=False):
             net.noise.copy_(plane)
@@ -193,13 +193,13 @@ def test_lucidrains(name, tmp_path):
     case.check("w", ws[:, 0])
     case.check("img_raw", draw(G.net, ws))
     case.check("img", draw(G.net, ws).clamp(0, 1))
-    # Ours takes pictures in [-1, 1], so gradients for theirs in [0, 1] are twice as large.
+    # Ours takes images in [-1, 1], so gradients for theirs in [0, 1] are twice as large.
     case.check("gradient_penalty", 10 * r1(lambda x: G.critic(2 * x - 1), case.arrays["d_img"]).mean())
     case.check("img_trunc075", draw(G.net, case.arrays["w_avg"].lerp(ws, 0.75)).clamp(0, 1))
     mixed = ws[:1].clone()
     mixed[:, 2:] = ws[1:2, 2:]
     case.check("img_mixed", draw(G.net, mixed).clamp(0, 1))
-    case.check("d_logits", -G.discriminator(case.arrays["d_img"] * 2 - 1)[:, 0])  # theirs are low for real pictures
+    case.check("d_logits", -G.discriminator(case.arrays["d_img"] * 2 - 1)[:, 0])  # theirs are low for real images
     codes = G.mapping(G.z(range(512)))[:, 0]
     assert (G.w_avg - codes.mean(0)).abs().max() < 0.2 * codes.std(0).max()
 

@@ -46,5 +46,5 @@ def test_wrong_names(tmp_path):
 
 @pytest.mark.parametrize("arguments", [{"deep": True, "grid": (2, 1)}, {"output": "many.npy"}])
 def test_one_picture_a_file(G, tmp_path, arguments):
-    with pytest.raises(UserError, match="16-bit and float files hold one picture each; leave --grid and --output out"):
+    with pytest.raises(UserError, match="16-bit and float files hold one image each; leave --grid and --output out"):
         generate(G, [1, 2], outdir=tmp_path, **arguments)

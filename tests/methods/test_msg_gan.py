@@ -1,4 +1,4 @@
-"""MSG-GAN: every picture and every way of joining it has its part in the gradients."""
+"""MSG-GAN: every image and every way of joining it has its part in the gradients."""
 
 from __future__ import annotations
 

@@ -266,7 +266,7 @@ def test_on_the_command_line(two, tmp_path, capsys):
         (["--class", "old"], "there is no 'old'; choose of Male, Young"),
         (["--target", "Male", "--all-targets"], "--class, --target and --all-targets are three answers"),
         (["--target", "Male", "--heat"], "stargan has no attention, so there is no heat map"),
-        (["--target", "Male", "--labels", "folders"], "all pictures lie in one folder"),
+        (["--target", "Male", "--labels", "folders"], "all images lie in one folder"),
     ):
         assert main([*base, *words]) == 2
         assert message in capsys.readouterr().err
@@ -278,7 +278,7 @@ def test_data_that_does_not_fit(faces, two, tmp_path):
         UserError, match="this method learns what labels mean, and there are none; say --labels folders"
     ):
         train(run, faces, outdir=tmp_path, labels="none", **SHORT)
-    with pytest.raises(UserError, match="no labels: all pictures lie in one folder"):
+    with pytest.raises(UserError, match="no labels: all images lie in one folder"):
         train(run, two["data"], outdir=tmp_path, **SHORT)
     Path(tmp_path, "ages.csv").write_text("file,age\n" + "".join(f"{n}.png,{n * 7.5}\n" for n in range(10)))
     with pytest.raises(

@@ -1,4 +1,4 @@
-"""StyleGAN3: layers follow the paper's plan, and pictures move and turn with their input (arXiv 2106.12423)."""
+"""StyleGAN3: layers follow the paper's plan, and images move and turn with their input (arXiv 2106.12423)."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def psnr(a, b):
 
 
 def test_the_plan_is_the_papers():
-    """Figure 4 c and the published networks' layers for pictures of 1024."""
+    """Figure 4 c and the published networks' layers for images of 1024."""
     grids = plan(StyleGAN3(), (1024, 1024))
     sizes = [grid.size[0] for grid in grids]
     assert sizes == [36, 36, 52, 52, 84, 148, 148, 276, 276, 532, 1044, 1044, 1044, 1024, 1024]

@@ -33,9 +33,9 @@ def test_a_network(capsys, tiny_run, faces, tmp_path):
     lines = out.splitlines()
     assert lines[1].split()[0] == "fd_organza64_40_full"
     assert lines[1].rstrip().endswith("40 against 48")
-    assert "organza64: pictures resized by means over 4x4 tiles; weights and preparation" in out
+    assert "organza64: images resized by means over 4x4 tiles; weights and preparation" in out
     assert lines[-1] == "a.json"
-    assert "warning: fd_organza64_40_full: under 2000 generated pictures" in err
+    assert "warning: fd_organza64_40_full: under 2000 generated images" in err
     found = json.loads((tmp_path / "a.json").read_text())
     figure = found["figures"]["fd_organza64_40_full"]
     assert found["values"]["fd_organza64_40_full"] == figure["value"]
@@ -90,7 +90,7 @@ def test_held_out_pictures(capsys, faces, tmp_path):
 def test_without_a_name_few_pictures_are_all_taken(capsys, faces):
     code, out, _ = run(capsys, "--pictures", faces, "--data", faces)
     assert code == 0
-    assert "fd_organza64_48_full" in out and "real: 48 pictures of faces, 16x16" in out
+    assert "fd_organza64_48_full" in out and "real: 48 images of faces, 16x16" in out
 
 
 def test_the_list(capsys):
@@ -105,7 +105,7 @@ def test_the_list(capsys):
         ([], "what shall be judged?; give either --network or --pictures"),
         (["--network", "RUN", "--pictures", "FACES"], "what shall be judged?"),
         (["--network", "RUN", "--metrics", "fidd"], "no metric is called 'fidd'"),
-        (["--network", "RUN", "--metrics", "fd20"], "fd20 needs real pictures; give them with --data"),
+        (["--network", "RUN", "--metrics", "fd20"], "fd20 needs real images; give them with --data"),
         (["--network", "nowhere", "--data", "FACES"], "nowhere: does not exist"),
         (["--network", "RUN", "--data", "nowhere"], "nowhere: there is no such file or folder"),
         (["--network", "RUN", "--data", "FACES", "--trunc", "nan"], "--trunc must be a finite number, not nan"),
@@ -115,7 +115,7 @@ def test_the_list(capsys):
             "the network was trained without --held-out",
         ),
         (["--network", "RUN", "--data", "FACES", "--resolution", "32"], "judged at their own size"),
-        (["--pictures", "FACES", "--data", "FACES", "--metrics", "fd100"], "fd100 needs 100 pictures, there are 48"),
+        (["--pictures", "FACES", "--data", "FACES", "--metrics", "fd100"], "fd100 needs 100 images, there are 48"),
     ],
 )
 def test_wrong_words(capsys, tiny_run, faces, tmp_path, words, message):

@@ -89,7 +89,7 @@ def test_statistics_instead_of_real_images(G, real, toy_features, tmp_path):
     low, high = report.figures["fid40_full"].interval
     assert low <= report["fid40_full"] <= high
     assert evaluate(G, None, "fd40", reference=path).figures.keys() == {"fid40_full"}
-    assert not any("real pictures say too little" in note for note in report.notes)
+    assert not any("real images say too little" in note for note in report.notes)
 
 
 @pytest.mark.usefixtures("toys")
@@ -99,7 +99,7 @@ def test_statistics_that_can_not_be_used(G, tmp_path):
         ({"mu": np.zeros(6), "sigma": np.eye(5)}, "fid20", r"no FID statistics \(a mean \[6\] with a covariance"),
         ({"mu": np.full(6, np.nan), "sigma": np.eye(6)}, "fid20", "no FID statistics .* not all finite"),
         ({"w": np.zeros(6)}, "fid20", "no FID statistics: it holds w, not mu and sigma"),
-        ({"mu": np.zeros(6), "sigma": np.eye(6)}, "kid20", "kd20 needs real pictures"),
+        ({"mu": np.zeros(6), "sigma": np.eye(6)}, "kid20", "kd20 needs real images"),
     ):
         np.savez(tmp_path / "stats.npz", **arrays)
         with pytest.raises(UserError, match=message):
@@ -145,20 +145,20 @@ def test_the_seed_decides(G, real):
 @pytest.mark.usefixtures("toys")
 def test_few_pictures_are_warned_about(G, real):
     notes = evaluate(G, real, "fd10_full,kd100").notes
-    assert any("10 generated pictures say too little about 6 features" in note for note in notes)
-    assert any("under 2000 generated pictures" in note for note in notes)
-    assert any("only 48 real pictures are there" in note for note in notes)
+    assert any("10 generated images say too little about 6 features" in note for note in notes)
+    assert any("under 2000 generated images" in note for note in notes)
+    assert any("only 48 real images are there" in note for note in notes)
 
 
 @pytest.mark.usefixtures("toys")
 @pytest.mark.parametrize(
     ("metrics", "options", "message"),
     [
-        ("fd100", {}, "fd100 needs 100 pictures, there are 48; ask for fewer"),
+        ("fd100", {}, "fd100 needs 100 images, there are 48; ask for fewer"),
         ("pr500k3", {}, "pr500n3 takes 500 and 3 neighbours"),
-        ("ms_ssim30", {}, "ms_ssim30 needs 60 pictures, there are 48"),
+        ("ms_ssim30", {}, "ms_ssim30 needs 60 images, there are 48"),
         ("ppl2_wend", {}, "needs a network's latent space; give the --network of a generator"),
-        ("fd20", {"real": None}, "fd20 needs real pictures; give them with --data"),
+        ("fd20", {"real": None}, "fd20 needs real images; give them with --data"),
         ("fd20", {"seed": 5000}, "seed 5000 is not from 0 to 4293"),
     ],
 )
@@ -184,7 +184,7 @@ def test_separability(G, faces):
 
     report = evaluate(G, None, "sep60", classifier=two)
     assert any("of 2 labels, 1 count; the others (columns 1)" in note for note in report.notes)
-    with pytest.raises(UserError, match="the same answer about every picture"):
+    with pytest.raises(UserError, match="the same answer about every image"):
         evaluate(G, None, "sep60", classifier=lambda images: torch.ones(len(images), 1))
     assert list(evaluate(G, None, "sep60", classifier=bright).figures) == ["sep_organza64_60_w"]
 

@@ -224,7 +224,7 @@ def test_ms_ssim_is_torchmetrics() -> None:
 
 @pytest.mark.parametrize("sampling", ["full", "end"])
 def test_path_length_of_a_linear_generator(sampling: str) -> None:
-    """Pictures A w at squared pixel distance: each step moves A (w2 - w1) epsilon, wherever it is."""
+    """Images A w at squared pixel distance: each step moves A (w2 - w1) epsilon, wherever it is."""
     rng = torch.Generator().manual_seed(0)
     matrix = torch.randn(3 * 8 * 8, 5, generator=rng, dtype=torch.float64)
     z = torch.randn(2, 40, 5, generator=rng, dtype=torch.float64)
@@ -293,10 +293,10 @@ def test_logistic_regression_finds_probabilities() -> None:
     ("call", "message"),
     [
         (lambda x: frechet_distance(x, x[:, :2]), "features of 4 and of 2"),
-        (lambda x: frechet_distance(x, x[:1]), "at least two pictures"),
+        (lambda x: frechet_distance(x, x[:1]), "at least two images"),
         (lambda x: kernel_distance(x, x[:, :2]), "features of 4 and of 2"),
         (lambda x: precision_recall(x, x, k=10), "10 neighbours can't be found among 10"),
-        (lambda x: inception_score(x, splits=11), "10 pictures can't be split into 11"),
+        (lambda x: inception_score(x, splits=11), "10 images can't be split into 11"),
         (lambda x: frechet_distance(x * np.nan, x), "not all finite"),
         (lambda x: frechet_distance(x[0], x), r"expected features \[N, D\], got \[4\]"),
     ],

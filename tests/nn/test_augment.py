@@ -142,7 +142,7 @@ def test_the_controller_moves_p_at_its_speed_and_stops_at_the_ends():
     seen = steps(augmenter, 1.0, 4)
     assert augmenter.p == 0  # a window is complete when the next one begins
     seen = steps(augmenter, 1.0, 41, seen)
-    assert augmenter.p.item() == pytest.approx(0.44)  # 4400 of 10000 pictures
+    assert augmenter.p.item() == pytest.approx(0.44)  # 4400 of 10000 images
     seen = steps(augmenter, 0.5, 16, seen)
     assert augmenter.p.item() < 0.44
     seen = steps(augmenter, 0.0, 200, seen)

@@ -71,7 +71,7 @@ def test_with_as_many_channels_as_real_networks(dtype):
     G = generator(DataSpec((32, 32)), dtype, channel_max=256, channel_base=1 << 14)
     ws = G.mapping(G.z([0, 1]))
     exact = plain(G, ws)
-    error = (G.synthesis(ws) - exact) / exact.std() / 4  # of a range of 4 deviations, which is [-1, 1] in pictures
+    error = (G.synthesis(ws) - exact) / exact.std() / 4  # of a range of 4 deviations, which is [-1, 1] in images
     if dtype == torch.float32:
         assert error.abs().max() < 2e-6
     else:
@@ -81,7 +81,7 @@ def test_with_as_many_channels_as_real_networks(dtype):
 
 @pytest.mark.parametrize("size", [(16, 16), (20, 52), (72, 16)])
 def test_winograd_is_a_convolution(size, monkeypatch):
-    monkeypatch.setattr(winograd, "BAND", 60)  # bands that don't divide the picture
+    monkeypatch.setattr(winograd, "BAND", 60)  # bands that don't divide the image
     x, w = torch.randn(2, 5, *size), torch.randn(7, 5, 3, 3)
     out = winograd.convolve(x, winograd.transform(w))
     torch.testing.assert_close(out, F.conv2d(x, w, padding=1), rtol=1e-4, atol=1e-4)

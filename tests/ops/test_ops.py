@@ -173,7 +173,7 @@ def test_convolution_is_closed_under_differentiation(stride, padding):
 
 
 def test_convolution_by_winograd(monkeypatch):
-    """All three maps and their derivatives, in bands and pieces that end within a picture or hold several."""
+    """All three maps and their derivatives, in bands and pieces that end within an image or hold several."""
     monkeypatch.setattr(winograd, "FEWEST", {torch.float64: 1})
     jobs = ((10, 14, (2, 2, 16, 20), 1), (40, 200, (5, 2, 20, 16), 1), (10, 14, (2, 2, 18, 22), 0))
     for band, piece, shape, padding in jobs:

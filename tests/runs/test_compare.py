@@ -91,7 +91,7 @@ def test_what_is_better():
         ([], "no run is named; organza compare runs/00000-a"),
         (["nowhere"], "nowhere: is not the folder of a run"),
         (["RUN", "--metric", "fid9k"], "no run has the metric fid9k; they have fid5k"),
-        (["RUN", "--metrics", "fid9k"], "--metrics needs the real pictures; give them with --data"),
+        (["RUN", "--metrics", "fid9k"], "--metrics needs the real images; give them with --data"),
         (["RUN", "--metrics", "fidk", "--data", "FACES"], "no metric is called 'fidk'"),
         (["RUN", "--output", "a.jpg"], "a.jpg: no format is known for '.jpg'"),
     ],

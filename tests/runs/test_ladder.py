@@ -41,11 +41,11 @@ def test_a_ladder(faces, tmp_path, monkeypatch, caplog):
     assert caplog.messages[0].startswith("stylegan-e (1 of 1)")
 
     def refuse(*_, **__):
-        raise UserError("too few pictures")
+        raise UserError("too few images")
 
     monkeypatch.setattr("organza.metrics.evaluation.evaluate", refuse)
     few = go(["stylegan-e"], metric="fd_organza64_32_full").text.read_text()
-    assert "stylegan-e: no fd_organza64_32_full: too few pictures" in few
+    assert "stylegan-e: no fd_organza64_32_full: too few images" in few
 
 
 def test_a_ladder_of_translators(pairs, tmp_path, monkeypatch):

@@ -75,7 +75,7 @@ def test_no_metrics_without_time(faces, tmp_path, toys):
 
 
 def make(tmp_path, monkeypatch, cost, share=0.05, records=(), total=1e6, metrics="fd_toy_2k"):
-    """A watch on a clock of its own, where a picture takes ``cost`` seconds; and the counts that it computed."""
+    """A watch on a clock of its own, where an image takes ``cost`` seconds; and the counts that it computed."""
     now, computed = [0.0], []
 
     def evaluate(G, dataset, metrics, **options):
@@ -134,12 +134,12 @@ def test_a_probe_that_fails_is_no_figure(tmp_path, monkeypatch):
     watch, trained, computed, said = make(tmp_path, monkeypatch, cost=0.0)
 
     def evaluate(*args, **kwargs):
-        raise UserError("kd64 needs 64 pictures, there are 23")
+        raise UserError("kd64 needs 64 images, there are 23")
 
     monkeypatch.setattr(watching, "evaluate", evaluate)
     trained[0] = 1000.0
     assert watch(tmp_path / "000000001") == {} and watch(tmp_path / "000000002") == {}
-    assert computed == [] and len(said) == 1 and "kd64 needs 64 pictures" in said[0]
+    assert computed == [] and len(said) == 1 and "kd64 needs 64 images" in said[0]
 
 
 def test_as_many_translations_as_are_held_out(pairs, tmp_path, monkeypatch, toys):
@@ -185,7 +185,7 @@ def test_the_best_by_name_and_direction(tmp_path):
         ("fid1k", "not downloaded yet, and offline; put the file at"),
         ("fd_nothere_1k", "no feature network is called 'nothere'"),
         ("sep1k_w", "sep1k_w needs labels in the data"),
-        ("pr_organza64_1k80", "needs at least 81 real pictures"),
+        ("pr_organza64_1k80", "needs at least 81 real images"),
     ],
 )
 def test_what_cannot_be_computed_is_said_before_training(faces, tmp_path, monkeypatch, metrics, message):

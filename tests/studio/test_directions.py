@@ -117,7 +117,7 @@ def test_a_regressed_direction_changes_its_attribute(G):
     middle = np.median(images)
     answers = (images > middle).astype(float)
     direction = regress(G, "bright", answers, range(300))
-    assert "regression on 300 pictures, 150 of them yes" in direction.about
+    assert "regression on 300 images, 150 of them yes" in direction.about
     fresh = codes(G, range(1000, 1040))
     up, down = (draw(G, moved(fresh, [Edit(direction, way)])).mean((1, 2, 3)) for way in (2.0, -2.0))
     # An untrained network is no better than this; a straight attribute is found exactly, see below.
@@ -210,8 +210,8 @@ def test_wrong_files(G, G_plain, tmp_path):
         (lambda G, P: pca(P), "10 directions; this network has from 1 to 8"),
         (lambda G, P: pca(P, 2), "in dcgan w is z, whose components are all alike; use sefa, labels or a classifier"),
         (lambda G, P: pca(G, 2, samples=1), "1 samples have no components; give 10000"),
-        (lambda G, P: regress(G, "a", [1, 0], range(3)), "a: not one answer from 0 to 1 for each of 3 pictures"),
-        (lambda G, P: regress(G, "a", [1, 2], range(2)), "a: not one answer from 0 to 1 for each of 2 pictures"),
+        (lambda G, P: regress(G, "a", [1, 0], range(3)), "a: not one answer from 0 to 1 for each of 3 images"),
+        (lambda G, P: regress(G, "a", [1, 2], range(2)), "a: not one answer from 0 to 1 for each of 2 images"),
         (lambda G, P: regress(G, "a", [1, 1], range(2)), "a: all 2 answers are alike; take more seeds"),
     ],
 )
@@ -260,7 +260,7 @@ def test_classifier_file(G, tmp_path):
     with pytest.raises(UserError, match=r"bright\.pt: 1 names for 2 attributes; name each, or none"):
         by_classifier(G, path, ["a"], [1])
     path.write_bytes(b"nothing")
-    with pytest.raises(UserError, match=r"is no classifier for these pictures; give a TorchScript file for pictures"):
+    with pytest.raises(UserError, match=r"is no classifier for these images; give a TorchScript file for images"):
         by_classifier(G, path, [], [1])
 
 
@@ -340,7 +340,7 @@ def test_wrong_edits(text, message):
     ("arguments", "message"),
     [
         ({"edits": []}, "no edits; give at least one, such as sefa0=2"),
-        ({"columns": 1}, "a strip of 1 pictures; give two or more, such as 7"),
+        ({"columns": 1}, "a strip of 1 images; give two or more, such as 7"),
         ({"output": "a.txt"}, "no format is known for '.txt'; end the name in .png, .jpg, .jpeg, .webp, .mp4 or .gif"),
         ({"output": "a.gif", "seconds": 0}, "0 seconds at 30 frames a second make no film"),
     ],

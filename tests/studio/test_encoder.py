@@ -22,7 +22,7 @@ def test_it_learns_w_and_starts_nearer(G, taught):
     ws = codes(G, range(500, 532))[:, 0]
     guess = encoder(G.synthesis(codes(G, range(500, 532))))
     unexplained = ((guess - ws) / encoder.deviation).square().mean().item()
-    # New pictures; what was said of them while it learned holds.
+    # New images; what was said of them while it learned holds.
     assert unexplained < 0.5 and abs(unexplained - left) < 0.15
     targets = G.synthesis(codes(G, [500, 501]))
     settings = Projecting(steps=1, samples=200, jitter=0.0)
@@ -57,7 +57,7 @@ def test_files(G, G_plain, taught, tmp_path):
         (tmp_path / "b.safetensors").write_bytes(content)
         with pytest.raises(UserError, match="holds no encoder"):
             load_encoder(tmp_path / "b.safetensors", G)
-    with pytest.raises(UserError, match="0 pictures for batches of 32; give a thousand or more"):
+    with pytest.raises(UserError, match="0 images for batches of 32; give a thousand or more"):
         teach(G, Teaching(pictures=0))
 
 

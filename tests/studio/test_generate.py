@@ -123,7 +123,7 @@ def test_only_one_of_many(G, tmp_path):
     (one,) = generate(G, range(20), outdir=tmp_path, suffix=".npy", only=18)
     assert one == tmp_path / "seed0018.npy"
     assert one.read_bytes() == paths[18].read_bytes()
-    with pytest.raises(UserError, match="there is no picture 20; they go from 0 to 19"):
+    with pytest.raises(UserError, match="there is no image 20; they go from 0 to 19"):
         generate(G, range(20), outdir=tmp_path, only=20)
 
 

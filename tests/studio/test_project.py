@@ -26,7 +26,7 @@ def test_pictures_of_the_network_are_found_again(G, space, bound):
     targets = G.synthesis(codes(G, seeds))
     first, *_, last = optimise(G, targets, stand_in(3), Projecting(steps=120, samples=500, space=space))
     assert (pixels(last.images, targets) < bound * pixels(first.images, targets)).all()
-    # Each is nearer to its own seed's picture than to those of twenty others.
+    # Each is nearer to its own seed's image than to those of twenty others.
     others = G.synthesis(codes(G, range(1, 21)))
     nearest = (last.images[:, None] - others).square().mean((2, 3, 4)).argmin(1)
     assert nearest.tolist() == [0, 1, 2]
@@ -178,9 +178,9 @@ def test_on_disk(tiny_run, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"pictures": []}, "no pictures; give at least one"),
-        ({"pictures": ["none.png"]}, "none.png: can't be read; give a picture or a folder of them"),
-        ({"pictures": [__file__]}, "not a picture"),
+        ({"pictures": []}, "no images; give at least one"),
+        ({"pictures": ["none.png"]}, "none.png: can't be read; give an image or a folder of them"),
+        ({"pictures": [__file__]}, "not an image"),
         ({"settings": Projecting(steps=0)}, "a search without steps; give at least one, such as 1000"),
         ({"labels": 1}, "this network has no classes"),
         ({"tuning": Tuning(steps=1)}, "the network: was not trained here: no checkpoint to build on; convert it first"),
@@ -194,11 +194,11 @@ def test_wrong_requests(G, tmp_path, arguments, message):
 
 
 def test_wrong_folders(tmp_path):
-    with pytest.raises(UserError, match="holds no pictures; give pictures or a folder of them"):
+    with pytest.raises(UserError, match="holds no images; give images or a folder of them"):
         read_targets([tmp_path], (8, 8), 3)
     for name in ("a.png", "a.jpg"):
         save_picture(np.zeros([9, 9, 3], np.uint8), tmp_path / name)
-    with pytest.raises(UserError, match="two pictures are called a; give them different names"):
+    with pytest.raises(UserError, match="two images are called a; give them different names"):
         read_targets([tmp_path], (8, 8), 3)
 
 

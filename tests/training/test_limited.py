@@ -1,4 +1,4 @@
-"""Small data sets: a resumed ADA run is exact, held-out pictures are never learned from, frozen layers stay."""
+"""Small data sets: a resumed ADA run is exact, held-out images are never learned from, frozen layers stay."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def test_the_gauge_measures_and_disturbs_nothing(faces, tmp_path, capsys):
     options = {"kimg": 0.06, "tick_kimg": 0.004, **SHORT}
     run = toy(augment="fixed", augment_p=0.3)
     _, held_out = split(open_dataset(faces), DataOptions(held_out="25%"))
-    # The same training pictures, without and with the gauge.
+    # The same training images, without and with the gauge.
     with_gauge = train(run, faces, outdir=tmp_path / "a", held_out="25%", **options)
     from organza.runs import train as module
 
@@ -136,7 +136,7 @@ def test_the_gauge_warns_once(capsys):
     from organza.training.gauge import Gauge
 
     class Knowing(torch.nn.Module):
-        """Takes dark pictures for real."""
+        """Takes dark images for real."""
 
         def __init__(self):
             super().__init__()
@@ -167,7 +167,7 @@ def test_the_gauge_warns_once(capsys):
         records.append({"scores/real": 1.2, "scores/fake": -1.3, **found})
     assert found["scores/training"] == 1 and found["scores/held_out"] == -1 and found["signs/held_out"] == -1
     assert found["overfit/r_v"] == pytest.approx(0.8)
-    assert said == ["D knows its training pictures by heart (r_v 0.8 at 9 kimg): --augment ada"]
+    assert said == ["D knows its training images by heart (r_v 0.8 at 9 kimg): --augment ada"]
 
 
 def test_methods_without_a_discriminator_have_nothing_to_gauge(faces, tmp_path):

@@ -37,7 +37,7 @@ def write(path: Path, seed: int = 0) -> Path:
 
 
 def pictures() -> torch.Tensor:
-    """Two smooth pictures, uint8 ``[2, 70, 50, 3]``."""
+    """Two smooth images, uint8 ``[2, 70, 50, 3]``."""
     y, x = torch.meshgrid(torch.arange(70.0), torch.arange(50.0), indexing="ij")
     waves = [torch.sin(x / (3 + c) + n) * torch.cos(y / (4 + c + 3 * n)) for n in range(2) for c in range(3)]
     return ((torch.stack(waves).reshape(2, 3, 70, 50).permute(0, 2, 3, 1) + 1) * 127.5).round().byte()

@@ -63,7 +63,7 @@ def test_only_the_standard_inception_gives_fid() -> None:
 
 # ---------------------------------------------------------------- Inception
 
-# What torch-fidelity 0.4.0 gives for the same random weights and pictures, to its last digit but one.
+# What torch-fidelity 0.4.0 gives for the same random weights and images, to its last digit but one.
 FIDELITY = (
     [0.00744, 1.08696, 0.05432, 1.37663, 0.05067, 1.22547, 0.55042, 0.03537],
     [-0.37803, 0.5877, -2.96022, -0.78382],
@@ -172,7 +172,7 @@ def test_lenet_needs_a_file_of_lenet(tmp_path: Path) -> None:
 
 
 class Means(torch.nn.Module):
-    """Means over the picture, and the picture itself."""
+    """Means over the image, and the image itself."""
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         return x.mean((2, 3)), x

@@ -36,7 +36,7 @@ def test_faces_of_photographs(photos):
     found = [detector.find(photo) for photo in photos]
     assert sum(len(faces) == 1 for faces in found) > 95
     points = np.stack([faces[0].points for faces in found if faces])
-    # The pictures are CelebA's at half the size, whose eyes are level at these places.
+    # The images are CelebA's at half the size, whose eyes are level at these places.
     wanted = (CELEBA + 0.5) / 2 - 0.5
     np.testing.assert_allclose(np.median(points, 0), wanted, atol=1.0)
     assert (np.abs(points[:, :2] - wanted[:2]).max((1, 2)) < 4).mean() > 0.95
@@ -82,12 +82,12 @@ def test_projection_and_data_sets_use_it(photos, tmp_path, capsys):
     wanted = np.asarray(Image.fromarray(photos[0]).crop((0, 10, 89, 99)).resize((64, 64), Image.Resampling.LANCZOS))
     assert np.abs(images[0, 16:56, 16:48].astype(int) - wanted[16:56, 16:48]).mean() < 20
     save_picture(grey[:30], tmp_path / "in" / "b.png")
-    with pytest.raises(UserError, match=r"b\.png: no face was found; give another picture, or don't align"):
+    with pytest.raises(UserError, match=r"b\.png: no face was found; give another image, or don't align"):
         read_targets([tmp_path / "in"], (64, 64), 3, align=by_landmarks(WEIGHTS))
     words = ["--mtcnn", str(WEIGHTS), "--source", str(tmp_path / "in"), "--dest", str(tmp_path / "out.zip")]
     assert main(["dataset", "align", *words, "--crop", "celeba", "--size", "64", "--workers", "1"]) == 0
     out = capsys.readouterr().out
-    assert "skipped b.png: no face was found" in out and "1 pictures, 64x64" in out
+    assert "skipped b.png: no face was found" in out and "1 images, 64x64" in out
     with zipfile.ZipFile(tmp_path / "out.zip") as file:
         name = next(name for name in file.namelist() if name.endswith(".png"))
         crop = np.asarray(Image.open(io.BytesIO(file.read(name))))

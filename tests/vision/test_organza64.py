@@ -1,4 +1,4 @@
-"""organza64's features tell better pictures from worse ones: on faces that Organza draws."""
+"""organza64's features tell better images from worse ones: on faces that Organza draws."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class Record:
-    """What made a picture.
+    """What made an image.
 
     Attributes:
         command: the words after ``organza``; paths are as they were typed, relative to ``folder``.
@@ -153,7 +153,7 @@ def read_record(path: Path) -> Record:
     Raises:
         UserError: there is none.
     """
-    hint = "give the .json beside a picture that Organza made"
+    hint = "give the .json beside an image that Organza made"
     try:
         found: Any = read_json(path.read_bytes(), path)
     except FileNotFoundError as error:

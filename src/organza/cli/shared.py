@@ -31,13 +31,13 @@ class Trained:
 
 @dataclass(frozen=True, kw_only=True)
 class Drawing(Trained):
-    """What verbs that draw pictures of seeds ask as well."""
+    """What verbs that draw images of seeds ask as well."""
 
     precision: Literal["auto", "float32", "bf16"] = "auto"
     """float32 is exact, bf16 faster; auto: bf16 where it is native and off by under one level of 255 in the mean."""
 
     trunc: float = 1.0
-    """Truncation psi: 1 gives the full variety, 0.7 safer pictures, 0 the average."""
+    """Truncation psi: 1 gives the full variety, 0.7 safer images, 0 the average."""
     cutoff: Annotated[CountOrZero | None, tyro.conf.arg(metavar="N")] = None
     """Truncate only the first so many layers."""
     class_: Annotated[str | None, tyro.conf.arg(name="class", metavar="N|NAME")] = None
@@ -48,7 +48,7 @@ class Drawing(Trained):
     text: Annotated[tuple[str, ...], tyro.conf.arg(metavar="WORDS")] = ()
     """What to show, for networks that take text: "blonde hair blue eyes"."""
     noise: Literal["const", "random", "none"] = "const"
-    """Fine detail: stored, fresh for each picture, or none."""
+    """Fine detail: stored, fresh for each image, or none."""
     scale: Count = 1
     """Make each pixel a square of so many pixels."""
 

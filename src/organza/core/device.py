@@ -1,7 +1,7 @@
 """Device, number format and threads: decided here, once.
 
 Networks ask `compute_dtype` where they enter their convolution stack and know nothing else of precision. Weights,
-logits, pictures and losses stay float32 everywhere.
+logits, images and losses stay float32 everywhere.
 """
 
 from __future__ import annotations

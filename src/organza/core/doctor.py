@@ -21,7 +21,7 @@ from organza.core.version import __version__
 
 EXTRAS = {
     "video": ("av", "films as .mp4"),
-    "tensorboard": ("tensorboard", "curves and pictures in TensorBoard"),
+    "tensorboard": ("tensorboard", "curves and images in TensorBoard"),
     "data": ("scipy", "aligned faces"),
     "parquet": ("pyarrow", "parquet data sets"),
     "remote": ("fsspec", "data sets that lie elsewhere"),
@@ -174,7 +174,7 @@ def check_extra(extra: str) -> Finding:
 
 
 def check_cache() -> Finding:
-    """Whether decoded pictures can be kept."""
+    """Whether decoded images can be kept."""
     root = cache_root()
     try:
         root.mkdir(parents=True, exist_ok=True)

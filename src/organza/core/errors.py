@@ -15,7 +15,7 @@ class UserError(Exception):
         >>> raise UserError("no pictures found", where="photos/", hint="give a folder or a zip of pictures")
         Traceback (most recent call last):
         ...
-        organza.core.errors.UserError: photos/: no pictures found; give a folder or a zip of pictures
+        organza.core.errors.UserError: photos/: no images found; give a folder or a zip of images
     """
 
     def __init__(self, what: str, *, where: object = None, hint: str | None = None) -> None:

@@ -1,4 +1,4 @@
-"""Pictures on disk -> batches for training.
+"""Images on disk -> batches for training.
 
 `open_dataset` takes a folder, a zip, TFRecords ...; `Loader` streams batches from it. `open_domains` and
 `DomainLoader` do the same for pairs and for two sets.

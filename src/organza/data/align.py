@@ -26,7 +26,7 @@ TRAINING = 60_000
 """FFHQ's first so many faces are for training, the others for validation."""
 Crop = Literal["ffhq", "celeba"]
 CELEBA = np.array([[69.2, 111.4], [107.9, 111.4], [88.0, 135.3], [71.5, 152.0], [105.3, 152.0]])
-"""Where MTCNN finds eyes, nose and corners of the mouth in CelebA's aligned pictures, 178 x 218: medians over 500."""
+"""Where MTCNN finds eyes, nose and corners of the mouth in CelebA's aligned images, 178 x 218: medians over 500."""
 _CELEBA_SQUARE = np.array([[-0.5, 19.5], [-0.5, 197.5], [177.5, 197.5], [177.5, 19.5]])
 
 
@@ -43,7 +43,7 @@ def five_point_quad(points: F, crop: Crop = "ffhq") -> F:
     """Five landmarks ``[5, 2]`` (eyes, nose, corners of the mouth) -> corners ``[4, 2]`` as `face_quad` has them.
 
     With ``"ffhq"`` this is FFHQ's crop up to the eyes, whose middles are points here and means of six points there.
-    With ``"celeba"`` it is the middle square of CelebA's aligned pictures: the turn, scale and shift that bring the
+    With ``"celeba"`` it is the middle square of CelebA's aligned images: the turn, scale and shift that bring the
     points nearest to where they are there.
 
     Example:
@@ -73,7 +73,7 @@ def _level_quad(left: F, right: F, mouth: F) -> F:
 def align_face(image: Image.Image, quad: F, size: int = 1024, oversample: int = 4) -> Image.Image:
     """Cut the square ``quad`` out of ``image`` (RGB) and make it ``size`` wide.
 
-    Where the square reaches over the border, the picture is continued by reflection that fades into blur and then
+    Where the square reaches over the border, the image is continued by reflection that fades into blur and then
     into the median colour.
     """
     quad = quad.copy()
@@ -88,7 +88,7 @@ def align_face(image: Image.Image, quad: F, size: int = 1024, oversample: int = 
     bounds = np.array(image.size)
     start, stop = np.maximum(low - border, 0), np.minimum(high + border, bounds)
     if (stop <= start).any():
-        raise BadPicture("the face lies outside the picture")
+        raise BadPicture("the face lies outside the image")
     if (stop - start < bounds).any():
         image = image.crop((*start.tolist(), *stop.tolist()))
         quad = quad - start
@@ -122,7 +122,7 @@ def _continued(image: Image.Image, before: NDArray[np.int64], after: NDArray[np.
         rows, columns = np.arange(height, dtype=np.float32), np.arange(width, dtype=np.float32)
         vertical = np.minimum(rows / before[1], (height - 1 - rows) / after[1])
         horizontal = np.minimum(columns / before[0], (width - 1 - columns) / after[0])
-    # 1 at the outer edge, 0 where the picture begins, below 0 within.
+    # 1 at the outer edge, 0 where the image begins, below 0 within.
     outside = (1 - np.minimum(vertical[:, None], horizontal[None]))[..., None]
     soft = gaussian_filter(pixels, (blur, blur, 0))
     pixels += (soft - pixels) * np.clip(outside * 3 + 1, 0, 1)
@@ -138,7 +138,7 @@ class AlignedSource(Source):
     def __init__(
         self, photos: Source, items: list[dict[str, Any]], path: Path, size: int = 1024, upright: bool = False
     ) -> None:
-        # FFHQ's landmarks refer to the stored pixels; those found in upright pictures, to these.
+        # FFHQ's landmarks refer to the stored pixels; those found in upright images, to these.
         self.photos, self.items, self.path, self.size, self.upright = photos, items, path, size, upright
 
     def __reduce__(self) -> tuple[type[AlignedSource], tuple[Source, list[dict[str, Any]], Path, int, bool]]:
@@ -178,7 +178,7 @@ class AlignedSource(Source):
 
 
 def upright(image: Image.Image) -> Image.Image:
-    """The picture as displayed, in RGB: what landmarks are looked for in.
+    """The image as displayed, in RGB: what landmarks are looked for in.
 
     Raises:
         BadPicture: truncated or damaged.

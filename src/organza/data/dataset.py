@@ -1,4 +1,4 @@
-"""An opened data set: random access to prepared pictures."""
+"""An opened data set: random access to prepared images."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def open_dataset(
     cache_dir: str | Path | None = None,
     progress: Progress | None = None,
 ) -> Dataset:
-    """Open pictures for training; the first time, they are decoded into the cache by all cores.
+    """Open images for training; the first time, they are decoded into the cache by all cores.
 
     Args:
         path: a folder, a zip, or any other form of `organza.data.opening.open_source`; or that source.
@@ -65,7 +65,7 @@ def open_dataset(
 
 
 class Dataset:
-    """Prepared pictures, read from the cache as they are asked for: they may be larger than the memory.
+    """Prepared images, read from the cache as they are asked for: they may be larger than the memory.
 
     Attributes:
         name: short, for run folders.
@@ -114,7 +114,7 @@ class Dataset:
         return self._meta.resolution
 
     def select(self, indices: ArrayLike) -> Dataset:
-        """A data set of some of the pictures, in the given order; nothing is copied.
+        """A data set of some of the images, in the given order; nothing is copied.
 
         Raises:
             IndexError: a number is out of range.
@@ -127,7 +127,7 @@ class Dataset:
     def _stored(self, indices: NDArray[np.int64]) -> NDArray[np.int64]:
         """Numbers in this data set -> numbers in the cache."""
         if indices.size and (indices.min() < 0 or indices.max() >= len(self)):
-            raise IndexError(f"data set {self.name} has {len(self)} pictures")
+            raise IndexError(f"data set {self.name} has {len(self)} images")
         return indices if self._rows is None else self._rows[indices]
 
     @property
@@ -143,13 +143,13 @@ class Dataset:
 
     @cached_property
     def names(self) -> list[str]:
-        """Where each picture came from."""
+        """Where each image came from."""
         names: list[str] = json.loads((self._folder / "names.json").read_text("utf-8", "surrogatepass"))
         return names if self._rows is None else [names[row] for row in self._rows]
 
     @cached_property
     def captions(self) -> list[str] | None:
-        """Words about each picture (several captions: one a line), or None if `DataOptions.captions` asked for none."""
+        """Words about each image (several captions: one a line), or None if `DataOptions.captions` asked for none."""
         file = self._folder / "captions.json"
         if not file.exists():
             return None
@@ -157,7 +157,7 @@ class Dataset:
         return captions if self._rows is None else [captions[row] for row in self._rows]
 
     def fetch(self, indices: ArrayLike) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-        """Pictures and labels by number.
+        """Images and labels by number.
 
         Args:
             indices: integers in ``[0, len(self))``, shape ``[N]``; repeats are fine.

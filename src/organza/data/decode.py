@@ -149,8 +149,8 @@ def _unknown(data: bytes) -> BadPicture:
     if found is not None:
         return BadPicture(found)
     if (other := instead(data[:HEAD])) is not None:
-        return NotAPicture("not a picture but " + "; ".join(filter(None, other)))
-    return NotAPicture("not a picture (its content is no known format)")
+        return NotAPicture("not an image but " + "; ".join(filter(None, other)))
+    return NotAPicture("not an image (its content is no known format)")
 
 
 def _check_png(data: bytes) -> None:

@@ -1,7 +1,7 @@
-"""Two kinds of pictures: pairs that belong together, or two sets that don't.
+"""Two kinds of images: pairs that belong together, or two sets that don't.
 
 Both are two ordinary data sets. Pairs have equal length and order, so that two loaders with one seed walk them in step
-and mirror both pictures or neither; unpaired sets are walked by two loaders with different seeds.
+and mirror both images or neither; unpaired sets are walked by two loaders with different seeds.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Domains:
-    """Source and target pictures of a translation.
+    """Source and target images of a translation.
 
     Attributes:
         source: what a translator is given.
         target: what it shall make of it.
-        paired: whether ``source`` and ``target`` belong together, picture by picture.
+        paired: whether ``source`` and ``target`` belong together, image by image.
     """
 
     source: Dataset
@@ -64,7 +64,7 @@ def open_domains(
     |---|---|
     | ``trainA/ trainB/ testA/ testB/`` | two sets; pairs if the file names are the same |
     | ``A/ B/``, ``A/train/ B/train/`` | pairs by equal names (else two sets) |
-    | pictures about twice as wide as high, perhaps in ``train/ val/ test/`` | pairs side by side, A left |
+    | images about twice as wide as high, perhaps in ``train/ val/ test/`` | pairs side by side, A left |
 
     Args:
         path: whatever `open_dataset` takes.
@@ -279,7 +279,7 @@ def sides(whole: Source, split: str) -> tuple[PartSource, PartSource, bool]:
     inside = min((t for t in tops if PurePosixPath(t).name == split), key=len, default="")
     part = _part(whole, inside)
     if not _side_by_side(part):
-        hint = "give trainA/ and trainB/, A/ and B/, or pictures twice as wide as high"
+        hint = "give trainA/ and trainB/, A/ and B/, or images twice as wide as high"
         raise UserError("it holds no pairs and no two sets", where=whole.path, hint=hint)
     return _part(whole, inside, "left"), _part(whole, inside, "right"), True
 
@@ -347,7 +347,7 @@ def _shape(part: Source, entry: Entry) -> tuple[int, int] | None:
 
 
 def _pairs(a: Sequence[str], b: Sequence[str], prefix_a: str, prefix_b: str) -> list[tuple[int, int]]:
-    """Numbers of the pictures with equal names (without folder prefix and extension)."""
+    """Numbers of the images with equal names (without folder prefix and extension)."""
 
     def key(name: str, prefix: str) -> str:
         return re.sub(r"\.[^./]+$", "", name[len(prefix) :])

@@ -18,7 +18,7 @@ def mix(x: U64) -> U64:
 
 
 def permutation(n: int, seed: int, epoch: int) -> NDArray[np.int64]:
-    """The order of ``n`` pictures in an epoch; independent of NumPy's version.
+    """The order of ``n`` images in an epoch; independent of NumPy's version.
 
     Example:
         >>> sorted(permutation(5, seed=0, epoch=3).tolist())

@@ -1,4 +1,4 @@
-"""Pictures that a training never sees, to tell whether the discriminator knows the others by heart."""
+"""Images that a training never sees, to tell whether the discriminator knows the others by heart."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from organza.data.dataset import Dataset, open_dataset
 from organza.data.hashing import permutation
 from organza.data.options import DataOptions
 
-_SEED = 0x8E1D  # the choice depends on nothing but the number of pictures, so that runs can be compared
+_SEED = 0x8E1D  # the choice depends on nothing but the number of images, so that runs can be compared
 
 
 def split(dataset: Dataset, options: DataOptions) -> tuple[Dataset, Dataset | None]:
-    """The pictures to train on, and those that ``options.held_out`` sets aside (None without it).
+    """The images to train on, and those that ``options.held_out`` sets aside (None without it).
 
     Raises:
-        UserError: ``held_out`` is no number of pictures, no share and no data set; or one with other labels.
+        UserError: ``held_out`` is no number of images, no share and no data set; or one with other labels.
 
     Example:
         >>> data = open_dataset(faces)
@@ -46,7 +46,7 @@ def _count(text: str, n: int) -> int:
     count = round(share * n) if text.endswith("%") or "." in text else int(text)
     if not 0 < count < n:
         raise UserError(
-            f"{text} of {n} pictures can't be set aside", where="--held-out", hint="write a number (500) or share (5%)"
+            f"{text} of {n} images can't be set aside", where="--held-out", hint="write a number (500) or share (5%)"
         )
     return count
 
@@ -61,7 +61,7 @@ def _other(path: str, dataset: Dataset, options: DataOptions) -> Dataset:
     found = open_dataset(path, other)
     if found.spec != dataset.spec:
         raise UserError(
-            f"has labels of {found.spec.label_dim} numbers, the training pictures of {dataset.spec.label_dim}",
+            f"has labels of {found.spec.label_dim} numbers, the training images of {dataset.spec.label_dim}",
             where=path,
         )
     return found

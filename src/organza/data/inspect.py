@@ -1,4 +1,4 @@
-"""A look at every picture of a source: formats, sizes, what is broken, what is there twice."""
+"""A look at every image of a source: formats, sizes, what is broken, what is there twice."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ if TYPE_CHECKING:
     from organza.core.progress import Progress
 
 NEAR_BITS = 4
-"""Pictures whose 64-bit hashes differ in at most so many bits may be the same ..."""
+"""Images whose 64-bit hashes differ in at most so many bits may be the same ..."""
 NEAR_LEVELS = 24
 """... and are, if no place of their 8x8 thumbnails differs by so many grey levels."""
 _THUMB = 8
 
 
 class About(NamedTuple):
-    """One picture.
+    """One image.
 
     Attributes:
-        reason: why it can't be used; None if it can; "" for a file that never claimed to be a picture.
+        reason: why it can't be used; None if it can; "" for a file that never claimed to be an image.
         form: "PNG", "JPEG" ...
         mode: Pillow's: "RGB", "L", "P" ...
         size: (height, width) as displayed.
         digest: of the file's bytes.
-        look: 64-bit difference hash of the decoded picture.
+        look: 64-bit difference hash of the decoded image.
         thumb: 8x8 RGB.
     """
 
@@ -54,7 +54,7 @@ class About(NamedTuple):
 
 @dataclass(frozen=True)
 class Inspect:
-    """The job that looks at some pictures."""
+    """The job that looks at some images."""
 
     source: Source
 
@@ -106,7 +106,7 @@ def exact_groups(about: Sequence[About]) -> list[list[int]]:
 def near_pairs(about: Sequence[About]) -> list[tuple[int, int]]:
     """Pairs of entries that look the same but differ as files: other size, compression, slight changes.
 
-    Two hashes that differ in at most four bits are equal in at least one of five stretches, so only pictures that share
+    Two hashes that differ in at most four bits are equal in at least one of five stretches, so only images that share
     a stretch are compared.
     """
     seen: dict[bytes, int] = {}
@@ -131,7 +131,7 @@ def near_pairs(about: Sequence[About]) -> list[tuple[int, int]]:
 def _close(group: NDArray[np.int64], looks: NDArray[np.uint64], thumbs: NDArray[np.float32]) -> list[tuple[int, int]]:
     found = []
     for place, i in enumerate(group[:-1]):
-        # In a set of thousands of like pictures (blank ones, say) naming some neighbours is enough.
+        # In a set of thousands of like images (blank ones, say) naming some neighbours is enough.
         others = group[place + 1 : place + 1 + 500]
         bits = np.bitwise_count(looks[others] ^ looks[i]) if _COUNTS else _bit_count(looks[others] ^ looks[i])
         others = others[bits <= NEAR_BITS]
@@ -161,7 +161,7 @@ def split_of(name: str) -> str:
 
 
 def leaks(names: Sequence[str], groups: Sequence[Sequence[int]]) -> list[tuple[str, str]]:
-    """Pairs of names of the same picture in different parts: what a test must not share with training."""
+    """Pairs of names of the same image in different parts: what a test must not share with training."""
     found = []
     for group in groups:
         first: dict[str, str] = {}
@@ -181,10 +181,10 @@ def contact_sheet(
     side: int = 96,
     make: Callable[[NDArray[np.uint8], int], NDArray[np.uint8]] | None = None,
 ) -> NDArray[np.uint8]:
-    """Up to ``most`` usable pictures, evenly spread, as one: uint8 ``[H, W, 3]``.
+    """Up to ``most`` usable images, evenly spread, as one: uint8 ``[H, W, 3]``.
 
     Args:
-        source, about: the pictures, and what is known of each.
+        source, about: the images, and what is known of each.
         most: so many.
         side: of each, in pixels.
         make: ``(pixels [H, W, 3], its number) -> [H, W, 1 or 3]``, which then stands left of each, on half as many.
@@ -209,7 +209,7 @@ def contact_sheet(
 
 
 def _framed(image: Image.Image, side: int) -> NDArray[np.uint8]:
-    """The whole picture on a light ground, so that odd shapes are seen."""
+    """The whole image on a light ground, so that odd shapes are seen."""
     scale = side / max(image.size)
     size = (max(1, round(image.height * scale)), max(1, round(image.width * scale)))
     small = render(image, Target(size, 3, "stretch"))

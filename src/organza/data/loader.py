@@ -1,10 +1,10 @@
-"""The endless stream of training pictures, as a pure function of position.
+"""The endless stream of training images, as a pure function of position.
 
 Position p lies in epoch ``p // n``; each epoch has its own permutation, computed from (seed, epoch). So resuming needs
 no state but the count of images seen, and several processes share one stream by taking slices of it.
 
 With ``mirror`` each position is flipped or not by a hash of (seed, p): an augmentation. (NVIDIA's tools double the data
-set instead: each epoch shows every picture both ways round.)
+set instead: each epoch shows every image both ways round.)
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ class Loader:
         return np.arange(seen + self.rank * share, seen + (self.rank + 1) * share)
 
     def indices(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
-        """The picture at each position of the stream."""
+        """The image at each position of the stream."""
         n = self.length
         epochs = positions // n
         found = np.empty_like(positions)

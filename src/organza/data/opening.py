@@ -22,18 +22,16 @@ from organza.data.readers.tars import TarSource
 from organza.data.readers.tfrecords import TFRecordSource
 from organza.data.source import Source
 
-KNOWN = (
-    "a folder, a zip or a tar of pictures, TFRecords, LMDB, NumPy arrays, MNIST or CIFAR files, parquet, or one picture"
-)
+KNOWN = "a folder, a zip or a tar of images, TFRecords, LMDB, NumPy arrays, MNIST or CIFAR files, parquet, or one image"
 
 
 def open_source(path: str | Path, crop: tuple[int, int] | None = None) -> Source:
-    """The pictures at ``path``.
+    """The images at ``path``.
 
     Args:
         path: a file or folder; a folder inside an archive (``set.zip/train``); shards as ``shard-{000..127}.tar``; or
             an address (https, s3 ...), which is downloaded into the cache.
-        crop: (height, width) of the crops, if ``path`` is a single picture.
+        crop: (height, width) of the crops, if ``path`` is a single image.
 
     Raises:
         UserError: there is nothing there, or nothing that Organza can read.
@@ -109,7 +107,7 @@ def _open_inside(path: Path) -> Source:
             part = PartSource(open_source(whole), path, path.relative_to(whole).as_posix() + "/")
             if part.entries():
                 return part
-            raise UserError(f"there is no folder {part.prefix} with pictures in it", where=whole)
+            raise UserError(f"there is no folder {part.prefix} with images in it", where=whole)
     raise UserError("there is no such file or folder", where=path, hint=f"give {KNOWN}")
 
 

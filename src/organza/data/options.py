@@ -14,7 +14,7 @@ from organza.data.decode import Filter, Fit
 
 @dataclass(frozen=True)
 class DataOptions:
-    """How pictures are read, sized and labelled.
+    """How images are read, sized and labelled.
 
     Example:
         >>> DataOptions(resolution="64", mirror=True).fit
@@ -22,13 +22,13 @@ class DataOptions:
     """
 
     resolution: str | None = None
-    """Size of the pictures: "64", or "512x768" (height x width). Otherwise: the largest power of two not above
+    """Size of the images: "64", or "512x768" (height x width). Otherwise: the largest power of two not above
     the median short side, between 4 and 1024."""
     channels: Literal["auto", "1", "3", "4"] = "auto"
     """1 grey, 3 RGB, 4 RGB with transparency. auto: 1 where every file is grey, otherwise 3, with white behind
     transparent parts."""
     fit: Fit = "center-crop"
-    """How pictures of another shape fit: cut off the sides; cut to 4:3 with black bars above and below (LSUN cars); pad
+    """How images of another shape fit: cut off the sides; cut to 4:3 with black bars above and below (LSUN cars); pad
     with black (clear with 4 channels); or stretch."""
     filter: Filter = "lanczos"
     """Resize filter; nearest mixes no colours."""
@@ -38,19 +38,19 @@ class DataOptions:
     classes: Count | None = None
     """Number of classes, where not all occur in what is opened: of streamed shards, the first says it otherwise."""
     captions: str = "none"
-    """none; txt (beside each picture); a table as FILE:COLUMN; or auto."""
+    """none; txt (beside each image); a table as FILE:COLUMN; or auto."""
     layout: Literal["auto", "images"] = "auto"
     """auto: refuse to train on pairs side by side, or on two sets trainA/ and trainB/, as if they were single images;
     images: take every file as an image of its own."""
     mirror: bool = False
-    """Show each picture mirrored half of the time."""
+    """Show each image mirrored half of the time."""
     strict: bool = False
     """Refuse a data set with bad files instead of skipping them."""
     max_images: Count | None = None
-    """Use at most this many pictures, evenly spread over the sorted set."""
+    """Use at most this many images, evenly spread over the sorted set."""
     held_out: str | None = None
-    """Never train on some of the pictures, to see whether D knows the others by heart: a number (500), a share (5%), or
-    another data set of such pictures."""
+    """Never train on some of the images, to see whether D knows the others by heart: a number (500), a share (5%), or
+    another data set of such images."""
 
 
 @dataclass(frozen=True)

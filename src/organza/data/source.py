@@ -153,7 +153,7 @@ class FileSource(Source):
     def read(self, entry: Entry) -> bytes:
         """The bytes of a file."""
         if entry.size > MAX_FILE:
-            raise BadPicture(f"{entry.size / 2**20:.0f} MB is more than a picture file may have ({MAX_FILE >> 20} MB)")
+            raise BadPicture(f"{entry.size / 2**20:.0f} MB is more than an image file may have ({MAX_FILE >> 20} MB)")
         return usable(entry.name, self.fetch(entry))
 
     def side(self, name: str) -> bytes | None:

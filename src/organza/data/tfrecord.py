@@ -127,12 +127,12 @@ def frames(payloads: U8) -> list[bytes]:
 
 
 def examples(pixels: U8) -> U8:
-    """Pictures ``[N, C, H, W]`` -> payloads ``[N, bytes]``."""
+    """Images ``[N, C, H, W]`` -> payloads ``[N, bytes]``."""
     n, *shape = pixels.shape
     data = pixels.reshape(n, -1)
     ints = b"".join(varint(size) for size in shape)
     first = _entry(b"shape", field(3, field(1, ints)))
-    # Of the second entry only the last part varies: everything before it is the same for all pictures.
+    # Of the second entry only the last part varies: everything before it is the same for all images.
     size = data.shape[1]
     value = varint(1 << 3 | 2) + varint(size)
     feature = varint(1 << 3 | 2) + varint(len(value) + size) + value
@@ -258,7 +258,7 @@ def index(path: Path) -> list[tuple[int, int]]:
 
 
 def levels(pixels: U8) -> list[U8]:
-    """Each picture ``[N, C, S, S]`` at S, S/2 ... 4: means of 2x2 pixels, rounded only when stored, as StyleGAN did."""
+    """Each image ``[N, C, S, S]`` at S, S/2 ... 4: means of 2x2 pixels, rounded only when stored, as StyleGAN did."""
     out = [pixels]
     smaller = pixels.astype(np.float32)
     while smaller.shape[-1] > 4:

@@ -352,7 +352,7 @@ def in_block(name: str) -> tuple[int, str, str]:
 
 
 def pyramid_settings(widths: tuple[int, ...]) -> tuple[int, int] | None:
-    """The ``channel_base`` and ``channel_max`` that give these widths, the smallest picture first; None if none do.
+    """The ``channel_base`` and ``channel_max`` that give these widths, the smallest image first; None if none do.
 
     Example:
         >>> pyramid_settings((512, 512, 512, 256))
@@ -417,5 +417,5 @@ def check_resolution(resolution: object) -> int:
         RefusedError: it is not.
     """
     if type(resolution) is not int or not 4 <= resolution <= MAX_RESOLUTION or resolution & (resolution - 1):
-        raise RefusedError(f"pictures of {brief(resolution)} pixels")
+        raise RefusedError(f"images of {brief(resolution)} pixels")
     return resolution

@@ -28,11 +28,11 @@ def write_gif(path: Path, frames: Iterable[Pixels], count: int, fps: float, *, d
 
     Args:
         path: the file.
-        frames: pictures of one size.
+        frames: images of one size.
         count: how many there are.
         fps: frames a second, at most 50. GIF counts in hundredths of a second, so durations alternate to keep time.
         dither: hide the steps between the 256 colours under a fixed pattern. The pattern does not move, so still
-            parts of the picture do not flicker.
+            parts of the image do not flicker.
     """
     # The palette must be known before the first frame is written, so frames wait on the disk.
     with tempfile.TemporaryFile() as spool, open(path, "wb") as file:
@@ -120,7 +120,7 @@ def _chunk(file: IO[bytes], name: bytes, payload: bytes) -> None:
 
 
 def _still_chunks(still: bytes) -> bytes:
-    """The chunks of a still WebP that belong into a frame: transparency and the picture itself."""
+    """The chunks of a still WebP that belong into a frame: transparency and the image itself."""
     kept, at = b"", 12
     while at < len(still):
         size = struct.unpack("<I", still[at + 4 : at + 8])[0]

@@ -1,4 +1,4 @@
-"""Pictures with all their precision: 16-bit `.png` and float `.npy`."""
+"""Images with all their precision: 16-bit `.png` and float `.npy`."""
 
 from __future__ import annotations
 

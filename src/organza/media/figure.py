@@ -1,4 +1,4 @@
-"""Tables of pictures with captions, as papers print them."""
+"""Tables of images with captions, as papers print them."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from PIL import Image, ImageDraw, ImageFont
 from organza.media.images import Pixels, enlarge, make_grid
 
 GAP = 1
-"""Pixels between the pictures of a table, before it is enlarged."""
+"""Pixels between the images of a table, before it is enlarged."""
 TEXT = 16
 """Height of a line of captions in pixels."""
 
 
 def table(images: Pixels, columns: int, scale: int = 1) -> Pixels:
-    """Pictures uint8 ``[N, H, W, C]`` row by row, enlarged, with white lines between them.
+    """Images uint8 ``[N, H, W, C]`` row by row, enlarged, with white lines between them.
 
     Example:
         >>> table(np.zeros([6, 8, 8, 3], np.uint8), columns=3, scale=2).shape
@@ -26,7 +26,7 @@ def table(images: Pixels, columns: int, scale: int = 1) -> Pixels:
 
 
 def cell(figure: Pixels, row: int, column: int, size: tuple[int, int], scale: int = 1) -> Pixels:
-    """The picture at ``row`` and ``column`` of a `table` of pictures of ``size`` (H, W), as it went in.
+    """The image at ``row`` and ``column`` of a `table` of images of ``size`` (H, W), as it went in.
 
     Example:
         >>> images = np.random.RandomState(0).randint(0, 255, [6, 8, 8, 3]).astype(np.uint8)
@@ -44,7 +44,7 @@ def captioned(figure: Pixels, texts: Sequence[str], width: int, scale: int = 1) 
     Args:
         figure: uint8 ``[H, W, C]``.
         texts: one for each column.
-        width: of the pictures in the table, before they were enlarged.
+        width: of the images in the table, before they were enlarged.
         scale: how much they were.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Arrays to picture files: one picture, or many in a grid."""
+"""Arrays to image files: one image, or many in a grid."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def save_picture(array: Pixels, path: str | os.PathLike[str]) -> Path:
 
     Raises:
         UserError: unknown suffix, full or read-only disk, no permission.
-        ValueError: not a picture.
+        ValueError: not an image.
 
     Example:
         >>> import tempfile
@@ -107,16 +107,16 @@ def make_grid(images: Pixels, columns: int | None = None, gap: int = 0, backgrou
     """Lay ``images``, uint8 ``[N, H, W, C]``, out row by row.
 
     Args:
-        images: pictures of one size.
-        columns: pictures in a row; None makes the grid about square.
-        gap: pixels between pictures and around all of them.
+        images: images of one size.
+        columns: images in a row; None makes the grid about square.
+        gap: pixels between images and around all of them.
         background: brightness of gaps and empty cells; with four channels these are transparent.
 
     Returns:
         uint8 ``[rows * (H + gap) + gap, columns * (W + gap) + gap, C]``.
 
     Raises:
-        ValueError: no pictures, or not of this shape and type.
+        ValueError: no images, or not of this shape and type.
 
     Example:
         >>> make_grid(np.zeros([6, 8, 8, 3], np.uint8), columns=3, gap=1).shape

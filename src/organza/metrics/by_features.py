@@ -1,4 +1,4 @@
-"""The metrics that compare sets of pictures in the features of a network."""
+"""The metrics that compare sets of images in the features of a network."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SAMPLE = 5000
 
 
 def by_features(job: Job, features: Features, metrics: Sequence[Metric]) -> dict[Metric, dict[str, Figure]]:
-    """All metrics in one network's features: each side's pictures are looked at once."""
+    """All metrics in one network's features: each side's images are looked at once."""
     ours, theirs = Wanted(), Wanted()
     for metric in metrics:
         if metric.kind == "fd":
@@ -44,11 +44,11 @@ def by_features(job: Job, features: Features, metrics: Sequence[Metric]) -> dict
         elif metric.kind in ("kd", "pr", "dc"):
             ours.rows = max(ours.rows, metric.count)
             theirs.rows = max(theirs.rows, min(job.real_count(metric), MOST_ROWS))
-    what = f"generated pictures in {features.name}"
+    what = f"generated images in {features.name}"
     generated = collect(job.pictures, features, ours, batch=job.batch, team=job.team, progress=job.on(what))
     real = Collected({}, torch.zeros(0, features.dim), torch.zeros(0, 0))
     if theirs.count:
-        what = f"real pictures in {features.name}"
+        what = f"real images in {features.name}"
         real = collect_real(job.reals(), features, theirs, batch=job.batch, team=job.team, progress=job.on(what))
     found = {}
     for metric in metrics:
@@ -75,7 +75,7 @@ def _frechet(
     variance = float(pulls.var()) / ours.count
     if not metric.full:
         variance += float(influence(theirs, ours, real.features[: theirs.count])[1].var()) / theirs.count
-    error = "infinitesimal jackknife over pictures" + (", real ones taken as given" if metric.full else "")
+    error = "infinitesimal jackknife over images" + (", real ones taken as given" if metric.full else "")
     return {name: replace(figure, value=value, interval=normal(value, variance**0.5), error=error)}
 
 
@@ -83,11 +83,11 @@ def _warn_of_few(job: Job, name: str, dim: int, counts: dict[str, int]) -> None:
     for which, count in counts.items():
         if count < 2 * dim:
             job.notes.append(
-                f"{name}: {count} {which} pictures say too little about {dim} features; mostly bias. "
+                f"{name}: {count} {which} images say too little about {dim} features; mostly bias. "
                 f"Take at least {2 * dim}, and compare only at equal numbers"
             )
     if dim >= 2 * counts["generated"] or counts["generated"] < 2000:
-        job.notes.append(f"{name}: under 2000 generated pictures it tells trends within one run, not quality")
+        job.notes.append(f"{name}: under 2000 generated images it tells trends within one run, not quality")
 
 
 def _kernel(
@@ -117,7 +117,7 @@ def _manifolds(
             len(theirs),
             features.name,
             "higher",
-            "bootstrap over pictures, the other set's manifold as given",
+            "bootstrap over images, the other set's manifold as given",
         )
     return figures
 
@@ -194,11 +194,11 @@ def _separability(
         codes = z if metric.space == "z" else drawn.G.mapping(z, label)[:, 0]
         return codes.cpu(), judge(drawn.fetch(indices)).cpu()
 
-    parts = job.team.spread(metric.count, job.batch, work, job.on("classified pictures"))
+    parts = job.team.spread(metric.count, job.batch, work, job.on("classified images"))
     entropies = linear.entropies(torch.cat([c for c, _ in parts]), torch.cat([p for _, p in parts]))
     kept = [entropy for entropy in entropies if entropy is not None]
     if not kept:
-        raise UserError(f"{name}: the classifier gives the same answer about every picture")
+        raise UserError(f"{name}: the classifier gives the same answer about every image")
     if len(kept) < len(entropies):
         skipped = ", ".join(str(index) for index, entropy in enumerate(entropies) if entropy is None)
         job.notes.append(

@@ -119,7 +119,7 @@ def _classifier(job: Job, features: Features, shown: Shown, taught: int) -> Answ
 def labelled_features(job: Job, features: Features, shown: Shown, most: int) -> tuple[Tensor, Tensor]:
     """Features ``[N, D]`` and labels ``[N, A]``, from 0 to 1, of the first ``most`` real images."""
     count = min(shown.limit, most)
-    what = f"real pictures in {features.name}"
+    what = f"real images in {features.name}"
     wanted = Wanted(rows=count)
     found = collect_real(shown, features, wanted, batch=job.batch, team=job.team, progress=job.on(what))
     return found.features, torch.from_numpy(shown.labels(np.arange(count))).clamp(0, 1)

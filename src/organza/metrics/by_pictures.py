@@ -1,4 +1,4 @@
-"""The metrics that look at pictures directly, or at pairs of them through a perceptual distance."""
+"""The metrics that look at images directly, or at pairs of them through a perceptual distance."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def _pairs(
     network: str | None,
     better: str,
 ) -> Figure:
-    """The mean over pairs of pictures 2i and 2i + 1, which share a class where there are classes."""
+    """The mean over pairs of images 2i and 2i + 1, which share a class where there are classes."""
     pictures = replace(job.pictures, paired=True) if isinstance(job.pictures, Drawn) else job.pictures
 
     def work(indices: Indices) -> Tensor:
@@ -164,11 +164,11 @@ def _sliced(job: Job, metric: Metric) -> dict[str, Figure]:
             rng = torch.Generator().manual_seed(int(salt))
             return [sliced.patches(level, rng).cpu() for level in sliced.pyramid(images)]
 
-        parts = job.team.spread(count, job.batch, work, job.on(f"patches of {what} pictures"))
+        parts = job.team.spread(count, job.batch, work, job.on(f"patches of {what} images"))
         sides.append([torch.cat(level) for level in zip(*parts, strict=True)])
     real, generated = sides
     if [level.shape for level in real] != [level.shape for level in generated]:
-        raise UserError(f"{name} needs pictures of one size", hint="give --resolution")
+        raise UserError(f"{name} needs images of one size", hint="give --resolution")
     height = job.reals().dataset.resolution[0]
     levels = sliced.swd(real, generated, job.seed)
     figures = {}

@@ -9,9 +9,9 @@ from organza.metrics.moments import Rows, rows
 
 
 def inception_score(logits: Rows, splits: int = 10) -> tuple[float, float]:
-    """``exp E KL(p(y|x) || p(y))``: high where single pictures are clear and all together are varied.
+    """``exp E KL(p(y|x) || p(y))``: high where single images are clear and all together are varied.
 
-    It never looks at real pictures, and counts only the classes that its network knows.
+    It never looks at real images, and counts only the classes that its network knows.
 
     Args:
         logits: ``[N, classes]``, before the softmax.
@@ -21,7 +21,7 @@ def inception_score(logits: Rows, splits: int = 10) -> tuple[float, float]:
         Mean and standard deviation over the splits (divided by the number of splits, as the authors do).
 
     Raises:
-        ValueError: fewer pictures than splits.
+        ValueError: fewer images than splits.
 
     Example:
         >>> logits = 100 * torch.eye(4).repeat(5, 1)
@@ -36,7 +36,7 @@ def split_scores(logits: Rows, splits: int = 10) -> list[float]:
     """The score of each split."""
     table = rows(logits)
     if len(table) < splits:
-        raise ValueError(f"{len(table)} pictures can't be split into {splits} parts")
+        raise ValueError(f"{len(table)} images can't be split into {splits} parts")
     logs = table.log_softmax(1)
     found = []
     for index in range(splits):

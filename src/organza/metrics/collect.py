@@ -1,4 +1,4 @@
-"""Pictures to features, once for all metrics that need them; those of real pictures are kept in Organza's cache."""
+"""Images to features, once for all metrics that need them; those of real images are kept in Organza's cache."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from organza.vision.features import Features
 
 @dataclass
 class Wanted:
-    """What the metrics need of one set of pictures.
+    """What the metrics need of one set of images.
 
     Attributes:
-        moments: of the first so many pictures, for each of these numbers.
+        moments: of the first so many images, for each of these numbers.
         rows: feature vectors of the first so many.
         logits: class scores of the first so many.
 
@@ -41,7 +41,7 @@ class Wanted:
 
     @property
     def count(self) -> int:
-        """Pictures to look at."""
+        """Images to look at."""
         return max([self.rows, self.logits, *self.moments])
 
 
@@ -50,7 +50,7 @@ class Collected:
     """What `collect` found.
 
     Attributes:
-        moments: by the number of pictures.
+        moments: by the number of images.
         features: float32 ``[rows, D]``.
         logits: float32 ``[logits, classes]``.
     """
@@ -69,14 +69,14 @@ def collect(
     team: Team | None = None,
     progress: Progress | None = None,
 ) -> Collected:
-    """Features of pictures, in one pass; memory does not grow with the pictures beyond ``wanted.rows``.
+    """Features of images, in one pass; memory does not grow with the images beyond ``wanted.rows``.
 
     Raises:
         UserError: class scores are wanted of a network that has none.
     """
     team = team or Team()
     cuts = tuple(sorted(wanted.moments))
-    running = {cut: Moments(features.dim) for cut in cuts}  # of the pictures between the cut before and this one
+    running = {cut: Moments(features.dim) for cut in cuts}  # of the images between the cut before and this one
 
     def work(indices: Indices) -> tuple[Tensor, Tensor]:
         found = features(pictures.fetch(indices))

@@ -1,4 +1,4 @@
-"""Judge a network or a set of pictures by any metrics: `evaluate`."""
+"""Judge a network or a set of images by any metrics: `evaluate`."""
 
 from __future__ import annotations
 
@@ -61,9 +61,9 @@ def evaluate(
     team: Team | None = None,
     progress: Progress | None = None,
 ) -> Report:
-    """Judge what a network draws, or a set of pictures, against real pictures.
+    """Judge what a network draws, or a set of images, against real images.
 
-    Under torchrun every process calls it with the same arguments, takes its share of the pictures, and gets the report.
+    Under torchrun every process calls it with the same arguments, takes its share of the images, and gets the report.
 
     Args:
         generated: a network, or a dataset.
@@ -79,17 +79,17 @@ def evaluate(
         reference: FID statistics (a file with ``mu`` and ``sigma``) instead of real images, for ``fid`` and ``fd``.
         face_id: file of the network that compares faces, or a folder of weights, for ``face_id``; None takes that of
             the network's training, or of the cache.
-        seed: of the pictures: those of seeds ``1000000 * seed`` and on.
+        seed: of the images: those of seeds ``1000000 * seed`` and on.
         psi: truncation.
-        noise: detail noise of the network's pictures; papers draw it afresh. Path lengths never draw any.
-        mirror: real pictures count mirrored as well, as they should where the network was trained so.
-        batch: pictures at a time.
+        noise: detail noise of the network's images; papers draw it afresh. Path lengths never draw any.
+        mirror: real images count mirrored as well, as they should where the network was trained so.
+        batch: images at a time.
         intervals: also find confidence intervals.
         team: the processes that share the work; None takes all of torchrun's.
         progress: see `Progress`.
 
     Raises:
-        UserError: an unknown metric, too few pictures, missing labels, or a feature network that can't be had.
+        UserError: an unknown metric, too few images, missing labels, or a feature network that can't be had.
 
     Example:
         >>> from organza import load, open_dataset
@@ -186,7 +186,7 @@ def _check(job: Job, metrics: Sequence[Metric]) -> None:
         name = metric.title(metric.compared or metric.kind)
         given = job.classifier if metric.kind == "sep" else job.reference if metric.kind == "fd" else None
         if metric.against_real and job.real is None and given is None:
-            raise UserError(f"{name} needs real pictures", hint="give them with --data")
+            raise UserError(f"{name} needs real images", hint="give them with --data")
         if metric.by_codes and not isinstance(job.pictures, Drawn):
             hint = "give the --network of a generator"
             raise UserError(f"{name} needs a network's latent space", hint=hint)
@@ -200,7 +200,7 @@ def _check(job: Job, metrics: Sequence[Metric]) -> None:
         needed = metric.count * (2 if metric.kind in ("lpips", "ms_ssim") else 1)
         if job.pictures.limit is not None and needed > job.pictures.limit:
             raise UserError(
-                f"{name} needs {needed} pictures, there are {job.pictures.limit}",
+                f"{name} needs {needed} images, there are {job.pictures.limit}",
                 where=job.pictures.name,
                 hint=_fewer(metric),
             )
@@ -209,10 +209,10 @@ def _check(job: Job, metrics: Sequence[Metric]) -> None:
         least = max(2, metric.near + 1)
         if job.real is not None and metric.against_real and job.real.limit < least:
             raise UserError(
-                f"{name} needs at least {least} real pictures, there are {job.real.limit}", where=job.real.name
+                f"{name} needs at least {least} real images, there are {job.real.limit}", where=job.real.name
             )
         if job.real is not None and metric.against_real and not metric.full and job.real.limit < metric.count:
-            job.notes.append(f"{name}: only {job.real.limit} real pictures are there, all were taken")
+            job.notes.append(f"{name}: only {job.real.limit} real images are there, all were taken")
 
 
 def _check_translation(job: Job, metric: Metric, name: str) -> None:

@@ -44,8 +44,8 @@ def distance_of(a: Moments, b: Moments) -> float:
 def influence(a: Moments, b: Moments, sample: Rows) -> tuple[float, Tensor]:
     """The distance of a from b, and how much each feature vector of a contributes to its error.
 
-    The distance is linear in small changes of a's mean and covariance, so a picture more or less moves it by its
-    influence divided by the number of pictures. The variance of the estimate is the variance of the influence over the
+    The distance is linear in small changes of a's mean and covariance, so an image more or less moves it by its
+    influence divided by the number of images. The variance of the estimate is the variance of the influence over the
     number (the infinitesimal jackknife: what a bootstrap over features tends to, without its resampling).
 
     Args:
@@ -72,7 +72,7 @@ def _check(a: Moments, b: Moments) -> None:
     if a.dim != b.dim:
         raise ValueError(f"features of {a.dim} and of {b.dim} numbers can't be compared")
     if a.count < 2 or b.count < 2:
-        raise ValueError("a Fréchet distance needs at least two pictures on each side")
+        raise ValueError("a Fréchet distance needs at least two images on each side")
 
 
 def _root(covariance: Tensor) -> Tensor:
@@ -80,7 +80,7 @@ def _root(covariance: Tensor) -> Tensor:
     factor, failed = torch.linalg.cholesky_ex(covariance)
     if not bool(failed):
         return torch.as_tensor(factor)
-    values, vectors = torch.linalg.eigh(covariance)  # fewer pictures than dimensions, or a feature that never changes
+    values, vectors = torch.linalg.eigh(covariance)  # fewer images than dimensions, or a feature that never changes
     inside = values > values.max().clamp(min=1e-300) * len(values) * torch.finfo(values.dtype).eps
     root: Tensor = vectors[:, inside] * values[inside].sqrt()
     return root if root.shape[1] else torch.zeros_like(covariance[:, :1])

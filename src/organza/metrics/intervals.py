@@ -12,7 +12,7 @@ Interval = tuple[float, float]
 
 
 def bootstrap_mean(values: Rows, seed: int = 0) -> Interval:
-    """The interval of a mean over pictures, from means of pictures drawn again with replacement (Efron 1979).
+    """The interval of a mean over images, from means of images drawn again with replacement (Efron 1979).
 
     Example:
         >>> low, high = bootstrap_mean(torch.arange(100.0))
@@ -21,7 +21,7 @@ def bootstrap_mean(values: Rows, seed: int = 0) -> Interval:
     """
     table = np.asarray(torch.as_tensor(values).double().cpu())
     rng = np.random.default_rng(seed)
-    # Weights instead of copies of the pictures; multinomial counts are what drawing with replacement gives.
+    # Weights instead of copies of the images; multinomial counts are what drawing with replacement gives.
     means = [
         float((rng.multinomial(len(table), np.full(len(table), 1 / len(table))) * table).sum() / len(table))
         for _ in range(RESAMPLES)

@@ -17,7 +17,7 @@ from organza.metrics.team import Team
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, and the numbers done and wanted."""
 Classifier = Callable[[Tensor], Tensor]
-"""Pictures uint8 ``[N, H, W, C]`` to probabilities of attributes ``[N, A]``."""
+"""Images uint8 ``[N, H, W, C]`` to probabilities of attributes ``[N, A]``."""
 
 
 @dataclass
@@ -39,12 +39,12 @@ class Job:
     notes: list[str] = field(default_factory=list)
 
     def reals(self) -> Shown:
-        """The real pictures, for metrics that can't do without."""
+        """The real images, for metrics that can't do without."""
         assert self.real is not None  # evaluate has seen to it
         return self.real
 
     def real_count(self, metric: Metric) -> int:
-        """Against how many real pictures."""
+        """Against how many real images."""
         return self.reals().limit if metric.full else min(metric.count, self.reals().limit)
 
     def on(self, what: str) -> Callable[[int, int], None]:

@@ -60,7 +60,7 @@ def kernel_distance(
         raise ValueError(f"features of {a.shape[1]} and of {b.shape[1]} numbers can't be compared")
     size = min(subset_size, len(a), len(b))
     if size < 2:
-        raise ValueError("a kernel distance needs at least two pictures on each side")
+        raise ValueError("a kernel distance needs at least two images on each side")
     rng = np.random.default_rng(seed)
     found, spread_a, spread_b = [], [], []
     for _ in range(subsets):

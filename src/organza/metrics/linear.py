@@ -26,7 +26,7 @@ def separability(codes: Rows, probabilities: Rows, keep: float = 0.5) -> float:
     """
     found = [entropy for entropy in entropies(codes, probabilities, keep) if entropy is not None]
     if not found:
-        raise ValueError("the classifier gives the same answer about every picture")
+        raise ValueError("the classifier gives the same answer about every image")
     return float(torch.tensor(found).sum().exp())
 
 

@@ -21,13 +21,13 @@ TILE = 4096
 
 @dataclass(frozen=True)
 class Manifold:
-    """What lies within what; each figure is a mean over pictures, kept one by one for confidence intervals.
+    """What lies within what; each figure is a mean over images, kept one by one for confidence intervals.
 
     Attributes:
-        precision: 1 for each generated picture that lies in the real manifold, ``[M]``.
-        recall: 1 for each real picture that lies in the generated manifold, ``[N]``.
-        density: for each generated picture the number of real balls around it, over k, ``[M]``; may exceed 1.
-        coverage: 1 for each real picture with a generated one in its ball, ``[N]``.
+        precision: 1 for each generated image that lies in the real manifold, ``[M]``.
+        recall: 1 for each real image that lies in the generated manifold, ``[N]``.
+        density: for each generated image the number of real balls around it, over k, ``[M]``; may exceed 1.
+        coverage: 1 for each real image with a generated one in its ball, ``[N]``.
     """
 
     precision: Tensor
@@ -71,7 +71,7 @@ def density_coverage(real: Rows, generated: Rows, k: int = 5) -> tuple[float, fl
 
 
 def manifold(real: Rows, generated: Rows, k: int) -> Manifold:
-    """All four figures, picture by picture.
+    """All four figures, image by image.
 
     Raises:
         ValueError: tables of different width, or no more than k features on a side.
@@ -81,7 +81,7 @@ def manifold(real: Rows, generated: Rows, k: int) -> Manifold:
     if x.shape[1] != y.shape[1]:
         raise ValueError(f"features of {x.shape[1]} and of {y.shape[1]} numbers can't be compared")
     if k < 1 or min(len(x), len(y)) <= k:
-        raise ValueError(f"{k} neighbours can't be found among {min(len(x), len(y))} pictures")
+        raise ValueError(f"{k} neighbours can't be found among {min(len(x), len(y))} images")
     # Distances do not change when both sets move, and are exacter near the origin.
     center = x.mean(0)
     x, y = x - center, y - center

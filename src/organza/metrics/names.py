@@ -1,7 +1,7 @@
 """What metrics are called: ``fid50k_full``, ``fd_organza64_2k``, ``pr50k3_full``, ``ppl2_wend`` ...
 
 A name says everything that decides the figure but the data: what is measured, with which feature network, on how many
-generated pictures, against how many real ones. So equal names can be compared and others can't.
+generated images, against how many real ones. So equal names can be compared and others can't.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ NEAREST = {"pr": 3, "dc": 5}
 """Neighbours that make a manifold, as the papers take them."""
 
 EXAMPLES: dict[str, str] = {
-    "fid50k_full": "Frechet distance of 50 thousand generated pictures from all real ones, in Inception's features",
+    "fid50k_full": "Frechet distance of 50 thousand generated images from all real ones, in Inception's features",
     "fid10k": "the same of 10 thousand from 10 thousand; any number: fid5k, fid1000",
     "fd_organza64_2k_full": "Frechet distance in the features of another network: organza64, lenet, or a file's",
     "kid50k_full": "kernel distance (x 1000 is common in papers); kd_organza64_2k and so on with other networks",
@@ -47,13 +47,13 @@ EXAMPLES: dict[str, str] = {
     "dc10k5_full": "density and coverage of 10 thousand, 5 neighbours; of 500: dc500n5",
     "is50k": "Inception score: mean and deviation over 10 splits; needs a network that classifies",
     "classes2k": "by a network that classifies: its mean confidence, classes that are there, share made as asked",
-    "ppl2_wend": "perceptual path length in w at the ends of paths, whole pictures; 50 thousand paths",
+    "ppl2_wend": "perceptual path length in w at the ends of paths, whole images; 50 thousand paths",
     "ppl_zfull": "the same in z along whole paths, cropped to the face as in StyleGAN; ppl2_10k_zfull: 10 thousand",
     "sep10k_w": "linear separability of the data's labels in w (or z)",
-    "lpips10k": "variety: mean LPIPS between the pictures of 10 thousand pairs; perceptual_organza64_10k with ours",
+    "lpips10k": "variety: mean LPIPS between the images of 10 thousand pairs; perceptual_organza64_10k with ours",
     "ms_ssim10k": "variety: mean structural similarity of 10 thousand pairs, lower is more varied",
     "accuracy10k": "of a network that classifies (triple-gan): share of 10 thousand real images whose class it names",
-    "swd16k": "sliced Wasserstein distance of patches at each scale, 16384 pictures as in ProGAN",
+    "swd16k": "sliced Wasserstein distance of patches at each scale, 16384 images as in ProGAN",
     "r_precision2k": "of networks of text: how often the own caption fits an image best, of 100; _real: of real images",
     "l1": "of translations: mean distance from the targets of pairs, in levels of 255; l1_200: of 200 pairs, not 1000",
     "psnr": "the same as a signal-to-noise ratio in dB",
@@ -74,8 +74,8 @@ class Metric:
 
     Attributes:
         kind: what is measured.
-        count: generated pictures (pairs for ``lpips`` and ``ms_ssim``, paths for ``ppl``).
-        full: against every real picture; otherwise against ``count`` of them.
+        count: generated images (pairs for ``lpips`` and ``ms_ssim``, paths for ``ppl``).
+        full: against every real image; otherwise against ``count`` of them.
         near: neighbours that make a manifold.
         network: the feature network or distance that the name asks for; None leaves it to the caller.
         implied: the network that is meant where neither the name nor the caller says one.
@@ -113,12 +113,12 @@ class Metric:
 
     @property
     def against_real(self) -> bool:
-        """Whether real pictures are needed."""
+        """Whether real images are needed."""
         return self.kind in ("fd", "kd", "pr", "dc", "swd", "sep", "accuracy", "asked", "r_precision")
 
     @property
     def by_codes(self) -> bool:
-        """Whether a network's latent codes are needed, so that pictures alone won't do."""
+        """Whether a network's latent codes are needed, so that images alone won't do."""
         return self.kind in ("ppl", "sep", "r_precision")
 
     @property

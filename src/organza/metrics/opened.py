@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def trained_with(G: Generator) -> DataOptions:
-    """How the pictures were read that a network was trained on; for somebody else's network, to its size.
+    """How the images were read that a network was trained on; for somebody else's network, to its size.
 
     Example:
         >>> from organza import load
@@ -59,13 +59,13 @@ def open_real(
     against: Against = "training",
     **changes: Any,
 ) -> Dataset:
-    """Real pictures for a network, read as those that it was trained on, but for ``changes`` (`DataOptions`).
+    """Real images for a network, read as those that it was trained on, but for ``changes`` (`DataOptions`).
 
     Args:
-        path: the pictures.
+        path: the images.
         G: the network.
-        progress: called as ``progress(done, total)`` while pictures are decoded for the first time.
-        against: where pictures were held out from the training: those that were not, those that were, or both.
+        progress: called as ``progress(done, total)`` while images are decoded for the first time.
+        against: where images were held out from the training: those that were not, those that were, or both.
         **changes: fields of `DataOptions`.
 
     Raises:
@@ -76,7 +76,7 @@ def open_real(
         >>> open_real(faces, load(tiny_run)).resolution
         (16, 16)
     """
-    # First word for word as in training, because then the pictures are in the cache already.
+    # First word for word as in training, because then the images are in the cache already.
     options = replace(trained_with(G), **_given(changes))
     found = open_dataset(path, options, progress=progress)
     if (found.resolution, found.spec.channels) != (G.resolution, G.channels):
@@ -92,7 +92,7 @@ def open_real(
 def open_pair(
     pictures: str | Path, data: str | Path | None, progress: Progress | None = None, **changes: Any
 ) -> tuple[Dataset, Dataset | None]:
-    """Two sets of pictures of the same size: that of the real ones, unless ``changes`` (`DataOptions`) say another.
+    """Two sets of images of the same size: that of the real ones, unless ``changes`` (`DataOptions`) say another.
 
     Raises:
         UserError: unusable data.
@@ -108,7 +108,7 @@ def open_pair(
         height, width = real.resolution
         channels: Any = str(real.spec.channels)
         options = replace(options, resolution=f"{height}x{width}", channels=channels, labels="none")
-    # A table of labels or a number of pictures belongs to the real set alone.
+    # A table of labels or a number of images belongs to the real set alone.
     return open_dataset(pictures, replace(options, max_images=None), progress=progress), real
 
 

@@ -1,6 +1,6 @@
 """Perceptual path length (StyleGAN, arXiv 1812.04948, section 4.1, equations 2 and 3).
 
-How far pictures move, to the eye, when the latent code takes a small step: the less, the smoother the latent space.
+How far images move, to the eye, when the latent code takes a small step: the less, the smoother the latent space.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ EPSILON = 1e-4
 
 Space = Literal["z", "w"]
 Distance = Callable[[Tensor, Tensor], Tensor]
-"""Pictures float ``[N, 3, H, W]`` in [-1, 1], twice -> ``[N]``."""
+"""Images float ``[N, 3, H, W]`` in [-1, 1], twice -> ``[N]``."""
 
 
 def slerp(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
@@ -63,7 +63,7 @@ def path_distances(
         z: both ends of each path, ``[N, z_dim]`` each.
         t: where on the path, ``[N]``; zeros for the ``end`` variant.
         space: where paths lie: great circles in z (equation 2), straight lines in w (equation 3).
-        crop: keep only the middle of the picture, where an aligned face is.
+        crop: keep only the middle of the image, where an aligned face is.
         epsilon: the step.
     """
     here, there = t[:, None], t[:, None] + epsilon
@@ -77,7 +77,7 @@ def path_distances(
 
 
 def prepare(images: Tensor, crop: bool) -> Tensor:
-    """What the distance sees of pictures ``[N, C, H, W]``: RGB, cropped if asked, at most about 256 pixels.
+    """What the distance sees of images ``[N, C, H, W]``: RGB, cropped if asked, at most about 256 pixels.
 
     The crop is the paper's for FFHQ: from 3/8 to 7/8 of the height and from 1/4 to 3/4 of the width.
     """

@@ -1,4 +1,4 @@
-"""Where the pictures to judge come from: a network or a data set, by number."""
+"""Where the images to judge come from: a network or a data set, by number."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 
 Indices = NDArray[np.int64]
 SEEDS = 1_000_000
-"""``--seed s`` judges the pictures of seeds ``s * SEEDS`` and on."""
+"""``--seed s`` judges the images of seeds ``s * SEEDS`` and on."""
 
 
 class Pictures(Protocol):
-    """Pictures by number, always the same for the same number."""
+    """Images by number, always the same for the same number."""
 
     @property
     def name(self) -> str:
@@ -49,11 +49,11 @@ class Pictures(Protocol):
 
 @dataclass(frozen=True)
 class Shown:
-    """The pictures of a data set in a random order; with ``mirror`` each is there twice, the second time mirrored.
+    """The images of a data set in a random order; with ``mirror`` each is there twice, the second time mirrored.
 
     Attributes:
         dataset: where they are.
-        mirror: whether mirrored pictures count as real.
+        mirror: whether mirrored images count as real.
         seed: of the order.
 
     Example:
@@ -74,12 +74,12 @@ class Shown:
 
     @property
     def limit(self) -> int:
-        """Pictures, mirrored ones included."""
+        """Images, mirrored ones included."""
         return len(self.dataset) * (2 if self.mirror else 1)
 
     @property
     def key(self) -> str:
-        """Changes with everything that changes the pictures or their order."""
+        """Changes with everything that changes the images or their order."""
         return hashlib.sha256(f"{self.dataset.key}/{self.limit}/{self.mirror}/{self.seed}".encode()).hexdigest()
 
     def fetch(self, indices: Indices) -> Tensor:

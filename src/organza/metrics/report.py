@@ -19,7 +19,7 @@ class Figure:
     Attributes:
         value: the number.
         interval: 95% confidence interval, or None.
-        generated, real: pictures (or pairs, or paths) on each side.
+        generated, real: images (or pairs, or paths) on each side.
         network: the feature network or the distance, or None.
         better: whether ``"lower"`` or ``"higher"`` is better.
         error: where the interval comes from.

@@ -1,6 +1,6 @@
-"""How alike two pictures are, scale by scale (MS-SSIM: Wang, Simoncelli and Bovik 2003).
+"""How alike two images are, scale by scale (MS-SSIM: Wang, Simoncelli and Bovik 2003).
 
-Between pairs of generated pictures it tells variety: ACGAN (arXiv 1610.09585, section 4.2) and ProGAN (arXiv
+Between pairs of generated images it tells variety: ACGAN (arXiv 1610.09585, section 4.2) and ProGAN (arXiv
 1710.10196, table 1) state its mean; high means that the generator repeats itself.
 """
 
@@ -16,9 +16,9 @@ WINDOW, SIGMA = 11, 1.5
 
 
 def ms_ssim(a: Tensor, b: Tensor) -> Tensor:
-    """The multi-scale structural similarity of pictures ``[N, C, H, W]`` in [0, 255] with their partners: ``[N]``.
+    """The multi-scale structural similarity of images ``[N, C, H, W]`` in [0, 255] with their partners: ``[N]``.
 
-    The window of 11 pixels shrinks with scales that are smaller than it, as ProGAN's does, so that small pictures have
+    The window of 11 pixels shrinks with scales that are smaller than it, as ProGAN's does, so that small images have
     a figure as well; each scale is the mean over its places and channels, and no less than 0.
 
     Raises:
@@ -30,7 +30,7 @@ def ms_ssim(a: Tensor, b: Tensor) -> Tensor:
         [1.0, 1.0]
     """
     if a.shape != b.shape:
-        raise ValueError(f"pictures {list(a.shape)} and {list(b.shape)} can't be compared")
+        raise ValueError(f"images {list(a.shape)} and {list(b.shape)} can't be compared")
     if min(a.shape[2:]) < 2 ** (len(WEIGHTS) - 1):
         raise ValueError(f"five scales need at least 16 pixels, not {min(a.shape[2:])}")
     result = torch.ones(len(a), dtype=torch.float64, device=a.device)

@@ -32,7 +32,7 @@ def pyramid(images: Tensor) -> list[Tensor]:
 
 
 def patches(level: Tensor, rng: torch.Generator, count: int = PATCHES) -> Tensor:
-    """``count`` random 7x7 patches of each picture ``[N, C, H, W]``: ``[N * count, C, 7, 7]``."""
+    """``count`` random 7x7 patches of each image ``[N, C, H, W]``: ``[N * count, C, 7, 7]``."""
     number, _, height, width = level.shape
     top = torch.randint(0, height - PATCH + 1, (number, count), generator=rng)
     left = torch.randint(0, width - PATCH + 1, (number, count), generator=rng)

@@ -121,7 +121,7 @@ class Generator(Loaded):
             UserError: another kind of network, or numbers that are not finite.
         """
         if self.latents.placed is None:
-            raise UserError(f"pictures of {self.kind} can't be moved or turned", hint="StyleGAN3's can")
+            raise UserError(f"images of {self.kind} can't be moved or turned", hint="StyleGAN3's can")
         if not all(map(math.isfinite, (*translate, rotate))):
             raise UserError(f"a move of {translate} and a turn of {rotate}", hint="give finite numbers")
         return replace(self, net=self.latents.placed(self.net, translate, rotate))

@@ -2,10 +2,10 @@
 
 Training Generative Adversarial Networks with Limited Data. Tero Karras, Miika Aittala, Janne Hellsten, Samuli Laine,
 Jaakko Lehtinen, Timo Aila. NeurIPS 2020, arXiv 2006.06676 (ADA). Transformations are those of its appendix B: each
-is drawn for each picture with probability p, so that augmentations do not leak into what the generator draws as long as
+is drawn for each image with probability p, so that augmentations do not leak into what the generator draws as long as
 p < 1 or so (appendix C).
 
-Everything is differentiable with respect to the pictures, twice: the generator and R1 learn through it.
+Everything is differentiable with respect to the images, twice: the generator and R1 learn through it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ GROUPS = ("blit", "geom", "color", "filter", "noise", "cutout")
 """Groups of transformations, in the order in which they are applied."""
 
 _SYM2 = (-0.12940952255126037, 0.22414386804201339, 0.8365163037378079, 0.48296291314453416)
-_BAND_POWER = (10 / 13, 1 / 13, 1 / 13, 1 / 13)  # a typical picture's, low frequencies first (appendix B.2)
+_BAND_POWER = (10 / 13, 1 / 13, 1 / 13, 1 / 13)  # a typical image's, low frequencies first (appendix B.2)
 _GREY = torch.tensor([1.0, 1.0, 1.0, 0.0]) / 3**0.5  # the luma axis
 
 
@@ -47,11 +47,11 @@ def groups(name: str) -> tuple[str, ...]:
 
 
 def augment(x: Tensor, p: float | Tensor, chosen: tuple[str, ...], rng: torch.Generator) -> Tensor:
-    """Transform each picture at random: appendix B of the ADA paper.
+    """Transform each image at random: appendix B of the ADA paper.
 
     Args:
         x: float32 ``[N, C, H, W]`` in [-1, 1] with 1 (grey), 3 (RGB) or 4 (RGBA) channels. Colours change in RGB alone.
-        p: probability of each transformation, a number or a scalar tensor; 0 leaves the pictures as they are.
+        p: probability of each transformation, a number or a scalar tensor; 0 leaves the images as they are.
         chosen: some of `GROUPS`.
         rng: source of all randomness, on the device of ``x``.
 
@@ -78,7 +78,7 @@ def augment(x: Tensor, p: float | Tensor, chosen: tuple[str, ...], rng: torch.Ge
 
 
 class _Dice:
-    """Draws for each of ``n`` pictures; what is drawn does not depend on p."""
+    """Draws for each of ``n`` images; what is drawn does not depend on p."""
 
     def __init__(self, n: int, p: Tensor, rng: torch.Generator) -> None:
         self.n, self.p, self.rng = n, p, rng
@@ -95,7 +95,7 @@ class _Dice:
 
 
 def _some(x: Tensor, which: Tensor, change: Callable[..., Tensor], *parameters: Tensor) -> Tensor:
-    """``change(x, *parameters)`` for the pictures in ``which`` ``[N]``, the others untouched."""
+    """``change(x, *parameters)`` for the images in ``which`` ``[N]``, the others untouched."""
     if x.device.type != "cpu":  # asking which would wait for the GPU
         return torch.where(which[:, None, None, None], change(x, *parameters), x)
     rows = which.nonzero().flatten()
@@ -110,7 +110,7 @@ def _some(x: Tensor, which: Tensor, change: Callable[..., Tensor], *parameters: 
 
 
 class _Map:
-    """The inverse of a growing chain of affine maps, for each picture: pixel ``v`` comes from ``inverse @ v + offset``.
+    """The inverse of a growing chain of affine maps, for each image: pixel ``v`` comes from ``inverse @ v + offset``.
 
     Each method appends a map that acts after the others.
     """
@@ -169,7 +169,7 @@ def _geometry(x: Tensor, dice: _Dice, chosen: tuple[str, ...]) -> Tensor:
     inverse, offset = chain.inverse, chain.offset
     if x.device.type != "cpu":
         return _some(x, warped, warp, inverse, offset)
-    # Most pictures are not turned, or by right angles alone; these are much cheaper.
+    # Most images are not turned, or by right angles alone; these are much cheaper.
     straight = warped & (inverse[:, 0, 1] == 0) & (inverse[:, 1, 0] == 0)
     x = _some(x, straight, stretch, inverse.diagonal(dim1=1, dim2=2), offset)
     if x.shape[2] == x.shape[3]:
@@ -234,7 +234,7 @@ def _recolour(x: Tensor, matrix: Tensor) -> Tensor:
 
 
 def _filter(x: Tensor, dice: _Dice) -> Tensor:
-    """Amplify or weaken four octaves of frequencies, keeping a typical picture's power."""
+    """Amplify or weaken four octaves of frequencies, keeping a typical image's power."""
     power = torch.tensor(_BAND_POWER).to(x.device)
     gains = torch.ones(len(x), 4, device=x.device)
     touched = torch.zeros(len(x), device=x.device)

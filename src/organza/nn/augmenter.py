@@ -1,7 +1,7 @@
-"""Which augmentation a discriminator's pictures get and how strongly: settings that several methods share, and ADA.
+"""Which augmentation a discriminator's images get and how strongly: settings that several methods share, and ADA.
 
 Karras et al. 2020, arXiv 2006.06676: the probability p of the augmentations follows a heuristic of overfitting, the
-mean sign of D's outputs for training pictures, r_t (eq. 1).
+mean sign of D's outputs for training images, r_t (eq. 1).
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ ADJUST_EVERY = 4  # steps of the discriminator (section 3.1)
 
 @dataclass(frozen=True, kw_only=True)
 class Augmented:
-    """Settings of methods whose discriminator can look at augmented pictures."""
+    """Settings of methods whose discriminator can look at augmented images."""
 
     augment: Literal["none", "ada", "fixed", "diffaugment"] = "none"
-    """What D sees: pictures as they are; augmented with a probability p that adapts (ADA) or is fixed; DiffAugment."""
+    """What D sees: images as they are; augmented with a probability p that adapts (ADA) or is fixed; DiffAugment."""
     augment_pipe: str = "bgc"
     """Transformations of ada and fixed: blit, geom, color, filter, noise, cutout, or the first few: bg ... bgcfnc."""
     augment_p: Share | None = None
@@ -34,13 +34,13 @@ class Augmented:
     augment_policy: str = "color,translation,cutout"
     """Transformations of diffaugment."""
     ada_target: Annotated[float, Range(least=-1, most=1)] = 0.6
-    """ADA raises p while the mean sign of D's outputs for training pictures is above this, else it lowers p."""
+    """ADA raises p while the mean sign of D's outputs for training images is above this, else it lowers p."""
     ada_kimg: Kimg = 500.0
     """ADA's speed: p can go from 0 to 1 within so many thousand images."""
 
 
 class Augmenter:
-    """Augments pictures as the settings say, and adapts p.
+    """Augments images as the settings say, and adapts p.
 
     Args:
         settings: what to do.
@@ -78,7 +78,7 @@ class Augmenter:
         self.shapes = {"ada": (2,)} if settings.augment == "ada" else {}
 
     def __call__(self, images: Tensor, rng: torch.Generator) -> Tensor:
-        """Pictures ``[N, C, H, W]`` as the discriminator sees them."""
+        """Images ``[N, C, H, W]`` as the discriminator sees them."""
         kind = self.settings.augment
         if kind == "none":
             return images
@@ -87,7 +87,7 @@ class Augmenter:
         return augment(images, self.p, self.groups, rng)
 
     def measure(self, batch: Batch, signs: Tensor) -> Stats:
-        """Statistics for `adapt`: ``signs`` is +1 where D takes a training picture for real, else -1."""
+        """Statistics for `adapt`: ``signs`` is +1 where D takes a training image for real, else -1."""
         if self.settings.augment != "ada":
             return {}
         seen = torch.full((), float(batch.seen), device=signs.device)

@@ -16,7 +16,7 @@ from organza.ops.warp import shuffle
 
 
 def diffaugment(x: Tensor, policy: str, rng: torch.Generator) -> Tensor:
-    """Augment each picture: section 3.3 and the choices of section 4 of the paper.
+    """Augment each image: section 3.3 and the choices of section 4 of the paper.
 
     Args:
         x: float32 ``[N, C, H, W]`` in [-1, 1].

@@ -1,8 +1,8 @@
 """Progressive growing (Karras et al. 2018, arXiv 1710.10196, section 2).
 
 Networks are built at full size and used up to a level. One number says how far: its whole part counts the levels above
-the smallest picture, its fraction is the alpha with which the next one fades in. A progress of 2.3 on networks that
-begin at 4x4 means 32x32 pictures, 30% of them from the new layers and 70% from the 16x16 ones, enlarged.
+the smallest image, its fraction is the alpha with which the next one fades in. A progress of 2.3 on networks that
+begin at 4x4 means 32x32 images, 30% of them from the new layers and 70% from the 16x16 ones, enlarged.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class Growth:
 
 
 def level_and_alpha(progress: float) -> tuple[int, float]:
-    """The level in use and how much of the picture is its own; the rest is the level before's.
+    """The level in use and how much of the image is its own; the rest is the level before's.
 
     Example:
         >>> level_and_alpha(2.0), level_and_alpha(2.25)
@@ -93,7 +93,7 @@ def enlarge(images: Tensor, times: int) -> Tensor:
 
 
 def faded(images: Tensor, progress: float, end: int) -> Tensor:
-    """Real pictures as the discriminator sees them at ``progress``: as small, and with as much detail.
+    """Real images as the discriminator sees them at ``progress``: as small, and with as much detail.
 
     Args:
         images: ``[N, C, H, W]`` at full size, which is level ``end``.

@@ -1,4 +1,4 @@
-"""What generators and discriminators with a level for each size of the picture have in common."""
+"""What generators and discriminators with a level for each size of the image have in common."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from organza.core.errors import UserError
 
 
 def check_channels(spec: DataSpec) -> None:
-    """Pictures are grey, RGB or RGBA.
+    """Images are grey, RGB or RGBA.
 
     Raises:
         UserError: another number of channels.
     """
     if spec.channels not in (1, 3, 4):
-        raise UserError(f"pictures with {spec.channels} channels are not supported", hint="use 1, 3 or 4")
+        raise UserError(f"images with {spec.channels} channels are not supported", hint="use 1, 3 or 4")
 
 
 def level_widths(explicit: tuple[int, ...] | None, name: str, base: int, most: int, levels: int) -> list[int]:
@@ -23,7 +23,7 @@ def level_widths(explicit: tuple[int, ...] | None, name: str, base: int, most: i
         explicit: a user's own, or None.
         name: the setting that ``explicit`` comes from, for the error.
         base, most: see above.
-        levels: doublings of the smallest picture.
+        levels: doublings of the smallest image.
 
     Raises:
         UserError: explicit widths that don't fit the number of levels.

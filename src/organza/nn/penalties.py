@@ -98,7 +98,7 @@ def clip_weights(net: nn.Module, bound: float) -> None:
 
 
 def path_lengths(function: Function, ws: Tensor, direction: Tensor) -> Tensor:
-    """Length of the picture's change along a random image for a step in w: Karras et al. 2020 (1912.04958), eq. 4.
+    """Length of the image's change along a random image for a step in w: Karras et al. 2020 (1912.04958), eq. 4.
 
     Args:
         function: synthesis, ``ws -> [N, C, H, W]``.

@@ -1,4 +1,4 @@
-"""Plain convolution pyramids, as in DCGAN: a vector up to a picture, and a picture down to a vector.
+"""Plain convolution pyramids, as in DCGAN: a vector up to an image, and an image down to a vector.
 
 Each level doubles or halves the size with a 4x4 kernel; the innermost map is ``H / 2^levels`` by ``W / 2^levels``.
 """
@@ -20,7 +20,7 @@ Norm = Callable[[int], nn.Module]
 
 
 def levels(resolution: tuple[int, int]) -> int:
-    """How often a picture is halved until its short side is 4 to 7.
+    """How often an image is halved until its short side is 4 to 7.
 
     Raises:
         UserError: a side is not a multiple of the power of two that this takes.
@@ -70,12 +70,12 @@ class ConvTranspose2d(nn.ConvTranspose2d):
 
 
 class Decoder(nn.Module):
-    """A vector ``[N, z_dim]`` to a picture ``[N, C, H, W]`` in [-1, 1] through transposed convolutions and tanh.
+    """A vector ``[N, z_dim]`` to an image ``[N, C, H, W]`` in [-1, 1] through transposed convolutions and tanh.
 
     Args:
         z_dim: length of the vector.
-        resolution: height and width of the picture.
-        channels: of the picture.
+        resolution: height and width of the image.
+        channels: of the image.
         width: feature maps at the outermost level; doubled at each level inwards, up to ``16 * width``.
         norm: normalisation of a number of feature maps.
     """
@@ -119,12 +119,12 @@ def first_of_decoder(net: nn.Module) -> Tensor:
 
 
 class Encoder(nn.Module):
-    """A picture ``[N, C, H, W]`` to a vector ``[N, outputs]`` through strided convolutions and LeakyReLU(0.2).
+    """An image ``[N, C, H, W]`` to a vector ``[N, outputs]`` through strided convolutions and LeakyReLU(0.2).
 
     Args:
         outputs: length of the vector.
-        resolution: height and width of the picture.
-        channels: of the picture.
+        resolution: height and width of the image.
+        channels: of the image.
         width: feature maps at the outermost level; doubled at each level inwards, up to ``16 * width``.
         norm: normalisation of a number of feature maps; the outermost level has none.
     """
@@ -152,5 +152,5 @@ class Encoder(nn.Module):
 
 
 def layer_norm(maps: int) -> nn.Module:
-    """Normalisation over all of one picture's features, with a gain and bias for each map."""
+    """Normalisation over all of one image's features, with a gain and bias for each map."""
     return nn.GroupNorm(1, maps)

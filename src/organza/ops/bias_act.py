@@ -191,7 +191,7 @@ class _Tail(torch.autograd.Function):
 def channel_sums(x: Tensor) -> Tensor:
     """The sum over all but the channels: ``[N, C, ...] -> [C]``, in at least float32.
 
-    Each picture is summed in its own format, which rounds once; asking PyTorch for a float32 sum would convert all of
+    Each image is summed in its own format, which rounds once; asking PyTorch for a float32 sum would convert all of
     ``x`` first, at ten times the cost.
     """
     if x.ndim > 2:

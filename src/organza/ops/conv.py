@@ -73,7 +73,7 @@ def conv2d_resample(
         f: ``[fh, fw]`` or None for no filtering, see `setup_filter`.
         up: enlargement.
         down: reduction.
-        padding: around the enlarged picture, on each side.
+        padding: around the enlarged image, on each side.
         bias: ``[O]``; it, ``act``, ``gain`` and ``clamp`` are the layer's tail, see `bias_act`.
         act: a name in `ACTIVATIONS`.
         gain: factor on the activation.
@@ -186,7 +186,7 @@ class _Weight(torch.autograd.Function):
             return winograd.weight_gradient(x, y, padding).to(y.dtype)
         groups = 1
         if x.device.type == "cpu" and shape[0] % 32 == 0:
-            # oneDNN would share one kernel between two threads by pictures and add what they find: other bits than one
+            # oneDNN would share one kernel between two threads by images and add what they find: other bits than one
             # thread's, and each waits for the other in the midst. Two kernels of half the channels, one for each
             # thread, take the same time.
             x, groups = torch.cat([x, x], 1), 2

@@ -1,6 +1,6 @@
 """A nonlinearity that keeps signals band-limited (Karras et al. 2021, arXiv 2106.12423, sections 2 and 3.2).
 
-A pointwise function adds frequencies that the pixel grid can't hold, and they come back as aliasing. So the picture is
+A pointwise function adds frequencies that the pixel grid can't hold, and they come back as aliasing. So the image is
 enlarged first, the function applied there, and a low-pass filter brings it back to the grid.
 """
 
@@ -83,11 +83,11 @@ def filtered_lrelu(
 
     Args:
         x: ``[N, C, H, W]``.
-        up_filter: low-pass filter of the enlarged picture, one axis ``[taps]``; None for ``up == 1`` leaves it out.
+        up_filter: low-pass filter of the enlarged image, one axis ``[taps]``; None for ``up == 1`` leaves it out.
         down_filter: the same before shrinking, or a filter of the plane ``[taps, taps]``.
         up: enlargement.
         down: reduction.
-        padding: (left, right, top, bottom) of the enlarged picture; negative crops.
+        padding: (left, right, top, bottom) of the enlarged image; negative crops.
         gain: factor on the leaky ReLU.
         slope: of its negative side.
         clamp: limit on its result.
@@ -107,7 +107,7 @@ def filtered_lrelu(
         return upfirdn2d(x, _plane(down_filter, x), down=down)
     if up_filter is None:
         x = upfirdn2d(x, _plane(None, x), up=up, padding=(left, right, top, bottom), gain=up * up)
-    else:  # rows first: the first pass is the one on the smaller picture
+    else:  # rows first: the first pass is the one on the smaller image
         x = _enlarge(_enlarge(x, up_filter * up, up, top, bottom, 2), up_filter * up, up, left, right, 3)
     x = bias_act(x, None, "lrelu", alpha=slope, gain=gain, clamp=clamp, overwrite=True)
     if down_filter is None or down_filter.ndim == 2:

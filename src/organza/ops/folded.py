@@ -1,6 +1,6 @@
 """Modulated convolution for networks that no longer change.
 
-What follows from the weights alone is computed once and kept; a picture's styles go where they are cheapest: into the
+What follows from the weights alone is computed once and kept; an image's styles go where they are cheapest: into the
 weights at large sizes, around the convolution at small ones. No gradients. `organza.load`'s generators draw inside
 `inference()`; training never does.
 """

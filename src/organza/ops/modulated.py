@@ -27,7 +27,7 @@ def modulated_conv2d(
     gain: float = 1.0,
     clamp: float | None = None,
 ) -> Tensor:
-    """Convolve each picture with its own weights ``weight * styles``, scaled to unit norm if ``demodulate``.
+    """Convolve each image with its own weights ``weight * styles``, scaled to unit norm if ``demodulate``.
 
     Args:
         x: ``[N, I, H, W]``.
@@ -55,7 +55,7 @@ def modulated_conv2d(
         y = _reference(x, weight, styles, up, down, padding, resample_filter, demodulate)
         return bias_act(y, bias, act, gain=gain, clamp=clamp, noise=noise)
     if weight.shape[2:] == (1, 1) and not demodulate and up == down == 1 and padding == 0:
-        # A matrix product for each picture, with weights small enough to modulate themselves.
+        # A matrix product for each image, with weights small enough to modulate themselves.
         weights = (weight[:, :, 0, 0] * styles[:, None]).to(x.dtype)
         pixels = x.permute(0, 2, 3, 1).flatten(1, 2) @ weights.transpose(1, 2)
         y = pixels.reshape(len(x), *x.shape[2:], len(weight)).permute(0, 3, 1, 2)
@@ -82,7 +82,7 @@ def _reference(
     resample_filter: Tensor | None,
     demodulate: bool,
 ) -> Tensor:
-    """As plain programs train: the pictures scaled instead of the weights, which are only made for their norms."""
+    """As plain programs train: the images scaled instead of the weights, which are only made for their norms."""
     y = conv2d_resample(x * styles.to(x.dtype)[:, :, None, None], weight, resample_filter, up, down, padding)
     if not demodulate:
         return y

@@ -1,4 +1,4 @@
-"""Upsample, filter and downsample pictures in one operation, and its usual special cases.
+"""Upsample, filter and downsample images in one operation, and its usual special cases.
 
 The name is the classic one of signal processing: insert zeros, apply a finite impulse response, drop samples.
 """
@@ -64,7 +64,7 @@ def upfirdn2d(
         f: ``[fh, fw]``, see `setup_filter`.
         up: upsampling factor of both axes.
         down: downsampling factor of both axes.
-        padding: of the upsampled picture, in pixels: one number, (x, y), or (left, right, top, bottom); negative crops.
+        padding: of the upsampled image, in pixels: one number, (x, y), or (left, right, top, bottom); negative crops.
         flip_filter: correlate instead of convolve.
         gain: factor on the result.
 
@@ -151,7 +151,7 @@ def _depthwise(x: Tensor, kernel: Tensor, stride: int, padding: tuple[int, int])
 
 
 def _enlarge(x: Tensor, kernel: Tensor, up: int, pad: tuple[int, int, int, int]) -> Tensor:
-    """Polyphase filtering: each of the ``up * up`` interleaved pictures is ``x`` filtered with its share of the taps.
+    """Polyphase filtering: each of the ``up * up`` interleaved images is ``x`` filtered with its share of the taps.
 
     (The obvious transposed depthwise convolution is twenty times slower in bf16.)
     """
@@ -175,7 +175,7 @@ def _enlarge(x: Tensor, kernel: Tensor, up: int, pad: tuple[int, int, int, int])
 
 
 class _Share:
-    """One axis of one of the interleaved pictures: which taps make it, and which of its pixels go where."""
+    """One axis of one of the interleaved images: which taps make it, and which of its pixels go where."""
 
     def __init__(self, first: int, up: int, length: int, size: int, taps: int, before: int) -> None:
         start = first + taps - 1 - before  # of the result, counted from the first pixel that any tap reaches

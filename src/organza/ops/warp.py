@@ -1,7 +1,7 @@
-"""Moving the pixels of pictures: exactly (flips, quarter turns, whole pixels), or by any affine map in one resampling.
+"""Moving the pixels of images: exactly (flips, quarter turns, whole pixels), or by any affine map in one resampling.
 
-Coordinates are pixels from the picture's centre, x to the right and y down. A map is given as its inverse: where each
-pixel of the result comes from. Beyond the edges the picture goes on as its mirror image about the outermost pixels.
+Coordinates are pixels from the image's centre, x to the right and y down. A map is given as its inverse: where each
+pixel of the result comes from. Beyond the edges the image goes on as its mirror image about the outermost pixels.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def shuffle(x: Tensor, inverse: Tensor, offset: Tensor) -> Tensor:
         offset: ``[N, 2]`` whole numbers: a pixel at ``v`` comes from ``inverse @ v + offset``.
 
     Returns:
-        Shape of ``x``. (Quarter turns of pictures with an even and an odd side are half a pixel off.)
+        Shape of ``x``. (Quarter turns of images with an even and an odd side are half a pixel off.)
 
     Example:
         >>> x = torch.tensor([[[[1.0, 2.0, 3.0]]]])
@@ -59,7 +59,7 @@ def shuffle(x: Tensor, inverse: Tensor, offset: Tensor) -> Tensor:
 
 
 def warp(x: Tensor, inverse: Tensor, offset: Tensor) -> Tensor:
-    """Resample pictures under affine maps, with the wavelet sym6 against aliasing.
+    """Resample images under affine maps, with the wavelet sym6 against aliasing.
 
     Enlarged to twice the size with the wavelet's low-pass filter, sampled bilinearly, reduced with the same filter
     (Karras et al. 2020, arXiv 2006.06676, appendix B.1). The filter is orthogonal to its even shifts, so moves by whole
@@ -185,7 +185,7 @@ def mirrored(i: int, n: int) -> int:
 
 
 class _Sample(torch.autograd.Function):
-    """Bilinear sampling: linear in the picture, with `_Spread` as its adjoint. (PyTorch's has no second derivative.)"""
+    """Bilinear sampling: linear in the image, with `_Spread` as its adjoint. (PyTorch's has no second derivative.)"""
 
     @staticmethod
     def forward(x: Tensor, places: Tensor) -> Tensor:
@@ -208,7 +208,7 @@ class _Spread(torch.autograd.Function):
 
     @staticmethod
     def forward(grad: Tensor, places: Tensor, size: torch.Size) -> Tensor:
-        # The picture itself matters only for the gradient of the places, which is not asked for.
+        # The image itself matters only for the gradient of the places, which is not asked for.
         blank = grad.new_zeros(()).expand(size)
         found: Tensor = torch.ops.aten.grid_sampler_2d_backward(grad, blank, places, 0, 1, True, [True, False])[0]
         return found

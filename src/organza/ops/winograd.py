@@ -7,7 +7,7 @@ infinity; ours are 0, 2/3, -2/3, 3/2, -3/2 and infinity, which lose less than ha
 Anderson, Soodhalter, Gregg 2020, arXiv 1803.10986, study such choices).
 
 Sums are taken in at least float32, in pieces that fit the processor's caches; between them stand matrix products in the
-format of the picture. A layer's result and its gradients are off by 1e-6 to 3e-6 of their deviation in float32, more
+format of the image. A layer's result and its gradients are off by 1e-6 to 3e-6 of their deviation in float32, more
 with more channels, and by 1.4% in bf16, where the plain way is off by 0.2%; docs/performance.md shows that training
 bears it. It pays where channels are many.
 """
@@ -134,11 +134,11 @@ def weight_gradient(x: Tensor, grad: Tensor, padding: int = 1) -> Tensor:
 # --- pieces ----------------------------------------------------------------------------------------------------------
 
 Band = tuple[slice, slice]
-"""Which pictures, and which rows of tiles."""
+"""Which images, and which rows of tiles."""
 
 
 def _bands(grid: tuple[int, int, int], size: int) -> Iterator[Band]:
-    """Bands of about ``size`` tiles in ``grid``: pictures, rows of tiles, tiles in a row."""
+    """Bands of about ``size`` tiles in ``grid``: images, rows of tiles, tiles in a row."""
     n, down, across = grid
     for pictures in _pieces(n, max(1, size // (down * across))):
         for rows in _pieces(down, max(1, size // across)):
@@ -151,7 +151,7 @@ def _pieces(whole: int, size: int) -> Iterator[slice]:
 
 
 def _within(grid: tuple[int, int, int], band: Band, channels: int) -> Iterator[tuple[Band, slice, slice]]:
-    """Pieces of a band; each with its pictures and its rows of pixels, counted over the whole batch."""
+    """Pieces of a band; each with its images and its rows of pixels, counted over the whole batch."""
     first, top = band[0].start, band[1].start
     for some, rows in _bands(grid, PIECE // channels):
         pictures = slice(first + some.start, first + some.stop)
@@ -182,7 +182,7 @@ def _padded(x: Tensor, styles: Tensor | None, padding: int, sides: Sequence[int]
 
 
 def _grid(band: Band, width: int) -> tuple[int, int, int]:
-    """Pictures, rows of tiles, tiles in a row, where pictures are ``width`` wide."""
+    """Images, rows of tiles, tiles in a row, where images are ``width`` wide."""
     (n, rows) = (part.stop - part.start for part in band)
     return n, rows, width // 4
 

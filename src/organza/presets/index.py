@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 SUMMARIES: dict[str, dict[str, str]] = {
     "stylegan": {
-        "stylegan2": "StyleGAN2 with settings chosen from the pictures' size",
+        "stylegan2": "StyleGAN2 with settings chosen from the images' size",
         "stylegan2-256": "StyleGAN2 at 256x256 as in the paper, half the feature maps of config F",
         "stylegan2-512": "StyleGAN2 config F at 512x512",
         "stylegan2-1024": "StyleGAN2 config F at 1024x1024, as in the paper",
-        "stylegan2-cifar": "StyleGAN2 for 32x32 pictures of many kinds, as StyleGAN2-ADA trains CIFAR-10",
+        "stylegan2-cifar": "StyleGAN2 for 32x32 images of many kinds, as StyleGAN2-ADA trains CIFAR-10",
         "stylegan2-tiny": "a small StyleGAN2 for laptops: faces at 64x64 within an hour on two cores",
         "stylegan2-demo": "what `make demo` trains: 32x32 in a few minutes on two cores",
         "stylegan2-a": "StyleGAN2's table 1, A: the StyleGAN it began with",

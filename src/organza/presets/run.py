@@ -11,7 +11,7 @@ from organza.training.settings import Training
 
 @dataclass(frozen=True)
 class Run:
-    """All settings of a training: which method, how it trains, how pictures are read.
+    """All settings of a training: which method, how it trains, how images are read.
 
     Example:
         >>> from organza.methods.basic.dcgan import DCGAN

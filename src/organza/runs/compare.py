@@ -193,9 +193,9 @@ def complete(
     Args:
         runs: as from `read_runs`.
         metrics: names with commas between them.
-        data: real pictures; read as for each run's training.
+        data: real images; read as for each run's training.
         features: feature network for names that state none.
-        mirror: count real pictures mirrored as well; None: as each run was trained.
+        mirror: count real images mirrored as well; None: as each run was trained.
         cache: folder to remember figures in.
         device, progress: as for `organza.metrics.evaluate`.
 
@@ -282,7 +282,7 @@ def plot(runs: Sequence[RunLog], metric: str, path: str | Path) -> Path:
     """Draw a metric against images shown and against the time of training, as PNG.
 
     Raises:
-        UserError: the picture can't be written.
+        UserError: the image can't be written.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

@@ -39,20 +39,20 @@ class Info:
 
     Attributes:
         kind: the format.
-        count: usable pictures.
+        count: usable images.
         skipped: (name, reason) of each that is not.
         others: (name, what it is) of what is no image and does not claim to be one.
         formats, modes: how often which, as text.
-        sizes: (height, width) of each usable picture ``[N, 2]``.
+        sizes: (height, width) of each usable image ``[N, 2]``.
         layout: how the images lie there, see `organza.data.domains.layout_of`.
         labels: what labels there are, or what the wanted ones are taken for, as text.
         captions: where captions would come from, or "".
         twice: names of equal files, in groups.
-        near: pairs of names of pictures that look the same.
-        leaked: pairs of names of the same picture in training and test parts.
+        near: pairs of names of images that look the same.
+        leaked: pairs of names of the same image in training and test parts.
         same_name: names that occur more than once.
         sheet: the contact sheet, if one was wanted.
-        pairs: what pairs a technique makes of the pictures, or "".
+        pairs: what pairs a technique makes of the images, or "".
     """
 
     path: Path
@@ -85,7 +85,7 @@ class Info:
         )
         side = default_resolution(self.sizes.min(1).tolist())
         out = [
-            f"{self.path}: {self.kind}, {self.count:,} pictures",
+            f"{self.path}: {self.kind}, {self.count:,} images",
             f"  height x width  {size}",
             f"  default         --resolution {side}",
             f"  formats         {self.formats}",
@@ -118,7 +118,7 @@ def info(
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> Info:
-    """Look at every picture of a data set.
+    """Look at every image of a data set.
 
     Args:
         path: whatever `organza.data.open_dataset` takes.
@@ -150,7 +150,7 @@ def info(
     if not good:
         from organza.data.cache.prepare import listed
 
-        raise UserError("no usable pictures" + listed(skipped), where=source.path)
+        raise UserError("no usable images" + listed(skipped), where=source.path)
     names = [e.name for e in entries]
     twice, near = exact_groups(about), near_pairs(about)
     repeated = sorted({a for a, b in zip(sorted(names), sorted(names)[1:], strict=False) if a == b})
@@ -218,7 +218,7 @@ def _described(labels: Labels) -> str:
 def _captions(source: Source, about: list[About]) -> str:
     beside = sum(text is not None for text in source.texts(source.entries()))
     if beside:
-        return f"--captions txt: {beside:,} of {len(about):,} pictures"
+        return f"--captions txt: {beside:,} of {len(about):,} images"
     return next((f"--captions {name}" for name in FILES if source.side(name) is not None), "")
 
 
@@ -286,7 +286,7 @@ def align_found(
         source: whatever `organza.data.open_dataset` takes.
         dest, form, encoding, workers, overwrite: as for `organza.data.export.build.build`.
         size: side of the crops in pixels.
-        crop: how much of the picture a crop shows, see `organza.data.align.five_point_quad`.
+        crop: how much of the image a crop shows, see `organza.data.align.five_point_quad`.
         max_images: look at the first so many photographs.
         progress: called as ``progress(done, total)`` while faces are looked for.
 

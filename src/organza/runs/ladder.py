@@ -51,9 +51,9 @@ class Budget:
     Attributes:
         kimg: length of the training in thousands of images.
         batch: images in a step, at every size. None: 16, or 1 where images are translated.
-        width: factor on all feature maps, beside the one that follows from the pictures' size.
+        width: factor on all feature maps, beside the one that follows from the images' size.
         growth: share of the training during which networks grow that do.
-        paper_size: the side of the pictures for which the presets are meant.
+        paper_size: the side of the images for which the presets are meant.
         seed: of everything random.
     """
 
@@ -101,7 +101,7 @@ def rungs(names: Iterable[str]) -> tuple[str, ...]:
 
 
 def scaled(run: Run, spec: DataSpec, budget: Budget) -> Run:
-    """``run`` for smaller pictures and a smaller budget, in proportion.
+    """``run`` for smaller images and a smaller budget, in proportion.
 
     Of the settings that a method has, these change: ``channel_base`` by the share of the size, so that the outermost
     levels keep the paper's feature maps and the inner ones shrink; it and ``channel_max`` by ``budget.width``, and so
@@ -189,9 +189,9 @@ def climb(
         data: whatever `organza.open_dataset` opens; of translations, pairs.
         outdir: folder for everything: a folder of runs for each rung, ``ladder.txt``, ``.json`` and ``.png``.
         budget: the same for all.
-        resolution: pictures are brought to this size first.
+        resolution: images are brought to this size first.
         metric: a name of `organza.metrics`, drawn against ``data``; None leaves it out. Translations have none.
-        seeds: of the pictures that are drawn; of translations, the numbers of the pairs.
+        seeds: of the images that are drawn; of translations, the numbers of the pairs.
         overrides: settings by name, for all rungs that have them.
         device: see `organza.train`.
 

@@ -1,4 +1,4 @@
-"""An ablation ladder as a table: in text, and as a picture."""
+"""An ablation ladder as a table: in text, and as an image."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from organza.media.figure import table
 from organza.media.images import Pixels
 
 STRIP = 330
-"""Width of the text beside a row of pictures."""
+"""Width of the text beside a row of images."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def text_table(climbed: Sequence[Rung], metric: str | None) -> str:
 
 
 def picture(climbed: Sequence[Rung], rows: Sequence[Pixels], metric: str | None) -> Pixels:
-    """The ladder as a picture: a row for each rung, its figures on the left, its samples on the right.
+    """The ladder as an image: a row for each rung, its figures on the left, its samples on the right.
 
     Args:
         climbed: the rungs.

@@ -96,7 +96,7 @@ def adopt(run: Run, origin: Origin, spec: DataSpec, explicit: Mapping[str, Any])
     Args:
         run: what shall be trained.
         origin: where it starts.
-        spec: the pictures.
+        spec: the images.
         explicit: settings that the user gave; they must not contradict the architecture.
 
     Raises:
@@ -126,7 +126,7 @@ def adopt(run: Run, origin: Origin, spec: DataSpec, explicit: Mapping[str, Any])
 
 
 def _grown_size(origin: Origin) -> int:
-    """The greatest side of the pictures up to which networks have grown."""
+    """The greatest side of the images up to which networks have grown."""
     sides = origin.spec.resolution
     end = pyramid(sides)[1]
     level = max(0, min(end, int(origin.nets["G.grown"].floor())))
@@ -136,8 +136,8 @@ def _grown_size(origin: Origin) -> int:
 def copy_weights(state: State, origin: Origin) -> str:
     """Copy what fits, by name and shape, into networks that are fresh; what was copied, as a line of text.
 
-    Blocks of discriminators are counted from the largest picture, those of generators from the smallest. So for another
-    resolution, layers for the same size of picture find each other.
+    Blocks of discriminators are counted from the largest image, those of generators from the smallest. So for another
+    resolution, layers for the same size of image find each other.
     """
     counts, fresh = {}, []
     for name, net in state.method.nets.items():

@@ -32,9 +32,9 @@ from organza.vision.lpips import open_distance
 
 DEFAULT = "fd_organza64_2k"
 PROBES = (64, 256)
-"""Pictures by which the time of an evaluation is told in advance."""
+"""Images by which the time of an evaluation is told in advance."""
 LEAST = 500
-"""An evaluation may shrink to so many pictures to fit into its share of the time, no further."""
+"""An evaluation may shrink to so many images to fit into its share of the time, no further."""
 LEAST_UNPAIRED = 20
 """Translations of fewer images than this say nothing about a distance between sets."""
 LEAST_LABELLED = 200
@@ -99,7 +99,7 @@ def check(metrics: Sequence[Metric], dataset: Dataset, mirror: bool) -> None:
     """See before the training whether each of ``metrics`` can be computed, so that hours later it is no surprise.
 
     Raises:
-        UserError: a feature network or distance that can't be had, too few pictures, or labels are missing.
+        UserError: a feature network or distance that can't be had, too few images, or labels are missing.
 
     Example:
         >>> from organza import open_dataset
@@ -113,7 +113,7 @@ def check(metrics: Sequence[Metric], dataset: Dataset, mirror: bool) -> None:
         if metric.kind == "sep" and not dataset.spec.label_dim:
             raise UserError(f"{name} needs labels in the data", hint="open it with --labels, or leave it out")
         if metric.against_real and len(dataset) * (2 if mirror else 1) < least:
-            raise UserError(f"{name} needs at least {least} real pictures", where=dataset.name)
+            raise UserError(f"{name} needs at least {least} real images", where=dataset.name)
         if metric.by_features:
             features.open_features(metric.network or metric.implied or features.DEFAULT)
         elif metric.kind in ("ppl", "lpips"):
@@ -204,7 +204,7 @@ class Watch:
         return self.cost is not None and self.cost <= self._left()
 
     def _measure(self, saved: Path, count: int) -> None:
-        """Judge a few pictures to learn what many would take, and ask for fewer if they would hardly ever fit."""
+        """Judge a few images to learn what many would take, and ask for fewer if they would hardly ever fit."""
         count = min(count, max(metric.count for metric in self.metrics))  # there may be no more
         few = [
             replace(metric, count=min(count, metric.count), full=False)
@@ -223,7 +223,7 @@ class Watch:
             self.cost = seconds * self._pictures() / count
 
     def _pictures(self) -> float:
-        """How many pictures to look at on each side, on average."""
+        """How many images to look at on each side, on average."""
         most = max([1, *(metric.count for metric in self.metrics)])
         return (most + max(most, self._reals())) / 2 if any(metric.full for metric in self.metrics) else most
 
@@ -346,7 +346,7 @@ def _link(file: Path, to: Path) -> None:
 
 
 def _as_before(metric: Metric, records: Sequence[Mapping[str, Any]]) -> Metric:
-    """``metric`` with the number of pictures that it had shrunk to before the training was stopped."""
+    """``metric`` with the number of images that it had shrunk to before the training was stopped."""
     for record in reversed(records):
         for key in record:
             name = key.removeprefix("metrics/")

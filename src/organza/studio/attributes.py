@@ -75,8 +75,8 @@ def by_classifier(
         with torch.no_grad():
             logits = torch.cat([net(image.clamp(-1, 1)).reshape(1, -1) for image in raw(G, ws, sampling.noise, seeds)])
     except (RuntimeError, ValueError, OSError) as error:
-        hint = f"give a TorchScript file for pictures [N, {G.channels}, {G.resolution[0]}, {G.resolution[1]}]"
-        raise UserError("is no classifier for these pictures", where=path, hint=hint) from error
+        hint = f"give a TorchScript file for images [N, {G.channels}, {G.resolution[0]}, {G.resolution[1]}]"
+        raise UserError("is no classifier for these images", where=path, hint=hint) from error
     names = names or [f"attribute{index}" for index in range(logits.shape[1])]
     if len(names) != logits.shape[1]:
         raise UserError(f"{len(names)} names for {logits.shape[1]} attributes", where=path, hint="name each, or none")

@@ -210,7 +210,7 @@ def regress(
     found = answers(draw(G, ws, sampling.noise, seeds)) if callable(answers) else answers
     values = torch.as_tensor(found).double().flatten()
     if len(values) != len(ws) or not bool(((values >= 0) & (values <= 1)).all()):
-        raise UserError(f"{name}: not one answer from 0 to 1 for each of {len(ws)} pictures", hint="0 no, 1 yes")
+        raise UserError(f"{name}: not one answer from 0 to 1 for each of {len(ws)} images", hint="0 no, 1 yes")
     yes = int((values > 0.5).sum())
     if yes in (0, len(values)):
         raise UserError(f"{name}: all {len(values)} answers are alike", hint="take more seeds, or another attribute")
@@ -219,7 +219,7 @@ def regress(
     vector = vector.to(first.device)
     unit = vector / vector.norm()
     step = (first @ unit).std()
-    about = f"regression on {len(values)} pictures, {yes} of them yes; {100 * right:.0f}% on their side"
+    about = f"regression on {len(values)} images, {yes} of them yes; {100 * right:.0f}% on their side"
     return Direction(name, (unit * step).cpu(), None, about)
 
 

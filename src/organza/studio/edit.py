@@ -102,7 +102,7 @@ def amounts(columns: int) -> list[float]:
         ([0.0, 1.0], [-1.0, -0.5, 0.0, 0.5, 1.0])
     """
     if columns < 2:
-        raise UserError(f"a strip of {columns} pictures", hint="give two or more, such as 7")
+        raise UserError(f"a strip of {columns} images", hint="give two or more, such as 7")
     return [0.0, 1.0] if columns == 2 else [2 * index / (columns - 1) - 1 for index in range(columns)]
 
 
@@ -177,7 +177,7 @@ def overview(
     columns: int = 7,
     scale: int = 1,
 ) -> Path:
-    """Write a row for each of ``directions``: one picture, ``ws [1, num_ws, w_dim]``, moved along it.
+    """Write a row for each of ``directions``: one image, ``ws [1, num_ws, w_dim]``, moved along it.
 
     Raises:
         UserError: see `edit`.

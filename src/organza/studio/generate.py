@@ -61,7 +61,7 @@ class Job:
             UserError: there is no such image.
         """
         if not 0 <= index < len(self):
-            raise UserError(f"there is no picture {index}", hint=f"they go from 0 to {len(self) - 1}")
+            raise UserError(f"there is no image {index}", hint=f"they go from 0 to {len(self) - 1}")
         step = batch_size(G.resolution)
         part = slice(index // step * step, index // step * step + step)
         return list(raw(G, self.ws(part), self.noise, self.noise_seeds[part]))[index % step]
@@ -215,7 +215,7 @@ def generate(
     exact = deep or named.suffix.lower() == ".npy"
     single = output is not None or grid is not None
     if exact and (grid is not None or (single and count > 1)):
-        raise UserError("16-bit and float files hold one picture each", hint="leave --grid and --output out")
+        raise UserError("16-bit and float files hold one image each", hint="leave --grid and --output out")
 
     drawn = _counted(job.images(G) if only is None else iter([job.image(G, only)]), count, progress)
     if single and not exact:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from organza.models.generator import Generator
 
 EXAMPLES = 4
-"""Pictures with fresh noise beside the one with the stored noise."""
+"""Images with fresh noise beside the one with the stored noise."""
 
 
 @dataclass(frozen=True)
@@ -74,13 +74,13 @@ def with_noise(G: Generator, keep: Callable[[int], bool]) -> Generator:
 
 
 def hears_noise(G: Generator, ws: Tensor) -> bool:
-    """Whether the pictures of ``ws [N, num_ws, w_dim]`` change with the noise."""
+    """Whether the images of ``ws [N, num_ws, w_dim]`` change with the noise."""
     fresh = [torch.cat(list(raw(G, ws, "random", [seed] * len(ws)))) for seed in (0, 1)]
     return not torch.equal(*fresh)
 
 
 def fine_from(resolution: tuple[int, int]) -> int:
-    """The size from which noise counts as fine: 64 as in figure 5, or half the picture where that is less.
+    """The size from which noise counts as fine: 64 as in figure 5, or half the image where that is less.
 
     Example:
         >>> fine_from((1024, 1024)), fine_from((64, 64))
@@ -90,7 +90,7 @@ def fine_from(resolution: tuple[int, int]) -> int:
 
 
 def deviation(G: Generator, ws: Tensor, samples: int, seed: int = 0) -> NDArray[np.float64]:
-    """Standard deviation of each pixel of one picture over ``samples`` draws of noise, ``[H, W]``, in levels of 255.
+    """Standard deviation of each pixel of one image over ``samples`` draws of noise, ``[H, W]``, in levels of 255.
 
     Args:
         G: a network from `organza.load`.
@@ -128,7 +128,7 @@ def noise(
 ) -> Variation:
     """Write the figure for one seed.
 
-    The first row, or the only one where layers can't be switched, shows the picture with its stored noise, four draws
+    The first row, or the only one where layers can't be switched, shows the image with its stored noise, four draws
     of fresh noise, and the standard deviation of each pixel over ``samples`` draws, brightest where it is largest. The
     second shows fresh noise on all layers, on fine ones only (see `fine_from`), on coarse ones only, and on none, and
     where the fine and the coarse ones act.

@@ -1,7 +1,7 @@
-"""How well the discriminator knows its training pictures by heart: its scores for pictures that it never learns from.
+"""How well the discriminator knows its training images by heart: its scores for images that it never learns from.
 
 Karras et al. 2020, arXiv 2006.06676, eq. 1: r_v = (E[D_train] - E[D_validation]) / (E[D_train] - E[D_generated]); 0 if
-held-out pictures seem as real to D as those of the training, 1 if they seem as false as generated ones.
+held-out images seem as real to D as those of the training, 1 if they seem as false as generated ones.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from organza.contract.method import Method
 from organza.media.images import to_tensor
 from organza.training.settings import Training
 
-SHARE = 1 / 30  # of a tick's pictures are shown to D once more: less than 1% of the time
+SHARE = 1 / 30  # of a tick's images are shown to D once more: less than 1% of the time
 WINDOW = 10  # ticks over which r_v is averaged
 BY_HEART = 0.5  # r_v from which on a person should know
 
@@ -34,13 +34,13 @@ class Pictures(Protocol):
 
 
 class Gauge:
-    """Shows the critic some training pictures and as many held-out ones, augmented as it is used to.
+    """Shows the critic some training images and as many held-out ones, augmented as it is used to.
 
     The networks stay as they are, and no randomness of the training is touched.
 
     Args:
         method: what is trained; it must have a critic.
-        train, held_out: pictures.
+        train, held_out: images.
         settings: resolved settings.
         say: tells the person at the terminal something.
         advice: what to do against overfitting.
@@ -108,4 +108,4 @@ class Gauge:
         """Once in a run, and not before the mean is steady."""
         told = any(r.get("overfit/r_v", 0) > BY_HEART for r in past[WINDOW - 1 :])
         if r_v > BY_HEART and not told and len(past) >= WINDOW - 1:
-            self.say(f"D knows its training pictures by heart (r_v {r_v:.1f} at {seen / 1000:g} kimg): {self.advice}")
+            self.say(f"D knows its training images by heart (r_v {r_v:.1f} at {seen / 1000:g} kimg): {self.advice}")

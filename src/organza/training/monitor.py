@@ -165,7 +165,7 @@ class Monitor:
         best = max((r.get("samples/diversity", 0.0) for r in self.records), default=0.0)
         if best > 0.5 and diversity < 0.15:
             self.voice.say(
-                f"warning: the samples have become alike ({diversity:.2f} of the real pictures' variety, {best:.2f} "
+                f"warning: the samples have become alike ({diversity:.2f} of the real images' variety, {best:.2f} "
                 "before): the generator may have collapsed; go back to an earlier checkpoint, or raise --r1-gamma; "
                 "with the basic GANs try --penalty r1, --loss or a lower --lr"
             )

@@ -1,4 +1,4 @@
-"""The picture of a run: losses, scores and speed against images seen."""
+"""The image of a run: losses, scores and speed against images seen."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def plot_log(records: Sequence[dict[str, Any]], path: Path) -> Path:
 
     Args:
         records: entries with ``kimg`` and statistics, as in ``log.jsonl``.
-        path: where the picture goes.
+        path: where the image goes.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

@@ -1,4 +1,4 @@
-"""LPIPS: how different two pictures look (Zhang et al. 2018, arXiv 1801.03924).
+"""LPIPS: how different two images look (Zhang et al. 2018, arXiv 1801.03924).
 
 ``d(a, b) = sum over layers of mean over places of sum over channels of w (a' - b')^2`` (equation 1), where ``a'`` and
 ``b'`` are a classifier's activations scaled to unit length at each place, and the ``w`` were learnt from what people
@@ -26,7 +26,7 @@ from organza.vision.features.resize import to_rgb
 
 Net = Literal["vgg", "alex", "squeeze"]
 
-# Colours as the classifiers want them, for pictures in [-1, 1].
+# Colours as the classifiers want them, for images in [-1, 1].
 SHIFT, SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)
 
 
@@ -166,15 +166,15 @@ class LPIPS(nn.Module):
         return found
 
     def embed(self, images: Tensor) -> Tensor:
-        """Vectors ``[N, F]`` whose squared distance is this distance: for one picture against many."""
+        """Vectors ``[N, F]`` whose squared distance is this distance: for one image against many."""
         parts = zip(self.activations(images), self.heads, strict=True)
         return _joined([x * w.clamp(min=0).sqrt()[:, None, None] for x, w in parts])
 
     def forward(self, images: Tensor, others: Tensor) -> Tensor:
-        """The distance of each picture from its other.
+        """The distance of each image from its other.
 
         Raises:
-            ValueError: not two batches of pictures of one size.
+            ValueError: not two batches of images of one size.
         """
         _check(images, others)
         parts = zip(self.activations(images), self.activations(others), self.heads, strict=True)
@@ -220,14 +220,14 @@ class Perceptual64(nn.Module):
         return [unit(x) for x in self.net.stages(organza64.prepare(as_levels(images)))]
 
     def embed(self, images: Tensor) -> Tensor:
-        """Vectors ``[N, F]`` whose squared distance is this distance: for one picture against many."""
+        """Vectors ``[N, F]`` whose squared distance is this distance: for one image against many."""
         return _joined([x / 2 for x in self.activations(images)])
 
     def forward(self, images: Tensor, others: Tensor) -> Tensor:
-        """Pictures ``[N, 1 | 3 | 4, H, W]`` twice, in [-1, 1], to ``[N]``; gradients flow to both.
+        """Images ``[N, 1 | 3 | 4, H, W]`` twice, in [-1, 1], to ``[N]``; gradients flow to both.
 
         Raises:
-            ValueError: not two batches of pictures of one size.
+            ValueError: not two batches of images of one size.
         """
         _check(images, others)
         return (self.embed(images) - self.embed(others)).square().sum(1)

@@ -36,13 +36,13 @@ BATCH = 512
 
 @dataclass(frozen=True)
 class Face:
-    """A face in a picture, in pixels; (0, 0) is the middle of the first one, at the top left.
+    """A face in an image, in pixels; (0, 0) is the middle of the first one, at the top left.
 
     Attributes:
         score: probability that it is one.
         box: left, top, right, bottom, ``[4]``.
         points: ``[5, 2]``, x and y of both eyes, the tip of the nose and both corners of the mouth; those on the
-            picture's left come first.
+            image's left come first.
     """
 
     score: float
@@ -83,7 +83,7 @@ class _Net(nn.Module):
             if pool:
                 x = F.max_pool2d(x, pool, 2, ceil_mode=True)
         if self.stem is not None:
-            # Trained with pictures stored column by column.
+            # Trained with images stored column by column.
             x = x.permute(0, 3, 2, 1).flatten(1)
             x = self.get_submodule(self.stem[1])(self.get_submodule(self.stem[0])(x))
         first, *rest = (self.get_submodule(head)(x) for head in self.heads)
@@ -130,8 +130,8 @@ class Detector:
         """The faces in ``image`` uint8 ``[H, W, 1 or 3]``, the largest first.
 
         Args:
-            image: a picture.
-            least: side of the smallest face to look for, in pixels; None takes 20, or a fifteenth of the picture's
+            image: an image.
+            least: side of the smallest face to look for, in pixels; None takes 20, or a fifteenth of the image's
                 shorter side where that is more.
         """
         height, width = image.shape[:2]
@@ -227,7 +227,7 @@ def _moved(boxes: Tensor, shifts: Tensor) -> Tensor:
 
 
 def _seen(boxes: Tensor, width: int, height: int) -> Tensor:
-    """Which boxes show at least a pixel of the picture."""
+    """Which boxes show at least a pixel of the image."""
     shown = torch.minimum(boxes[:, 2:], torch.tensor([width, height])) - boxes[:, :2].clamp(min=0)
     return (shown >= 1).all(1)
 

@@ -1,4 +1,4 @@
-"""Distances between pictures that follow the eye more than pixels do, as a search wants them.
+"""Distances between images that follow the eye more than pixels do, as a search wants them.
 
 The distance is the squared length of the difference of two feature vectors, so a target's are found once. With
 published weights it is LPIPS (Zhang et al. 2018, arXiv 1801.03924). Without them a stand-in serves, and says so in its
@@ -31,14 +31,14 @@ class Perceptual:
 
     Attributes:
         name: what it is, for people.
-        features: pictures ``[N, C, H, W]`` in [-1, 1] -> ``[N, F]``.
+        features: images ``[N, C, H, W]`` in [-1, 1] -> ``[N, F]``.
     """
 
     name: str
     features: Callable[[Tensor], Tensor]
 
     def distance(self, images: Tensor, others: Tensor) -> Tensor:
-        """Of each picture ``[N, C, H, W]`` from its other: ``[N]``."""
+        """Of each image ``[N, C, H, W]`` from its other: ``[N]``."""
         return (self.features(images) - self.features(others)).square().sum(1)
 
 
@@ -48,7 +48,7 @@ def open_perceptual(name: str | os.PathLike[str] | None, channels: int, device: 
     Args:
         name: ``"stand-in"``; a name of `organza.vision.lpips.open_distance`, such as ``"lpips"``; or NVIDIA's file
             ``vgg16.pt``. None takes LPIPS with VGG where its files are in the cache, else the stand-in.
-        channels: of the pictures.
+        channels: of the images.
         device: where it runs.
 
     Raises:
@@ -83,7 +83,7 @@ def open_perceptual(name: str | os.PathLike[str] | None, channels: int, device: 
 
 
 def _as_in_the_paper(images: Tensor) -> Tensor:
-    """RGB, and larger pictures reduced to 256 pixels (StyleGAN2, appendix D)."""
+    """RGB, and larger images reduced to 256 pixels (StyleGAN2, appendix D)."""
     images = images.expand(-1, 3, -1, -1) if images.shape[1] == 1 else images[:, :3]
     factor = min(images.shape[2:]) // 256
     return F.avg_pool2d(images, factor) if factor > 1 else images
@@ -96,7 +96,7 @@ def stand_in(channels: int, seed: int = 0) -> Perceptual:
     counts is which pattern is where rather than how strong it is. Each size and kind has the same weight.
 
     Args:
-        channels: of the pictures.
+        channels: of the images.
         seed: of the filters.
 
     Example:
@@ -130,7 +130,7 @@ def stand_in(channels: int, seed: int = 0) -> Perceptual:
 def lpips(path: str | os.PathLike[str], device: torch.device) -> Perceptual:
     """LPIPS by the TorchScript file ``vgg16.pt`` that NVIDIA publishes, with its linear weights inside.
 
-    The file takes pictures ``[N, 3, H, W]`` in [0, 255], ``resize_images=False`` and ``return_lpips=True``.
+    The file takes images ``[N, 3, H, W]`` in [0, 255], ``resize_images=False`` and ``return_lpips=True``.
 
     Raises:
         UserError: not such a file.

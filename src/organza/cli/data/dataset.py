@@ -53,11 +53,11 @@ class BuildOptions:
     format: Literal["auto", "zip", "folder", "webdataset", "tfrecords"] = "auto"
     """auto: a zip if DEST ends in .zip, else a folder."""
     resolution: Text = None
-    """"256", or "512x768" (height x width); each picture keeps its size if not said."""
+    """"256", or "512x768" (height x width); each image keeps its size if not said."""
     transform: Literal["center-crop", "center-crop-wide", "pad", "stretch"] = "center-crop"
-    """How pictures of another shape fit; center-crop-wide cuts to 4:3 with black bars."""
+    """How images of another shape fit; center-crop-wide cuts to 4:3 with black bars."""
     resize_filter: Literal["lanczos", "box"] = "lanczos"
-    """How pictures are resized."""
+    """How images are resized."""
     channels: Literal["auto", "1", "3", "4"] = "auto"
     """1 grey, 3 RGB, 4 with transparency; auto: 1 if all are grey, else 3."""
     encode: Literal["png", "webp", "jpeg", "keep"] = "png"
@@ -282,7 +282,7 @@ def _report(report: Report, dest: Path) -> int:
     for text in report.about:
         say(f"labels: {text}")
     extras = [text for text, there in (("labels", report.labelled), ("captions", report.captioned)) if there]
-    say(f"{dest}: {report.count:,} pictures, {size}{''.join(f', {text}' for text in extras)}")
+    say(f"{dest}: {report.count:,} images, {size}{''.join(f', {text}' for text in extras)}")
     return 0
 
 

@@ -15,14 +15,14 @@ from organza.core.text import say
 
 @dataclass(frozen=True)
 class Options:
-    """Draw a data set of cartoon faces: a zip of pictures with labels, ready for organza train."""
+    """Draw a data set of cartoon faces: a zip of images with labels, ready for organza train."""
 
     dest: Path
     """The zip to write."""
     count: Count = 4000
     """How many faces."""
     resolution: str = "64"
-    """Size of the pictures: 64, or 96x64 (height x width)."""
+    """Size of the images: 64, or 96x64 (height x width)."""
     seed: Seed = 0
     """Which faces: another seed draws others."""
     label: str = "hair"

@@ -1,4 +1,4 @@
-"""organza evaluate: how good are the pictures?"""
+"""organza evaluate: how good are the images?"""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """Judge a network, or a set of pictures, against real pictures; under torchrun all processes share the work."""
+    """Judge a network, or a set of images, against real images; under torchrun all processes share the work."""
 
     network: Annotated[Path | None, tyro.conf.arg(metavar="RUN")] = None
     """Folder of a run, a checkpoint, or a file of somebody else's."""
     pictures: Annotated[Path | None, tyro.conf.arg(metavar="PATH")] = None
-    """Judge these pictures instead of a network's: anything that --data takes."""
+    """Judge these images instead of a network's: anything that --data takes."""
     data: Annotated[Path | None, tyro.conf.arg(metavar="PATH")] = None
     """The real images: a folder, a zip ... They are read as for the network's training. For a translator: pairs or two
     sets."""
@@ -41,7 +41,7 @@ class Options:
     """Of a training in stages: one group's model, on all images. Unless said: each group's, on the images of its
     group."""
     reference: Annotated[Path | None, tyro.conf.arg(metavar="FILE.npz")] = None
-    """FID statistics instead of real pictures: mu and sigma, as pytorch-fid, clean-fid and TTUR write them."""
+    """FID statistics instead of real images: mu and sigma, as pytorch-fid, clean-fid and TTUR write them."""
     metrics: str | None = None
     """Names with commas between them, such as fid50k_full,pr50k3_full. Unless said: fd2k_full; of fewer than 2000
     --pictures, all."""
@@ -57,23 +57,23 @@ class Options:
     weights_dir: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None
     """Instead of --face-id: folder of helper networks, where it lies in faces/."""
     seed: Annotated[int, Range(least=0, most=4293)] = 0
-    """Which pictures: those of seeds 1000000 * seed and on."""
+    """Which images: those of seeds 1000000 * seed and on."""
     trunc: float = 1.0
     """Truncation psi of the network."""
     noise: Literal["const", "random", "none"] = "random"
-    """Fine detail of the network's pictures: fresh for each batch as in papers, stored, or none."""
+    """Fine detail of the network's images: fresh for each batch as in papers, stored, or none."""
     mirror: bool | None = None
-    """Count real pictures mirrored as well. Unless said: as the network was trained."""
+    """Count real images mirrored as well. Unless said: as the network was trained."""
     against: Literal["training", "held-out", "all"] = "training"
-    """Where training held pictures out: compare with those that it was shown, those that it was not, or all."""
+    """Where training held images out: compare with those that it was shown, those that it was not, or all."""
     resolution: Annotated[str | None, tyro.conf.arg(metavar="SIZE")] = None
-    """Compare --pictures at this size; otherwise at the real pictures' own. A network's pictures keep theirs."""
+    """Compare --pictures at this size; otherwise at the real images' own. A network's images keep theirs."""
     labels: Annotated[str | None, tyro.conf.arg(metavar="KIND")] = None
-    """Labels of the real pictures, as for training."""
+    """Labels of the real images, as for training."""
     max_images: Annotated[Count | None, tyro.conf.arg(metavar="N")] = None
-    """Use at most this many real pictures."""
+    """Use at most this many real images."""
     batch: Count = 32
-    """Pictures at a time."""
+    """Images at a time."""
     intervals: bool = True
     """Find confidence intervals."""
     precision: Literal["auto", "float32", "bf16"] = "float32"
@@ -94,7 +94,7 @@ def main(argv: list[str]) -> int:
     if (options.network is None) == (options.pictures is None):
         raise UserError("what shall be judged?", hint="give either --network or --pictures")
     if options.network is not None and options.resolution is not None:
-        raise UserError("a network's pictures are judged at their own size", hint="leave --resolution out")
+        raise UserError("a network's images are judged at their own size", hint="leave --resolution out")
     # After parsing: PyTorch takes seconds to import.
     from organza.core import distributed
     from organza.metrics.names import parse_metrics
@@ -174,7 +174,7 @@ def _evaluate(options: Options) -> Report:
     with bars() as progress:
 
         def reading(done: int, total: int) -> None:
-            progress("reading pictures", done, total)
+            progress("reading images", done, total)
 
         def opened() -> tuple[Any, Any, bool]:
             if options.network is None:
@@ -260,7 +260,7 @@ def _list() -> int:
     for name, meaning in EXAMPLES.items():
         table.add_row(name, meaning)
     terminal().print(table)
-    say("Any count goes: fid5k, fid1000. _full: against every real picture. docs/metrics.md says more.")
+    say("Any count goes: fid5k, fid1000. _full: against every real image. docs/metrics.md says more.")
     return 0
 
 
@@ -283,9 +283,9 @@ def show(report: Report) -> None:
         of, part = report.real, {"training": ", those trained on", "held-out": ", those held out"}
         mirrored = ", each mirrored as well" if report.settings.get("mirror") else ""
         size = "x".join(map(str, of["resolution"]))
-        say(f"real: {of['pictures']} pictures of {of['data']}{part.get(of['part'], '')}, {size}{mirrored}")
+        say(f"real: {of['pictures']} images of {of['data']}{part.get(of['part'], '')}, {size}{mirrored}")
     for name, network in report.networks.items():
-        say(f"{name}: pictures resized by {network['resize']}; weights and preparation {network['digest'][:12]}")
+        say(f"{name}: images resized by {network['resize']}; weights and preparation {network['digest'][:12]}")
     for note in report.notes:
         say(f"warning: {note}", error=True)
 

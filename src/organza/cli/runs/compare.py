@@ -29,7 +29,7 @@ class Options:
     metrics: Annotated[str | None, tyro.conf.arg(metavar="NAMES")] = None
     """Compute these for every checkpoint that is kept, such as fd_organza64_2k. It needs --data."""
     data: Annotated[Path | None, tyro.conf.arg(metavar="PATH")] = None
-    """The real pictures, for --metrics."""
+    """The real images, for --metrics."""
     features: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
     """Feature network for names that state none."""
     output: Path = Path("compare.png")
@@ -48,7 +48,7 @@ def main(argv: list[str]) -> int:
     if not options.runs:
         raise UserError("no run is named", hint="organza compare runs/00000-a runs/00001-b")
     if options.metrics is not None and options.data is None:
-        raise UserError("--metrics needs the real pictures", hint="give them with --data")
+        raise UserError("--metrics needs the real images", hint="give them with --data")
     # After parsing: PyTorch takes seconds to import.
     from rich.markup import escape
     from rich.table import Table

@@ -1,4 +1,4 @@
-"""organza demo: the whole way in a few minutes, from drawn pictures to a video."""
+"""organza demo: the whole way in a few minutes, from drawn images to a video."""
 
 from __future__ import annotations
 

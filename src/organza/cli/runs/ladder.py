@@ -24,27 +24,27 @@ class Options:
     names: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="NAME ...")]
     """Ladders and presets: stylegan2, or stylegan-d stylegan-e dcgan."""
     data: Path
-    """Folder or archive of pictures; of pairs, for presets that translate."""
+    """Folder or archive of images; of pairs, for presets that translate."""
     outdir: Path = Path("out/ladder")
     """Folder for the runs and the table: ladder.txt, ladder.json, ladder.png."""
     kimg: Kimg = 10.0
     """Length of each training in thousands of images."""
     resolution: str | None = None
-    """Side of the pictures, or HEIGHTxWIDTH; without it, their own."""
+    """Side of the images, or HEIGHTxWIDTH; without it, their own."""
     batch: Count | None = None
     """Images in a step; without it, 16, or 1 for presets that translate."""
     width: Positive = 1.0
-    """Factor on all feature maps, beside the one that follows from the pictures' size."""
+    """Factor on all feature maps, beside the one that follows from the images' size."""
     growth: Annotated[float, Range(above=0, most=1)] = 0.5
     """Share of the training during which networks grow that do."""
     paper_size: Count = 1024
-    """Side of the pictures for which the presets are meant."""
+    """Side of the images for which the presets are meant."""
     set: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=VALUE")] = ()
     """More settings, for all rungs that have them: z_dim=64 lr=0.002."""
     seed: Seed = 0
     """Seed of everything random."""
     seeds: str = "0-7"
-    """Pictures to draw of each rung; pairs to show, for presets that translate."""
+    """Images to draw of each rung; pairs to show, for presets that translate."""
     metric: str = "fd2k"
     """A metric as organza evaluate names it; none leaves the column out."""
     device: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None

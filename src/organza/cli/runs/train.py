@@ -28,10 +28,10 @@ WHICH_DATA = "give a folder or an archive of images; `organza faces --dest faces
 
 @dataclass(frozen=True)
 class Job:
-    """Where pictures come from and where the run goes."""
+    """Where images come from and where the run goes."""
 
     data: Path
-    """Folder, zip or MNIST files with pictures."""
+    """Folder, zip or MNIST files with images."""
     outdir: Path = Path("runs")
     """Runs are numbered in here."""
     resume: str | None = None
@@ -104,7 +104,7 @@ def main(argv: list[str]) -> int:
         )
         say(*told.splitlines())
         return 0
-    with passing_bar("reading pictures", "pictures") as progress:
+    with passing_bar("reading images", "pictures") as progress:
         outcome = train(
             name,
             job.data,

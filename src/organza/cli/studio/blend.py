@@ -31,7 +31,7 @@ class Options:
     mapping: Literal["first", "second"] = "first"
     """Whose mapping from z to w."""
     seeds: str = "0-7"
-    """Pictures to compare, as seeds and ranges."""
+    """Images to compare, as seeds and ranges."""
     trunc: float = 1.0
     """Their truncation psi."""
     class_: Annotated[CountOrZero | None, tyro.conf.arg(name="class", metavar="N")] = None

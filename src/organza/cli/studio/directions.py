@@ -26,7 +26,7 @@ class Options(Trained):
 
     method: Literal["sefa", "pca", "labels", "classifier"] = "sefa"
     """sefa: in closed form from the weights. pca: principal components of w (GANSpace). labels, classifier: where an
-    attribute of pictures grows."""
+    attribute of images grows."""
     count: Count = 10
     """How many, for sefa and pca."""
     layers: Annotated[str | None, tyro.conf.arg(metavar="0-6")] = None
@@ -34,17 +34,17 @@ class Options(Trained):
     labels: Annotated[Path | None, tyro.conf.arg(metavar="FILE.csv")] = None
     """For labels: a table whose first column is the seed; each other column is an attribute, 0 or 1."""
     classifier: Annotated[Path | None, tyro.conf.arg(metavar="FILE.pt")] = None
-    """For a classifier: a TorchScript network from pictures [N, C, H, W] in [-1, 1] to logits [N, attributes]."""
+    """For a classifier: a TorchScript network from images [N, C, H, W] in [-1, 1] to logits [N, attributes]."""
     names: str = ""
     """For a classifier: names of its attributes, joined by commas."""
     samples: Annotated[Count | None, tyro.conf.arg(metavar="N")] = None
-    """Pictures for a classifier, or w's for pca: without it 2000, or 10000."""
+    """Images for a classifier, or w's for pca: without it 2000, or 10000."""
     independent: bool = False
     """Of each attribute's direction, take what leaves the others as they are."""
     class_: Annotated[CountOrZero | None, tyro.conf.arg(name="class", metavar="N")] = None
     """The class, for networks with classes."""
     seed: Seed = 0
-    """The picture in the strips."""
+    """The image in the strips."""
     trunc: float = 1.0
     """Its truncation psi."""
     strength: float = 2.0
@@ -52,7 +52,7 @@ class Options(Trained):
     scale: Count = 1
     """Make each pixel of the strips a square of so many pixels."""
     strips: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
-    """The picture of the strips; beside the output, with .png added, if not said."""
+    """The image of the strips; beside the output, with .png added, if not said."""
     output: Path = Path("out/directions.safetensors")
     """The file."""
 

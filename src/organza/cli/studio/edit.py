@@ -1,4 +1,4 @@
-"""organza edit: pictures moved along directions."""
+"""organza edit: images moved along directions."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from organza.core.text import say
 
 @dataclass(frozen=True, kw_only=True)
 class Options(Drawing):
-    """Move pictures along directions from organza directions: a strip for each, or a film that swings to and fro."""
+    """Move images along directions from organza directions: a strip for each, or a film that swings to and fro."""
 
     directions: Path
     """The file."""
     apply: str
     """Which directions, how far, and in which layers: "sefa0=2", "smile=1.5@0-3;age=-2"."""
     seeds: str = "0-3"
-    """Pictures, as seeds and ranges: 0,1,4-6."""
+    """Images, as seeds and ranges: 0,1,4-6."""
     w: Annotated[Path | None, tyro.conf.arg(metavar="FILE.npz")] = None
     """Move the w's in this file instead, such as those that organza project found."""
     strip: Count = 7
-    """Pictures in a strip, from the opposite of --apply to all of it; 2 for before and after."""
+    """Images in a strip, from the opposite of --apply to all of it; 2 for before and after."""
     film: bool = False
     """Make a film also of a .webp, which is a strip otherwise."""
     seconds: Positive = 4.0
@@ -41,7 +41,7 @@ class Options(Drawing):
 
 
 def main(argv: list[str]) -> int:
-    """Parse, load, draw, and say where the picture is."""
+    """Parse, load, draw, and say where the image is."""
     options = parse(Options, argv, "organza edit")
     seeds, sampling = parse_seeds(options.seeds), options.sampling
     from organza.models.load import load_generator

@@ -14,13 +14,13 @@ from organza.core.text import say
 
 @dataclass(frozen=True, kw_only=True)
 class Options(Trained):
-    """Train a small network that guesses codes from pictures, on pictures that the network draws: project --encoder
+    """Train a small network that guesses codes from images, on images that the network draws: project --encoder
     starts from its guess."""
 
     pictures: Count = 20000
-    """Drawn pictures to learn from, each seen once."""
+    """Drawn images to learn from, each seen once."""
     batch: Count = 32
-    """Pictures a step."""
+    """Images a step."""
     seed: Seed = 0
     """Of everything random."""
     output: Path = Path("out/encoder.safetensors")
@@ -38,6 +38,6 @@ def main(argv: list[str]) -> int:
     G = load_generator(options.network, device=options.device)
     with progress_bar("teaching", "pictures") as progress:
         encoder, left = teach(G, Teaching(options.pictures, options.batch), seed=options.seed, progress=progress)
-    say(f"explains {100 * (1 - left):.0f}% of the variance of w in new pictures")
+    say(f"explains {100 * (1 - left):.0f}% of the variance of w in new images")
     say(save_encoder(options.output, encoder, G))
     return 0

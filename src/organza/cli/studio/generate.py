@@ -1,4 +1,4 @@
-"""organza generate: pictures from seeds or saved w's."""
+"""organza generate: images from seeds or saved w's."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from organza.core.text import say
 
 @dataclass(frozen=True, kw_only=True)
 class Options(Drawing):
-    """Make pictures from seeds or saved w's: one file each, or all in one with --grid or --output. Several texts make a
+    """Make images from seeds or saved w's: one file each, or all in one with --grid or --output. Several texts make a
     grid: a row for each, a column for each seed."""
 
     seeds: Annotated[str | None, tyro.conf.arg(metavar="0,1,4-6")] = None
@@ -38,19 +38,19 @@ class Options(Drawing):
     format: Literal["png", "jpg", "webp", "png16", "npy"] = "png"
     """Format of the files in --outdir; png16: 16 bits a channel, npy: floats as the network gives them."""
     only: Annotated[CountOrZero | None, tyro.conf.arg(metavar="N")] = None
-    """Write just the Nth picture (from 0), bit for bit as it comes among all of them."""
+    """Write just the Nth image (from 0), bit for bit as it comes among all of them."""
     translate: Annotated[str | None, tyro.conf.arg(metavar="X,Y")] = None
-    """StyleGAN3: move the pictures right and down by shares of their longer side: 0.25,0 or -0.1,0.1."""
+    """StyleGAN3: move the images right and down by shares of their longer side: 0.25,0 or -0.1,0.1."""
     rotate: Annotated[float, tyro.conf.arg(metavar="DEGREES")] = 0.0
-    """StyleGAN3: turn the pictures counterclockwise before."""
+    """StyleGAN3: turn the images counterclockwise before."""
     generator: Annotated[CountOrZero | None, tyro.conf.arg(metavar="N")] = None
     """MAD-GAN: let this one of its generators make all images, from 0; otherwise each seed chooses one."""
     save_w: Annotated[Path | None, tyro.conf.arg(metavar="FILE.npz")] = None
-    """Write the w's of the pictures to this file as well."""
+    """Write the w's of the images to this file as well."""
 
 
 def main(argv: list[str]) -> int:
-    """Parse, load, draw, and say where the pictures are."""
+    """Parse, load, draw, and say where the images are."""
     options = parse(Options, argv, "organza generate")
     grid = None if options.grid is None else parse_grid(options.grid)
     several = len(options.text) > 1 or options.embeddings is not None
@@ -108,5 +108,5 @@ def main(argv: list[str]) -> int:
         record("generate", argv, path, inputs=inputs, changes=[*only, *pinned])
     if options.save_w is not None:
         say(save_codes(options.save_w, all_codes(G, job)))
-    say(paths[0] if len(paths) == 1 else f"{paths[0]} to {paths[-1].name}: {len(paths)} pictures")
+    say(paths[0] if len(paths) == 1 else f"{paths[0]} to {paths[-1].name}: {len(paths)} images")
     return 0

@@ -13,7 +13,7 @@ from organza.core.text import say
 
 @dataclass(frozen=True, kw_only=True)
 class Options(Drawing):
-    """Draw a table: each row's picture with the styles of each column's. The sources are on the borders."""
+    """Draw a table: each row's image with the styles of each column's. The sources are on the borders."""
 
     rows: str = "0-3"
     """Seeds of the rows: 0,1,4-6."""
@@ -23,11 +23,11 @@ class Options(Drawing):
     """Layers that come from the column: coarse (4x4 and 8x8), middle (16x16 and 32x32), fine (the rest), or numbers
     such as 0-6."""
     output: Path = Path("out/mix.png")
-    """The picture."""
+    """The image."""
 
 
 def main(argv: list[str]) -> int:
-    """Parse, load, draw, and say where the picture is."""
+    """Parse, load, draw, and say where the image is."""
     options = parse(Options, argv, "organza mix")
     rows, columns, sampling = parse_seeds(options.rows), parse_seeds(options.columns), options.sampling
     from organza.models.load import load_generator

@@ -1,4 +1,4 @@
-"""organza noise: what noise does to a picture."""
+"""organza noise: what noise does to an image."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from organza.core.text import say
 
 @dataclass(frozen=True, kw_only=True)
 class Options(Trained):
-    """Draw one picture with stored and fresh noise, its deviation over many draws, and noise on some layers only."""
+    """Draw one image with stored and fresh noise, its deviation over many draws, and noise on some layers only."""
 
     seed: Seed = 0
-    """Which picture."""
+    """Which image."""
     samples: Count = 100
     """Draws of noise for the deviation."""
     trunc: float = 1.0
-    """Truncation psi: 1 gives the full variety, 0.7 safer pictures, 0 the average."""
+    """Truncation psi: 1 gives the full variety, 0.7 safer images, 0 the average."""
     class_: Annotated[CountOrZero | None, tyro.conf.arg(name="class", metavar="N")] = None
     """The class to draw, for networks with classes."""
     scale: Count = 1
     """Make each pixel a square of so many pixels."""
     output: Path = Path("out/noise.png")
-    """The picture."""
+    """The image."""
 
 
 def main(argv: list[str]) -> int:
-    """Parse, load, draw, and say where the picture is and how far pixels move."""
+    """Parse, load, draw, and say where the image is and how far pixels move."""
     options = parse(Options, argv, "organza noise")
     from organza.models.load import load_generator
     from organza.models.sampling import Sampling

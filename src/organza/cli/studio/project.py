@@ -1,4 +1,4 @@
-"""organza project: the codes of pictures."""
+"""organza project: the codes of images."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from organza.core.text import say
 
 @dataclass(frozen=True, kw_only=True)
 class Options(Trained):
-    """Find the codes from which a network draws pictures, as in StyleGAN2's appendix D; several pictures at once."""
+    """Find the codes from which a network draws images, as in StyleGAN2's appendix D; several images at once."""
 
     pictures: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="PICTURE ...")]
-    """Pictures, or folders of them."""
+    """Images, or folders of them."""
     space: Literal["w", "w+"] = "w"
-    """w: one code for all layers, good to edit; w+: one for each layer, closer to the picture."""
+    """w: one code for all layers, good to edit; w+: one for each layer, closer to the image."""
     steps: Count = 1000
     """Steps of the search."""
     tune: Annotated[Count | None, tyro.conf.arg(metavar="STEPS")] = None
     """Then tune the network's weights (PTI) for so many steps, such as 350."""
     fit: Literal["center-crop", "pad", "stretch"] = "center-crop"
-    """How pictures of another shape fit."""
+    """How images of another shape fit."""
     align: Annotated[str | None, tyro.conf.arg(metavar="mtcnn:FOLDER")] = None
     """Cut the largest face out first, by landmarks of the MTCNN in this folder (pnet.pt, rnet.pt, onet.pt): networks
     of aligned faces want aligned faces."""
@@ -42,13 +42,13 @@ class Options(Trained):
     encoder: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """Start from the guess of this file of organza encoder; without it, from the average."""
     class_: Annotated[CountOrZero | None, tyro.conf.arg(name="class", metavar="N")] = None
-    """The class of the pictures, for networks with classes."""
+    """The class of the images, for networks with classes."""
     seed: Seed = 0
     """Of everything random."""
     film: Literal["mp4", "gif", "webp", "none"] = "gif"
     """A film of the search."""
     format: Literal["png", "jpg", "webp"] = "png"
-    """Of the pictures."""
+    """Of the images."""
     scale: Count = 1
     """Make each pixel of comparison and film a square of so many pixels."""
     outdir: Path = Path("out/project")

@@ -23,11 +23,11 @@ class Options(Drawing):
     trunc: float = 1.0
     """Psi of the last column; the first has its opposite."""
     output: Path = Path("out/truncation.png")
-    """The picture."""
+    """The image."""
 
 
 def main(argv: list[str]) -> int:
-    """Parse, load, draw, and say where the picture is."""
+    """Parse, load, draw, and say where the image is."""
     options = parse(Options, argv, "organza truncation")
     seeds, sampling = parse_seeds(options.seeds), options.sampling
     from organza.models.load import load_generator

@@ -29,7 +29,7 @@ class Options(Drawing):
     fps: Positive = 30.0
     """Frames a second; at most 50 in a .gif, 90 in a .webp."""
     smooth: Positive | None = None
-    """Seconds within which pictures stay alike: more walks slower. Unless said: 1, or a fifth of --seconds if less."""
+    """Seconds within which images stay alike: more walks slower. Unless said: 1, or a fifth of --seconds if less."""
     output: Path = Path("out/walk.mp4")
     """The film: .mp4, .gif or .webp."""
     flat: bool = False

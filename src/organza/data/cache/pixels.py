@@ -42,7 +42,7 @@ class Pixels:
         return Pixels, (self.path, self.shape, self.offset)
 
     def take(self, numbers: NDArray[np.int64]) -> NDArray[np.uint8]:
-        """The pictures of these numbers, contiguous ``[len(numbers), H, W, C]``.
+        """The images of these numbers, contiguous ``[len(numbers), H, W, C]``.
 
         Raises:
             UserError: the file was cut while in use.

@@ -1,4 +1,4 @@
-"""What shall become of a source: which pictures, at which size, with which labels and captions."""
+"""What shall become of a source: which images, at which size, with which labels and captions."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Coloured(Exception):
-    """A coloured picture turned up in a set that was taken for grey."""
+    """A coloured image turned up in a set that was taken for grey."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Plan:
         source, everything: where from, and all its entries.
         rows: which of them are wanted.
         labels, captions: for everything, or None.
-        target: what each picture becomes.
+        target: what each image becomes.
         guessed: "grey" is a guess from a sample; decoding raises `Coloured` where it is refuted.
     """
 
@@ -50,7 +50,7 @@ class Plan:
         return [self.everything[row] for row in self.rows]
 
     def labels_of(self, slots: Sequence[int]) -> Labels | None:
-        """Labels of the wanted pictures that turned out usable.
+        """Labels of the wanted images that turned out usable.
 
         Raises:
             UserError: one has none.
@@ -58,7 +58,7 @@ class Plan:
         return None if self.labels is None else take(self.labels, [self.rows[s] for s in slots], self.everything)
 
     def captions_of(self, slots: Sequence[int]) -> list[str] | None:
-        """Captions of the wanted pictures that turned out usable; "" where there is none."""
+        """Captions of the wanted images that turned out usable; "" where there is none."""
         return None if self.captions is None else [self.captions[self.rows[s]] or "" for s in slots]
 
 
@@ -66,23 +66,23 @@ def make_plan(source: Source, options: DataOptions, *, keep_size: bool = False) 
     """Look at names, labels and some headers, and decide.
 
     Args:
-        source: the pictures.
+        source: the images.
         options: what the user said.
-        keep_size: without a resolution in ``options``, leave each picture its size instead of choosing one for all.
+        keep_size: without a resolution in ``options``, leave each image its size instead of choosing one for all.
 
     Raises:
-        UserError: no pictures, or labels that are missing or wrong.
+        UserError: no images, or labels that are missing or wrong.
     """
     everything, others = source.contents()
     if not everything:
         hint = "give a folder or a zip of PNG, JPEG or WebP files"
         kinds = ", ".join(f"{kind} {count:,}" for kind, count in Counter(what for _, what in others).most_common(6))
-        what = f"no pictures found among other files: {kinds}" if kinds else "no pictures found"
+        what = f"no images found among other files: {kinds}" if kinds else "no images found"
         raise UserError(what, where=source.path, hint=hint)
     rows = list(range(len(everything)))
     if options.max_images is not None:
         if options.max_images < 1:
-            raise UserError("at least one picture is needed", where="--max-images")
+            raise UserError("at least one image is needed", where="--max-images")
         if options.max_images < len(rows):
             rows = [i * len(rows) // options.max_images for i in range(options.max_images)]
     labels = find_labels(source, everything, options.labels)
@@ -120,7 +120,7 @@ def _choose(source: Source, entries: Sequence[Entry], options: DataOptions, keep
 
 
 def _probe(source: Source, entries: Sequence[Entry]) -> Iterator[tuple[int, bool]]:
-    """(short side, is grey) of each readable picture, from its header."""
+    """(short side, is grey) of each readable image, from its header."""
     for entry in entries:
         try:
             image = open_picture(source.read(entry))
@@ -130,6 +130,6 @@ def _probe(source: Source, entries: Sequence[Entry]) -> Iterator[tuple[int, bool
 
 
 def pixels_in(target: Target) -> int:
-    """Bytes of one picture at a fixed size."""
+    """Bytes of one image at a fixed size."""
     assert target.size is not None
     return int(np.prod(target.size)) * target.channels

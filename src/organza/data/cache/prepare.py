@@ -3,9 +3,9 @@
 ```
 <cache>/<name>-<key>/  images.u8    uint8 [slots, H, W, C], read in place later
                        labels.npy   int64 [N] classes or float32 [N, D], if labelled
-                       meta.json    everything else; `slots` says where the pictures are if some were bad
+                       meta.json    everything else; `slots` says where the images are if some were bad
                        captions.json, if asked for
-                       names.json   where each picture came from
+                       names.json   where each image came from
 ```
 The key holds the content's fingerprint and all options that change pixels, so a stale cache can't be found. A cache is
 built under a temporary name and renamed when complete; a lock makes the second of two builders wait for the first.
@@ -59,7 +59,7 @@ class Meta:
     total: int
     """Slots in images.u8."""
     slots: tuple[int, ...] | None
-    """Slot of each picture; None: picture i is in slot i."""
+    """Slot of each image; None: image i is in slot i."""
     skipped: tuple[tuple[str, str], ...]
 
 
@@ -139,7 +139,7 @@ def _build(source: Source, options: DataOptions, folder: Path, progress: Progres
         skipped = tuple((entries[slot].name, reason) for slot, reason, _ in outcome if reason)
         slots = [slot for slot, reason, _ in outcome if reason is None]
         if not slots:
-            raise UserError("no usable pictures" + listed(skipped), where=source.path)
+            raise UserError("no usable images" + listed(skipped), where=source.path)
         labels, captions = plan.labels_of(slots), plan.captions_of(slots)
         meta = _describe(plan, labels, slots, skipped)
         _write_json(tmp / "names.json", [entries[s].name for s in slots])
@@ -178,7 +178,7 @@ def _describe(plan: Plan, labels: Labels | None, slots: list[int], skipped: tupl
 
 
 Outcome = list[tuple[int, "str | None", bool]]
-"""For each slot: number; None, a reason for skipping, or "" for a file that never claimed to be a picture; grey."""
+"""For each slot: number; None, a reason for skipping, or "" for a file that never claimed to be an image; grey."""
 
 
 def _decode_all(plan: Plan, tmp: Path, progress: Progress | None, workers: int | None) -> Outcome:

@@ -1,6 +1,6 @@
-"""How a `Face` becomes a picture: shapes from back to front.
+"""How a `Face` becomes an image: shapes from back to front.
 
-Coordinates: the largest centred square of the picture is ``[-1, 1] x [-1, 1]``, x to the right and y down. In pictures
+Coordinates: the largest centred square of the image is ``[-1, 1] x [-1, 1]``, x to the right and y down. In images
 that aren't square the face keeps that square; backdrop and shoulders simply go on beyond it. Parts of the head are
 placed around the head's own centre and turned, moved and scaled with it; parts of the face also slide over it, the
 nose most, which the eye takes for a turn of the head.
@@ -95,7 +95,7 @@ def _skin_shade(colour: Colour, share: float) -> Colour:
     return mix(colour, colour_of("a03a2c"), share)
 
 
-# ---- The picture ---------------------------------------------------------------------------------------------------
+# ---- The image ---------------------------------------------------------------------------------------------------
 
 
 def draw(face: Face, resolution: int | tuple[int, int], style: Style = "paint") -> NDArray[np.uint8]:
@@ -103,7 +103,7 @@ def draw(face: Face, resolution: int | tuple[int, int], style: Style = "paint") 
 
     Args:
         face: whom.
-        resolution: the side of a square picture, or height and width, from 8 to 8192 pixels. In a picture that isn't
+        resolution: the side of a square image, or height and width, from 8 to 8192 pixels. In an image that isn't
             square the face fills the shorter side, centred; backdrop and shoulders go on.
         style: ``"paint"`` in colour, or ``"line"``: ink on white paper.
 
@@ -230,7 +230,7 @@ def _body(pen: Pen, face: Face) -> None:
         "turtleneck": points_of("0,0.6 0.19,0.57 0.19,0.57 0.2,0.7"),
     }
     neckline = necklines.get(face.clothes, points_of("0,0.8 0.13,0.765 0.225,0.67 0.225,0.67"))
-    # Pictures taller than wide show more of the body, so it goes on far below the square.
+    # Images taller than wide show more of the body, so it goes on far below the square.
     right = [
         *neckline,
         (0.36, 0.725),

@@ -1,9 +1,9 @@
-"""Cartoon faces that Organza draws itself: pictures without a download, whose every factor is known.
+"""Cartoon faces that Organza draws itself: images without a download, whose every factor is known.
 
 A `Face` is a value: some choices (hair, glasses, expression ...) and a few numbers (pose, gaze), all independent of
 one another. `organza.data.drawn_faces.drawing.draw` makes an image of any size from it, and the functions here
 a class, a label vector, attributes or a caption: so one small set serves unconditional and conditional training,
-picture translation (painting to line art), text to picture, and as ground truth for disentanglement.
+image translation (painting to line art), text to image, and as ground truth for disentanglement.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class Face:
             clothes, clothes_colour, background, backdrop: one of `CHOICES`.
         yaw, pitch: where the head turns, right and down positive, within ``[-1, 1]``.
         tilt: the head's rotation in degrees, clockwise positive.
-        x, y: the head's place, in halves of the picture's shorter side.
+        x, y: the head's place, in halves of the image's shorter side.
         size: the head's scale.
         gaze_x, gaze_y: where the eyes look, within ``[-1, 1]``.
         parting: where the hair is parted, within ``[-1, 1]``.

@@ -40,7 +40,7 @@ def write_faces(
     Args:
         dest: the zip to write.
         count: how many.
-        resolution: the side of square pictures, or height and width, in pixels.
+        resolution: the side of square images, or height and width, in pixels.
         seed: which faces.
         factor: the choice that becomes the class label.
         style: ``"paint"`` or ``"line"``.

@@ -1,4 +1,4 @@
-"""A pen for pictures made of smooth shapes: a few points with a curve through them, filled or stroked.
+"""A pen for images made of smooth shapes: a few points with a curve through them, filled or stroked.
 
 Matplotlib's Agg renderer does the filling: exact coverage at the edges at any size, and tens of microseconds a shape.
 """
@@ -158,7 +158,7 @@ class Pen:
 
     @contextmanager
     def moved(self, matrix: NDArray[np.float64]) -> Iterator[None]:
-        """Draw in coordinates that ``matrix`` ``[3, 3]`` maps to the picture's."""
+        """Draw in coordinates that ``matrix`` ``[3, 3]`` maps to the image's."""
         self._matrix = self._canvas @ matrix
         try:
             yield

@@ -33,9 +33,9 @@ class Report:
     """What was built.
 
     Attributes:
-        count: pictures written.
+        count: images written.
         skipped: (name, reason) of each bad file.
-        sizes: (height, width) -> how many pictures; one entry if all are equal.
+        sizes: (height, width) -> how many images; one entry if all are equal.
         labelled, captioned: whether labels and captions were written.
         about: what each column of labels was taken for.
     """
@@ -60,12 +60,12 @@ def build(
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> Report:
-    """Write the pictures of ``source`` to ``dest``: same input, same bytes, whatever the number of workers.
+    """Write the images of ``source`` to ``dest``: same input, same bytes, whatever the number of workers.
 
     Args:
         source: whatever `organza.data.open_dataset` takes.
         dest: appears only when complete.
-        options: size, channels, labels ...; without a resolution each picture keeps its size.
+        options: size, channels, labels ...; without a resolution each image keeps its size.
         form: "zip" and "folder" in NVIDIA's layout, "webdataset" shards, or "tfrecords"; by default a zip if ``dest``
             ends in ``.zip``, else a folder.
         encoding: of the files in it (TFRecords hold plain pixels).
@@ -130,7 +130,7 @@ def _write(
         what = f"{len(skipped)} bad files{listed(skipped)}"
         raise UserError(what, where=plan.source.path, hint="remove them, or leave out --strict to skip them")
     if not count:
-        raise UserError("no usable pictures" + listed(skipped), where=plan.source.path)
+        raise UserError("no usable images" + listed(skipped), where=plan.source.path)
     about = () if plan.labels is None else plan.labels.about
     return Report(count, skipped, sizes, plan.labels is not None, plan.captions is not None, about)
 

@@ -1,4 +1,4 @@
-"""Pictures in, files of a prepared data set out: the part of a build that runs on all cores."""
+"""Images in, files of a prepared data set out: the part of a build that runs on all cores."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Made(NamedTuple):
 
     Attributes:
         slot: its place among the wanted entries.
-        reason: None, why it is skipped, or "" for a file that never claimed to be a picture.
+        reason: None, why it is skipped, or "" for a file that never claimed to be an image.
         grey: whether the file itself is grey.
         size: (height, width) of the result.
         suffix: of the file that holds it.
@@ -90,7 +90,7 @@ class Records:
     target: Target
 
     def __call__(self, chunk: Sequence[tuple[int, Entry]]) -> list[Made]:
-        """(slot, entry) pairs -> results, in order; pictures of equal size are checksummed together."""
+        """(slot, entry) pairs -> results, in order; images of equal size are checksummed together."""
         made: list[Made] = []
         good: dict[tuple[int, ...], list[tuple[int, tfrecord.U8]]] = {}
         for slot, entry in chunk:

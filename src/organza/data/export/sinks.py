@@ -1,7 +1,7 @@
 """Where a build goes: NVIDIA's zip, a folder of the same layout, WebDataset shards, TFRecords.
 
 Everything is written under a temporary name beside the destination and renamed when complete. The bytes depend only on
-the pictures: no times, no user names, no order of workers.
+the images: no times, no user names, no order of workers.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Sink(ABC):
 
     @abstractmethod
     def add(self, number: int, made: Made, label: Label, caption: str | None) -> None:
-        """Write picture ``number`` (0, 1, 2 ...)."""
+        """Write image ``number`` (0, 1, 2 ...)."""
 
     @abstractmethod
     def close(self) -> None:
@@ -50,7 +50,7 @@ class Sink(ABC):
 
 
 class _Index:
-    """``dataset.json`` and ``captions.json``, collected while pictures come."""
+    """``dataset.json`` and ``captions.json``, collected while images come."""
 
     def __init__(self) -> None:
         self.labels: list[tuple[str, Label]] = []
@@ -71,7 +71,7 @@ class _Index:
 
 
 def nvidia_name(number: int, suffix: str) -> str:
-    """Where NVIDIA's tools put a picture.
+    """Where NVIDIA's tools put an image.
 
     Example:
         >>> nvidia_name(12345, ".png")
@@ -125,7 +125,7 @@ class FolderSink(Sink):
 
 
 class ShardSink(Sink):
-    """WebDataset: tars of at most ``size`` bytes; beside each picture ``.cls`` or ``.json`` (label) and ``.txt``."""
+    """WebDataset: tars of at most ``size`` bytes; beside each image ``.cls`` or ``.json`` (label) and ``.txt``."""
 
     def __init__(self, path: Path, size: int = 1 << 30) -> None:
         self.path, self.size, self.count = path, size, 0
@@ -188,7 +188,7 @@ class RecordSink(Sink):
                 name = f"{self.prefix}-r{level:02d}.tfrecords"
                 self.files.append(open(self.path / name, "wb"))  # noqa: SIM115 (see close)
         elif self.size != made.size:
-            raise UserError("TFRecords hold pictures of one size", hint="give --resolution")
+            raise UserError("TFRecords hold images of one size", hint="give --resolution")
         for file, part in zip(self.files, made.parts, strict=True):
             file.write(part)
         self.labels.append(label)

@@ -124,7 +124,7 @@ class ArraySource(Source):
             raise UserError("FID statistics (mu and sigma), no images", where=self.path, hint=hint)
         shapes = ", ".join(f"{name or 'one array'} {list(a.shape)}" for name, a in list(arrays.items())[:6])
         hint = "images are arrays [N, H, W], [N, H, W, C] or [N, C, H, W] with 1, 3 or 4 channels"
-        raise UserError(f"no array of pictures among: {shapes}", where=self.path, hint=hint)
+        raise UserError(f"no array of images among: {shapes}", where=self.path, hint=hint)
 
     def _checked(self, name: str, array: Array) -> Array:
         """``array``, if its images have a size that can be."""
@@ -133,9 +133,9 @@ class ArraySource(Source):
         if array.fortran:
             raise UserError("in Fortran's order", where=where, hint="save it again with np.ascontiguousarray")
         if array.shape[0] * MIN_STORED > stored:
-            raise UserError(f"{array.shape[0]:,} pictures in {stored:,} bytes", where=where)
+            raise UserError(f"{array.shape[0]:,} images in {stored:,} bytes", where=where)
         if math.prod(array.shape[1:]) * array.dtype.itemsize > MAX_FILE:
-            raise UserError(f"pictures of more than {MAX_FILE >> 20} MB: {list(array.shape)}", where=where)
+            raise UserError(f"images of more than {MAX_FILE >> 20} MB: {list(array.shape)}", where=where)
         return array
 
     def contents(self) -> Contents:
@@ -221,7 +221,7 @@ def _scale(array: Array, path: Path) -> tuple[float, float]:
     found = next(((black, white) for black, white in ranges if black <= low and high <= white), None)
     if found is None:
         what = "0 to 1, -1 to 1, or 0 to 255" if floats else "0 to 255 or 0 to 65535"
-        raise UserError(f"its numbers go from {low:g} to {high:g}; pictures have {what}", where=path)
+        raise UserError(f"its numbers go from {low:g} to {high:g}; images have {what}", where=path)
     return found
 
 

@@ -89,7 +89,7 @@ class CifarSource(Source):
 def _binary(raw: bytes, where: str) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     extra = next((n for n in (1, 2) if len(raw) % (_PIXELS + n) == 0), 0)
     if not raw or not extra:
-        raise UserError(f"cut short: {len(raw)} bytes are no whole number of pictures", where=where)
+        raise UserError(f"cut short: {len(raw)} bytes are no whole number of images", where=where)
     rows = np.frombuffer(raw, np.uint8).reshape(-1, _PIXELS + extra)
     return rows[:, extra:], rows[:, extra - 1].astype(np.int64)
 

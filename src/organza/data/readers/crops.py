@@ -1,4 +1,4 @@
-"""One picture as a data set: random crops of it, for textures and single-image GANs."""
+"""One image as a data set: random crops of it, for textures and single-image GANs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ COUNT = 1000
 class CropSource(Source):
     """1,000 crops at fixed random places, of the wanted resolution (or a quarter of the short side), not resampled."""
 
-    kind = "crops of one picture"
+    kind = "crops of one image"
 
     def __init__(self, path: Path, size: tuple[int, int] | None = None, count: int = COUNT) -> None:
         self.path, self.size, self.count = path, size, count

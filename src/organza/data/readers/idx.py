@@ -59,7 +59,7 @@ class IdxSource(Source):
         if self._pixels is None:
             plain, (count, height, width), head = _parse(self.images, 3)
             if count * MIN_STORED > self.images.stat().st_size:
-                raise UserError(f"{count:,} pictures in {self.images.stat().st_size:,} bytes", where=self.images)
+                raise UserError(f"{count:,} images in {self.images.stat().st_size:,} bytes", where=self.images)
             self._pixels = Pixels(plain, (count, height, width, 1), head)
         return self._pixels
 
@@ -93,7 +93,7 @@ class IdxSource(Source):
             return None
         plain, (count,), head = _parse(file, 1)
         if count != self._load().shape[0]:
-            raise UserError(f"{count} labels for {self._load().shape[0]} pictures", where=file)
+            raise UserError(f"{count} labels for {self._load().shape[0]} images", where=file)
         return Labels(np.fromfile(plain, np.uint8, count, offset=head).astype(np.int64))
 
 
@@ -117,7 +117,7 @@ def _parse(path: Path, dims: int) -> tuple[Path, tuple[int, ...], int]:
     shape = struct.unpack_from(f">{dims}I", raw, 4)
     size = plain.stat().st_size
     if not all(shape):
-        raise UserError(f"it holds no pictures: {shape}", where=path)
+        raise UserError(f"it holds no images: {shape}", where=path)
     if size - head != math.prod(shape):
         raise UserError(f"cut short: {size} bytes do not hold {shape}", where=path, hint="download it again")
     return plain, shape, head

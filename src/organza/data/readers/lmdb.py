@@ -99,7 +99,7 @@ class LmdbSource(Source):
     def read(self, entry: Entry) -> bytes:
         """The value of one key."""
         if entry.size > MAX_FILE:
-            raise BadPicture(f"{entry.size / 2**20:.0f} MB is more than a picture file may have ({MAX_FILE >> 20} MB)")
+            raise BadPicture(f"{entry.size / 2**20:.0f} MB is more than an image file may have ({MAX_FILE >> 20} MB)")
         with open(self.file, "rb") as file:
             file.seek(entry.at)
             data = file.read(entry.size)

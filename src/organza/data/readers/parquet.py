@@ -114,7 +114,7 @@ class ParquetSource(Source):
             return data
         if isinstance(name, str):
             return _file_beside(self.files[number].parent, name)
-        raise BadPicture("the row holds no picture")
+        raise BadPicture("the row holds no image")
 
     def _all(self, names: tuple[str, ...], kind: str) -> list[Any] | None:
         """A column over all files, if each has one of these names and of a type that ``kind`` matches."""
@@ -155,11 +155,11 @@ def _beside(name: str) -> str:
 
 def _file_beside(folder: Path, name: str) -> bytes:
     """The file that a row names: one below the table's folder, nowhere else."""
-    only = f"the row holds no picture, only the path {name[:200]!r}"
+    only = f"the row holds no image, only the path {name[:200]!r}"
     try:
         file = (folder / name).resolve()
         if not file.is_relative_to(folder.resolve()) or not file.is_file() or file.stat().st_size > MAX_FILE:
-            raise BadPicture(f"{only} (no such file beside the table: embed the pictures' bytes)")
+            raise BadPicture(f"{only} (no such file beside the table: embed the images' bytes)")
         return file.read_bytes()
     except (OSError, ValueError) as error:
         raise BadPicture(f"{only} ({error})") from None

@@ -85,7 +85,7 @@ class _File:
         kinds = re.compile(r"struct<bytes.*|(large_)?binary")
         pictures = [name for name, kind in self.types.items() if kinds.match(kind)]
         if not pictures:
-            raise ValueError(f"no column with the bytes of pictures among {', '.join(self.types)}")
+            raise ValueError(f"no column with the bytes of images among {', '.join(self.types)}")
         self.picture = next((n for n in ("image", "img", "picture") if n in pictures), pictures[0])
 
     def value(self, group: int, row: int) -> Any:

@@ -1,4 +1,4 @@
-"""Parts of another source: a sub-folder, one half of each picture, some of its entries."""
+"""Parts of another source: a sub-folder, one half of each image, some of its entries."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Half = Literal["whole", "left", "right"]
 
 
 class PartSource(Source):
-    """Entries under a folder of ``inner``; of side-by-side pictures, one half."""
+    """Entries under a folder of ``inner``; of side-by-side images, one half."""
 
     def __init__(self, inner: Source, path: Path, prefix: str, half: Half = "whole") -> None:
         self.inner, self.path, self.prefix, self.half = inner, path, prefix, half
@@ -85,6 +85,6 @@ def half_of(image: Image.Image, half: Half) -> Image.Image:
     if half == "whole":
         return image
     if image.width < 2:
-        raise BadPicture("too narrow to be two pictures side by side")
+        raise BadPicture("too narrow to be two images side by side")
     left = 0 if half == "left" else image.width - image.width // 2
     return image.crop((left, 0, left + image.width // 2, image.height))

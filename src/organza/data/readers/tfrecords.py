@@ -27,7 +27,7 @@ MAX_RECORD = 1 << 26
 
 
 class TFRecordSource(Source):
-    """The pictures of one ``.tfrecords`` file; of a folder, those of the highest resolution."""
+    """The images of one ``.tfrecords`` file; of a folder, those of the highest resolution."""
 
     kind = "TFRecords"
 
@@ -72,10 +72,10 @@ class TFRecordSource(Source):
         return [(f.name, "labels" if f == labels else other[_is_records(f)]) for f in beside]
 
     def read(self, entry: Entry) -> bytes | NDArray[np.uint8]:
-        """Pixels ``[H, W, C]``, or the encoded picture of other tools' records."""
+        """Pixels ``[H, W, C]``, or the encoded image of other tools' records."""
         offset, length = entry.at
         if length > MAX_RECORD:
-            raise BadPicture(f"{length / 2**20:.0f} MB is more than a picture may have ({MAX_RECORD >> 20} MB)")
+            raise BadPicture(f"{length / 2**20:.0f} MB is more than an image may have ({MAX_RECORD >> 20} MB)")
         with open(self.file, "rb") as file:
             file.seek(offset)
             payload = file.read(length)
@@ -86,7 +86,7 @@ class TFRecordSource(Source):
         try:
             return _picture(tfrecord.features(payload))
         except ValueError as error:
-            raise BadPicture(f"not a picture record ({error})") from None
+            raise BadPicture(f"not an image record ({error})") from None
 
     def _labels_file(self) -> Path | None:
         stem = re.sub(r"(-r\d+)?\.tfrecords?$", "", self.file.name)
@@ -100,9 +100,9 @@ class TFRecordSource(Source):
             return None
         values = next(iter(read_arrays(file).values()), np.zeros(0))
         if values.ndim != 2 or values.dtype.kind not in "fiu" or not np.isfinite(values).all():
-            raise UserError("labels should be finite numbers, one row for each picture", where=file)
+            raise UserError("labels should be finite numbers, one row for each image", where=file)
         if len(values) < len(self.entries()):
-            raise UserError(f"{len(values)} labels for {len(self.entries())} pictures", where=file)
+            raise UserError(f"{len(values)} labels for {len(self.entries())} images", where=file)
         return as_classes(values[: len(self.entries())].astype(np.float32)) if values.shape[1] else None
 
 

@@ -30,7 +30,7 @@ def find_captions(source: Source, entries: Sequence[Entry], wish: str) -> list[s
         if any(text is not None for text in beside):
             return beside
         if wish == "txt":
-            raise UserError("no picture has a .txt file of its name beside it", where=source.path)
+            raise UserError("no image has a .txt file of its name beside it", where=source.path)
         for name in FILES:
             if source.side(name) is not None:
                 return _from_table(source, entries, name, "")

@@ -38,7 +38,7 @@ def take(labels: Labels, rows: Sequence[int], entries: Sequence[Entry]) -> Label
     """
     missing = [entries[row].name for row in rows if row in labels.missing]
     if missing:
-        what = f"{len(missing)} of {len(rows)} pictures have no label (first: {missing[0]})"
+        what = f"{len(missing)} of {len(rows)} images have no label (first: {missing[0]})"
         what = f"{missing[0]} has no label" if len(rows) == 1 else what
         raise UserError(what, where=labels.where, hint="add them, or leave out --labels")
     return Labels(labels.values[np.asarray(rows, np.int64)], labels.names, least=labels.dim, about=labels.about)
@@ -77,9 +77,9 @@ def _from_folders(entries: Sequence[Entry], source: Source) -> Labels:
         shared += 1
     loose = [e.name for e, f in zip(entries, folders, strict=True) if len(f) <= shared]
     if not entries or len(loose) == len(entries):
-        raise UserError("no labels: all pictures lie in one folder", where=source.path, hint="leave out --labels")
+        raise UserError("no labels: all images lie in one folder", where=source.path, hint="leave out --labels")
     if loose:
-        raise UserError(f"{len(loose)} pictures lie beside the class folders ({loose[0]})", where=source.path)
+        raise UserError(f"{len(loose)} images lie beside the class folders ({loose[0]})", where=source.path)
     names = sorted({f[shared] for f in folders})
     if len(names) > 1 and set(names) <= {"train", "val", "valid", "validation", "test"}:
         what = f"its folders {', '.join(names)} are parts of the set, not classes"
@@ -220,7 +220,7 @@ def from_values(values: Sequence[Any], names: Sequence[str], where: str) -> Labe
     missing = frozenset(i for i, value in enumerate(values) if value is None)
     known = [(name, value) for name, value in zip(names, values, strict=True) if value is not None]
     if not known:
-        raise UserError("it labels none of the pictures", where=where, hint="names must be paths inside the data set")
+        raise UserError("it labels none of the images", where=where, hint="names must be paths inside the data set")
     first, example = known[0]
     is_vector = isinstance(example, list)
     for name, value in known:

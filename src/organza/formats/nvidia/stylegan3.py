@@ -40,7 +40,7 @@ def settings(nets: Mapping[str, Module], main: Module, problems: dict[str, str])
     assert synthesis is not None
     resolution = main.get("img_resolution")
     if type(resolution) is not int or not 4 <= resolution <= MAX_RESOLUTION:
-        raise RefusedError(f"pictures of {brief(resolution)} pixels")
+        raise RefusedError(f"images of {brief(resolution)} pixels")
     spec = DataSpec((resolution, resolution), whole(main, "img_channels", 16), whole(main, "c_dim", 1 << 20))
     found = [layer for name in layer_names(synthesis) if (layer := synthesis.child(name)) is not None]
     inner, last, shapes = found[:-1], found[-1], [_kernel(layer) for layer in found]

@@ -46,11 +46,11 @@ def write_nvidia(
         licence: a note that stays with the weights; None for the user's own.
 
     Raises:
-        UserError: pictures that are not square with a power of two, another suffix, or the file can't be written.
+        UserError: images that are not square with a power of two, another suffix, or the file can't be written.
     """
     height, width = spec.resolution
     if height != width or height & (height - 1):
-        raise UserError(f"NVIDIA's StyleGAN2 has no pictures of {width}x{height}", hint="their sides are powers of two")
+        raise UserError(f"NVIDIA's StyleGAN2 has no images of {width}x{height}", hint="their sides are powers of two")
     if dest.suffix != ".pkl":
         raise UserError("the name of a snapshot ends in .pkl", where=dest)
     written: dict[str, Any] = {"training_set_kwargs": {}, "G": None, "D": None, "G_ema": None, "augment_pipe": None}
@@ -136,7 +136,7 @@ class _Writer:
 
     @property
     def num_ws(self) -> int:
-        """How many w's draw a picture."""
+        """How many w's draw an image."""
         return 2 * (self.size.bit_length() - 2)
 
     def widths(self) -> dict[str, Any]:
@@ -159,7 +159,7 @@ class _Writer:
         }
 
     def block(self, size: int, held: dict[str, Tensor]) -> tuple[str, dict[str, Any]]:
-        """Class and attributes of the block of a picture size."""
+        """Class and attributes of the block of an image size."""
         last = size == self.size
         about = {"resolution": size, "img_channels": self.spec.channels}
         if self.player == "G":

@@ -2,7 +2,7 @@
 
 Sizes are read from the shapes. The mapping's learning-rate factor is not in the file; it stands in ``.config.json``
 beside it, and is 0.1 where that is missing. Neither are the mean w, which the package estimates from random codes
-(we from fixed ones), and the noise picture, which it draws anew each time (we keep one).
+(we from fixed ones), and the noise image, which it draws anew each time (we keep one).
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def _settings(tensors: Tensors, rate: float) -> tuple[DataSpec, LucidStyleGAN2]:
         levels += 1
     size = 2 << min(levels, 30)
     if size > MAX_RESOLUTION:
-        raise RefusedError(f"pictures of {size} pixels")
+        raise RefusedError(f"images of {size} pixels")
     widths = [shape(f"GE.blocks.{i}.conv2.weight", 4)[0] for i in range(levels)]
     capacity = max(1, widths[-1] // 2)
     clipped = [min(capacity * 2 ** (i + 1), 512) for i in range(levels)][::-1] != widths

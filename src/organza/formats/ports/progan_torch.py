@@ -24,7 +24,7 @@ from organza.tensors.opening import Opened
 from organza.tensors.records import RefusedError, Stub, brief
 
 SMALL = 16
-"""Pixels of the smallest picture, 4x4."""
+"""Pixels of the smallest image, 4x4."""
 
 
 def recognise(opened: Opened) -> bool:
@@ -158,7 +158,7 @@ class _Fair(_Dialect):
                 if labels:
                     raise RefusedError("a discriminator with labels, whose outputs we can't tell apart")
                 if self.levels("D", "fromRGBLayers.{}.weight") != end + 1:
-                    raise RefusedError("a discriminator for other pictures than the generator draws")
+                    raise RefusedError("a discriminator for other images than the generator draws")
                 widths_d = tuple(self.shape("D", f"fromRGBLayers.{index}.weight", 4)[0] for index in range(end + 1))
                 deviation = self.shape("D", "groupScaleZero.0.weight", 4)[1] > widths_d[0]
                 dense = self.shape("D", "groupScaleZero.1.weight", 2)[0]
@@ -225,7 +225,7 @@ class _Akanimax(_Dialect):
         if "D" in self.parts:
             try:
                 if self.levels("D", "from_rgb.{}.0.weight") != end + 1:
-                    raise RefusedError("a discriminator for other pictures than the generator draws")
+                    raise RefusedError("a discriminator for other images than the generator draws")
                 outputs = [self.shape("D", f"from_rgb.{index}.0.weight", 4)[0] for index in range(end + 1)]
                 widths_d = tuple(outputs[::-1])
                 last = f"layers.{end}"

@@ -121,7 +121,7 @@ def _generator_settings(tensors: dict[str, Entry]) -> tuple[DataSpec, dict[str, 
     layers = len([name for name in tensors if re.fullmatch(r"style\.\d+\.weight", name)])
     height, width = (side << min(doublings, 30) for side in _shape(tensors, "input.input", 4)[2:])
     if not 4 <= min(height, width) <= max(height, width) <= MAX_RESOLUTION:
-        raise RefusedError(f"pictures of {width}x{height} pixels")
+        raise RefusedError(f"images of {width}x{height} pixels")
     spec = DataSpec((height, width), _shape(tensors, "to_rgb1.conv.weight", 5)[1])
     w_dim = _shape(tensors, "conv1.conv.modulation.weight", 2)[1]
     widths = [_shape(tensors, "conv1.conv.weight", 5)[1]]

@@ -65,7 +65,7 @@ def _reason(spec: DataSpec, config: StyleGAN2) -> str | None:
     """What his networks can't be."""
     height, width = spec.resolution
     if height != width or height & (height - 1) or height < 4:
-        return f"pictures of {width}x{height} pixels"
+        return f"images of {width}x{height} pixels"
     if spec.label_dim:
         return "labels"
     if config.architecture_g != "skip":
@@ -96,7 +96,7 @@ def _lost(config: StyleGAN2, *, with_d: bool) -> list[str]:
     if with_d and (reason := _critic_reason(config)):
         found.append(f"the discriminator is left out: {reason}")
     elif with_d and config.mbstd_group != 4:
-        found.append(f"rosinality's discriminator takes groups of 4 pictures; ours took {config.mbstd_group}")
+        found.append(f"rosinality's discriminator takes groups of 4 images; ours took {config.mbstd_group}")
     return found
 
 

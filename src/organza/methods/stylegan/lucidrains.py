@@ -1,8 +1,8 @@
 """StyleGAN2 as lucidrains' package builds it: for weights that were trained with it.
 
 Its networks differ from the paper's (arXiv 1912.04958) in most details: plain convolutions in the discriminator,
-bilinear enlargement, one noise picture for all layers, uniform in [0, 1] and transposed, linear attention at chosen
-levels (Shen et al. 2018, arXiv 1812.01243), pictures in [0, 1], hinge losses. Ours draw and judge pictures in [-1, 1],
+bilinear enlargement, one noise image for all layers, uniform in [0, 1] and transposed, linear attention at chosen
+levels (Shen et al. 2018, arXiv 1812.01243), images in [0, 1], hinge losses. Ours draw and judge images in [-1, 1],
 and high logits mean real, where theirs are low. Path lengths, which it adds late in a training, are left out.
 """
 
@@ -56,11 +56,11 @@ class LucidStyleGAN2:
     attention: tuple[Count, ...] = ()
     """Levels with attention, 1 for the full size."""
     no_const: bool = False
-    """Begin with a picture made from w instead of a learned constant."""
+    """Begin with an image made from w instead of a learned constant."""
     lr: PositiveOrZero = 0.0002
     """Learning rate of both networks; the discriminator's is doubled."""
     gp_weight: PositiveOrZero = 10.0
-    """Weight of the penalty on the discriminator's gradient, for pictures in [0, 1]."""
+    """Weight of the penalty on the discriminator's gradient, for images in [0, 1]."""
     gp_every: Count = 4
     """Steps between penalties."""
     style_mixing: Share = 0.9
@@ -83,7 +83,7 @@ class LucidStyleGAN2:
         """The networks and their phases.
 
         Raises:
-            UserError: pictures that are not square with a power of two, or that have labels.
+            UserError: images that are not square with a power of two, or that have labels.
         """
         height, width = spec.resolution
         if height != width or height & (height - 1) or height < 8:
@@ -237,7 +237,7 @@ class Block(nn.Module):
         """``x [N, C, H, W], w [N, w_dim], noise [N, S, S]`` -> features and colours, at twice the size unless first."""
         if not self.first:
             x = bilinear(x)
-        # The same picture for all layers, cut to size; height and width change places.
+        # The same image for all layers, cut to size; height and width change places.
         plane = noise[:, : x.shape[2], : x.shape[3], None]
         for style, kernel, noisy in (
             (self.style1, self.conv1, self.noise1),
@@ -296,7 +296,7 @@ class Generator(nn.Module):
 
 
 class DiscriminatorBlock(nn.Module):
-    """Two convolutions and a shortcut; halves the picture unless it is the last."""
+    """Two convolutions and a shortcut; halves the image unless it is the last."""
 
     def __init__(self, inputs: int, outputs: int, *, last: bool) -> None:
         super().__init__()
@@ -330,7 +330,7 @@ class Discriminator(nn.Module):
         self.out = nn.Linear(4 * widths[-1], 1)
 
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Logits of pictures in [-1, 1]."""
+        """Logits of images in [-1, 1]."""
         x = (images.float() + 1) / 2
         for i, block in enumerate(self.blocks):
             x = block(x)

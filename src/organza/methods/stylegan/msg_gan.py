@@ -3,11 +3,11 @@
 Animesh Karnewar, Oliver Wang: MSG-GAN: Multi-Scale Gradients for Generative Adversarial Networks. CVPR 2020, arXiv
 1903.06048.
 
-What it changed: instead of growing, the generator gives a picture at every size at once, and the discriminator takes
-them all, each where its own features have that size; so gradients reach every level from the first step (section 2). A
-picture joins the features in one of three ways (the functions phi): as it is, after a 1x1 convolution, or with a 1x1
+What it changed: instead of growing, the generator gives an image at every size at once, and the discriminator takes
+them all, each where its own features have that size; so gradients reach every level from the first step (section 2). An
+image joins the features in one of three ways (the functions phi): as it is, after a 1x1 convolution, or with a 1x1
 convolution of both. The paper has two models: MSG-ProGAN with WGAN-GP, and MSG-StyleGAN (without style mixing) with the
-non-saturating loss and a penalty on real pictures. Learning rate and settings are the same at all sizes (section 3).
+non-saturating loss and a penalty on real images. Learning rate and settings are the same at all sizes (section 3).
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class MSGGAN:
     base: Literal["progan", "stylegan"] = "progan"
     """Whose generator: MSG-ProGAN's or MSG-StyleGAN's."""
     combine: Literal["simple", "lin_cat", "cat_lin"] = "simple"
-    """How a picture joins the features of its size: as it is, convolved, or both convolved together."""
+    """How an image joins the features of its size: as it is, convolved, or both convolved together."""
     loss: Literal["wgan-gp", "logistic", "relativistic-hinge"] = "wgan-gp"
     """WGAN-GP; the non-saturating loss with R1; or the relativistic average hinge of the first version."""
     z_dim: Count = 512
@@ -76,7 +76,7 @@ class MSGGAN:
     gp_weight: PositiveOrZero = 10.0
     """Weight of WGAN-GP's penalty, averaged over the sizes."""
     drift: PositiveOrZero = 0.001
-    """Weight of the squared score of real pictures, with WGAN-GP."""
+    """Weight of the squared score of real images, with WGAN-GP."""
     r1_gamma: PositiveOrZero = 10.0
     """Weight of R1, averaged over the sizes, with the logistic loss."""
     lr: PositiveOrZero = 0.003
@@ -100,7 +100,7 @@ class MSGGAN:
         """The networks and their two phases.
 
         Raises:
-            UserError: pictures of a size or with channels that can't be built, or with labels.
+            UserError: images of a size or with channels that can't be built, or with labels.
         """
         if spec.label_dim or spec.channels not in (1, 3, 4):
             raise UserError("MSG-GAN takes no labels, and makes images of 1, 3 or 4 channels")
@@ -149,7 +149,7 @@ def _center(net: nn.Module) -> Tensor:
 
 
 class Generator(nn.Module):
-    """ProGAN's or StyleGAN's generator, with a picture at every level."""
+    """ProGAN's or StyleGAN's generator, with an image at every level."""
 
     w_avg: Tensor
 
@@ -174,7 +174,7 @@ class Generator(nn.Module):
         self.register_buffer("w_avg", torch.zeros(config.w_dim if style else config.z_dim))
 
     def forward(self, z: Tensor, noise: str = "const", rng: torch.Generator | None = None) -> Pictures:
-        """``z [N, z_dim]`` to pictures at every size."""
+        """``z [N, z_dim]`` to images at every size."""
         return self.draw(self.mapping(z), noise, rng)
 
     def mapping(self, z: Tensor) -> Tensor:
@@ -185,14 +185,14 @@ class Generator(nn.Module):
         return w[:, None].repeat(1, self.num_ws, 1)
 
     def draw(self, ws: Tensor, noise: str = "const", rng: torch.Generator | None = None) -> Pictures:
-        """``ws [N, num_ws, w_dim]`` to pictures at every size, float32."""
+        """``ws [N, num_ws, w_dim]`` to images at every size, float32."""
         if isinstance(self.base, progan.Generator):
             return self.base.draw_levels(ws[:, 0])
         return self.base.draw_levels(ws, noise, rng)
 
 
 class Discriminator(nn.Module):
-    """Pictures of every size to scores ``[N, 1]``, float32 (the paper's supplement has the layers)."""
+    """Images of every size to scores ``[N, 1]``, float32 (the paper's supplement has the layers)."""
 
     def __init__(self, config: MSGGAN, spec: DataSpec) -> None:
         super().__init__()
@@ -213,7 +213,7 @@ class Discriminator(nn.Module):
         self.out = EqualLinear(widths[0], 1)
 
     def _join(self, features: int, colours: int) -> tuple[int, nn.Module]:
-        """Features after a picture has joined, and the layer that it takes."""
+        """Features after an image has joined, and the layer that it takes."""
         if self.kind == "simple":
             return features + colours, nn.Identity()
         if self.kind == "lin_cat":
@@ -221,15 +221,15 @@ class Discriminator(nn.Module):
         return features, EqualConv2d(features + colours, features, 1)
 
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Scores of pictures at full size, which are shrunk for the other levels."""
+        """Scores of images at full size, which are shrunk for the other levels."""
         return self.judge(self.scales(images.float()))
 
     def scales(self, images: Tensor) -> Pictures:
-        """Pictures ``[N, C, H, W]`` at every size, the smallest first."""
+        """Images ``[N, C, H, W]`` at every size, the smallest first."""
         return [shrink(images, self.end - level) for level in range(self.end + 1)]
 
     def judge(self, pictures: Sequence[Tensor]) -> Tensor:
-        """Scores of pictures that come in every size."""
+        """Scores of images that come in every size."""
         x: Tensor = self.from_rgb(to_compute(pictures[-1]))
         for index, image in enumerate(reversed(pictures)):
             if index:
@@ -255,10 +255,10 @@ def _conv(inputs: int, outputs: int) -> EqualConv2d:
 def averaged_penalty(
     function: Callable[[Pictures], Tensor], pictures: Sequence[Tensor], of_norm: Callable[[Tensor], Tensor]
 ) -> Tensor:
-    """A penalty on the gradient by each picture, averaged over the sizes (section 3).
+    """A penalty on the gradient by each image, averaged over the sizes (section 3).
 
     Args:
-        function: critic, pictures of every size -> scores.
+        function: critic, images of every size -> scores.
         pictures: where.
         of_norm: squared gradient norms ``[N]`` -> penalties ``[N]``.
 
@@ -296,7 +296,7 @@ class _Losses:
         if config.loss == "relativistic-hinge":
             loss = (F.relu(1 - (real - fake.mean())) + F.relu(1 + (fake - real.mean()))).mean()
         elif config.loss == "wgan-gp":
-            # One share serves all sizes, so that what lies between is one picture at every size.
+            # One share serves all sizes, so that what lies between is one image at every size.
             share = torch.rand(len(batch), 1, 1, 1, generator=rng, device=batch.images.device)
             between = [b.lerp(a, share) for a, b in zip(reals, fakes, strict=True)]
             penalty = averaged_penalty(critic.judge, between, lambda squares: (root(squares) - 1).square()).mean()

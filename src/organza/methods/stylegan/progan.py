@@ -3,10 +3,10 @@
 Tero Karras, Timo Aila, Samuli Laine, Jaakko Lehtinen: Progressive Growing of GANs for Improved Quality, Stability, and
 Variation. ICLR 2018, arXiv 1710.10196.
 
-What it changed: both networks begin with tiny pictures and grow, each new level fading in (section 2); the
+What it changed: both networks begin with tiny images and grow, each new level fading in (section 2); the
 discriminator sees the variation within a batch (section 3); weights are scaled at each use so that all layers learn at
 one rate (section 4.1); the generator normalises the feature vector of each pixel (section 4.2). The loss is WGAN-GP's
-(arXiv 1704.00028) with one critic step and a term against drift (appendix A). Pictures are drawn with averaged weights.
+(arXiv 1704.00028) with one critic step and a term against drift (appendix A). Images are drawn with averaged weights.
 
 The networks are built at full size. How far they have grown is a pure function of the images seen (`nn/growing.py`); a
 network also keeps the number in a buffer, so that a checkpoint from the middle of a training draws as it was trained.
@@ -62,7 +62,7 @@ class ProGAN:
     channel_max: Count = 512
     """Most feature maps in a layer."""
     widths_g: tuple[Count, ...] | None = None
-    """Feature maps of the generator's levels, the smallest picture first. Default: by channel_base and channel_max."""
+    """Feature maps of the generator's levels, the smallest image first. Default: by channel_base and channel_max."""
     widths_d: tuple[Count, ...] | None = None
     """The same of the discriminator."""
     dense_d: Count | None = None
@@ -78,7 +78,7 @@ class ProGAN:
     mbstd_group: CountOrZero = 4
     """Group size of the minibatch standard deviation; 0 leaves it out."""
     mbstd: Literal["strided", "fair"] = "strided"
-    """Which pictures form a group: i, i + N/4 ...; or neighbours, with the unbiased variance, as FAIR has it."""
+    """Which images form a group: i, i + N/4 ...; or neighbours, with the unbiased variance, as FAIR has it."""
     label_g: bool = True
     """Whether the generator sees labels."""
     label_d: Literal["auxiliary", "projection", "select"] = "auxiliary"
@@ -91,13 +91,13 @@ class ProGAN:
     gp_weight: PositiveOrZero = 10.0
     """Weight of WGAN-GP's gradient penalty."""
     drift: PositiveOrZero = 0.001
-    """Weight of the squared score of real pictures, with WGAN-GP."""
+    """Weight of the squared score of real images, with WGAN-GP."""
     r1_gamma: PositiveOrZero = 10.0
     """Weight of R1, with the logistic loss."""
     r1_every: Count = 1
     """Steps between R1 penalties; 1 makes them a part of every step, more makes them steps of their own."""
     start_size: Count = 4
-    """Side of the first pictures."""
+    """Side of the first images."""
     fade_kimg: KimgOrZero = 800.0
     """A new level fades in over so many thousand images; 0 with a stable_kimg of 0: no growing at all."""
     stable_kimg: KimgOrZero = 800.0
@@ -114,7 +114,7 @@ class ProGAN:
         return self
 
     def like(self, other: ProGAN, spec: DataSpec) -> ProGAN:
-        """These settings with the architecture of ``other``, which may draw another size, for pictures of ``spec``.
+        """These settings with the architecture of ``other``, which may draw another size, for images of ``spec``.
 
         Example:
             >>> ProGAN(lr=0.002).like(ProGAN(z_dim=16, widths_g=(8, 8)), DataSpec((16, 16))).widths_g
@@ -151,7 +151,7 @@ class ProGAN:
         """The networks and their two phases.
 
         Raises:
-            UserError: pictures of a size or with channels that can't be built.
+            UserError: images of a size or with channels that can't be built.
         """
         generator = Generator(self, spec)
         dims, sizes = (self.z_dim, generator.w_dim, 1, generator.label_dim), block_sizes(max(spec.resolution))
@@ -191,7 +191,7 @@ def growing_method(
     """A method whose networks grow together, from its networks and its two losses.
 
     Raises:
-        UserError: pictures with two channels, or more than four.
+        UserError: images with two channels, or more than four.
     """
     check_channels(spec)
     adam = Adam(config.lr, (0.0, 0.99))
@@ -240,7 +240,7 @@ def first(net: nn.Module) -> Tensor:
 
 
 def channels(config: ProGAN, player: Literal["G", "D"], levels: int) -> list[int]:
-    """Feature maps of each level, the smallest picture first.
+    """Feature maps of each level, the smallest image first.
 
     Raises:
         UserError: explicit widths that don't fit the number of levels.
@@ -291,7 +291,7 @@ def up(conv: EqualConv2d, x: Tensor, taps: Tensor | None) -> Tensor:
 
 
 class Generator(Growing):
-    """Latent codes and labels to pictures: table 2 of the paper.
+    """Latent codes and labels to images: table 2 of the paper.
 
     Attributes:
         w_dim: length of what goes in: the code, and the label where there is one.
@@ -311,26 +311,26 @@ class Generator(Growing):
         self.register_buffer("taps", setup_filter([1, 2, 1]) if config.blur else None)
         shared = area if config.dense_bias == "map" else 1
         self.dense = EqualLinear(self.w_dim, widths[0] * area, act="lrelu", gain_first=True, share_bias=shared)
-        self.dense.weight_gain /= area**0.5  # the paper's convolution on a picture of one pixel
+        self.dense.weight_gain /= area**0.5  # the paper's convolution on an image of one pixel
         self.blocks = nn.ModuleList(GeneratorBlock(a, b, spec.channels) for a, b in pairwise([0, *widths]))
 
     def forward(self, z: Tensor, labels: Tensor, progress: float | None = None) -> Tensor:
-        """``z [N, z_dim], labels [N, label_dim]`` to pictures at full size, however far it has grown."""
+        """``z [N, z_dim], labels [N, label_dim]`` to images at full size, however far it has grown."""
         images = self.draw(_mapping(self, z, labels)[:, 0], self.progress() if progress is None else progress)
         return images
 
     def draw(self, w: Tensor, progress: float) -> Tensor:
-        """``w [N, w_dim]`` to pictures ``[N, C, H, W]`` of full size; while it grows, with large pixels."""
+        """``w [N, w_dim]`` to images ``[N, C, H, W]`` of full size; while it grows, with large pixels."""
         return enlarge(self.draw_level(w, progress), self.end - level_and_alpha(progress)[0])
 
     def draw_level(self, w: Tensor, progress: float) -> Tensor:
-        """``w [N, w_dim]`` to pictures of the level that ``progress`` has reached, float32."""
+        """``w [N, w_dim]`` to images of the level that ``progress`` has reached, float32."""
         level, alpha = level_and_alpha(progress)
         images = self.draw_levels(w, level, level if alpha == 1 else level - 1)
         return images[0] if alpha == 1 else enlarge(images[0], 1).lerp(images[1], alpha)
 
     def draw_levels(self, w: Tensor, last: int | None = None, first: int = 0) -> list[Tensor]:
-        """``w [N, w_dim]`` to the pictures of each level from ``first`` to ``last`` (None: the largest), float32."""
+        """``w [N, w_dim]`` to the images of each level from ``first`` to ``last`` (None: the largest), float32."""
         x: Tensor = self.dense(normalize(w.float()))
         x = to_compute(x.reshape(w.shape[0], -1, *self.small), NARROW_FROM)
         x = pixel_norm(x) if self.norm_first else x
@@ -344,7 +344,7 @@ class Generator(Growing):
 
 
 class DiscriminatorBlock(nn.Module):
-    """Two convolutions; the second one halves the picture."""
+    """Two convolutions; the second one halves the image."""
 
     def __init__(self, inputs: int, outputs: int, colours: int, *, pool_first: bool) -> None:
         super().__init__()
@@ -394,12 +394,12 @@ class Discriminator(Growing):
         self.embed = nn.Parameter(torch.randn(spec.label_dim, inner)) if project else None
 
     def forward(self, images: Tensor, labels: Tensor) -> Tensor:
-        """Scores of pictures at full size: positive for pictures that seem real."""
+        """Scores of images at full size: positive for images that seem real."""
         progress = self.progress()
         return self.judge(shrink(images.float(), self.end - level_and_alpha(progress)[0]), labels, progress)[0]
 
     def judge(self, images: Tensor, labels: Tensor, progress: float) -> tuple[Tensor, Tensor | None]:
-        """Scores ``[N, 1]`` of pictures of the level that ``progress`` has reached, and guesses at their labels."""
+        """Scores ``[N, 1]`` of images of the level that ``progress`` has reached, and guesses at their labels."""
         level, alpha = level_and_alpha(progress)
         first = self.end - level
         x = self._read(images, first)
@@ -438,7 +438,7 @@ def fair_stddev(x: Tensor, group: int) -> Tensor:
 
     Args:
         x: ``[N, C, H, W]``.
-        group: pictures in a group.
+        group: images in a group.
 
     Returns:
         ``[N, C + 1, H, W]``.
@@ -466,7 +466,7 @@ class PlayLoss:
         self.shapes: dict[str, tuple[int, ...]] = {}
 
     def draw(self, net: nn.Module, batch: Batch, progress: float, rng: torch.Generator) -> tuple[Tensor, Stats]:
-        """Pictures of the present level, one for each label of ``batch``."""
+        """Images of the present level, one for each label of ``batch``."""
         net = _generator(net)
         z = torch.randn(len(batch), self.config.z_dim, generator=rng, device=batch.images.device)
         return net.draw_level(_mapping(net, z, batch.labels)[:, 0], progress), {}
@@ -506,7 +506,7 @@ class PlayLoss:
     def _scores(self, critic: Discriminator, batch: Batch, progress: float) -> Function:
         """What penalties differentiate.
 
-        The authors' networks take pictures of full size at every level, with large pixels: their gradients are shorter
+        The authors' networks take images of full size at every level, with large pixels: their gradients are shorter
         by the square root of the pixels' area.
         """
         share = 0.5 ** (self.growth.end - level_and_alpha(progress)[0])

@@ -3,7 +3,7 @@
 Tero Karras, Samuli Laine, Timo Aila: A Style-Based Generator Architecture for Generative Adversarial Networks. CVPR
 2019, arXiv 1812.04948.
 
-What it changed since ProGAN, in the order of its table 1 (configs A to F): A is ProGAN; B smooths where pictures are
+What it changed since ProGAN, in the order of its table 1 (configs A to F): A is ProGAN; B smooths where images are
 enlarged and shrunk, begins at 8x8, and trains longer with the non-saturating loss and R1 (appendix C); C maps z to w
 and lets w set the mean and spread of each feature map (eq. 1); D begins with a learned constant instead of a layer
 that reads the code; E adds noise; F mixes the styles of two codes while it trains (section 3.1). The discriminator is
@@ -66,7 +66,7 @@ class StyleGAN(ProGAN):
     label_d: Literal["auxiliary", "projection", "select"] = "select"
     """How the discriminator uses labels; see `ProGAN.label_d`."""
     start_size: Count = 8
-    """Side of the first pictures."""
+    """Side of the first images."""
     fade_kimg: KimgOrZero = 600.0
     """A new level fades in over so many thousand images."""
     stable_kimg: KimgOrZero = 600.0
@@ -118,7 +118,7 @@ class StyleGAN(ProGAN):
         """The networks and their phases.
 
         Raises:
-            UserError: pictures of a size or with channels that can't be built.
+            UserError: images of a size or with channels that can't be built.
         """
         generator, loss = Generator(self, spec), StyleLoss(self, spec)
         latents = style_latents(self.z_dim, self.w_dim, generator.num_ws, spec)
@@ -316,18 +316,18 @@ class Generator(Growing):
         rng: torch.Generator | None = None,
         progress: float | None = None,
     ) -> Tensor:
-        """Pictures at full size, however far it has grown, without truncation."""
+        """Images at full size, however far it has grown, without truncation."""
         return self.synthesis(style_mapping(self, z, labels), noise, rng, progress)
 
     def synthesis(
         self, ws: Tensor, noise: str = "const", rng: torch.Generator | None = None, progress: float | None = None
     ) -> Tensor:
-        """``ws [N, num_ws, w_dim]`` to pictures of full size; while it grows, with large pixels."""
+        """``ws [N, num_ws, w_dim]`` to images of full size; while it grows, with large pixels."""
         progress = self.progress() if progress is None else progress
         return enlarge(self.draw_level(ws, progress, noise, rng), self.end - level_and_alpha(progress)[0])
 
     def draw_level(self, ws: Tensor, progress: float, noise: str, rng: torch.Generator | None) -> Tensor:
-        """``ws [N, at least 2 (level + 1), w_dim]`` to pictures of the level that ``progress`` has reached, float32."""
+        """``ws [N, at least 2 (level + 1), w_dim]`` to images of the level that ``progress`` has reached, float32."""
         level, alpha = level_and_alpha(progress)
         images = self.draw_levels(ws, noise, rng, level, level if alpha == 1 else level - 1)
         return images[0] if alpha == 1 else enlarge(images[0], 1).lerp(images[1], alpha)
@@ -335,7 +335,7 @@ class Generator(Growing):
     def draw_levels(
         self, ws: Tensor, noise: str, rng: torch.Generator | None, last: int | None = None, first: int = 0
     ) -> list[Tensor]:
-        """``ws`` to the pictures of each level from ``first`` to ``last`` (None: the largest), float32."""
+        """``ws`` to the images of each level from ``first`` to ``last`` (None: the largest), float32."""
         each = ws.float().unbind(1)
         x: Tensor | None = None
         images: list[Tensor] = []
@@ -349,7 +349,7 @@ class Generator(Growing):
 
 
 class StyleLoss(PlayLoss):
-    """ProGAN's losses on pictures that are drawn with styles, and StyleGAN2's on path lengths."""
+    """ProGAN's losses on images that are drawn with styles, and StyleGAN2's on path lengths."""
 
     config: StyleGAN
 
@@ -359,7 +359,7 @@ class StyleLoss(PlayLoss):
         self.shapes = {"w_mean": (config.w_dim,)}
 
     def draw(self, net: nn.Module, batch: Batch, progress: float, rng: torch.Generator) -> tuple[Tensor, Stats]:
-        """Pictures of the present level, one for each label of ``batch``, and the mean of w."""
+        """Images of the present level, one for each label of ``batch``, and the mean of w."""
         ws, mean = self._ws(net, batch.labels, progress, rng)
         return _generator(net).draw_level(ws, progress, "random", rng), {"w_mean": mean}
 

@@ -42,7 +42,7 @@ _HALF = 0.5**0.5  # the sum of two residual branches keeps unit variance
 
 @dataclass(frozen=True)
 class StyleGAN2(Augmented):
-    """Settings of StyleGAN2. None means automatic: filled in by `resolve` from the pictures' size and the batch.
+    """Settings of StyleGAN2. None means automatic: filled in by `resolve` from the images' size and the batch.
 
     Example:
         >>> config = StyleGAN2(channel_base=256, channel_max=8, z_dim=8, w_dim=8)
@@ -68,7 +68,7 @@ class StyleGAN2(Augmented):
     channel_max: Count = 512
     """Most feature maps in a layer."""
     widths_g: tuple[Count, ...] | None = None
-    """Feature maps of the generator's levels, the smallest picture first. Default: by channel_base and channel_max."""
+    """Feature maps of the generator's levels, the smallest image first. Default: by channel_base and channel_max."""
     widths_d: tuple[Count, ...] | None = None
     """The same of the discriminator."""
     mapping_g: tuple[Count, ...] | None = None
@@ -110,11 +110,11 @@ class StyleGAN2(Augmented):
     r1_every: Count = 16
     """Steps between R1 (and R2) penalties."""
     r2_gamma: PositiveOrZero = 0.0
-    """Weight of the R2 penalty, the same as R1 for generated pictures; 0 leaves it out."""
+    """Weight of the R2 penalty, the same as R1 for generated images; 0 leaves it out."""
     loss: AdversarialLoss = "logistic"
     """What D and G minimise: the paper's logistic loss, hinge, least-squares, wasserstein, or R3GAN's relativistic."""
     freeze_d: CountOrZero = 0
-    """So many blocks of D, the largest pictures first, stay as they are (FreezeD, for --resume FILE)."""
+    """So many blocks of D, the largest images first, stay as they are (FreezeD, for --resume FILE)."""
     pl_weight: PositiveOrZero = 2.0
     """Weight of the path-length penalty; 0 leaves it out."""
     pl_every: Count = 4
@@ -132,8 +132,8 @@ class StyleGAN2(Augmented):
         """Fill in what is automatic.
 
         Args:
-            spec: the pictures.
-            batch: pictures in a step, over all processes.
+            spec: the images.
+            batch: images in a step, over all processes.
 
         Example:
             >>> StyleGAN2().resolve(DataSpec(resolution=(64, 64)), batch=16).r1_gamma
@@ -149,7 +149,7 @@ class StyleGAN2(Augmented):
         )
 
     def like(self, other: StyleGAN2, spec: DataSpec) -> StyleGAN2:
-        """These settings with the architecture of ``other``, which may draw another size, for pictures of ``spec``.
+        """These settings with the architecture of ``other``, which may draw another size, for images of ``spec``.
 
         Example:
             >>> small = StyleGAN2(channel_base=512, mapping_layers=8)
@@ -265,7 +265,7 @@ def fit_widths(widths: tuple[int, ...] | None, levels: int) -> tuple[int, ...] |
 
 
 def _channels(config: StyleGAN2, player: str, levels: int) -> list[int]:
-    """Feature maps of each level, the smallest picture first."""
+    """Feature maps of each level, the smallest image first."""
     assert config.channel_base is not None
     explicit = config.widths_g if player == "G" else config.widths_d
     return level_widths(explicit, f"widths_{player.lower()}", config.channel_base, config.channel_max, levels)
@@ -419,7 +419,7 @@ class SynthesisBlock(nn.Module):
         noise: str,
         rng: torch.Generator | None,
     ) -> tuple[Tensor, Tensor | None]:
-        """Features and picture so far -> the same at twice the size. ``ws``: one ``[N, w_dim]`` for each layer."""
+        """Features and image so far -> the same at twice the size. ``ws``: one ``[N, w_dim]`` for each layer."""
         if self.conv0 is None or x is None:
             assert self.const is not None
             x = to_compute(self.const.expand(ws[0].shape[0], *self.const.shape))
@@ -464,7 +464,7 @@ class Synthesis(nn.Module):
         self.num_ws = 2 * doublings + 2
 
     def forward(self, ws: Tensor, noise: str = "random", rng: torch.Generator | None = None) -> Tensor:
-        """Draw pictures; ``noise`` is ``"random"`` (from ``rng``), ``"const"`` or ``"none"``."""
+        """Draw images; ``noise`` is ``"random"`` (from ``rng``), ``"const"`` or ``"none"``."""
         each = ws.float().unbind(1)
         x: Tensor | None = None
         image: Tensor | None = None
@@ -498,7 +498,7 @@ class Generator(nn.Module):
         return self.synthesis.blocks
 
     def forward(self, z: Tensor, labels: Tensor, noise: str = "const", rng: torch.Generator | None = None) -> Tensor:
-        """Draw pictures, without truncation."""
+        """Draw images, without truncation."""
         images: Tensor = self.synthesis(style_mapping(self, z, labels), noise, rng)
         return images
 
@@ -507,7 +507,7 @@ class Generator(nn.Module):
 
 
 class DiscriminatorBlock(nn.Module):
-    """Two convolutions; the second one halves the picture."""
+    """Two convolutions; the second one halves the image."""
 
     def __init__(self, config: StyleGAN2, inputs: int, outputs: int, colours: int, *, first: bool) -> None:
         super().__init__()
@@ -520,7 +520,7 @@ class DiscriminatorBlock(nn.Module):
         self.skip = EqualConv2d(inputs, outputs, 1, bias=False, down=2) if self.kind == "resnet" else None
 
     def forward(self, x: Tensor | None, image: Tensor, taps: Tensor) -> tuple[Tensor, Tensor]:
-        """Features so far (None at first) and the picture at this size -> the same at half the size."""
+        """Features so far (None at first) and the image at this size -> the same at half the size."""
         if self.from_rgb is not None:
             colours = self.from_rgb(to_compute(image))
             x = colours if x is None else x + colours
@@ -564,7 +564,7 @@ class Discriminator(nn.Module):
         self.mapping = Mapping(0, spec.label_dim, about, rate, mapped) if spec.label_dim else None
 
     def forward(self, images: Tensor, labels: Tensor) -> Tensor:
-        """Logits: positive for pictures that seem real."""
+        """Logits: positive for images that seem real."""
         x: Tensor | None = None
         image = images.float()
         for block in self.blocks:

@@ -55,7 +55,7 @@ MAX_TAPS = 512
 
 @dataclass(frozen=True)
 class StyleGAN3(Augmented):
-    """Settings of StyleGAN3. None means automatic: filled in by `resolve` from the pictures' size and the batch.
+    """Settings of StyleGAN3. None means automatic: filled in by `resolve` from the images' size and the batch.
 
     Example:
         >>> config = StyleGAN3(channel_base=64, channel_max=8, channel_base_d=64, channel_max_d=8, z_dim=8, w_dim=8)
@@ -88,13 +88,13 @@ class StyleGAN3(Augmented):
     critical: CountOrZero = 2
     """Layers at the end whose band is as wide as the grid holds."""
     margin: CountOrZero = 10
-    """Pixels around the picture that each layer draws and the last one cuts off."""
+    """Pixels around the image that each layer draws and the last one cuts off."""
     kernel: Count = 3
     """Side of the convolutions' kernels; 1 in config R."""
     radial: bool = False
     """Low-pass filters of the plane instead of one for each axis, as config R has."""
     first_cutoff: Positive = 2.0
-    """Where the first layer's band ends, in waves across the picture."""
+    """Where the first layer's band ends, in waves across the image."""
     first_stopband: Positive = 2**2.1
     """Where its filter's transition ends."""
     last_stopband: Positive = 2**0.3
@@ -112,7 +112,7 @@ class StyleGAN3(Augmented):
     conv_clamp: Positive | None = 256.0
     """Limit on the generator's activations."""
     narrow: CountOrZero = 4
-    """Doublings of the picture, counted from the last, that may be computed in bf16."""
+    """Doublings of the image, counted from the last, that may be computed in bf16."""
     magnitude_decay: Share | None = None
     """Decay of the running mean of each layer's squared input. Automatic: half in 20,000 images."""
     w_avg_decay: Share = 0.998
@@ -122,7 +122,7 @@ class StyleGAN3(Augmented):
     channel_max_d: Count = 512
     """Most feature maps in one of its layers."""
     widths_d: tuple[Count, ...] | None = None
-    """Feature maps of its levels, the smallest picture first. Default: by channel_base_d and channel_max_d."""
+    """Feature maps of its levels, the smallest image first. Default: by channel_base_d and channel_max_d."""
     mapping_d: tuple[Count, ...] | None = None
     """Widths of its mapping of labels."""
     architecture_d: Architecture = "resnet"
@@ -154,8 +154,8 @@ class StyleGAN3(Augmented):
         """Fill in what is automatic.
 
         Args:
-            spec: the pictures.
-            batch: pictures in a step, over all processes.
+            spec: the images.
+            batch: images in a step, over all processes.
 
         Example:
             >>> StyleGAN3().resolve(DataSpec(resolution=(256, 256)), batch=32).r1_gamma
@@ -170,7 +170,7 @@ class StyleGAN3(Augmented):
         )
 
     def like(self, other: StyleGAN3, spec: DataSpec) -> StyleGAN3:
-        """These settings with the architecture of ``other``, which may draw another size, for pictures of ``spec``.
+        """These settings with the architecture of ``other``, which may draw another size, for images of ``spec``.
 
         Bands that follow no rule are kept at the size that they were made for.
 
@@ -272,14 +272,14 @@ def _affine(net: nn.Module) -> list[Tensor]:
 
 
 def _placed(net: nn.Module, translate: tuple[float, float], degrees: float) -> nn.Module:
-    """The same network, which shares the weights, with its pictures moved and turned."""
+    """The same network, which shares the weights, with its images moved and turned."""
     moved = copy.deepcopy(_generator(net), {id(weight): weight for weight in net.parameters()})
     moved.synthesis.input.transform.copy_(placing(translate, degrees).inverse())
     return moved
 
 
 def placing(translate: tuple[float, float], degrees: float) -> Tensor:
-    """The matrix ``[3, 3]`` that turns a picture about its centre and then moves it.
+    """The matrix ``[3, 3]`` that turns an image about its centre and then moves it.
 
     Args:
         translate: to the right and down, as a share of the longer side.
@@ -301,7 +301,7 @@ class Grid:
     """How a layer's signal is stored.
 
     Attributes:
-        rate: samples across the longer side of the picture.
+        rate: samples across the longer side of the image.
         size: height and width in samples, with the margin.
         cutoff: where its band ends, in waves across the longer side.
         half_width: half of the transition band of the filter that keeps it so.
@@ -317,7 +317,7 @@ def plan(config: StyleGAN3, resolution: tuple[int, int]) -> list[Grid]:
     """The grid of each layer's result, the colours' last (section 3.2, "Flexible layer specifications", eq. 10).
 
     Raises:
-        UserError: a picture so small or of such a size that no grid fits it.
+        UserError: an image so small or of such a size that no grid fits it.
 
     Example:
         >>> [(grid.rate, grid.size[0]) for grid in plan(StyleGAN3(), (256, 256))][::3]
@@ -422,7 +422,7 @@ class Waves(nn.Module):
 
 
 def _places(count: int, rate: int, device: torch.device) -> Tensor:
-    """The centres of ``count`` samples about 0, where the longer side of the picture is 1."""
+    """The centres of ``count`` samples about 0, where the longer side of the image is 1."""
     return (torch.arange(count, device=device) - (count - 1) / 2) / rate
 
 
@@ -447,7 +447,7 @@ class Layer(nn.Module):
         if fine % before.rate or fine % after.rate:
             raise UserError(
                 f"StyleGAN3 can't pass from {before.rate} to {after.rate} samples",
-                hint="take pictures whose longer side is a power of two, or one and a half of it",
+                hint="take images whose longer side is a power of two, or one and a half of it",
             )
         self.up, self.down = fine // before.rate, fine // after.rate
         up_taps = 1 if self.up == 1 or colours else config.filter_size * self.up
@@ -509,7 +509,7 @@ class Synthesis(nn.Module):
         self.num_ws = len(self.layers) + 1
 
     def draw(self, ws: Tensor) -> tuple[Tensor, Tensor]:
-        """Pictures, and the mean square of each layer's input ``[layers]`` (for `Generator.track`)."""
+        """Images, and the mean square of each layer's input ``[layers]`` (for `Generator.track`)."""
         each = ws.float().unbind(1)
         x: Tensor = self.input(each[0])
         squares = []
@@ -520,7 +520,7 @@ class Synthesis(nn.Module):
         return x.float() * self.output_scale, torch.stack(squares)
 
     def forward(self, ws: Tensor) -> Tensor:
-        """Draw pictures."""
+        """Draw images."""
         return self.draw(ws)[0]
 
 
@@ -540,7 +540,7 @@ class Generator(nn.Module):
         self.register_buffer("w_avg", torch.zeros(config.w_dim))
 
     def forward(self, z: Tensor, labels: Tensor) -> Tensor:
-        """Draw pictures, without truncation."""
+        """Draw images, without truncation."""
         images: Tensor = self.synthesis(style_mapping(self, z, labels))
         return images
 
@@ -579,7 +579,7 @@ class _Losses:
         self.config, self.augment = config, augment
 
     def _draw(self, net: nn.Module, labels: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-        """Pictures, the mean w, the mean squares of the layers' inputs."""
+        """Images, the mean w, the mean squares of the layers' inputs."""
         generator = _generator(net)
         z = torch.randn(len(labels), self.config.z_dim, generator=rng, device=labels.device)
         ws = style_mapping(generator, z, labels)

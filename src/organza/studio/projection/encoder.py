@@ -1,6 +1,6 @@
-"""A small network that guesses w from a picture: where a projection may start.
+"""A small network that guesses w from an image: where a projection may start.
 
-It is trained on what the generator draws: pictures of random codes, with these codes as answers, as many as time
+It is trained on what the generator draws: images of random codes, with these codes as answers, as many as time
 allows. As in: J.-Y. Zhu, P. Krähenbühl, E. Shechtman, A. A. Efros, "Generative Visual Manipulation on the Natural Image
 Manifold" (2016, arXiv 1609.03552), section 3.1, where it starts the search in z.
 """
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 FORMAT = "organza-encoder-1"
 SIDE = 64
-"""Pictures with longer sides are reduced to this before the encoder looks at them."""
+"""Images with longer sides are reduced to this before the encoder looks at them."""
 
 
 @dataclass(frozen=True)
@@ -41,9 +41,9 @@ class Teaching:
     """How an encoder is trained."""
 
     pictures: int = 20000
-    """Drawn pictures, each seen once."""
+    """Drawn images, each seen once."""
     batch: int = 32
-    """Pictures a step."""
+    """Images a step."""
     rate: float = 1e-3
     """Highest learning rate of Adam; it falls along a cosine."""
     width: int = 32
@@ -51,7 +51,7 @@ class Teaching:
 
 
 class Encoder(nn.Module):
-    """Pictures ``[N, C, H, W]`` in [-1, 1] to codes ``[N, w_dim]``, in the generator's own units.
+    """Images ``[N, C, H, W]`` in [-1, 1] to codes ``[N, w_dim]``, in the generator's own units.
 
     Convolutions of stride 2 from `SIDE` pixels or less down to 4, then one linear layer.
     """
@@ -86,20 +86,20 @@ class Encoder(nn.Module):
 def teach(
     G: Generator, settings: Teaching | None = None, *, seed: int = 0, progress: Callable[[int, int], None] | None = None
 ) -> tuple[Encoder, float]:
-    """Train an encoder for ``G`` on its own pictures.
+    """Train an encoder for ``G`` on its own images.
 
     Args:
         G: a network from `organza.load`; of one with classes, all classes in turn.
         settings: how long and how.
         seed: of everything random.
-        progress: called with pictures seen and wanted.
+        progress: called with images seen and wanted.
 
     Returns:
-        The encoder, and what it leaves unexplained of w's variance, over the last tenth of the pictures, each of which
+        The encoder, and what it leaves unexplained of w's variance, over the last tenth of the images, each of which
         was new to it: 1 is no better than the mean.
 
     Raises:
-        UserError: too few pictures.
+        UserError: too few images.
 
     Example:
         >>> encoder, left = teach(G, Teaching(pictures=64, batch=8, width=8))
@@ -109,7 +109,7 @@ def teach(
     settings = Teaching() if settings is None else settings
     if not 1 <= settings.batch <= settings.pictures:
         hint = "give a thousand or more"
-        raise UserError(f"{settings.pictures} pictures for batches of {settings.batch}", hint=hint)
+        raise UserError(f"{settings.pictures} images for batches of {settings.batch}", hint=hint)
     rng = torch.Generator().manual_seed(seed)
 
     def drawn(count: int) -> Tensor:

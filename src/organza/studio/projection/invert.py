@@ -1,4 +1,4 @@
-"""Pictures to latent codes by optimisation, and a network tuned around what it found.
+"""Images to latent codes by optimisation, and a network tuned around what it found.
 
 Projection: StyleGAN2 (arXiv 1912.04958), section 5 and appendix D. Tuning: Pivotal Tuning (Roich et al. 2021,
 arXiv 2106.05744).
@@ -125,7 +125,7 @@ def optimise(
 ) -> Iterator[Step]:
     """Look for the codes of ``targets``; gives each step, and the result after the last.
 
-    All pictures meet the same random numbers, so what is found for one does not depend on the others.
+    All images meet the same random numbers, so what is found for one does not depend on the others.
 
     Args:
         G: a network from `organza.load`.
@@ -195,7 +195,7 @@ class Tuning:
     pixels: float = 1.0
     """Weight lambda of the mean square of pixels (equation 2)."""
     locality: float = 0.1
-    """Weight of the loss that keeps other pictures as they were (equations 4 and 5)."""
+    """Weight of the loss that keeps other images as they were (equations 4 and 5)."""
     distance: float = 30.0
     """How far from the pivot these others are, at most."""
 

@@ -1,4 +1,4 @@
-"""Pictures to latent codes: what would a network draw them from? See `organza.studio.projection.invert` for how."""
+"""Images to latent codes: what would a network draw them from? See `organza.studio.projection.invert` for how."""
 
 from __future__ import annotations
 
@@ -53,9 +53,9 @@ class Projection:
     """What `project` found.
 
     Attributes:
-        names: of the pictures.
+        names: of the images.
         ws: ``[N, num_ws, w_dim]``.
-        distance: perceptual, of each picture's projection from it.
+        distance: perceptual, of each image's projection from it.
         error: root mean square of the difference of pixels, in levels of 255.
         tuned_error: the same after tuning; None without.
         perceptual: what the distance is.
@@ -78,7 +78,7 @@ def read_targets(
     fit: Fit = "center-crop",
     align: Align | None = None,
 ) -> tuple[list[str], Pixels]:
-    """Pictures, and those in folders, made to fit: their names and pixels ``[N, H, W, C]``.
+    """Images, and those in folders, made to fit: their names and pixels ``[N, H, W, C]``.
 
     Raises:
         UserError: none, one that can't be read, one without a face where ``align`` looks for it, or two of one name.
@@ -87,10 +87,10 @@ def read_targets(
     for path in map(user_path, paths):
         inside = sorted(p for p in path.iterdir() if p.suffix.lower() in PICTURE_SUFFIXES) if path.is_dir() else [path]
         if not inside:
-            raise UserError("holds no pictures", where=path, hint="give pictures or a folder of them")
+            raise UserError("holds no images", where=path, hint="give images or a folder of them")
         files += inside
     if not files:
-        raise UserError("no pictures", hint="give at least one")
+        raise UserError("no images", hint="give at least one")
     target = Target(size, channels, fit)
     images: list[Pixels] = []
     for file in files:
@@ -98,14 +98,14 @@ def read_targets(
             image = decode(open_picture(file.read_bytes()))
             images.append(render(image if align is None else align(image, max(size)), target))
         except OSError as error:
-            raise UserError("can't be read", where=file, hint="give a picture or a folder of them") from error
+            raise UserError("can't be read", where=file, hint="give an image or a folder of them") from error
         except BadPicture as error:
-            raise UserError(f"{error}", where=file, hint="give another picture") from error
+            raise UserError(f"{error}", where=file, hint="give another image") from error
         except NoFace as error:
-            raise UserError("no face was found", where=file, hint="give another picture, or don't align") from error
+            raise UserError("no face was found", where=file, hint="give another image, or don't align") from error
     names = [file.stem for file in files]
     if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise UserError(f"two pictures are called {twice[0]}", hint="give them different names")
+        raise UserError(f"two images are called {twice[0]}", hint="give them different names")
     return names, np.stack(images)
 
 
@@ -114,7 +114,7 @@ class NoFace(Exception):
 
 
 Align = Callable[["Image", int], "Image"]
-"""(picture, side in pixels) -> the aligned square; `NoFace` where there is none."""
+"""(image, side in pixels) -> the aligned square; `NoFace` where there is none."""
 
 
 def by_landmarks(weights: str | os.PathLike[str], crop: Crop = "ffhq") -> Align:
@@ -158,7 +158,7 @@ def project(
     scale: int = 1,
     progress: Progress | None = None,
 ) -> Projection:
-    """Find the codes of pictures, several at once.
+    """Find the codes of images, several at once.
 
     Writes into ``outdir``: ``comparison.png`` (targets above, projections below, then tuned ones),
     ``target-NAME.png``, ``projected-NAME.png``, ``projected.npz`` (``w``, and the noise maps that were found as
@@ -170,7 +170,7 @@ def project(
         outdir: made where missing.
         settings: of the projection.
         tuning: tune the network's weights afterwards; None leaves them.
-        fit: how pictures of another shape fit, see `organza.data.DataOptions`.
+        fit: how images of another shape fit, see `organza.data.DataOptions`.
         align: cuts faces out first, such as `by_landmarks`: networks of aligned faces want aligned faces.
         distance: see `organza.vision.perceptual.open_perceptual`.
         encoder: a file of `organza.studio.projection.encoder` whose guess the search starts from; None starts
@@ -178,7 +178,7 @@ def project(
         labels: for conditional networks: the class.
         seed: of everything random.
         film: its format.
-        suffix: of the pictures: ``.png``, ``.jpg``, ``.jpeg`` or ``.webp``.
+        suffix: of the images: ``.png``, ``.jpg``, ``.jpeg`` or ``.webp``.
         scale: make each pixel of comparison and film a square of so many pixels.
         progress: called with steps done and wanted.
 

@@ -1,4 +1,4 @@
-"""Feature networks: pictures in, vectors out, in whose space the metrics compare sets of pictures."""
+"""Feature networks: images in, vectors out, in whose space the metrics compare sets of images."""
 
 from organza.vision.features.base import Features, Output
 from organza.vision.features.opening import DEFAULT, FEATURES, metric_prefix, open_features

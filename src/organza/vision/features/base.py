@@ -13,7 +13,7 @@ from torch import Tensor
 
 
 class Output(NamedTuple):
-    """What a network says about ``N`` pictures.
+    """What a network says about ``N`` images.
 
     Attributes:
         features: float32 ``[N, dim]``.
@@ -31,11 +31,11 @@ class Features:
     Attributes:
         name: ``"organza64"``, ``"inception"``, ``"lenet"``, or the file's stem and the start of its checksum.
         dim: length of a feature vector.
-        digest: SHA-256 of the weights and of how pictures are prepared: features with the same digest may be mixed.
-        resize: how pictures come to the network's size, in words.
+        digest: SHA-256 of the weights and of how images are prepared: features with the same digest may be mixed.
+        resize: how images come to the network's size, in words.
         device: where it runs.
         standard: whether these are the features that papers report FID and KID with.
-        run: the network on float32 pictures ``[N, C, H, W]``, values 0 to 255, C as given.
+        run: the network on float32 images ``[N, C, H, W]``, values 0 to 255, C as given.
 
     Example:
         >>> from organza.vision.features import open_features
@@ -54,13 +54,13 @@ class Features:
     standard: bool = False
 
     def __call__(self, images: Tensor) -> Output:
-        """Features of pictures.
+        """Features of images.
 
         Args:
             images: uint8 ``[N, H, W, C]`` on any device, C of 1 (grey), 3 or 4 (transparency is laid over white).
 
         Raises:
-            ValueError: not such pictures.
+            ValueError: not such images.
         """
         if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[3] not in (1, 3, 4):
             raise ValueError(f"expected uint8 [N, H, W, 1 | 3 | 4], got {images.dtype} {list(images.shape)}")

@@ -23,14 +23,14 @@ from organza.vision.features.base import Output
 from organza.vision.features.resize import bicubic, bilinear_tf1, to_grey, to_rgb
 
 VERSION = 1
-"""Of the preparation of pictures: part of the digest."""
+"""Of the preparation of images: part of the digest."""
 MAX_SIZE = 4096
 _RESIZERS = {"bicubic": bicubic, "tf1": bilinear_tf1}
 
 
 @dataclass(frozen=True)
 class Convention:
-    """How a file wants its pictures.
+    """How a file wants its images.
 
     Attributes:
         size: height and width; None where the file takes any.
@@ -66,9 +66,9 @@ class Convention:
 
     @property
     def words(self) -> str:
-        """How pictures come to size."""
+        """How images come to size."""
         if self.size is None:
-            return "none: the file takes pictures as they are"
+            return "none: the file takes images as they are"
         how = "antialiased bicubic" if self.resize == "bicubic" else "TF1-style bilinear"
         return f"{how} to {self.size[0]}x{self.size[1]}"
 
@@ -178,13 +178,13 @@ def load_torchscript(path: Path, device: torch.device) -> Any:
 def open_any(
     path: Path, convention: Convention, device: torch.device
 ) -> tuple[Callable[[Tensor], Output], int, Convention]:
-    """A TorchScript or ONNX file as a function of float pictures ``[N, 1 | 3 | 4, H, W]`` in 0..255.
+    """A TorchScript or ONNX file as a function of float images ``[N, 1 | 3 | 4, H, W]`` in 0..255.
 
     Returns:
         The function, the length of its features, and the convention with what the file itself says.
 
     Raises:
-        UserError: broken, something else, or it doesn't give features for pictures prepared in this way.
+        UserError: broken, something else, or it doesn't give features for images prepared in this way.
     """
     refuse_stand_in(path)
     if is_torchscript(path):
@@ -208,7 +208,7 @@ def open_any(
             features = features.permute(0, 3, 1, 2)
         features = features.flatten(2).mean(2) if features.ndim > 2 else features
         if features.ndim != 2 or len(features) != len(images):
-            what = f"gives {list(outputs[convention.output].shape)} for {len(images)} pictures, not [N, D]"
+            what = f"gives {list(outputs[convention.output].shape)} for {len(images)} images, not [N, D]"
             raise UserError(what, where=path, hint="choose another output with ?output=1")
         return Output(features, None)
 
@@ -217,7 +217,7 @@ def open_any(
         with torch.no_grad():
             dim = run(trial).features.shape[1]
     except (RuntimeError, ValueError) as error:
-        what = f"fails on pictures of {trial.shape[2]}x{trial.shape[3]} ({_short(error)})"
+        what = f"fails on images of {trial.shape[2]}x{trial.shape[3]} ({_short(error)})"
         raise UserError(what, where=path, hint="say how it wants them: ?size=224&range=-1,1&layout=nchw") from None
     return run, dim, convention
 
@@ -236,7 +236,7 @@ def _load_onnx(path: Path, convention: Convention, device: torch.device) -> tupl
         raise UserError(f"a broken ONNX file ({_short(error)})", where=path) from None
     inputs = session.get_inputs()
     if len(inputs) != 1 or inputs[0].type not in ("tensor(float)", "tensor(float16)") or len(inputs[0].shape) != 4:
-        raise UserError("takes something else than one batch of float pictures", where=path)
+        raise UserError("takes something else than one batch of float images", where=path)
     declared = inputs[0].shape[2:] if convention.layout == "nchw" else inputs[0].shape[1:3]
     if convention.size is None and all(isinstance(side, int) and 0 < side <= MAX_SIZE for side in declared):
         convention = replace(convention, size=(declared[0], declared[1]))

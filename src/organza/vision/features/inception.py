@@ -2,7 +2,7 @@
 
 Three things differ from the network that torchvision has, and FID needs all of them (Heusel et al. 2017,
 arXiv 1706.08500, took the graph as it was published): average pooling does not count the padding, the last block pools
-by the maximum, and there are 1008 classes. Pictures come to 299x299 by TensorFlow 1's bilinear interpolation.
+by the maximum, and there are 1008 classes. Images come to 299x299 by TensorFlow 1's bilinear interpolation.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from organza.vision.features.resize import bilinear_tf1, to_rgb
 SIZE, DIM, CLASSES = 299, 2048, 1008
 RESIZE = "TF1-style bilinear to 299x299 (no antialiasing, corners aligned on the left)"
 VERSION = 1
-"""Of the preparation of pictures: part of the digest."""
+"""Of the preparation of images: part of the digest."""
 
 
 class Conv(NamedTuple):
@@ -54,7 +54,7 @@ class Unit(nn.Module):
 
 
 def mean_pool(x: Tensor) -> Tensor:
-    """3x3 means of what is inside the picture."""
+    """3x3 means of what is inside the image."""
     return F.avg_pool2d(x, 3, 1, 1, count_include_pad=False)
 
 
@@ -206,7 +206,7 @@ def load(path: Path, device: torch.device) -> Callable[[Tensor], Output]:
 
 
 def load_script(path: Path, device: torch.device) -> Callable[[Tensor], Output]:
-    """The same from NVIDIA's TorchScript file, which resizes pictures itself, in the same way.
+    """The same from NVIDIA's TorchScript file, which resizes images itself, in the same way.
 
     Raises:
         UserError: not such a file.

@@ -16,7 +16,7 @@ from organza.vision.features.resize import bicubic, to_grey
 DIM, CLASSES = 84, 10
 RESIZE = "grey; 28x28 with 2 black pixels around, other sizes by antialiased bicubic to 32x32"
 VERSION = 2
-"""Of the preparation of pictures: part of the digest."""
+"""Of the preparation of images: part of the digest."""
 SHA256 = "7b3591ba5a63752a7e728d7f7e511266556a2ec66844810da9f475e07019b85e"
 """Of the file whose features go by the name ``lenet`` alone."""
 

@@ -1,6 +1,6 @@
 """organza64: a small feature network of our own, which needs no download.
 
-Eight convolutions look at pictures of 64x64. What it was trained on and how is in ``docs/metrics.md`` and in the
+Eight convolutions look at images of 64x64. What it was trained on and how is in ``docs/metrics.md`` and in the
 metadata of the weights; ``bench/train_organza64.py`` does it again.
 """
 
@@ -22,7 +22,7 @@ SIZE, DIM = 64, 128
 WEIGHTS = Path(__file__).parents[1] / "weights" / "organza64.safetensors"
 RESIZE = "antialiased bicubic to 64x64"
 VERSION = 1
-"""Of the preparation of pictures: part of the digest."""
+"""Of the preparation of images: part of the digest."""
 
 # Channels in, channels out, kernel, stride; stride 1 means a residual layer.
 LAYERS = (

@@ -1,4 +1,4 @@
-"""Pictures to the form that a network was trained on. How that is done changes FID, so each way has a name."""
+"""Images to the form that a network was trained on. How that is done changes FID, so each way has a name."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 
 def to_rgb(images: Tensor) -> Tensor:
-    """Float ``[N, 1 | 3 | 4, H, W]`` in 0..255 to RGB: grey is repeated, transparent pictures are laid over white.
+    """Float ``[N, 1 | 3 | 4, H, W]`` in 0..255 to RGB: grey is repeated, transparent images are laid over white.
 
     Example:
         >>> to_rgb(torch.tensor([10.0, 20, 30, 0]).reshape(1, 4, 1, 1)).flatten().tolist()
@@ -29,7 +29,7 @@ def to_grey(images: Tensor) -> Tensor:
 
 
 def bicubic(images: Tensor, height: int, width: int) -> Tensor:
-    """Antialiased bicubic, as Pillow does it: no detail of a larger picture turns into noise (arXiv 2104.11222).
+    """Antialiased bicubic, as Pillow does it: no detail of a larger image turns into noise (arXiv 2104.11222).
 
     Example:
         >>> checks = (torch.arange(64 * 64).reshape(1, 1, 64, 64) // 64 + torch.arange(64)) % 2 * 255.0
