@@ -1,10 +1,10 @@
-"""What augmentation does for a small data set: quality and overfitting of runs at each of their checkpoints.
+"""What augmentation does for a small dataset: quality and overfitting of runs at each of their checkpoints.
 
     organza train stylegan2-tiny --data anime_faces.zip --max-images 2000 --keep 0 --outdir plain ...
     organza train stylegan2-tiny --data anime_faces.zip --max-images 2000 --keep 0 --outdir ada --augment ada ...
     python bench/limited.py --data anime_faces.zip plain/00000-* ada/00000-*
 
-Judged are all checkpoints that were kept, against the images of the data set that the run was not trained on: the
+Evaluated are all checkpoints that were kept, against the images of the dataset that the run was not trained on: the
 Frechet distance of the averaged generator in organza64's features, and r_v of the discriminator (arXiv 2006.06676, eq.
 1) on images as they are, without augmentation. The log gives r_t and p. A table and a plot are left in --outdir.
 """
@@ -33,7 +33,7 @@ Points = list[dict[str, float]]
 
 
 def sets(data: Path, config: dict[str, Any]) -> tuple[Dataset, Dataset]:
-    """The images that a run was trained on, and the others of the same data set."""
+    """The images that a run was trained on, and the others of the same dataset."""
     plain = {key: value for key, value in config["data"].items() if key in DataOptions.__dataclass_fields__}
     options = from_plain(DataOptions, plain)
     trained = open_dataset(data, options)
@@ -48,7 +48,7 @@ def scores(G: Generator, images: torch.Tensor) -> torch.Tensor:
 
 
 def pictures(dataset: Dataset, count: int) -> torch.Tensor:
-    """``count`` images spread over a data set, float32 in [-1, 1]."""
+    """``count`` images spread over a dataset, float32 in [-1, 1]."""
     rows = np.linspace(0, len(dataset) - 1, min(count, len(dataset))).astype(int)
     return to_tensor(dataset.fetch(rows)[0])
 

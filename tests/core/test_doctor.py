@@ -44,7 +44,7 @@ def test_threads(threads, cores, advice):
 def test_missing_extra(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     finding = doctor.check_extra("video")
-    assert finding.advice == "for films as .mp4: pip install 'organza[video]'"
+    assert finding.advice == "for videos as .mp4: pip install 'organza[video]'"
 
 
 def test_gpu_without_its_build_of_torch():

@@ -16,7 +16,7 @@ def cache(tmp_path, monkeypatch):
 
 @pytest.fixture
 def shared():
-    """Real data sets beside the checkout, where a developer has them."""
+    """Real datasets beside the checkout, where a developer has them."""
     folder = HERE.parents[1].parent / "shared" / "data"
     if not folder.is_dir():
         pytest.skip("there is no ../shared/data beside this checkout")

@@ -102,7 +102,7 @@ def test_long_lists_of_bad_files_are_capped(tmp_path):
             "no usable images: 00000/img00000000.png: too many pixels (at most 67,108,864)",
         ),
         ("nowhere", f"there is no such file or folder; give {KNOWN}"),
-        ("fixtures.json", f"not a data set that Organza knows; give {KNOWN}"),
+        ("fixtures.json", f"not a dataset that Organza knows; give {KNOWN}"),
     ],
 )
 def test_unusable_sets_say_why(path, message, cache):
@@ -203,7 +203,7 @@ def test_max_images_spreads_over_the_set(tmp_path):
 def test_fetch_checks_its_range(tmp_path):
     data = open_dataset(write_folder(tmp_path / "a", pngs(2)))
     for wrong in ([2], [-1]):
-        with pytest.raises(IndexError, match="data set a has 2 images"):
+        with pytest.raises(IndexError, match="dataset a has 2 images"):
             data.fetch(wrong)
     assert data.fetch([])[0].shape == (0, 8, 8, 3)
 

@@ -186,7 +186,7 @@ def test_public_sets(server, tmp_path, monkeypatch):
     assert about is entry
     assert len(open_dataset(path)) == 2
     assert fetch("pets", offline=True)[0] == path
-    with pytest.raises(UserError, match="no public data set is called 'petz'; there are mnist, "):
+    with pytest.raises(UserError, match="no public dataset is called 'petz'; there are mnist, "):
         fetch("petz")
 
 

@@ -64,7 +64,7 @@ def test_wrong_labels_say_what_is_wrong(name, message):
             [["000.png", [1, 2]], ["001.png", 1]],
             "labels differ in shape: 000.png has a vector of 2, 001.png one number",
         ),
-        ([["zzz.png", 1]], "it labels none of the images; names must be paths inside the data set"),
+        ([["zzz.png", 1]], "it labels none of the images; names must be paths inside the dataset"),
         ([1, 2], '"labels" is not a list of [name, label]'),
         (7, '"labels" is not a list of [name, label]'),
     ],

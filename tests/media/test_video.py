@@ -194,7 +194,7 @@ def test_missing_encoder(tmp_path, monkeypatch):
         ("a.mkv", 2, 30, "no format is known for '.mkv'; end the name in .mp4, .gif or .webp"),
         ("a.gif", 2, 100, "100 frames a second; .gif takes more than 0 and at most 50"),
         ("a.mp4", 2, float("nan"), "nan frames a second; .mp4 takes more than 0 and at most 240"),
-        ("a.gif", 0, 30, "a film without frames; make it longer"),
+        ("a.gif", 0, 30, "a video without frames; make it longer"),
         ("a.webp", 2, 100, "100 frames a second; .webp takes more than 0 and at most 90"),
         ("a.gif", 2, 0.001, "0.001 frames a second; .gif takes 0.1 or more and at most 50"),
         ("a.mp4", 2, 1e-9, "1e-09 frames a second; .mp4 takes 0.1 or more and at most 240"),

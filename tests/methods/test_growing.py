@@ -163,7 +163,7 @@ def test_a_dry_run_measures_the_grown_networks(faces):
 
 
 def test_sizes_that_can_not():
-    with pytest.raises(UserError, match="ProGAN can't draw 50x50"):
+    with pytest.raises(UserError, match="ProGAN can't generate 50x50"):
         ProGAN().build(DataSpec((50, 50)))
     with pytest.raises(UserError, match="2 channels"):
         ProGAN().toy().build(DataSpec((16, 16), 2))

@@ -53,5 +53,5 @@ def test_gradients_reach_each_size():
 def test_what_it_can_not():
     with pytest.raises(UserError, match="no labels"):
         build(MSGGAN(), DataSpec((16, 16), 3, 2))
-    with pytest.raises(UserError, match="can't draw 50x50"):
+    with pytest.raises(UserError, match="can't generate 50x50"):
         build(MSGGAN(), DataSpec((50, 50)))

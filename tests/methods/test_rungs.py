@@ -1,4 +1,4 @@
-"""Each rung of a ladder differs from the one before by what its paper's table says, and by nothing else."""
+"""Each config of a ladder differs from the one before by what its paper's table says, and by nothing else."""
 
 from __future__ import annotations
 

@@ -261,7 +261,7 @@ def test_on_the_command_line(two, tmp_path, capsys):
     assert np.array_equal(row[:, 32:], plain)
     capsys.readouterr()
     for words, message in (
-        ([], "stargan must be told what the images shall become; choose of Male, Young"),
+        ([], "stargan must be told what the images should become; choose of Male, Young"),
         (["--target", "Yung"], "there is no 'Yung'; did you mean Young?"),
         (["--class", "old"], "there is no 'old'; choose of Male, Young"),
         (["--target", "Male", "--all-targets"], "--class, --target and --all-targets are three answers"),

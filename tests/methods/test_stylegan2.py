@@ -228,7 +228,7 @@ def test_sizes_that_can_be_drawn(resolution):
 
 @pytest.mark.parametrize("resolution", [(50, 50), (109, 89), (64, 36), (3, 3)])
 def test_sizes_that_can_not(resolution):
-    with pytest.raises(UserError, match="StyleGAN2 can't draw"):
+    with pytest.raises(UserError, match="StyleGAN2 can't generate"):
         TOY.resolve(DataSpec(resolution), 4).build(DataSpec(resolution))
 
 

@@ -102,8 +102,8 @@ def test_the_list(capsys):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ([], "what shall be judged?; give either --network or --pictures"),
-        (["--network", "RUN", "--pictures", "FACES"], "what shall be judged?"),
+        ([], "what should be evaluated?; give either --network or --pictures"),
+        (["--network", "RUN", "--pictures", "FACES"], "what should be evaluated?"),
         (["--network", "RUN", "--metrics", "fidd"], "no metric is called 'fidd'"),
         (["--network", "RUN", "--metrics", "fd20"], "fd20 needs real images; give them with --data"),
         (["--network", "nowhere", "--data", "FACES"], "nowhere: does not exist"),
@@ -114,7 +114,7 @@ def test_the_list(capsys):
             ["--network", "RUN", "--data", "FACES", "--against", "held-out"],
             "the network was trained without --held-out",
         ),
-        (["--network", "RUN", "--data", "FACES", "--resolution", "32"], "judged at their own size"),
+        (["--network", "RUN", "--data", "FACES", "--resolution", "32"], "evaluated at their own size"),
         (["--pictures", "FACES", "--data", "FACES", "--metrics", "fd100"], "fd100 needs 100 images, there are 48"),
     ],
 )

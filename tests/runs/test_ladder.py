@@ -1,4 +1,4 @@
-"""A ladder trains its rungs once, goes on after a stop, and shows them."""
+"""A ladder trains its configs once, goes on after a stop, and shows them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_a_ladder(faces, tmp_path, monkeypatch, caplog):
     first = go(["stylegan-e"])
     made = go()
     assert [rung.name for rung in made.rungs] == ["stylegan-e", "stylegan-f"]
-    assert made.rungs[0] == first.rungs[0]  # neither trained nor judged again
+    assert made.rungs[0] == first.rungs[0]  # neither trained nor evaluated again
     assert len(list((tmp_path / "stylegan-e").glob("0*"))) == 1
     assert made.rungs[1].changed == {"style_mixing": [0.0, 0.9]}
     assert all(rung.distance is not None and rung.seen == 16 for rung in made.rungs)
@@ -58,12 +58,12 @@ def test_a_ladder_of_translators(pairs, tmp_path, monkeypatch):
     monkeypatch.setattr("organza.runs.ladder_pairs.evaluate", lambda *_, **__: other)
     made = go(["pix2pix-pixel", "pix2pix-16"])
     first, second = made.rungs
-    assert first.scores["L1"] != 20 and second.scores == {"L1": 20.0, "SSIM": 0.5}  # the first is not judged again
+    assert first.scores["L1"] != 20 and second.scores == {"L1": 20.0, "SSIM": 0.5}  # the first is not evaluated again
     assert second.changed == {"layers_d": [0, 1]} and second.seen == 4
     assert "in batches of 1, 16x16" in made.text.read_text()
     assert "targets of 24 pairs of train" in made.text.read_text()
     assert made.text.read_text().splitlines()[2].split()[-2:] == ["20.000", "0.500"]
-    with Image.open(made.picture) as picture:  # source, two rungs and target; two pairs
+    with Image.open(made.picture) as picture:  # source, two configs and target; two pairs
         assert picture.size == (4 * (8 * 16 + 8) + 8, 2 * (8 * 16 + 8) + 8 + 2 * 16)
         shown = np.asarray(picture)[8:136:8, 8:136:8]
     with Image.open(pairs / "B" / "0.png") as source:  # the direction is that of the training
@@ -99,7 +99,7 @@ def test_scaling_keeps_what_rungs_differ_in():
 def test_mistakes(faces, tmp_path):
     with pytest.raises(UserError, match=r"no preset is called 'stylegan4'"):
         climb(["stylegan4"], faces, tmp_path)
-    with pytest.raises(UserError, match=r"no rung has a setting 'zdim'"):
+    with pytest.raises(UserError, match=r"no config has a setting 'zdim'"):
         climb(["stylegan"], faces, tmp_path, overrides={"zdim": 4})
     with pytest.raises(UserError, match="nonsense"):
         climb(["stylegan"], faces, tmp_path, metric="nonsense")

@@ -141,7 +141,7 @@ def test_contradictions(faces, tiny_run, tmp_path):
 
 
 def test_what_is_typed_counts_even_where_the_preset_says_the_same(faces, tiny_run, tmp_path, capsys):
-    """stylegan2-256 has a channel_base of 16384, the network that it shall go on from 128."""
+    """stylegan2-256 has a channel_base of 16384, the network that it should go on from 128."""
     common = ["train", "stylegan2-256", "--data", str(faces), "--outdir", str(tmp_path), "--resume", str(tiny_run)]
     assert main([*common, "--channel-base", "16384", "--dry-run"]) == 2
     assert "--channel-base 16384 contradicts" in capsys.readouterr().err

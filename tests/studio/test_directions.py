@@ -342,7 +342,7 @@ def test_wrong_edits(text, message):
         ({"edits": []}, "no edits; give at least one, such as sefa0=2"),
         ({"columns": 1}, "a strip of 1 images; give two or more, such as 7"),
         ({"output": "a.txt"}, "no format is known for '.txt'; end the name in .png, .jpg, .jpeg, .webp, .mp4 or .gif"),
-        ({"output": "a.gif", "seconds": 0}, "0 seconds at 30 frames a second make no film"),
+        ({"output": "a.gif", "seconds": 0}, "0 seconds at 30 frames a second make no video"),
     ],
 )
 def test_wrong_strips(G, tmp_path, monkeypatch, arguments, message):

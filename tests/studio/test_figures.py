@@ -164,7 +164,7 @@ def test_all_layers_where_that_is_said(G, tmp_path):
 
 
 def test_nothing_to_mix(G_plain, tmp_path):
-    with pytest.raises(UserError, match="dcgan draws each image from one code: it has no styles to mix"):
+    with pytest.raises(UserError, match="dcgan generates each image from one code: it has no styles to mix"):
         mix(G_plain, [1], [2], tmp_path / "m.png")
 
 

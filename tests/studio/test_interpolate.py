@@ -124,7 +124,7 @@ def test_films_are_as_long_and_fast_as_asked_and_close(G, tmp_path, make, second
 
 @pytest.mark.slow
 def test_a_minute_at_256_in_flat_memory(tmp_path):
-    """The peak of a film of a minute is that of one of six seconds, give or take what the encoder keeps."""
+    """The peak of a video of a minute is that of one of six seconds, give or take what the encoder keeps."""
     peaks = [
         int(
             subprocess.run(
@@ -163,8 +163,8 @@ interpolate(G, [1, 2, 3], sys.argv[1], seconds=float(sys.argv[2]), fps=30)
     [
         ({"seeds": [1]}, "an interpolation needs two seeds or more; give several, such as 1,5,9,13"),
         ({"grid": (0, 1)}, "a grid without cells; give at least 1x1"),
-        ({"seconds": 0}, "0 seconds at 10 frames a second make no film; make it longer"),
-        ({"seconds": float("nan")}, "nan seconds at 10 frames a second make no film"),
+        ({"seconds": 0}, "0 seconds at 10 frames a second make no video; make it longer"),
+        ({"seconds": float("nan")}, "nan seconds at 10 frames a second make no video"),
         ({"output": "loop.avi"}, "loop.avi: no format is known for '.avi'; end the name in .mp4, .gif or .webp"),
         ({"fps": 0}, "0 frames a second; .gif takes more than 0 and at most 50"),
         ({"fps": 60}, "60 frames a second; .gif takes more than 0 and at most 50"),

@@ -59,7 +59,7 @@ def test_short_walks_move(G, tmp_path):
     [
         ({"seeds": []}, "no seeds; give at least one, such as 0-3"),
         ({"grid": (3, 1)}, "2 seeds for a grid of 3x1; give one seed for each cell"),
-        ({"seconds": 0.1}, "0.1 seconds at 10 frames a second make no film; make it longer"),
+        ({"seconds": 0.1}, "0.1 seconds at 10 frames a second make no video; make it longer"),
         ({"smooth": 0}, "a smoothness of 0; give a positive number of seconds"),
         ({"sampling": Sampling(1)}, "this network has no classes"),
         ({"output": "w.png"}, "w.png: no format is known for '.png'; end the name in .mp4, .gif or .webp"),
@@ -141,5 +141,5 @@ def test_too_little_sound(tmp_path):
     with wave.open(str(path), "wb") as file:
         file.setparams((1, 2, 16000, 0, "NONE", ""))
         file.writeframes(bytes(200))
-    with pytest.raises(UserError, match="is too short to drive a film; give a tenth of a second at least"):
+    with pytest.raises(UserError, match="is too short to drive a video; give a tenth of a second at least"):
         Sound.read(path)

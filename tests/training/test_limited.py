@@ -1,4 +1,4 @@
-"""Small data sets: a resumed ADA run is exact, held-out images are never learned from, frozen layers stay."""
+"""Small datasets: a resumed ADA run is exact, held-out images are never learned from, frozen layers stay."""
 
 from __future__ import annotations
 
@@ -167,7 +167,7 @@ def test_the_gauge_warns_once(capsys):
         records.append({"scores/real": 1.2, "scores/fake": -1.3, **found})
     assert found["scores/training"] == 1 and found["scores/held_out"] == -1 and found["signs/held_out"] == -1
     assert found["overfit/r_v"] == pytest.approx(0.8)
-    assert said == ["D knows its training images by heart (r_v 0.8 at 9 kimg): --augment ada"]
+    assert said == ["D has memorised its training images (r_v 0.8 at 9 kimg): --augment ada"]
 
 
 def test_methods_without_a_discriminator_have_nothing_to_gauge(faces, tmp_path):

@@ -31,7 +31,7 @@ class Trained:
 
 @dataclass(frozen=True, kw_only=True)
 class Drawing(Trained):
-    """What verbs that draw images of seeds ask as well."""
+    """What verbs that generate images of seeds ask as well."""
 
     precision: Literal["auto", "float32", "bf16"] = "auto"
     """float32 is exact, bf16 faster; auto: bf16 where it is native and off by under one level of 255 in the mean."""
@@ -41,7 +41,7 @@ class Drawing(Trained):
     cutoff: Annotated[CountOrZero | None, tyro.conf.arg(metavar="N")] = None
     """Truncate only the first so many layers."""
     class_: Annotated[str | None, tyro.conf.arg(name="class", metavar="N|NAME")] = None
-    """The class to draw, for networks with classes: its number or its name; or one for each seed: 0,1,4-6."""
+    """The class to generate, for networks with classes: its number or its name; or one for each seed: 0,1,4-6."""
     label: Annotated[str | None, tyro.conf.arg(metavar="0,1,0.5")] = None
     """A whole label vector instead, for networks with attributes: numbers, or the names of what is there:
     "char=A, font=alike"."""

@@ -20,11 +20,11 @@ from organza.core.device import BF16, choose_device, cpu_features, free_memory
 from organza.core.version import __version__
 
 EXTRAS = {
-    "video": ("av", "films as .mp4"),
+    "video": ("av", "videos as .mp4"),
     "tensorboard": ("tensorboard", "curves and images in TensorBoard"),
     "data": ("scipy", "aligned faces"),
-    "parquet": ("pyarrow", "parquet data sets"),
-    "remote": ("fsspec", "data sets that lie elsewhere"),
+    "parquet": ("pyarrow", "parquet datasets"),
+    "remote": ("fsspec", "datasets that lie elsewhere"),
     "web": ("fastapi", "organza serve"),
     "onnx": ("onnxruntime", "feature networks in ONNX files"),
     "export": ("onnx", "networks as ONNX files and pages"),

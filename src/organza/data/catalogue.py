@@ -1,4 +1,4 @@
-"""Public data sets by name: where they lie, and what their files' SHA-256 is where that is known for certain.
+"""Public datasets by name: where they lie, and what their files' SHA-256 is where that is known for certain.
 
 The checksums are those that TensorFlow Datasets records for the same addresses (``url_checksums/``). Where nobody
 publishes one, it is None: such a file is fetched unverified, and `fetch` says so.
@@ -27,7 +27,7 @@ class File:
 
 @dataclass(frozen=True)
 class Public:
-    """A public data set: what it is, its files, and how to train on it."""
+    """A public dataset: what it is, its files, and how to train on it."""
 
     about: str
     files: tuple[File, ...]
@@ -127,7 +127,7 @@ PUBLIC: dict[str, Public] = {
 
 
 def public(name: str) -> Public:
-    """A public data set.
+    """A public dataset.
 
     Raises:
         UserError: there is none of this name.
@@ -137,5 +137,5 @@ def public(name: str) -> Public:
         'train-images-idx3-ubyte.gz'
     """
     if name not in PUBLIC:
-        raise UserError(f"no public data set is called {name!r}", hint=f"there are {', '.join(PUBLIC)}")
+        raise UserError(f"no public dataset is called {name!r}", hint=f"there are {', '.join(PUBLIC)}")
     return PUBLIC[name]

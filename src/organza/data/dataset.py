@@ -1,4 +1,4 @@
-"""An opened data set: random access to prepared images."""
+"""An opened dataset: random access to prepared images."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class Dataset:
     Attributes:
         name: short, for run folders.
         key: changes with the content, with every option that changes pixels or labels, and with `select`.
-        mirror: whether a loader shall flip half of what it shows.
+        mirror: whether a loader should flip half of what it shows.
         classes: names of the classes, where known.
         skipped: (name, reason) of each bad file.
         part: ``"training"`` or ``"held-out"`` where `organza.data.held_out.split` has parted a set; else ``"all"``.
@@ -114,7 +114,7 @@ class Dataset:
         return self._meta.resolution
 
     def select(self, indices: ArrayLike) -> Dataset:
-        """A data set of some of the images, in the given order; nothing is copied.
+        """A dataset of some of the images, in the given order; nothing is copied.
 
         Raises:
             IndexError: a number is out of range.
@@ -125,9 +125,9 @@ class Dataset:
         return chosen
 
     def _stored(self, indices: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Numbers in this data set -> numbers in the cache."""
+        """Numbers in this dataset -> numbers in the cache."""
         if indices.size and (indices.min() < 0 or indices.max() >= len(self)):
-            raise IndexError(f"data set {self.name} has {len(self)} images")
+            raise IndexError(f"dataset {self.name} has {len(self)} images")
         return indices if self._rows is None else self._rows[indices]
 
     @property

@@ -1,6 +1,6 @@
 """Two kinds of images: pairs that belong together, or two sets that don't.
 
-Both are two ordinary data sets. Pairs have equal length and order, so that two loaders with one seed walk them in step
+Both are two ordinary datasets. Pairs have equal length and order, so that two loaders with one seed walk them in step
 and mirror both images or neither; unpaired sets are walked by two loaders with different seeds.
 """
 
@@ -39,7 +39,7 @@ class Domains:
 
     Attributes:
         source: what a translator is given.
-        target: what it shall make of it.
+        target: what it should make of it.
         paired: whether ``source`` and ``target`` belong together, image by image.
     """
 

@@ -1,4 +1,4 @@
-"""Images that a training never sees, to tell whether the discriminator knows the others by heart."""
+"""Images that a training never sees, to tell whether the discriminator has memorised the others."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def split(dataset: Dataset, options: DataOptions) -> tuple[Dataset, Dataset | No
     """The images to train on, and those that ``options.held_out`` sets aside (None without it).
 
     Raises:
-        UserError: ``held_out`` is no number of images, no share and no data set; or one with other labels.
+        UserError: ``held_out`` is no number of images, no share and no dataset; or one with other labels.
 
     Example:
         >>> data = open_dataset(faces)
@@ -57,7 +57,7 @@ def _other(path: str, dataset: Dataset, options: DataOptions) -> Dataset:
     size = f"{height}x{width}"
     other = replace(options, resolution=size, channels=channels[dataset.spec.channels], max_images=None, held_out=None)
     if not Path(path).exists():
-        raise UserError("there is no such data set", where=f"--held-out {path}", hint="or write 500, or 5%")
+        raise UserError("there is no such dataset", where=f"--held-out {path}", hint="or write 500, or 5%")
     found = open_dataset(path, other)
     if found.spec != dataset.spec:
         raise UserError(

@@ -148,7 +148,7 @@ def _bit_count(x: NDArray[np.uint64]) -> NDArray[np.int64]:
 
 
 def split_of(name: str) -> str:
-    """Which part of a data set a name says it belongs to.
+    """Which part of a dataset a name says it belongs to.
 
     Example:
         >>> [split_of(n) for n in ("x/train/1.png", "testA/1.png", "val/1.png", "1.png")]

@@ -62,7 +62,7 @@ class Loader:
     Args:
         dataset: what to show.
         seed: of the order and of the mirroring.
-        device: where batches shall be.
+        device: where batches should be.
         rank: this process among ``world`` processes, each of which gets its slice of every global batch.
         ahead: how many batches to read in advance.
         crop: height and width of the part that is shown of each image, at a place by a hash of (seed, p); None: all.

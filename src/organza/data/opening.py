@@ -82,7 +82,7 @@ def _open_file(path: Path, crop: tuple[int, int] | None) -> Source:
         return picture
     if found := instead(head):
         raise UserError(f"this is {found[0]}", where=path, hint=found[1] or f"give {KNOWN}")
-    raise UserError("not a data set that Organza knows", where=path, hint=f"give {KNOWN}")
+    raise UserError("not a dataset that Organza knows", where=path, hint=f"give {KNOWN}")
 
 
 def _open_folder(path: Path) -> Source:

@@ -1,4 +1,4 @@
-"""What a user may say about a data set."""
+"""What a user may say about a dataset."""
 
 from __future__ import annotations
 
@@ -45,12 +45,12 @@ class DataOptions:
     mirror: bool = False
     """Show each image mirrored half of the time."""
     strict: bool = False
-    """Refuse a data set with bad files instead of skipping them."""
+    """Refuse a dataset with bad files instead of skipping them."""
     max_images: Count | None = None
     """Use at most this many images, evenly spread over the sorted set."""
     held_out: str | None = None
-    """Never train on some of the images, to see whether D knows the others by heart: a number (500), a share (5%), or
-    another data set of such images."""
+    """Never train on some of the images, to see whether D has memorised the others: a number (500), a share (5%), or
+    another dataset of such images."""
 
 
 @dataclass(frozen=True)

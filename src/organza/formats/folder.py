@@ -78,7 +78,7 @@ def _nets(folder: Path, file: str, label: str) -> dict[str, dict[str, Entry]]:
 def write_folder(weights: Weights, dest: Path) -> Path:
     """Write ``dest`` with settings and tensors: it appears whole or not at all.
 
-    The averaged generator is what is drawn with. Where the file has no other generator, it also stands for the one
+    The averaged generator is what generates. Where the file has no other generator, it also stands for the one
     that trains; a discriminator is there only if the file has one that can be used.
 
     Raises:

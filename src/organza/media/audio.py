@@ -1,4 +1,4 @@
-"""Sound that drives a film: loud passages move fast through latent space, quiet ones slowly."""
+"""Sound that drives a video: loud passages move fast through latent space, quiet ones slowly."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from organza.core.files import atomic_write, user_path
 RATE = 8000
 """Samples a second at which loudness is measured: enough for what is heard as loud."""
 QUIET = 0.25
-"""Speed in silence; the loudest moment has speed 1. A film that stood still would look broken."""
+"""Speed in silence; the loudest moment has speed 1. A video that stood still would look broken."""
 
 
 def _av(path: Path) -> Any:
@@ -56,7 +56,7 @@ class Sound:
             raise UserError("holds no sound that can be read", where=path, hint="give a .wav or .mp3") from error
         samples = np.concatenate([np.zeros(0, np.float32), *(frame.to_ndarray().ravel() for frame in frames)])
         if len(samples) < RATE // 10:
-            raise UserError("is too short to drive a film", where=path, hint="give a tenth of a second at least")
+            raise UserError("is too short to drive a video", where=path, hint="give a tenth of a second at least")
         return cls(samples)
 
     @property
@@ -67,7 +67,7 @@ class Sound:
     def loudness(self, count: int, fps: float) -> NDArray[np.float64]:
         """Root mean square of each of ``count`` frames, over a quarter of a second around it, the loudest being 1.
 
-        Silence all through is 1 as well. Where the film is longer, the sound begins again.
+        Silence all through is 1 as well. Where the video is longer, the sound begins again.
         """
         energy = np.cumsum(np.concatenate([[0.0], self.samples.astype(np.float64) ** 2]))
         middle = (np.arange(count) + 0.5) / fps % self.seconds
@@ -79,7 +79,7 @@ class Sound:
     def places(self, count: int, fps: float) -> NDArray[np.float64]:
         """Where in the loop each of ``count`` frames is, from 0 to 1: the way made so far at the loudness's speed.
 
-        The film is still a loop: the step from the last frame to the first is as the last frame is loud.
+        The video is still a loop: the step from the last frame to the first is as the last frame is loud.
 
         Example:
             >>> Sound(np.repeat(np.float32([0, 1]), RATE)).places(4, 2).round(2).tolist()
@@ -93,7 +93,7 @@ class Sound:
 
 @contextmanager
 def with_sound(path: Path, audio: str | os.PathLike[str], seconds: float) -> Iterator[Path]:
-    """Give a path for a silent ``.mp4``; when the block ends well, ``path`` is that film with ``audio`` as AAC.
+    """Give a path for a silent ``.mp4``; when the block ends well, ``path`` is that video with ``audio`` as AAC.
 
     Raises:
         UserError: ``path`` can't be written.

@@ -1,4 +1,4 @@
-"""Frames to a film: `.mp4` (H.264), `.gif` or `.webp`, written frame by frame."""
+"""Frames to a video: `.mp4` (H.264), `.gif` or `.webp`, written frame by frame."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ VIDEO_SUFFIXES = (".mp4", ".gif", ".webp")
 
 
 def check_video(path: str | os.PathLike[str], fps: float) -> Path:
-    """``path``, if a film of ``fps`` frames a second can be written there: worth asking before making the frames.
+    """``path``, if a video of ``fps`` frames a second can be written there: worth asking before making the frames.
 
     Raises:
         UserError: unknown suffix, a rate that the format can't have, or a missing extra.
@@ -78,7 +78,7 @@ def write_video(
     """
     path = check_video(path, fps)
     if count < 1:
-        raise UserError("a film without frames", where=path, hint="make it longer")
+        raise UserError("a video without frames", where=path, hint="make it longer")
     told = _told(frames, count, progress)
     with atomic_write(path) as temporary:
         if path.suffix.lower() == ".gif":
@@ -128,7 +128,7 @@ def _write_mp4(path: Path, frames: Iterable[Pixels], fps: float) -> None:
                 stream.pix_fmt = "yuv420p"
                 if encoder == "libx264":
                     stream.options = {"crf": "16", "preset": "medium"}
-            # Converted here: where the encoder does it, PyAV 18 gives other bytes about once in fifty films.
+            # Converted here: where the encoder does it, PyAV 18 gives other bytes about once in fifty videos.
             planes = av.VideoFrame.from_ndarray(rgb, format="rgb24").reformat(format="yuv420p")
             for packet in stream.encode(planes):
                 container.mux(packet)

@@ -1,6 +1,6 @@
-"""Figures of quality: how good, how varied and how smooth what a network draws is.
+"""Figures of quality: how good, how varied and how smooth what a network generates is.
 
-The functions here work on arrays of features; `evaluate` on networks, folders and data sets. Names are imported on
+The functions here work on arrays of features; `evaluate` on networks, folders and datasets. Names are imported on
 first use.
 """
 

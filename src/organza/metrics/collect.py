@@ -121,7 +121,7 @@ def collect_real(
     progress: Progress | None = None,
     cache: Path | None = None,
 ) -> Collected:
-    """`collect`, remembered for data sets: the second time nothing is computed.
+    """`collect`, remembered for datasets: the second time nothing is computed.
 
     Args:
         cache: folder to keep results in; None is ``metrics`` in Organza's cache.

@@ -1,4 +1,4 @@
-"""Judge a network or a set of images by any metrics: `evaluate`."""
+"""Evaluate a network or a set of images by any metrics: `evaluate`."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def evaluate(
     team: Team | None = None,
     progress: Progress | None = None,
 ) -> Report:
-    """Judge what a network draws, or a set of images, against real images.
+    """Evaluate what a network generates, or a set of images, against real images.
 
     Under torchrun every process calls it with the same arguments, takes its share of the images, and gets the report.
 

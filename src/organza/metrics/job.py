@@ -22,7 +22,7 @@ Classifier = Callable[[Tensor], Tensor]
 
 @dataclass
 class Job:
-    """What is judged, against what, and how; warnings are collected in ``notes``."""
+    """What is evaluated, against what, and how; warnings are collected in ``notes``."""
 
     pictures: Pictures
     real: Shown | None

@@ -1,4 +1,4 @@
-"""Networks and data sets by their paths, opened so that they can be judged against each other."""
+"""Networks and datasets by their paths, opened so that they can be evaluated against each other."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the images to judge come from: a network or a data set, by number."""
+"""Where the images to evaluate come from: a network or a dataset, by number."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 Indices = NDArray[np.int64]
 SEEDS = 1_000_000
-"""``--seed s`` judges the images of seeds ``s * SEEDS`` and on."""
+"""``--seed s`` evaluates the images of seeds ``s * SEEDS`` and on."""
 
 
 class Pictures(Protocol):
@@ -49,7 +49,7 @@ class Pictures(Protocol):
 
 @dataclass(frozen=True)
 class Shown:
-    """The images of a data set in a random order; with ``mirror`` each is there twice, the second time mirrored.
+    """The images of a dataset in a random order; with ``mirror`` each is there twice, the second time mirrored.
 
     Attributes:
         dataset: where they are.
@@ -69,7 +69,7 @@ class Shown:
 
     @property
     def name(self) -> str:
-        """The data set's name."""
+        """The dataset's name."""
         return self.dataset.name
 
     @property

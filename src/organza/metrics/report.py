@@ -43,7 +43,7 @@ class Report:
     Attributes:
         figures: by the metric's full name.
         networks: each feature network and distance: checksum, resize filter, size.
-        generated, real: what was judged, and against what.
+        generated, real: what was evaluated, and against what.
         settings: seed, psi, noise, mirror, batch.
         versions: of Organza and of what it computes with.
         notes: warnings.

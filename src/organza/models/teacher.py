@@ -40,7 +40,7 @@ def taught(path: str | Path, words: str, *, device: str | None = None, progress:
     T = load_translator(words.removeprefix(TEACHER), device=device)
     if T.targets:
         hint = "translate the images first: organza translate --target"
-        raise UserError(f"{T.kind} must be told what images shall become, so it can't teach by itself", hint=hint)
+        raise UserError(f"{T.kind} must be told what images should become, so it can't teach by itself", hint=hint)
     source = open_source(path)
     mark = f"{content_mark(T.net)} {T.kind} {source.fingerprint()}"
     digest = hashlib.sha256(mark.encode()).hexdigest()[:12]

@@ -290,7 +290,7 @@ class Translator(Loaded):
             images: a file, a Pillow image or an array, uint8 or uint16, ``[H, W]`` or ``[H, W, C]``; or several, of any
                 sizes.
             labels, z, mode: as for `apply`.
-            target: of networks with labels: what the images shall become, by names of `targets`: ``"Young, no Male"``.
+            target: of networks with labels: what the images should become, by names of `targets`: ``"Young, no Male"``.
                 ``labels`` are then those that the images have, where they are known: what is not named stays.
                 Otherwise it is taken for 0.
             size: see `Size`.
@@ -343,7 +343,7 @@ class Translator(Loaded):
         if target is None:
             if labels is None and self.targets:
                 listed = ", ".join(self.targets[:12]) + (" ..." if len(self.targets) > 12 else "")
-                raise UserError(f"{self.kind} must be told what the images shall become", hint=f"choose of {listed}")
+                raise UserError(f"{self.kind} must be told what the images should become", hint=f"choose of {listed}")
             if labels is not None and len(self.spec.label_sets) > 1 and is_classes(as_array(labels)):
                 # The mask follows from which set a class is of.
                 places = np.broadcast_to(check_labels(labels, count, len(self.targets)).reshape(-1), count)

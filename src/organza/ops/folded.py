@@ -1,7 +1,7 @@
 """Modulated convolution for networks that no longer change.
 
 What follows from the weights alone is computed once and kept; an image's styles go where they are cheapest: into the
-weights at large sizes, around the convolution at small ones. No gradients. `organza.load`'s generators draw inside
+weights at large sizes, around the convolution at small ones. No gradients. `organza.load`'s generators run inside
 `inference()`; training never does.
 """
 
@@ -26,7 +26,7 @@ _on: ContextVar[bool] = ContextVar("inference", default=False)
 
 @contextmanager
 def inference() -> Iterator[None]:
-    """Draw without gradients, and keep what can be kept of the weights between calls.
+    """Generate without gradients, and keep what can be kept of the weights between calls.
 
     What is kept follows changes of a weight made through PyTorch, but not those through ``.data`` or NumPy.
 

@@ -9,7 +9,7 @@ Anderson, Soodhalter, Gregg 2020, arXiv 1803.10986, study such choices).
 Sums are taken in at least float32, in pieces that fit the processor's caches; between them stand matrix products in the
 format of the image. A layer's result and its gradients are off by 1e-6 to 3e-6 of their deviation in float32, more
 with more channels, and by 1.4% in bf16, where the plain way is off by 0.2%; docs/performance.md shows that training
-bears it. It pays where channels are many.
+allows it. It pays where channels are many.
 """
 
 from __future__ import annotations

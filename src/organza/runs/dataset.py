@@ -1,4 +1,4 @@
-"""What `organza dataset` does, as functions: look at a data set, align FFHQ's faces, fetch public sets."""
+"""What `organza dataset` does, as functions: look at a dataset, align FFHQ's faces, fetch public sets."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def info(
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> Info:
-    """Look at every image of a data set.
+    """Look at every image of a dataset.
 
     Args:
         path: whatever `organza.data.open_dataset` takes.
@@ -390,7 +390,7 @@ def align_portraits(
 def fetch(
     name: str, *, dest: str | Path | None = None, offline: bool | None = None, progress: Progress | None = None
 ) -> tuple[Path, Public]:
-    """Download a public data set, or find it where an earlier call left it.
+    """Download a public dataset, or find it where an earlier call left it.
 
     Args:
         name: see `organza.data.catalogue.PUBLIC`.

@@ -1,4 +1,4 @@
-"""The whole way in a few minutes: draw images, train StyleGAN2 on them, make a grid and a video."""
+"""The whole way in a few minutes: Generate images, train StyleGAN2 on them, make a grid and a video."""
 
 from __future__ import annotations
 

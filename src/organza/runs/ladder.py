@@ -1,6 +1,6 @@
 """Ablation ladders: presets that differ by one change each, trained at an equal small budget, side by side.
 
-A paper's table of rungs takes weeks of GPU time; here each rung is scaled down in proportion (`scaled`), so that what
+A paper's table of configs takes weeks of GPU time; here each config is scaled down in proportion (`scaled`), so that what
 is compared stays the change. What comes out is a sketch of the paper's table, not a repetition of it.
 """
 
@@ -46,7 +46,7 @@ LADDERS: dict[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class Budget:
-    """What each rung may use.
+    """What each config may use.
 
     Attributes:
         kimg: length of the training in thousands of images.
@@ -67,7 +67,7 @@ class Budget:
 
 @dataclass(frozen=True)
 class Ladder:
-    """Rungs that were climbed, and the files that show them.
+    """Configs that were climbed, and the files that show them.
 
     Attributes:
         rungs: in order.
@@ -179,20 +179,20 @@ def climb(
     overrides: Mapping[str, Any] | None = None,
     device: str | None = None,
 ) -> Ladder:
-    """Train every rung, or go on where a call before was stopped, and draw the table.
+    """Train every config, or go on where a call before was stopped, and write the table.
 
-    A rung that is finished is neither trained nor judged again. The table is written after each rung. Rungs that
+    A config that is finished is neither trained nor evaluated again. The table is written after each config. Configs that
     translate are compared with the targets of pairs, see `organza.runs.ladder_pairs`.
 
     Args:
         names: of ladders and presets, see `rungs`.
         data: whatever `organza.open_dataset` opens; of translations, pairs.
-        outdir: folder for everything: a folder of runs for each rung, ``ladder.txt``, ``.json`` and ``.png``.
+        outdir: folder for everything: a folder of runs for each config, ``ladder.txt``, ``.json`` and ``.png``.
         budget: the same for all.
         resolution: images are brought to this size first.
         metric: a name of `organza.metrics`, drawn against ``data``; None leaves it out. Translations have none.
-        seeds: of the images that are drawn; of translations, the numbers of the pairs.
-        overrides: settings by name, for all rungs that have them.
+        seeds: of the images that are generated; of translations, the numbers of the pairs.
+        overrides: settings by name, for all configs that have them.
         device: see `organza.train`.
 
     Raises:
@@ -260,7 +260,7 @@ def check_overrides(overrides: Mapping[str, Any], plan: Sequence[tuple[str, Run]
 
 
 def _pairs(plan: Sequence[tuple[str, Run]], data: str | Path, numbers: Sequence[int]) -> Pairs | None:
-    """What the rungs translate; None where they generate."""
+    """What the configs translate; None where they generate."""
     translate = [name for name, run in plan if isinstance(run.data, DomainOptions)]
     if not translate:
         return None
@@ -276,7 +276,7 @@ def _pairs(plan: Sequence[tuple[str, Run]], data: str | Path, numbers: Sequence[
 
 
 def _rung(name: str, changed: dict[str, Any], outcome: Outcome, model: Generator | Translator) -> Rung:
-    """What is known of a finished rung without looking at its images."""
+    """What is known of a finished config without looking at its images."""
     ticks = [record for record in read_log(outcome.folder) if "seconds" in record]
     last = ticks[-1] if ticks else {}
     nets = {"G": model.net, "D": model.critic}
@@ -294,7 +294,7 @@ def _rung(name: str, changed: dict[str, Any], outcome: Outcome, model: Generator
 
 
 def _judge(rung: Rung, G: Generator, dataset: Dataset, metric: str | None, folder: Path) -> Rung:
-    """The rung with its distance: found now, or read from the time before."""
+    """The config with its distance: found now, or read from the time before."""
     if metric is None:
         return rung
     kept = folder / f"{metric}.json"

@@ -1,4 +1,4 @@
-"""Rungs of a ladder that translate: each translates the same images, and is compared with their targets."""
+"""Configs of a ladder that translate: each translates the same images, and is compared with their targets."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ MOST = 100
 
 
 class Pairs:
-    """What rungs translate: pairs of val/ or test/, where the dataset has such parts, or else those of the training.
+    """What configs translate: pairs of val/ or test/, where the dataset has such parts, or else those of the training.
 
     Args:
         data: pairs, as `organza.data.open_domains` opens them.
@@ -54,7 +54,7 @@ class Pairs:
         self.numbers = [number % len(self.domains.source) for number in numbers]
 
     def check(self, name: str, run: Run) -> None:
-        """See that a preset's networks take images of this size, before the first rung is trained.
+        """See that a preset's networks take images of this size, before the first config is trained.
 
         Raises:
             UserError: they don't.
@@ -68,7 +68,7 @@ class Pairs:
             raise UserError(what, hint="take a larger --resolution")
 
     def judge(self, rung: Rung, T: Translator, folder: Path) -> Rung:
-        """The rung with its score: found now, or read from the time before."""
+        """The config with its score: found now, or read from the time before."""
         kept, key = folder / "score.json", {"run": Path(rung.run).name, "seen": rung.seen}
         try:
             found = json.loads(kept.read_text())
@@ -83,12 +83,12 @@ class Pairs:
         return replace(rung, scores=scores)
 
     def outputs(self, T: Translator) -> Pixels:
-        """What a rung makes of the images that are shown, each by itself: uint8 ``[N, H, W, C]``."""
+        """What a config makes of the images that are shown, each by itself: uint8 ``[N, H, W, C]``."""
         made: Pixels = Translated(T, self.domains).fetch(np.array(self.numbers)).cpu().numpy()
         return made
 
     def picture(self, climbed: Sequence[Rung], rows: Sequence[Pixels]) -> Pixels:
-        """A column for the sources, one for each rung, and one for the targets; figures below.
+        """A column for the sources, one for each config, and one for the targets; figures below.
 
         Returns:
             uint8 ``[height, width, 3]``.

@@ -24,7 +24,7 @@ class Rung:
     Attributes:
         name: of the preset.
         summary: what the preset says of itself.
-        changed: settings that differ from the rung before: name to old and new value.
+        changed: settings that differ from the config before: name to old and new value.
         parameters: of each network, by name.
         seconds_per_kimg: mean over the training.
         losses: the last ones, by player.
@@ -49,12 +49,12 @@ class Rung:
 
 
 def text_table(climbed: Sequence[Rung], metric: str | None) -> str:
-    """The ladder as text, a line for each rung.
+    """The ladder as text, a line for each config.
 
     Example:
         >>> rung = Rung("stylegan-a", "A: ProGAN", {}, {"G": 1000, "D": 2500}, 1.5, {"G": 0.5}, 12.3, 10, "runs")
         >>> print(text_table([rung], "fd2k"))
-        rung        what changed  parameters G  D      s/kimg  loss G  fd2k
+        config        what changed  parameters G  D      s/kimg  loss G  fd2k
         stylegan-a  A: ProGAN     1,000         2,500  1.5     0.50    12.30
     """
     players = list(dict.fromkeys(player for rung in climbed for player in rung.losses))
@@ -77,10 +77,10 @@ def text_table(climbed: Sequence[Rung], metric: str | None) -> str:
 
 
 def picture(climbed: Sequence[Rung], rows: Sequence[Pixels], metric: str | None) -> Pixels:
-    """The ladder as an image: a row for each rung, its figures on the left, its samples on the right.
+    """The ladder as an image: a row for each config, its figures on the left, its samples on the right.
 
     Args:
-        climbed: the rungs.
+        climbed: the configs.
         rows: uint8 ``[N, H, W, C]`` for each, all of one shape.
         metric: what the distances are called.
 

@@ -241,7 +241,7 @@ def check_size(run: Run, place: torch.device) -> None:
 
     Args:
         run: with a resolution.
-        place: where it shall train.
+        place: where it should train.
 
     Raises:
         UserError: they don't fit the images, or the memory.

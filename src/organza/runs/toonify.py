@@ -100,7 +100,7 @@ def toonify(
 
     Args:
         base: a run or checkpoint of ours: what photographs look like.
-        second: another, trained on from ``base``: what they shall become.
+        second: another, trained on from ``base``: what they should become.
         outdir: folder for everything.
         recipe: how.
         student: a preset or a `Run` of a method that learns from pairs.

@@ -94,7 +94,7 @@ def adopt(run: Run, origin: Origin, spec: DataSpec, explicit: Mapping[str, Any])
     """``run`` with the origin's architecture, and averages that keep the origin's for a while.
 
     Args:
-        run: what shall be trained.
+        run: what should be trained.
         origin: where it starts.
         spec: the images.
         explicit: settings that the user gave; they must not contradict the architecture.

@@ -1,4 +1,4 @@
-"""Judge the checkpoints of a training while it runs, within a share of its time, and keep the best."""
+"""Evaluate the checkpoints of a training while it runs, within a share of its time, and keep the best."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def check(metrics: Sequence[Metric], dataset: Dataset, mirror: bool) -> None:
 
 @dataclass
 class Watch:
-    """Called with each new checkpoint's folder; gives what shall be logged.
+    """Called with each new checkpoint's folder; gives what should be logged.
 
     Evaluations never take more than ``share`` of the training's own time: one that does not fit is left out, and the
     next one that fits is done. They draw nothing from PyTorch's global generators, so the training's weights are the
@@ -167,7 +167,7 @@ class Watch:
         self.metrics = [_as_before(metric, self.records) for metric in self.metrics]
 
     def __call__(self, saved: Path) -> dict[str, float]:
-        """Judge the checkpoint ``saved`` if there is time for it."""
+        """Evaluate the checkpoint ``saved`` if there is time for it."""
         if not self.metrics or not self._fits(saved):
             self.skipped += 1
             return {}
@@ -204,7 +204,7 @@ class Watch:
         return self.cost is not None and self.cost <= self._left()
 
     def _measure(self, saved: Path, count: int) -> None:
-        """Judge a few images to learn what many would take, and ask for fewer if they would hardly ever fit."""
+        """Evaluate a few images to learn what many would take, and ask for fewer if they would hardly ever fit."""
         count = min(count, max(metric.count for metric in self.metrics))  # there may be no more
         few = [
             replace(metric, count=min(count, metric.count), full=False)

@@ -262,7 +262,7 @@ def frame_count(seconds: float, fps: float) -> int:
     if count > 10**6:
         raise UserError(f"{seconds:g} seconds at {fps:g} frames a second are {count:,} frames", hint="make it shorter")
     if count < 2:
-        raise UserError(f"{seconds:g} seconds at {fps:g} frames a second make no film", hint="make it longer")
+        raise UserError(f"{seconds:g} seconds at {fps:g} frames a second make no video", hint="make it longer")
     return count
 
 

@@ -90,13 +90,13 @@ def fine_from(resolution: tuple[int, int]) -> int:
 
 
 def deviation(G: Generator, ws: Tensor, samples: int, seed: int = 0) -> NDArray[np.float64]:
-    """Standard deviation of each pixel of one image over ``samples`` draws of noise, ``[H, W]``, in levels of 255.
+    """Standard deviation of each pixel of one image over ``samples`` Samples of noise, ``[H, W]``, in levels of 255.
 
     Args:
         G: a network from `organza.load`.
         ws: ``[1, num_ws, w_dim]``.
         samples: how many, at least 2.
-        seed: the first draw; the next takes the number after it.
+        seed: the first sample; the next takes the number after it.
 
     Raises:
         UserError: fewer than 2 samples.
@@ -128,8 +128,8 @@ def noise(
 ) -> Variation:
     """Write the figure for one seed.
 
-    The first row, or the only one where layers can't be switched, shows the image with its stored noise, four draws
-    of fresh noise, and the standard deviation of each pixel over ``samples`` draws, brightest where it is largest. The
+    The first row, or the only one where layers can't be switched, shows the image with its stored noise, four samples
+    of fresh noise, and the standard deviation of each pixel over ``samples`` samples, brightest where it is largest. The
     second shows fresh noise on all layers, on fine ones only (see `fine_from`), on coarse ones only, and on none, and
     where the fine and the coarse ones act.
 
@@ -137,7 +137,7 @@ def noise(
         G: a network from `organza.load` with noise inputs.
         seed: which image.
         output: ``.png``, ``.jpg``, ``.jpeg`` or ``.webp``.
-        samples: draws for the deviation.
+        samples: how many for the deviation.
         sampling: its label and truncation; the figure shows every kind of noise.
         scale: make each pixel a square of so many pixels.
 

@@ -1,4 +1,4 @@
-"""How well the discriminator knows its training images by heart: its scores for images that it never learns from.
+"""How well the discriminator has memorised its training images: its scores for images that it never learns from.
 
 Karras et al. 2020, arXiv 2006.06676, eq. 1: r_v = (E[D_train] - E[D_validation]) / (E[D_train] - E[D_generated]); 0 if
 held-out images seem as real to D as those of the training, 1 if they seem as false as generated ones.
@@ -24,7 +24,7 @@ BY_HEART = 0.5  # r_v from which on a person should know
 
 
 class Pictures(Protocol):
-    """A data set."""
+    """A dataset."""
 
     def __len__(self) -> int: ...
 
@@ -108,4 +108,4 @@ class Gauge:
         """Once in a run, and not before the mean is steady."""
         told = any(r.get("overfit/r_v", 0) > BY_HEART for r in past[WINDOW - 1 :])
         if r_v > BY_HEART and not told and len(past) >= WINDOW - 1:
-            self.say(f"D knows its training images by heart (r_v {r_v:.1f} at {seen / 1000:g} kimg): {self.advice}")
+            self.say(f"D has memorised its training images (r_v {r_v:.1f} at {seen / 1000:g} kimg): {self.advice}")

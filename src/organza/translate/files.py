@@ -286,7 +286,7 @@ def _known(T: Translator, source: Source | None, path: Path, wish: str) -> dict[
     if wish == "none":
         return {}
     if source is None:
-        raise UserError("--labels are of a folder or an archive", where=path, hint="name what --target shall change")
+        raise UserError("--labels are of a folder or an archive", where=path, hint="name what --target should change")
     entries = source.entries()
     labels = find_labels(source, entries, wish)
     if labels is None:

@@ -1,4 +1,4 @@
-"""Features in whose terms a translation shall keep, or resemble, an image: layers of a classifier.
+"""Features in whose terms a translation should keep, or resemble, an image: layers of a classifier.
 
 VGG-19 (Simonyan & Zisserman 2015, arXiv 1409.1556, configuration E) with torchvision's weights is what pix2pixHD,
 CartoonGAN and AnimeGAN take. It is 548 MB, so nothing of it comes with the package. organza64 stands in for it, on

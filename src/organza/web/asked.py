@@ -80,7 +80,7 @@ class Translate(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     target: Annotated[str, StringConstraints(min_length=1, max_length=1000)] | None = Field(
-        None, description='Of networks with labels: what the image shall become: "Blond_Hair, no Male".'
+        None, description='Of networks with labels: what the image should become: "Blond_Hair, no Male".'
     )
     class_: Annotated[int, Field(ge=0, lt=2**20)] | None = Field(
         None, alias="class", description="Of networks with classes: its number."

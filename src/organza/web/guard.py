@@ -42,7 +42,7 @@ class Gate:
 
     Attributes:
         hosts: names under which the server is reached; () with a token: any.
-        token: that each request must bear; None: nobody else can connect.
+        token: that each request must carry; None: nobody else can connect.
         rate: requests a minute from each address; 0: any number.
     """
 

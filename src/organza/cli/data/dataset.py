@@ -1,4 +1,4 @@
-"""organza dataset: look at, build, export, align and fetch data sets."""
+"""organza dataset: look at, build, export, align and fetch datasets."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class InfoOptions:
 
 @dataclass(frozen=True)
 class BuildOptions:
-    """Write a prepared data set: NVIDIA's zip layout (their tools read it), a folder, shards or TFRecords."""
+    """Write a prepared dataset: NVIDIA's zip layout (their tools read it), a folder, shards or TFRecords."""
 
     source: str
     """Folder, archive, shards, address ... whatever `train --data` takes."""
@@ -80,7 +80,7 @@ class BuildOptions:
 
 @dataclass(frozen=True)
 class ExportOptions(BuildOptions):
-    """The same as build, under the name that one looks for when another program shall read the result."""
+    """The same as build, under the name that one looks for when another program should read the result."""
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ class AlignOptions:
 
 @dataclass(frozen=True)
 class FetchOptions:
-    """Download a public data set into the cache; without a name, list them."""
+    """Download a public dataset into the cache; without a name, list them."""
 
     names: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="NAME ...")] = field(
         default_factory=tuple

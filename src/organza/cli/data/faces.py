@@ -1,4 +1,4 @@
-"""organza faces: a drawn data set."""
+"""organza faces: a drawn dataset."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from organza.core.text import say
 
 @dataclass(frozen=True)
 class Options:
-    """Draw a data set of cartoon faces: a zip of images with labels, ready for organza train."""
+    """Draw a dataset of cartoon faces: a zip of images with labels, ready for organza train."""
 
     dest: Path
     """The zip to write."""
@@ -35,7 +35,7 @@ class Options:
 
 
 def main(argv: list[str]) -> int:
-    """Parse, draw, and say where the zip is."""
+    """Parse, render, and say where the zip is."""
     options = parse(Options, argv, "organza faces")
     from organza.data.options import parse_resolution
 

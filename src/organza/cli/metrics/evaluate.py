@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """Judge a network, or a set of images, against real images; under torchrun all processes share the work."""
+    """Evaluate a network, or a set of images, against real images; under torchrun all processes share the work."""
 
     network: Annotated[Path | None, tyro.conf.arg(metavar="RUN")] = None
     """Folder of a run, a checkpoint, or a file of somebody else's."""
     pictures: Annotated[Path | None, tyro.conf.arg(metavar="PATH")] = None
-    """Judge these images instead of a network's: anything that --data takes."""
+    """Evaluate these images instead of a network's: anything that --data takes."""
     data: Annotated[Path | None, tyro.conf.arg(metavar="PATH")] = None
     """The real images: a folder, a zip ... They are read as for the network's training. For a translator: pairs or two
     sets."""
@@ -83,7 +83,7 @@ class Options:
     json: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """Write everything found to this file."""
     outdir: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None
-    """Or to a file in this folder, named after what was judged."""
+    """Or to a file in this folder, named after what was evaluated."""
 
 
 def main(argv: list[str]) -> int:
@@ -92,9 +92,9 @@ def main(argv: list[str]) -> int:
     if options.list:
         return _list()
     if (options.network is None) == (options.pictures is None):
-        raise UserError("what shall be judged?", hint="give either --network or --pictures")
+        raise UserError("what should be evaluated?", hint="give either --network or --pictures")
     if options.network is not None and options.resolution is not None:
-        raise UserError("a network's images are judged at their own size", hint="leave --resolution out")
+        raise UserError("a network's images are evaluated at their own size", hint="leave --resolution out")
     # After parsing: PyTorch takes seconds to import.
     from organza.core import distributed
     from organza.metrics.names import parse_metrics

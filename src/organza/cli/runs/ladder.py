@@ -15,10 +15,10 @@ from organza.core.text import say
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """Train presets that differ by one change each, at an equal small budget, and draw them as one table.
+    """Train presets that differ by one change each, at an equal small budget, and show them as one table.
 
     The ladders are stylegan and stylegan2, table 1 of each paper, and patch-size, figure 6 of pix2pix. Any presets can
-    be a ladder. The same command again goes on where it was stopped; rungs that are finished stay.
+    be a ladder. The same command again goes on where it was stopped; configs that are finished stay.
     """
 
     names: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="NAME ...")]
@@ -40,11 +40,11 @@ class Options:
     paper_size: Count = 1024
     """Side of the images for which the presets are meant."""
     set: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=VALUE")] = ()
-    """More settings, for all rungs that have them: z_dim=64 lr=0.002."""
+    """More settings, for all configs that have them: z_dim=64 lr=0.002."""
     seed: Seed = 0
     """Seed of everything random."""
     seeds: str = "0-7"
-    """Images to draw of each rung; pairs to show, for presets that translate."""
+    """Images to generate of each config; pairs to show, for presets that translate."""
     metric: str = "fd2k"
     """A metric as organza evaluate names it; none leaves the column out."""
     device: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None

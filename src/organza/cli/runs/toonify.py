@@ -24,7 +24,7 @@ class Options:
     network: Path
     """What photographs look like: folder of a run, or one of its checkpoints."""
     second: Path
-    """What they shall become: a network that was trained on from --network (organza train --resume)."""
+    """What they should become: a network that was trained on from --network (organza train --resume)."""
     outdir: Path = Path("out/toonify")
     """Folder for everything: blend/, pairs/, student/, comparison.png."""
     swap: CountOrZero = 16

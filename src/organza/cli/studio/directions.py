@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Options(Trained):
-    """Find directions in latent space, keep them in a small file, and draw a strip of each."""
+    """Find directions in latent space, keep them in a small file, and generate a strip of each."""
 
     method: Literal["sefa", "pca", "labels", "classifier"] = "sefa"
     """sefa: in closed form from the weights. pca: principal components of w (GANSpace). labels, classifier: where an

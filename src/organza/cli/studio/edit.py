@@ -18,7 +18,7 @@ from organza.core.text import say
 
 @dataclass(frozen=True, kw_only=True)
 class Options(Drawing):
-    """Move images along directions from organza directions: a strip for each, or a film that swings to and fro."""
+    """Move images along directions from organza directions: a strip for each, or a video that swings to and fro."""
 
     directions: Path
     """The file."""
@@ -31,17 +31,17 @@ class Options(Drawing):
     strip: Count = 7
     """Images in a strip, from the opposite of --apply to all of it; 2 for before and after."""
     film: bool = False
-    """Make a film also of a .webp, which is a strip otherwise."""
+    """Make a video also of a .webp, which is a strip otherwise."""
     seconds: Positive = 4.0
-    """Length of a film."""
+    """Length of a video."""
     fps: Positive = 30.0
     """Its frames a second; at most 50 in a .gif, 90 in a .webp."""
     output: Path = Path("out/edit.png")
-    """The strip: .png, .jpg or .webp; or the film: .mp4, .gif, or .webp with --film."""
+    """The strip: .png, .jpg or .webp; or the video: .mp4, .gif, or .webp with --film."""
 
 
 def main(argv: list[str]) -> int:
-    """Parse, load, draw, and say where the image is."""
+    """Parse, load, generate, and say where the image is."""
     options = parse(Options, argv, "organza edit")
     seeds, sampling = parse_seeds(options.seeds), options.sampling
     from organza.models.load import load_generator

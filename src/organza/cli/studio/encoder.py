@@ -14,11 +14,11 @@ from organza.core.text import say
 
 @dataclass(frozen=True, kw_only=True)
 class Options(Trained):
-    """Train a small network that guesses codes from images, on images that the network draws: project --encoder
+    """Train a small network that guesses codes from images, on images that the network generates: project --encoder
     starts from its guess."""
 
     pictures: Count = 20000
-    """Drawn images to learn from, each seen once."""
+    """Generated images to learn from, each seen once."""
     batch: Count = 32
     """Images a step."""
     seed: Seed = 0

@@ -25,7 +25,7 @@ class Options(Drawing):
     seeds: Annotated[str | None, tyro.conf.arg(metavar="0,1,4-6")] = None
     """Seeds and ranges. Unless said: one for each cell of --grid, or 0-15."""
     w: Annotated[Path | None, tyro.conf.arg(metavar="FILE.npz")] = None
-    """Draw the w's in this file instead of seeds."""
+    """Generate from the w's in this file instead of seeds."""
     embeddings: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """Vectors of texts [N, D] in an .npy or .npz, in place of --text: for networks that were trained on such."""
     grid: Annotated[str | None, tyro.conf.arg(metavar="4x4")] = None
@@ -50,7 +50,7 @@ class Options(Drawing):
 
 
 def main(argv: list[str]) -> int:
-    """Parse, load, draw, and say where the images are."""
+    """Parse, load, generate, and say where the images are."""
     options = parse(Options, argv, "organza generate")
     grid = None if options.grid is None else parse_grid(options.grid)
     several = len(options.text) > 1 or options.embeddings is not None

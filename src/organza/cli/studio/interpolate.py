@@ -1,4 +1,4 @@
-"""organza interpolate: a seamless film through seeds or saved w's."""
+"""organza interpolate: a seamless video through seeds or saved w's."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Options(Drawing):
-    """Make a seamless film that passes from seed to seed and back to the first."""
+    """Make a seamless video that passes from seed to seed and back to the first."""
 
     seeds: str = "0-5"
     """Keyframes, as seeds and ranges: 1,5,9,13. With enough of them, each cell of the grid has its own; otherwise each
@@ -30,7 +30,7 @@ class Options(Drawing):
     w: Annotated[Path | None, tyro.conf.arg(metavar="FILE.npz")] = None
     """Keyframes are the w's in this file instead."""
     grid: Annotated[str, tyro.conf.arg(metavar="3x2")] = "1x1"
-    """Films side by side, columns x rows: 3x2."""
+    """Videos side by side, columns x rows: 3x2."""
     seconds: Annotated[Positive | None, tyro.conf.arg(metavar="SECONDS")] = None
     """Length of the loop: without it 8, or as long as --audio."""
     fps: Positive = 30.0
@@ -42,13 +42,13 @@ class Options(Drawing):
     audio: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """Move as fast as this sound is loud; an .mp4 plays it."""
     output: Path = Path("out/loop.mp4")
-    """The film: .mp4, .gif or .webp."""
+    """The video: .mp4, .gif or .webp."""
     flat: bool = False
     """Leave the dither pattern out of a .gif: flat areas show steps, and the file is smaller."""
 
 
 def main(argv: list[str]) -> int:
-    """Parse, load, draw, and say where the film is."""
+    """Parse, load, generate, and say where the video is."""
     options = parse(Options, argv, "organza interpolate")
     seeds: Sequence[int] | Tensor = parse_seeds(options.seeds)
     sampling, grid = options.sampling, parse_grid(options.grid)

@@ -27,7 +27,7 @@ class Options(Drawing):
 
 
 def main(argv: list[str]) -> int:
-    """Parse, load, draw, and say where the image is."""
+    """Parse, load, generate, and say where the image is."""
     options = parse(Options, argv, "organza mix")
     rows, columns, sampling = parse_seeds(options.rows), parse_seeds(options.columns), options.sampling
     from organza.models.load import load_generator

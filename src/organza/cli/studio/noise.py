@@ -17,16 +17,16 @@ from organza.core.text import say
 
 @dataclass(frozen=True, kw_only=True)
 class Options(Trained):
-    """Draw one image with stored and fresh noise, its deviation over many draws, and noise on some layers only."""
+    """Generate one image with stored and fresh noise, its deviation over many samples, and noise on some layers only."""
 
     seed: Seed = 0
     """Which image."""
     samples: Count = 100
-    """Draws of noise for the deviation."""
+    """Samples of noise for the deviation."""
     trunc: float = 1.0
     """Truncation psi: 1 gives the full variety, 0.7 safer images, 0 the average."""
     class_: Annotated[CountOrZero | None, tyro.conf.arg(name="class", metavar="N")] = None
-    """The class to draw, for networks with classes."""
+    """The class to generate, for networks with classes."""
     scale: Count = 1
     """Make each pixel a square of so many pixels."""
     output: Path = Path("out/noise.png")
@@ -34,7 +34,7 @@ class Options(Trained):
 
 
 def main(argv: list[str]) -> int:
-    """Parse, load, draw, and say where the image is and how far pixels move."""
+    """Parse, load, generate, and say where the image is and how far pixels move."""
     options = parse(Options, argv, "organza noise")
     from organza.models.load import load_generator
     from organza.models.sampling import Sampling

@@ -19,7 +19,7 @@ from organza.core.text import say
 
 @dataclass(frozen=True, kw_only=True)
 class Options(Trained):
-    """Find the codes from which a network draws images, as in StyleGAN2's appendix D; several images at once."""
+    """Find the codes from which a network generates images, as in StyleGAN2's appendix D; several images at once."""
 
     pictures: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="PICTURE ...")]
     """Images, or folders of them."""
@@ -46,11 +46,11 @@ class Options(Trained):
     seed: Seed = 0
     """Of everything random."""
     film: Literal["mp4", "gif", "webp", "none"] = "gif"
-    """A film of the search."""
+    """A video of the search."""
     format: Literal["png", "jpg", "webp"] = "png"
     """Of the images."""
     scale: Count = 1
-    """Make each pixel of comparison and film a square of so many pixels."""
+    """Make each pixel of comparison and video a square of so many pixels."""
     outdir: Path = Path("out/project")
     """Folder for the results."""
 

@@ -1,4 +1,4 @@
-"""organza walk: a film of random walks through latent space."""
+"""organza walk: a video of random walks through latent space."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from organza.core.text import say
 
 @dataclass(frozen=True, kw_only=True)
 class Options(Drawing):
-    """Make a film of random walks through latent space, one for each seed; it is a seamless loop."""
+    """Make a video of random walks through latent space, one for each seed; it is a seamless loop."""
 
     seeds: Annotated[str | None, tyro.conf.arg(metavar="0-5")] = None
     """Which walks, as seeds and ranges. Unless said: one for each cell of --grid, or 0."""
@@ -31,13 +31,13 @@ class Options(Drawing):
     smooth: Positive | None = None
     """Seconds within which images stay alike: more walks slower. Unless said: 1, or a fifth of --seconds if less."""
     output: Path = Path("out/walk.mp4")
-    """The film: .mp4, .gif or .webp."""
+    """The video: .mp4, .gif or .webp."""
     flat: bool = False
     """Leave the dither pattern out of a .gif: flat areas show steps, and the file is smaller."""
 
 
 def main(argv: list[str]) -> int:
-    """Parse, load, draw, and say where the film is."""
+    """Parse, load, generate, and say where the video is."""
     options = parse(Options, argv, "organza walk")
     grid, sampling = None if options.grid is None else parse_grid(options.grid), options.sampling
     seeds = seeds_of(options.seeds, grid, "0")

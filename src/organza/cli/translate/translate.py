@@ -79,7 +79,7 @@ class Options(Trained):
     class_: Annotated[str | None, tyro.conf.arg(name="class", metavar="N|NAME")] = None
     """The class, for networks with classes: its number or its name."""
     target: Annotated[str | None, tyro.conf.arg(metavar="NAME,NAME")] = None
-    """What the images shall become, for networks with labels, by name: "Blond_Hair, no Male". What is not named stays
+    """What the images should become, for networks with labels, by name: "Blond_Hair, no Male". What is not named stays
     where --labels says what the images are, and is taken for no where nothing does."""
     all_targets: bool = False
     """Instead of one target, a row for each image: itself, and what it becomes for each."""

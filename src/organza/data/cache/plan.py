@@ -1,4 +1,4 @@
-"""What shall become of a source: which images, at which size, with which labels and captions."""
+"""What should become of a source: which images, at which size, with which labels and captions."""
 
 from __future__ import annotations
 

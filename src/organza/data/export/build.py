@@ -1,4 +1,4 @@
-"""Any source -> a prepared data set on disk, by all cores."""
+"""Any source -> a prepared dataset on disk, by all cores."""
 
 from __future__ import annotations
 

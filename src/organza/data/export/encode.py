@@ -1,4 +1,4 @@
-"""Images in, files of a prepared data set out: the part of a build that runs on all cores."""
+"""Images in, files of a prepared dataset out: the part of a build that runs on all cores."""
 
 from __future__ import annotations
 

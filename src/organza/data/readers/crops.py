@@ -1,4 +1,4 @@
-"""One image as a data set: random crops of it, for textures and single-image GANs."""
+"""One image as a dataset: random crops of it, for textures and single-image GANs."""
 
 from __future__ import annotations
 

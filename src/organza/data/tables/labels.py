@@ -220,7 +220,7 @@ def from_values(values: Sequence[Any], names: Sequence[str], where: str) -> Labe
     missing = frozenset(i for i, value in enumerate(values) if value is None)
     known = [(name, value) for name, value in zip(names, values, strict=True) if value is not None]
     if not known:
-        raise UserError("it labels none of the images", where=where, hint="names must be paths inside the data set")
+        raise UserError("it labels none of the images", where=where, hint="names must be paths inside the dataset")
     first, example = known[0]
     is_vector = isinstance(example, list)
     for name, value in known:

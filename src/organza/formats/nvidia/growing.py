@@ -159,7 +159,7 @@ def _critic(
             net.whole("label_size", 0, 1 << 20),
         )
         if theirs != (spec.resolution[0], spec.channels, spec.label_dim):
-            raise RefusedError("a discriminator for other images than the generator draws")
+            raise RefusedError("a discriminator for other images than the generator makes")
         _expect(net, {"use_wscale": True, "nonlinearity": "lrelu", "mbstd_num_features": 1})
         sizes = _sizes(spec)
         widths = (net.shape("4x4/Conv/bias")[0], *(net.shape(f"{s}x{s}/Conv0/bias")[0] for s in sizes[1:]))

@@ -218,7 +218,7 @@ def discriminator_settings(
 
     Args:
         net: the network; None gives none.
-        spec: the images that the generator draws.
+        spec: the images that the generator generates.
         mapping: the activation of the generator's mapping network.
         problems: takes the reason if it can't be used; then there are no settings.
     """
@@ -233,7 +233,7 @@ def _discriminator_settings(net: Module, spec: DataSpec, mapping: str) -> dict[s
     resolution = check_resolution(net.get("img_resolution"))
     theirs = (resolution, net.get("img_channels"), net.get("c_dim"))
     if theirs != (spec.resolution[0], spec.channels, spec.label_dim):
-        raise RefusedError("a discriminator for other images than the generator draws")
+        raise RefusedError("a discriminator for other images than the generator makes")
     blocks, last = _blocks(net, resolution, 8), net.child("b4")
     if last is None:
         raise RefusedError("the block b4 is missing")

@@ -206,7 +206,7 @@ def _discriminator_settings(net: Network, spec: DataSpec, settings: dict[str, An
     resolution = spec.resolution[0]
     theirs = (net.arguments.get("resolution"), net.whole("num_channels", 3, 16), net.whole("label_size", 0, 1 << 20))
     if theirs != (resolution, spec.channels, spec.label_dim):
-        raise RefusedError("a discriminator for other images than the generator draws")
+        raise RefusedError("a discriminator for other images than the generator makes")
     if net.whole("mbstd_num_features", 1, 100) != 1:
         raise RefusedError("a discriminator without the usual minibatch standard deviation")
     common = _common(net)

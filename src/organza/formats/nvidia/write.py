@@ -136,7 +136,7 @@ class _Writer:
 
     @property
     def num_ws(self) -> int:
-        """How many w's draw an image."""
+        """How many w's an image takes."""
         return 2 * (self.size.bit_length() - 2)
 
     def widths(self) -> dict[str, Any]:

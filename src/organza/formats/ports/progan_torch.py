@@ -2,7 +2,7 @@
 
 Both scale weights at each use by ``sqrt(2 / inputs)``, in every layer. Our layers without activation have
 ``sqrt(1 / inputs)``, and FAIR scales biases too, so these factors go into what is stored. FAIR's alpha counts down: at
-1 the old resolution is drawn. akanimax's files don't state how far a network has grown, except in their names.
+1 the old resolution is generated. akanimax's files don't state how far a network has grown, except in their names.
 """
 
 from __future__ import annotations
@@ -158,7 +158,7 @@ class _Fair(_Dialect):
                 if labels:
                     raise RefusedError("a discriminator with labels, whose outputs we can't tell apart")
                 if self.levels("D", "fromRGBLayers.{}.weight") != end + 1:
-                    raise RefusedError("a discriminator for other images than the generator draws")
+                    raise RefusedError("a discriminator for other images than the generator makes")
                 widths_d = tuple(self.shape("D", f"fromRGBLayers.{index}.weight", 4)[0] for index in range(end + 1))
                 deviation = self.shape("D", "groupScaleZero.0.weight", 4)[1] > widths_d[0]
                 dense = self.shape("D", "groupScaleZero.1.weight", 2)[0]
@@ -225,7 +225,7 @@ class _Akanimax(_Dialect):
         if "D" in self.parts:
             try:
                 if self.levels("D", "from_rgb.{}.0.weight") != end + 1:
-                    raise RefusedError("a discriminator for other images than the generator draws")
+                    raise RefusedError("a discriminator for other images than the generator makes")
                 outputs = [self.shape("D", f"from_rgb.{index}.0.weight", 4)[0] for index in range(end + 1)]
                 widths_d = tuple(outputs[::-1])
                 last = f"layers.{end}"

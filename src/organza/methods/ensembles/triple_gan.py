@@ -45,7 +45,7 @@ class TripleGAN:
     labelled_d: Count = 1
     """Labelled pairs among the real ones of a step of D, beside a batch of images with the classifier's labels."""
     entropy_weight: PositiveOrZero = 0.3
-    """Weight of the classifier's entropy on unlabelled images: it shall be sure of each."""
+    """Weight of the classifier's entropy on unlabelled images: it should be sure of each."""
     balance_weight: PositiveOrZero = 0.001
     """Weight of the term that lets the classifier use all classes alike."""
     decay: PositiveOrZero = 0.0001

@@ -2,7 +2,7 @@
 
 Its networks differ from the paper's (arXiv 1912.04958) in most details: plain convolutions in the discriminator,
 bilinear enlargement, one noise image for all layers, uniform in [0, 1] and transposed, linear attention at chosen
-levels (Shen et al. 2018, arXiv 1812.01243), images in [0, 1], hinge losses. Ours draw and judge images in [-1, 1],
+levels (Shen et al. 2018, arXiv 1812.01243), images in [0, 1], hinge losses. Ours generate and evaluate images in [-1, 1],
 and high logits mean real, where theirs are low. Path lengths, which it adds late in a training, are left out.
 """
 
@@ -87,7 +87,9 @@ class LucidStyleGAN2:
         """
         height, width = spec.resolution
         if height != width or height & (height - 1) or height < 8:
-            raise UserError(f"lucidrains' StyleGAN2 can't draw {width}x{height} pixels", hint="use 64x64, 128x128 ...")
+            raise UserError(
+                f"lucidrains' StyleGAN2 can't generate {width}x{height} pixels", hint="use 64x64, 128x128 ..."
+            )
         if spec.label_dim or spec.channels not in (3, 4):
             raise UserError("lucidrains' StyleGAN2 takes no labels and no grey images", hint="use 3 or 4 channels")
         generator, discriminator = Generator(self, spec), Discriminator(self, spec)

@@ -9,7 +9,7 @@ and lets w set the mean and spread of each feature map (eq. 1); D begins with a 
 that reads the code; E adds noise; F mixes the styles of two codes while it trains (section 3.1). The discriminator is
 ProGAN's. A and B are settings of `ProGAN`; C to F are settings of the class below.
 
-StyleGAN2's table 1 (arXiv 1912.04958) goes on from F with three rungs that still grow: its B has demodulated weights,
+StyleGAN2's table 1 (arXiv 1912.04958) goes on from F with three configs that still grow: its B has demodulated weights,
 its C runs R1 lazily, its D regularises path lengths.
 """
 
@@ -349,7 +349,7 @@ class Generator(Growing):
 
 
 class StyleLoss(PlayLoss):
-    """ProGAN's losses on images that are drawn with styles, and StyleGAN2's on path lengths."""
+    """ProGAN's losses on images that are generated with styles, and StyleGAN2's on path lengths."""
 
     config: StyleGAN
 

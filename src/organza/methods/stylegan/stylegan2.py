@@ -149,7 +149,7 @@ class StyleGAN2(Augmented):
         )
 
     def like(self, other: StyleGAN2, spec: DataSpec) -> StyleGAN2:
-        """These settings with the architecture of ``other``, which may draw another size, for images of ``spec``.
+        """These settings with the architecture of ``other``, which may generate another size, for images of ``spec``.
 
         Example:
             >>> small = StyleGAN2(channel_base=512, mapping_layers=8)
@@ -230,7 +230,7 @@ def _generator(net: nn.Module) -> Generator:
 def pyramid(resolution: tuple[int, int], who: str = "StyleGAN2") -> tuple[tuple[int, int], int]:
     """Height and width of the learned constant, and how often it doubles to reach ``resolution``.
 
-    ``who`` can't draw other sizes is said in the error.
+    ``who`` can't generate other sizes is said in the error.
 
     Raises:
         UserError: if the smaller side isn't 4, 5, 6 or 7 times a power of two that divides the larger side as well.
@@ -245,7 +245,7 @@ def pyramid(resolution: tuple[int, int], who: str = "StyleGAN2") -> tuple[tuple[
         height, width, doublings = height // 2, width // 2, doublings + 1
     if not 4 <= min(height, width) <= 7:
         raise UserError(
-            f"{who} can't draw {resolution[1]}x{resolution[0]} pixels",
+            f"{who} can't generate {resolution[1]}x{resolution[0]} pixels",
             hint="halving both sides must lead to a smaller side of 4 to 7 (64x64, 96x96, 512x768); "
             "choose another --resolution",
         )
@@ -464,7 +464,7 @@ class Synthesis(nn.Module):
         self.num_ws = 2 * doublings + 2
 
     def forward(self, ws: Tensor, noise: str = "random", rng: torch.Generator | None = None) -> Tensor:
-        """Draw images; ``noise`` is ``"random"`` (from ``rng``), ``"const"`` or ``"none"``."""
+        """Generate images; ``noise`` is ``"random"`` (from ``rng``), ``"const"`` or ``"none"``."""
         each = ws.float().unbind(1)
         x: Tensor | None = None
         image: Tensor | None = None
@@ -498,7 +498,7 @@ class Generator(nn.Module):
         return self.synthesis.blocks
 
     def forward(self, z: Tensor, labels: Tensor, noise: str = "const", rng: torch.Generator | None = None) -> Tensor:
-        """Draw images, without truncation."""
+        """Generate images, without truncation."""
         images: Tensor = self.synthesis(style_mapping(self, z, labels), noise, rng)
         return images
 

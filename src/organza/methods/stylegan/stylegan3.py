@@ -88,7 +88,7 @@ class StyleGAN3(Augmented):
     critical: CountOrZero = 2
     """Layers at the end whose band is as wide as the grid holds."""
     margin: CountOrZero = 10
-    """Pixels around the image that each layer draws and the last one cuts off."""
+    """Pixels around the image that each layer computes and the last one cuts off."""
     kernel: Count = 3
     """Side of the convolutions' kernels; 1 in config R."""
     radial: bool = False
@@ -170,7 +170,7 @@ class StyleGAN3(Augmented):
         )
 
     def like(self, other: StyleGAN3, spec: DataSpec) -> StyleGAN3:
-        """These settings with the architecture of ``other``, which may draw another size, for images of ``spec``.
+        """These settings with the architecture of ``other``, which may generate another size, for images of ``spec``.
 
         Bands that follow no rule are kept at the size that they were made for.
 
@@ -325,7 +325,7 @@ def plan(config: StyleGAN3, resolution: tuple[int, int]) -> list[Grid]:
     """
     longer = max(resolution)
     if min(resolution) < 4 or not 0 < config.first_cutoff <= longer / 2 or not 0 <= config.critical < config.layers:
-        raise UserError(f"StyleGAN3 can't draw {resolution[1]}x{resolution[0]} pixels with these settings")
+        raise UserError(f"StyleGAN3 can't generate {resolution[1]}x{resolution[0]} pixels with these settings")
     share = np.minimum(np.arange(config.layers + 1) / (config.layers - config.critical), 1)
     last = longer / 2
     cutoffs = config.first_cutoff * (last / config.first_cutoff) ** share
@@ -520,7 +520,7 @@ class Synthesis(nn.Module):
         return x.float() * self.output_scale, torch.stack(squares)
 
     def forward(self, ws: Tensor) -> Tensor:
-        """Draw images."""
+        """Generate images."""
         return self.draw(ws)[0]
 
 
@@ -540,7 +540,7 @@ class Generator(nn.Module):
         self.register_buffer("w_avg", torch.zeros(config.w_dim))
 
     def forward(self, z: Tensor, labels: Tensor) -> Tensor:
-        """Draw images, without truncation."""
+        """Generate images, without truncation."""
         images: Tensor = self.synthesis(style_mapping(self, z, labels))
         return images
 

@@ -2,7 +2,7 @@
 
 StackGAN takes its vectors from a network of Reed et al. (2016, arXiv 1605.05396), which learns to tell which caption
 belongs to which image, and holds it still afterwards. So does this one: a small transformer (Vaswani et al. 2017, arXiv
-1706.03762) over the words of a caption, and a head on organza64's features of the image, whose vectors shall be near
+1706.03762) over the words of a caption, and a head on organza64's features of the image, whose vectors should be near
 each other where they belong together (the symmetric cross-entropy of Radford et al. 2021, arXiv 2103.00020). Captions
 are often the same for many images: each of them is right for all of these.
 

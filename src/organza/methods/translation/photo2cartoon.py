@@ -2,7 +2,7 @@
 
 minivision-ai: photo2cartoon, 2020, https://github.com/minivision-ai/photo2cartoon; there is no paper.
 
-What it changed in U-GAT-IT (Kim et al. 2020, arXiv 1907.10830, whose equations are meant below): a portrait shall stay
+What it changed in U-GAT-IT (Kim et al. 2020, arXiv 1907.10830, whose equations are meant below): a portrait should stay
 who it is. Hourglasses before and after the translator find the parts of a face at all sizes. Soft-AdaLIN lets the
 image's own content have a say in each layer's style. And a frozen network that knows faces compares each photograph
 with its cartoon. Cycles weigh five times as much.

@@ -102,7 +102,7 @@ class Pix2PixHD:
         return replace(self, halvings=halvings, perceptor=perceptor)
 
     def like(self, other: Pix2PixHD, spec: DataSpec) -> Pix2PixHD:
-        """These settings with the architecture of ``other``; how many enhancers there shall be, these say.
+        """These settings with the architecture of ``other``; how many enhancers there should be, these say.
 
         So a training with an enhancer may begin with a global generator that was trained before.
         """

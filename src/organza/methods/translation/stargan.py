@@ -3,7 +3,7 @@
 Yunjey Choi, Minje Choi, Munyoung Kim, Jung-Woo Ha, Sunghun Kim, Jaegul Choo: StarGAN: Unified Generative Adversarial
 Networks for Multi-Domain Image-to-Image Translation. CVPR 2018, arXiv 1711.09020.
 
-What it changed: one generator for all domains. It is told by a label vector what the image shall become, and the
+What it changed: one generator for all domains. It is told by a label vector what the image should become, and the
 discriminator has a second head that classifies domains (equations 2 and 3). Translating there and back must give the
 image again (equation 4). The adversarial loss is WGAN-GP's (equation 8). Several datasets with labels of their own can
 be trained on together: the vector holds the labels of all, and a mask that says whose are known (section 3.3).
@@ -168,7 +168,7 @@ class StarGAN:
 
 
 def shuffled(labels: Tensor, rng: torch.Generator) -> Tensor:
-    """The labels ``[N, label_dim]`` of the batch in another order: what each image shall become (section 4.2)."""
+    """The labels ``[N, label_dim]`` of the batch in another order: what each image should become (section 4.2)."""
     order = torch.randperm(len(labels), generator=rng, device=rng.device)
     return labels[order.to(labels.device)]
 

@@ -1,7 +1,7 @@
 """The games that are compared: the very losses of the methods, on whatever networks a world gives.
 
 Every game gets the same networks, batch and number of generator steps. Optimizers are those of the papers, with a
-higher rate: perceptrons for points bear it.
+higher rate: perceptrons for points can take it.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A small network that guesses w from an image: where a projection may start.
 
-It is trained on what the generator draws: images of random codes, with these codes as answers, as many as time
+It is trained on what the generator generates: images of random codes, with these codes as answers, as many as time
 allows. As in: J.-Y. Zhu, P. Krähenbühl, E. Shechtman, A. A. Efros, "Generative Visual Manipulation on the Natural Image
 Manifold" (2016, arXiv 1609.03552), section 3.1, where it starts the search in z.
 """
@@ -41,7 +41,7 @@ class Teaching:
     """How an encoder is trained."""
 
     pictures: int = 20000
-    """Drawn images, each seen once."""
+    """Generated images, each seen once."""
     batch: int = 32
     """Images a step."""
     rate: float = 1e-3

@@ -1,4 +1,4 @@
-"""Images to latent codes: what would a network draw them from? See `organza.studio.projection.invert` for how."""
+"""Images to latent codes: what would a network generate them from? See `organza.studio.projection.invert` for how."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
 Film = Literal["mp4", "gif", "webp", "none"]
 FRAMES = 75
-"""Frames of the film of a projection, at most."""
+"""Frames of the video of a projection, at most."""
 FPS = 15
 
 
@@ -162,7 +162,7 @@ def project(
 
     Writes into ``outdir``: ``comparison.png`` (targets above, projections below, then tuned ones),
     ``target-NAME.png``, ``projected-NAME.png``, ``projected.npz`` (``w``, and the noise maps that were found as
-    ``noise0``, ``noise1`` ...), a film of the search, and with ``tuning`` the network ``tuned`` and ``tuned-NAME.png``.
+    ``noise0``, ``noise1`` ...), a video of the search, and with ``tuning`` the network ``tuned`` and ``tuned-NAME.png``.
 
     Args:
         G: a network from `organza.load`.
@@ -179,7 +179,7 @@ def project(
         seed: of everything random.
         film: its format.
         suffix: of the images: ``.png``, ``.jpg``, ``.jpeg`` or ``.webp``.
-        scale: make each pixel of comparison and film a square of so many pixels.
+        scale: make each pixel of comparison and video a square of so many pixels.
         progress: called with steps done and wanted.
 
     Raises:

@@ -270,7 +270,7 @@ def _translating(model: Translator, mode: NormMode | None) -> Part:
     sides = f"; sides are multiples of {how.multiple}, {how.least} at least" if only is None else ""
     ports = [Port("image", ("batch", how.source, height, width), "float32", f"from -1 to 1, channels RGB{sides}")]
     if how.label_dim:
-        ports.append(Port("label", ("batch", how.label_dim), "float32", "what the image shall become"))
+        ports.append(Port("label", ("batch", how.label_dim), "float32", "what the image should become"))
     if how.z_dim:
         ports.append(
             Port("z", ("batch", how.z_dim), "float32", "style code: numbers of a standard normal distribution")
