@@ -3,9 +3,9 @@
     python bench/convergence.py --data ../shared/data/anime_faces.zip --kimg 60 --seeds 0 1 2
     python bench/convergence.py --data ../shared/data/mnist --resolution 32 --kimg 40 --base 1024
 
-Run it on an idle machine; stopped, the same command continues. Each training is evaluated at equal counts of images by the
-Frechet distance in the features of organza64, which come with the package, always in float32. A table, a plot against
-images and against time, and the verdict are left in --outdir.
+Run it on an idle machine; stopped, the same command continues. Each training is evaluated at equal counts of images by
+the Frechet distance in the features of organza64, which come with the package, always in float32. A table, a plot
+against images and against time, and the verdict are left in --outdir.
 
 Modes: float32 and bf16, without the convolution of `organza.ops.winograd`, and bf16-winograd, which takes it in every
 layer that has the shape for it, however few its channels: a harder test than real networks, where only wide layers do.

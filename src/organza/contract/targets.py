@@ -1,8 +1,8 @@
 """What a translator with labels can be asked for, by name: label vectors from words.
 
-The vector holds everything that an image should be, not only what should change. An attribute that nobody names is as in
-the source where its labels are known, and 0 where they are not. Hair colours and the values of one column exclude each
-other: to ask for one clears the others (Choi et al. 2018, arXiv 1711.09020, as in the authors' code).
+The vector holds everything that an image should be, not only what should change. An attribute that nobody names is as
+in the source where its labels are known, and 0 where they are not. Hair colours and the values of one column exclude
+each other: to ask for one clears the others (Choi et al. 2018, arXiv 1711.09020, as in the authors' code).
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 Training Generative Adversarial Networks with Limited Data. Tero Karras, Miika Aittala, Janne Hellsten, Samuli Laine,
 Jaakko Lehtinen, Timo Aila. NeurIPS 2020, arXiv 2006.06676 (ADA). Transformations are those of its appendix B: each
-is drawn for each image with probability p, so that augmentations do not leak into what the generator generates as long as
-p < 1 or so (appendix C).
+is drawn for each image with probability p, so that augmentations do not leak into what the generator generates as long
+as p < 1 or so (appendix C).
 
 Everything is differentiable with respect to the images, twice: the generator and R1 learn through it.
 """

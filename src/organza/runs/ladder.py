@@ -1,7 +1,7 @@
 """Ablation ladders: presets that differ by one change each, trained at an equal small budget, side by side.
 
-A paper's table of configs takes weeks of GPU time; here each config is scaled down in proportion (`scaled`), so that what
-is compared stays the change. What comes out is a sketch of the paper's table, not a repetition of it.
+A paper's table of configs takes weeks of GPU time; here each config is scaled down in proportion (`scaled`), so that
+what is compared stays the change. What comes out is a sketch of the paper's table, not a repetition of it.
 """
 
 from __future__ import annotations
@@ -181,8 +181,8 @@ def climb(
 ) -> Ladder:
     """Train every config, or go on where a call before was stopped, and write the table.
 
-    A config that is finished is neither trained nor evaluated again. The table is written after each config. Configs that
-    translate are compared with the targets of pairs, see `organza.runs.ladder_pairs`.
+    A config that is finished is neither trained nor evaluated again. The table is written after each config. Configs
+    that translate are compared with the targets of pairs, see `organza.runs.ladder_pairs`.
 
     Args:
         names: of ladders and presets, see `rungs`.

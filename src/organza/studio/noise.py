@@ -129,9 +129,9 @@ def noise(
     """Write the figure for one seed.
 
     The first row, or the only one where layers can't be switched, shows the image with its stored noise, four samples
-    of fresh noise, and the standard deviation of each pixel over ``samples`` samples, brightest where it is largest. The
-    second shows fresh noise on all layers, on fine ones only (see `fine_from`), on coarse ones only, and on none, and
-    where the fine and the coarse ones act.
+    of fresh noise, and the standard deviation of each pixel over ``samples`` samples, brightest where it is largest.
+    The second shows fresh noise on all layers, on fine ones only (see `fine_from`), on coarse ones only, and on none,
+    and where the fine and the coarse ones act.
 
     Args:
         G: a network from `organza.load` with noise inputs.

@@ -17,7 +17,8 @@ from organza.core.text import say
 
 @dataclass(frozen=True, kw_only=True)
 class Options(Trained):
-    """Generate one image with stored and fresh noise, its deviation over many samples, and noise on some layers only."""
+    """Generate one image with stored and fresh noise, its deviation over many samples, and noise on some layers
+    only."""
 
     seed: Seed = 0
     """Which image."""

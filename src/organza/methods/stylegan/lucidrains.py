@@ -2,8 +2,8 @@
 
 Its networks differ from the paper's (arXiv 1912.04958) in most details: plain convolutions in the discriminator,
 bilinear enlargement, one noise image for all layers, uniform in [0, 1] and transposed, linear attention at chosen
-levels (Shen et al. 2018, arXiv 1812.01243), images in [0, 1], hinge losses. Ours generate and evaluate images in [-1, 1],
-and high logits mean real, where theirs are low. Path lengths, which it adds late in a training, are left out.
+levels (Shen et al. 2018, arXiv 1812.01243), images in [0, 1], hinge losses. Ours generate and evaluate images in
+[-1, 1], and high logits mean real, where theirs are low. Path lengths, which it adds late, are left out.
 """
 
 from __future__ import annotations

@@ -6,10 +6,12 @@ Variation. ICLR 2018, arXiv 1710.10196.
 What it changed: both networks begin with tiny images and grow, each new level fading in (section 2); the
 discriminator sees the variation within a batch (section 3); weights are scaled at each use so that all layers learn at
 one rate (section 4.1); the generator normalises the feature vector of each pixel (section 4.2). The loss is WGAN-GP's
-(arXiv 1704.00028) with one critic step and a term against drift (appendix A). Images are generated with averaged weights.
+(arXiv 1704.00028) with one critic step and a term against drift (appendix A). Images are generated with averaged
+weights.
 
-The networks are built at full size. How far they have grown is a pure function of the images seen (`nn/growing.py`); a
-network also keeps the number in a buffer, so that a checkpoint from the middle of a training generates as it was trained.
+The networks are built at full size. How far they have grown is a pure function of the images seen (`nn/growing.py`);
+a network also keeps the number in a buffer, so that a checkpoint from the middle of a training generates as it was
+trained.
 """
 
 from __future__ import annotations

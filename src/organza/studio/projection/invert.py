@@ -210,7 +210,8 @@ def tune(
     labels: ArrayLike | None = None,
     seed: int = 0,
 ) -> Iterator[Generator]:
-    """Tune the weights until ``pivots [N, num_ws, w_dim]`` generate ``targets [N, C, H, W]``: the network after each step.
+    """Tune the weights until ``pivots [N, num_ws, w_dim]`` generate ``targets [N, C, H, W]``: the network after each
+    step.
 
     Its mapping stays as it is. The network given is the same one all along, and complete after the last step. The
     stored noise is used, so the tuned network generates the targets from the pivots alone.

@@ -162,7 +162,8 @@ def project(
 
     Writes into ``outdir``: ``comparison.png`` (targets above, projections below, then tuned ones),
     ``target-NAME.png``, ``projected-NAME.png``, ``projected.npz`` (``w``, and the noise maps that were found as
-    ``noise0``, ``noise1`` ...), a video of the search, and with ``tuning`` the network ``tuned`` and ``tuned-NAME.png``.
+    ``noise0``, ``noise1`` ...), a video of the search, and with ``tuning`` the network ``tuned`` and
+    ``tuned-NAME.png``.
 
     Args:
         G: a network from `organza.load`.
