@@ -30,7 +30,7 @@ from organza.nn.likelihood import gaussian_divergence
 from organza.training.loop import advance, generator
 from organza.training.settings import Training
 from organza.training.state import State
-from organza.vision.features import organza64
+from organza.vision.features import voile64
 from tests import golden
 from tests.shapes import batch_of, spec_of, toy
 
@@ -238,7 +238,7 @@ def test_a_step_of_the_encoder() -> None:
     def loss(nets: dict[str, nn.Module]) -> Tensor:
         net = nets["text"]
         texts = F.normalize(net.text_head(net(batch.text)), dim=1).double()
-        places = nets["organza64"].stages(organza64.prepare((batch.images + 1) * 127.5))[-1].flatten(1)
+        places = nets["voile64"].stages(voile64.prepare((batch.images + 1) * 127.5))[-1].flatten(1)
         normal = (places - places.mean(1, keepdim=True)) / (places.var(1, correction=0, keepdim=True) + 1e-5).sqrt()
         images = F.normalize(net.image_head(normal), dim=1).double()
         fit, total = images @ texts.T * net.log_scale.exp(), torch.zeros((), dtype=torch.float64)

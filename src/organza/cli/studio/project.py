@@ -37,7 +37,7 @@ class Options(Trained):
     crop: Literal["ffhq", "celeba"] = "ffhq"
     """What --align cuts out: FFHQ's crop, approximately, or the middle square of CelebA's."""
     distance: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
-    """lpips, lpips-alex or lpips-squeeze, fetched on first use; organza64; stand-in; or NVIDIA's file vgg16.pt. If not
+    """lpips, lpips-alex or lpips-squeeze, fetched on first use; voile64; stand-in; or NVIDIA's file vgg16.pt. If not
     said, lpips where its files are in the cache, else the stand-in."""
     encoder: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """Start from the guess of this file of organza encoder; without it, from the average."""
