@@ -48,6 +48,13 @@ def test_a_style_comes_from_a_target(runs: dict[str, Path]) -> None:
     assert T.encode(image(1, 3)).shape == (1, 3)
 
 
+def test_a_network_without_labels_takes_no_target(runs: dict[str, Path]) -> None:
+    T = organza.load(runs["cyclegan"], model="AtoB")
+    for ask in (T.photo, T.translate):
+        with pytest.raises(UserError, match="has no labels, so it takes no target"):
+            ask(image(16, 16), target="Young")
+
+
 def test_samples_lie_beside_their_source(runs: dict[str, Path], tmp_path: Path) -> None:
     T = organza.load(runs["bicyclegan"])
     save_picture(image(16, 16), tmp_path / "a.png")

@@ -255,7 +255,8 @@ def _run(
         if profiler is not None:
             profiler.close()
         if first:
-            plot_log(read_log(folder), folder / "plot.png")
+            if evaluate is not None:
+                plot_log(read_log(folder), folder / "plot.png")  # with what was found of the last snapshot
             if watch is not None and (summary := watch.summary()):
                 voice.say(summary)
             if finished and material.domains is not None:
