@@ -31,7 +31,7 @@ from organza.methods.translation.cyclegan import source_of
 from organza.methods.translation.pix2pix import plain_apply
 from organza.vision.perceptor import Perceptor, available, gram, open_perceptor
 
-SCALE = {"vgg19": 58.0, "voile64": 300.0}
+SCALE = {"vgg19": 58.0, "voile64": 360.0}
 """Factors on features. The authors' VGG-19 takes levels, not deviations from their means: numbers 58 times larger. That
 of voile64 makes its terms about as large as the adversarial one."""
 LUMA = (0.299, 0.587, 0.114)
