@@ -124,7 +124,9 @@ def checkpoints(run: Path, source: Path, of, count: int) -> None:
             print(f"  {'real halves':>12s} {halves(real, count):8.2f}")
         images = []
         for start in range(0, count, 50):
-            images.append(torch.from_numpy(generator.generate(range(start, min(start + 50, count)), batch=50)))
+            seeds = range(start, min(start + 50, count))
+            labels = [seed % generator.label_dim for seed in seeds] if generator.label_dim else None
+            images.append(torch.from_numpy(generator.generate(seeds, labels, batch=50)))
         print(f"  {folder.name:>12s} {frechet_distance(real, of(torch.cat(images))):8.2f}", flush=True)
 
 
