@@ -1,0 +1,93 @@
+// One job on the page: what it does, how far it is, what it says, what it made.
+
+import { ask } from "./api.js";
+import { button, count, duration, h, put, say } from "./dom.js";
+import { trouble, worker } from "./fields.js";
+import { is_open, job_of, tell } from "./queue.js";
+import { on } from "./studio.js";
+import { result } from "./viewer.js";
+
+const SAID = { waiting: "waits", running: "runs", done: "done", failed: "failed", stopped: "stopped" };
+
+/**
+ * A card that keeps itself up to date. `ended(job)` is called once, when it has ended while the page looks on.
+ *
+ * `log`: whether the command and its lines can be unfolded. `gone()`: after it was deleted.
+ */
+export function card(id, { ended, log = true, gone, preview = true } = {}) {
+  const line = trouble();
+  const title = h("h3", {}), state = h("span", { class: "state" }), left = h("p", { class: "hint" });
+  const bar = h("progress", { max: 1, "aria-label": "Progress" });
+  const wrong = h("p", { class: "wrong", hidden: true });
+  const made = h("div", { class: "results" }), near = h("div", { class: "near" });
+  const lines = h("pre", { tabindex: 0, "aria-label": "What it said" }), command = h("code", {});
+  const more = h("details", {}, h("summary", {}, "Command and log"), h("p", {}, command), lines);
+  const stop = worker("Stop", line, () => tell(id, "stop"));
+  const resume = worker("Resume", line, () => tell(id, "resume"));
+  const remove = worker("Delete", line, async () => {
+    await tell(id, "delete");
+    gone?.();
+  }, { kind: "quiet" });
+  const element = h("article", { class: "job card" },
+    h("div", { class: "head" }, title, state, h("div", { class: "buttons" }, stop, resume, remove)), bar, left, wrong, line, near, made, log && more);
+  let shown = "", before = null, seen = null, placed = false;
+
+  async function lines_of() {
+    if (!more.open) return;
+    const job = await ask(`api/jobs/${id}`);
+    const low = lines.scrollTop + lines.clientHeight >= lines.scrollHeight - 8;
+    lines.textContent = (job.lines ?? []).join("\n") || "nothing yet";
+    if (low) lines.scrollTop = lines.scrollHeight;
+  }
+  more.addEventListener("toggle", () => line.attempt(lines_of));
+
+  function update() {
+    if (placed && !element.isConnected) return off(); // it was taken from the page
+    placed ||= element.isConnected;
+    const job = job_of(id);
+    if (!job) return;
+    title.textContent = job.title || job.verb;
+    element.dataset.state = job.state;
+    state.textContent = SAID[job.state] ?? job.state;
+    command.textContent = Array.isArray(job.command) ? job.command.join(" ") : job.command ?? "";
+    stop.hidden = !is_open(job);
+    resume.hidden = job.state !== "stopped" && job.state !== "failed";
+    remove.hidden = is_open(job);
+    const ahead = job.progress;
+    bar.hidden = job.state !== "running";
+    if (ahead?.total) bar.value = Math.min(1, ahead.done / ahead.total);
+    else bar.removeAttribute("value");
+    left.textContent = is_open(job) && ahead ? told(ahead) : job.began && job.ended ? `took ${duration(job.ended - job.began)}` : "";
+    wrong.hidden = job.state !== "failed";
+    wrong.textContent = job.state === "failed" ? job.error || "it failed; its log says more" : "";
+    if (preview && job.preview && is_open(job) && seen !== JSON.stringify(ahead)) {
+      seen = JSON.stringify(ahead);
+      ask("api/files", { query: { id: job.preview }, as: "blob" }).then((blob) => {
+        const address = URL.createObjectURL(blob);
+        const image = h("img", { alt: "The newest image", src: address, onload: () => URL.revokeObjectURL(address) });
+        put(near, image);
+      }).catch(() => {});
+    }
+    if (!is_open(job)) put(near);
+    const results = JSON.stringify(job.results ?? []);
+    if (results !== shown) {
+      shown = results;
+      put(made, (job.results ?? []).slice(0, 60).map((each) => result(each, line)));
+    }
+    if (before && is_open({ state: before }) && !is_open(job)) {
+      say(`${title.textContent}: ${state.textContent}`);
+      ended?.(job);
+    }
+    before = job.state;
+    if (is_open(job)) lines_of().catch(() => {});
+  }
+  const off = on("jobs", update);
+  update();
+  return element;
+}
+
+/** How far something is: 12 of 40 images, 3.1 a second, 9 s left. */
+export function told({ title, done, total, unit = "", rate, eta }) {
+  const far = total ? `${count(done)} of ${count(total)} ${unit}` : done ? `${count(done)} ${unit}` : "";
+  return [title, far.trim(), rate && `${count(rate, 3)} a second`, eta !== null && eta !== undefined && `${duration(eta)} left`].filter(Boolean).join(" · ");
+}

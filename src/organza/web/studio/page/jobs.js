@@ -1,0 +1,49 @@
+// The tab Jobs: what waits, runs and has ended; and a form for everything else that the command line can do.
+
+import { ask } from "./api.js";
+import { h, put } from "./dom.js";
+import { choice, trouble, worker } from "./fields.js";
+import { form } from "./forms.js";
+import { card } from "./job.js";
+import { queue, start } from "./queue.js";
+import { on, refresh } from "./studio.js";
+
+/** Build the tab. */
+export function make(panel) {
+  const list = h("div", { class: "jobs" }), lost = trouble(), cards = new Map();
+  function update() {
+    lost.say(queue.trouble);
+    const ids = queue.list.map((each) => each.id);
+    for (const id of [...cards.keys()]) if (!ids.includes(id)) cards.delete(id);
+    for (const id of ids) if (!cards.has(id)) cards.set(id, card(id));
+    const wanted = ids.map((id) => cards.get(id));
+    if (wanted.length !== list.children.length || wanted.some((each, place) => list.children[place] !== each)) {
+      put(list, wanted.length ? wanted : h("p", { class: "empty" }, "Nothing yet. Trainings, videos and projections appear here; they go on when this page is closed."));
+    }
+  }
+  on("jobs", update);
+  update();
+  put(panel, h("h2", {}, "Jobs"), lost, h("div", { class: "split" }, h("div", { class: "left" }, list), h("div", { class: "right card" }, others())));
+  return { shown: refresh };
+}
+
+function others() {
+  const line = trouble(), place = h("div", {}), about = h("p", { class: "hint" });
+  let verbs = [], now = null;
+  const which = choice("What", [], "", pick);
+  const go = worker("Start", line, async () => {
+    await start(now.verb, place.firstChild.values());
+  }, { kind: "main" });
+  go.hidden = true;
+  function pick(verb) {
+    now = verbs.find((each) => each.verb === verb) ?? null;
+    go.hidden = !now;
+    about.textContent = now?.help ?? "";
+    put(place, now && form(now.fields));
+  }
+  line.attempt(async () => {
+    verbs = await ask("api/verbs");
+    which.fill([["", "choose"], ...verbs.map((each) => [each.verb, each.verb])]);
+  });
+  return h("section", { "aria-labelledby": "others" }, h("h3", { id: "others" }, "Everything else"), h("p", { class: "hint" }, "The verbs of the command line, as jobs."), which, about, place, h("div", { class: "buttons" }, go), line);
+}

@@ -1,0 +1,81 @@
+// Keyframes on a strip, and the videos through them; and walks, which need none.
+
+import { ask } from "./api.js";
+import { button, h, put } from "./dom.js";
+import { segments, slider, trouble, worker } from "./fields.js";
+import { card } from "./job.js";
+import { start } from "./queue.js";
+import { adopt, body, copy, is_plain, recipe, words } from "./recipe.js";
+import { small } from "./stage.js";
+import { on, studio } from "./studio.js";
+
+/** The strip, and the controls that make videos of it: `{strip, controls}`. */
+export function keyframes() {
+  const line = trouble(), running = h("div", {}), list = h("ol", { class: "strip", "aria-label": "Keyframes" });
+  const empty = h("p", { class: "hint" }, "A video passes through keyframes and back to the first.");
+  const wish = { seconds: 8, fps: 30, format: "mp4" };
+  let frames = [], network = null;
+
+  const add = button("Add to the keyframes", () => set([...frames, { whole: copy(), image: null }]));
+  const swap = (place, to) => {
+    const now = [...frames];
+    [now[place], now[to]] = [now[to], now[place]];
+    set(now);
+    list.children[to]?.querySelector("button")?.focus();
+  };
+
+  function set(now) {
+    frames = now;
+    for (const each of frames) each.image ??= small(each.whole, words(each.whole));
+    const last = frames.length - 1;
+    put(list, frames.map((each, place) => h("li", {},
+      h("button", { type: "button", class: "open", onclick: () => adopt(each.whole), "aria-label": `Show keyframe ${place + 1}: ${words(each.whole)}` }, each.image),
+      h("div", { class: "buttons tight" },
+        button("←", () => swap(place, place - 1), { disabled: place === 0, "aria-label": `Move keyframe ${place + 1} forward` }),
+        button("→", () => swap(place, place + 1), { disabled: place === last, "aria-label": `Move keyframe ${place + 1} back` }),
+        button("✕", () => set(frames.filter((_, here) => here !== place)), { "aria-label": `Remove keyframe ${place + 1}` })))));
+    empty.hidden = frames.length > 0;
+    film.disabled = frames.length < 2;
+  }
+
+  async function common() {
+    const sent = body(), options = { network: studio.network.id, seconds: wish.seconds, fps: wish.fps, format: wish.format };
+    if (sent.psi !== undefined && sent.psi !== 1) options.trunc = sent.psi;
+    for (const name of ["cutoff", "class", "label", "text"]) if (sent[name] !== undefined) options[name] = sent[name];
+    if (sent.noise && sent.noise !== "random") options.noise = sent.noise;
+    return options;
+  }
+
+  const show = (job) => put(running, card(job.id));
+  const film = worker("Make the video", line, async () => {
+    const options = await common();
+    // Seeds that share all else are said as seeds, so that the command can be read; others as their w.
+    const alike = (whole) => JSON.stringify({ ...whole, seed: 0 });
+    if (frames.every(({ whole }) => is_plain(whole) && alike(whole) === alike(frames[0].whole))) {
+      options.seeds = frames.map(({ whole }) => whole.seed).join(",");
+      const sent = body(frames[0].whole);
+      if (sent.psi !== undefined) options.trunc = sent.psi;
+    } else {
+      const { id } = await ask("api/codes", { body: { recipes: frames.map(({ whole }) => body(whole)) } });
+      options.w = id;
+      for (const name of ["trunc", "cutoff", "class", "label", "text"]) delete options[name]; // they are in the w
+    }
+    show(await start("interpolate", options));
+  }, { kind: "main" });
+  const walk = worker("Walk at random", line, async () => {
+    show(await start("walk", { ...(await common()), seeds: String(recipe.seed) }));
+  });
+
+  on("network", () => {
+    if (studio.network.id !== network) set([]);
+    network = studio.network.id;
+  });
+  network = studio.network?.id;
+  const controls = h("div", {},
+    slider("Seconds", { least: 1, most: 30, step: 0.5, value: wish.seconds, onchange: (now) => (wish.seconds = now) }),
+    slider("Frames a second", { least: 5, most: 60, step: 1, value: wish.fps, onchange: (now) => (wish.fps = now) }),
+    segments("Format", [["mp4", "MP4"], ["gif", "GIF"], ["webp", "WebP"]], wish.format, (now) => (wish.format = now), "GIF takes 50 frames a second at most."),
+    h("div", { class: "buttons" }, film, walk), h("p", { class: "hint" }, "A walk begins and ends at the seed and needs no keyframes."), line, running);
+  set([]);
+  return { strip: h("div", { class: "keyframes" }, h("div", { class: "buttons" }, add), list, empty), controls };
+}

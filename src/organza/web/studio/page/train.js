@@ -1,0 +1,108 @@
+// The tab Train: data, a preset and its options, and the runs that came of it.
+
+import { ask, upload } from "./api.js";
+import { h, many, put, say } from "./dom.js";
+import { choice, files, trouble, worker } from "./fields.js";
+import { form } from "./forms.js";
+import { start } from "./queue.js";
+import { runs } from "./runs.js";
+import { on, refresh, studio } from "./studio.js";
+
+const IMAGES = /\.(png|jpe?g|webp|bmp|tiff?|gif|avif)$/i;
+const BESIDE = /\.(csv|json|jsonl|txt)$/i;
+
+/** Build the tab. */
+export function make(panel) {
+  const watch = runs();
+  put(panel, h("h2", {}, "Train"), h("div", { class: "split train" },
+    h("section", { class: "right card", "aria-labelledby": "start-training" }, h("h3", { id: "start-training" }, "Start a training"), starting(watch)),
+    h("section", { class: "left", "aria-labelledby": "all-runs" }, h("h3", { id: "all-runs" }, "Runs"), watch)));
+  return { shown: () => refresh().then(watch.refresh) };
+}
+
+function starting(watch) {
+  const line = trouble(), told = h("p", { class: "hint", role: "status" }), options = h("div", {}), about = h("div", {});
+  let presets = [], built = null;
+  const data = choice("Dataset", [], "", (id) => line.attempt(() => info(id)));
+  const lines = h("pre", { class: "facts-of-data", hidden: true, tabindex: 0, "aria-label": "What the dataset is" });
+  const drop = files("Choose images or an archive", { many: true, folder: true, accept: "image/*,.zip,.tar,.parquet,.npz,.npy,.csv,.jsonl", hint: "Or drop a folder here. Folders of classes keep their names in an archive: send a .zip of them.", onfiles: (found) => line.attempt(() => taken(found)) });
+
+  function list() {
+    const all = studio.workspace?.datasets ?? [], now = data.value();
+    data.fill([["", all.length ? "choose" : "none yet: send images below"], ...all.map((each) => [each.id, each.count ? `${each.name} (${many(each.count, "image")})` : each.name])]);
+    data.set(all.some((each) => each.id === now) ? now : "");
+  }
+
+  async function info(id) {
+    lines.hidden = true;
+    if (!id) return;
+    const answer = await ask("api/dataset", { query: { id } });
+    if (data.value() !== id) return;
+    lines.textContent = (answer.lines ?? []).join("\n");
+    lines.hidden = !answer.lines?.length;
+  }
+
+  async function taken(found) {
+    const images = found.filter((each) => IMAGES.test(each.name) || BESIDE.test(each.name));
+    let last = null;
+    if (images.length && images.length === found.length && found.some((each) => IMAGES.test(each.name))) {
+      const set = `set-${new Date().toISOString().slice(0, 16).replace(/\D/g, "")}`;
+      const refused = [];
+      for (const [place, each] of images.entries()) {
+        told.textContent = `${place + 1} of ${many(images.length, "file")} …`;
+        try {
+          last = await upload(each, each.name, set);
+        } catch (error) {
+          refused.push(`${each.name}: ${error.message}`);
+          if (refused.length > 20) break;
+        }
+      }
+      told.textContent = `${many(images.length - refused.length, "file")} sent.`;
+      if (refused.length) line.say(`${many(refused.length, "file")} left out. ${refused[0]}`);
+      last = last && { id: last.id.split("/").slice(0, 3).join("/") };
+    } else {
+      for (const each of found) {
+        told.textContent = `${each.name} is on its way …`;
+        last = await upload(each, each.name);
+        told.textContent = `${each.name}: ${last.note || last.what}`;
+      }
+    }
+    await refresh();
+    if (last && (studio.workspace.datasets ?? []).some((each) => each.id === last.id)) {
+      data.set(last.id);
+      await info(last.id);
+    }
+  }
+
+  const preset = choice("Preset", [], "", (name) => line.attempt(() => pick(name)));
+  async function pick(name) {
+    built = null;
+    put(options);
+    const each = presets.find((one) => one.name === name);
+    put(about, each && [h("p", { class: "hint" }, each.help), (each.paper || each.takes) && h("p", { class: "hint" }, [each.paper, each.takes && `takes ${each.takes}`].filter(Boolean).join(" · "))]);
+    if (!name) return;
+    const answer = await ask(`api/presets/${name}`);
+    if (preset.value() !== name) return;
+    built = form(answer.fields ?? answer, ["data", "outdir"]);
+    put(options, built);
+  }
+
+  const go = worker("Start the training", line, async () => {
+    if (!data.value()) throw new Error("Choose a dataset first.");
+    if (!built) throw new Error("Choose a preset first.");
+    const job = await start("train", { data: data.value(), ...built.values() }, preset.value());
+    say("The training is in the queue.");
+    watch.follow(job.id);
+  }, { kind: "main" });
+
+  on("workspace", list);
+  list();
+  line.attempt(async () => {
+    presets = await ask("api/presets");
+    const families = new Map();
+    for (const each of presets) families.set(each.family, [...(families.get(each.family) ?? []), each]);
+    put(preset.querySelector("select"), h("option", { value: "" }, "choose"),
+      [...families].map(([family, own]) => h("optgroup", { label: family || "others" }, own.map((each) => h("option", { value: each.name }, each.name)))));
+  });
+  return h("div", {}, data, lines, drop, told, preset, about, options, h("div", { class: "buttons" }, go), line);
+}
