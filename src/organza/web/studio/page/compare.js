@@ -14,7 +14,8 @@ export function compare() {
   };
   const rule = h("span", { class: "rule", "aria-hidden": "true" });
   range.addEventListener("input", cut);
-  const both = h("div", { class: "both" }, under, over, rule);
+  const nothing = h("p", { class: "empty" }, "The source and the result appear here, one over the other.");
+  const both = h("div", { class: "both" }, nothing, under, over, rule);
   const bar = h("div", { class: "row" }, h("label", { for: id }, "Source – result"), range);
   const element = h("figure", { class: "stage compare" }, h("div", { class: "well" }, both), bar);
   bar.hidden = true;
@@ -24,6 +25,7 @@ export function compare() {
   small(under);
   small(over);
   element.source = (blob) => {
+    nothing.hidden = true;
     show(under, blob).hidden = false;
     over.hidden = bar.hidden = rule.hidden = true;
     element.blob = null;

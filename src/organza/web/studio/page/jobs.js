@@ -17,7 +17,7 @@ export function make(panel) {
     for (const id of [...cards.keys()]) if (!ids.includes(id)) cards.delete(id);
     for (const id of ids) if (!cards.has(id)) cards.set(id, card(id));
     const wanted = ids.map((id) => cards.get(id));
-    if (wanted.length !== list.children.length || wanted.some((each, place) => list.children[place] !== each)) {
+    if (!wanted.length || wanted.length !== list.children.length || wanted.some((each, place) => list.children[place] !== each)) {
       put(list, wanted.length ? wanted : h("p", { class: "empty" }, "Nothing yet. Trainings, videos and projections appear here; they go on when this page is closed."));
     }
   }

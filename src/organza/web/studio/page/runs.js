@@ -97,7 +97,7 @@ export function runs() {
       h("tbody", {}, odd.map((key) => h("tr", {}, h("th", { scope: "row" }, key), found.map((run) => h("td", {}, cell(run.settings?.[key]))))))));
   }
 
-  const element = h("div", {}, begun, list, line, about);
+  const element = h("div", { class: "watch" }, begun, list, line, about);
   element.refresh = async () => {
     entries();
     await line.attempt(draw);
