@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
+from organza.core.channel import channel
+
 PATIENCE = 0.5
 """Seconds without a bar."""
 
@@ -15,13 +17,14 @@ PATIENCE = 0.5
 def progress_bar(title: str, unit: str) -> Iterator[Callable[[int, int], None]]:
     """Give a callback for the number done and the number wanted: it shows a bar on standard error, if a terminal.
 
-    Only for work that takes a while: the bar comes after `PATIENCE`, and so does what it needs.
+    Only for work that takes a while: the bar comes after `PATIENCE`, and so does what it needs. A program that listens
+    (`organza.core.channel`) is told as well.
 
     Example:
         >>> with progress_bar("drawing", "pictures") as progress:
         ...     progress(5, 10)
     """
-    started, bars = time.monotonic(), list[Callable[[int, int], None]]()
+    started, bars, listener = time.monotonic(), list[Callable[[int, int], None]](), channel()
     with ExitStack() as stack:
 
         def show(done: int, total: int) -> None:
@@ -29,6 +32,8 @@ def progress_bar(title: str, unit: str) -> Iterator[Callable[[int, int], None]]:
                 bars.append(stack.enter_context(_bar(title, unit)))
             for bar in bars:
                 bar(done, total)
+            if listener is not None:
+                listener.progress(title, unit, done, total)
 
         yield show
 
