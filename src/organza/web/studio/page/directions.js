@@ -29,7 +29,7 @@ export function directions() {
       if (method.layers) options.layers = method.layers;
       const job = await start("directions", options);
       put(running, card(job.id, { ended: (done) => {
-        const found = done.results.find((each) => each.kind === "directions");
+        const found = done.results.find((each) => /\.safetensors$/.test(each.name));
         if (found) alter({ directions: found.id, moves: {} });
       } }));
     }, { kind: "main" }))));
@@ -43,7 +43,7 @@ export function directions() {
     if (!id || studio.network?.does !== "generate") return;
     const answer = await ask("api/directions", { query: { id, network: studio.network.id } });
     if (shown !== key) return;
-    rows = (answer.directions ?? answer).map((each, place) => [each.index ?? place, one(each, each.index ?? place)]);
+    rows = answer.directions.map((each) => [each.index, one(each, each.index)]);
     put(sliders, rows.map(([, part]) => part), h("div", { class: "buttons" }, reset));
   }
 
@@ -51,7 +51,7 @@ export function directions() {
     const [least, most] = each.range ?? [-3, 3];
     const part = slider(each.name, { least, most, step: 0.05, value: recipe.moves[index] ?? 0, help: each.about, onchange: (amount) => alter({ moves: { ...recipe.moves, [index]: amount } }) });
     const rename = button("Rename", () => {
-      const field = h("input", { value: each.name, maxlength: 60 });
+      const field = h("input", { value: each.name, maxlength: 64, required: true, pattern: "[A-Za-z0-9_.\\-]+", title: "Letters, digits and - _ ." });
       const form = h("form", { class: "rename", onsubmit: (event) => {
         event.preventDefault();
         line.attempt(async () => {

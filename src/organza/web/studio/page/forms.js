@@ -6,7 +6,7 @@ import { check, choice, files, fold, row, text, trouble } from "./fields.js";
 import { on, refresh, studio } from "./studio.js";
 
 /** Where a field's things stand in the workspace. */
-const LISTS = { network: "networks", dataset: "datasets", image: "images", images: "images", directions: "directions", codes: "codes", run: "runs" };
+const LISTS = { network: "networks", dataset: "datasets", image: "images", images: "images", video: "videos", directions: "directions", codes: "codes", run: "runs", encoder: "encoders" };
 const ACCEPT = { image: "image/*", images: "image/*", video: "video/*" };
 
 /**
@@ -50,7 +50,7 @@ function control(field) {
     part.read = () => part.value() || null;
     return part;
   }
-  if (field.type in LISTS || field.type in ACCEPT) return thing(field, label, help);
+  if (field.type in LISTS) return thing(field, label, help);
   if ((field.type === "int" || field.type === "float") && !field.many) {
     const part = text(label, { type: "number", step: field.type === "int" ? 1 : "any", min: field.least, max: field.most, value: field.default ?? "", placeholder: field.default === null ? "unless said: its own" : undefined, help });
     part.read = () => {

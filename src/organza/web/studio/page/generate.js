@@ -33,7 +33,7 @@ export function make(panel) {
   const wanted = () => {
     if (!many) return { sent: body(), path: "api/image", alt: `Image of ${words()}` };
     const all = numbers(list, most);
-    const { seed, w, index, ...rest } = body();
+    const { seed, w, row, ...rest } = body();
     return { sent: { ...rest, seeds: all ?? [recipe.seed], columns }, path: "api/grid", alt: `Images of seeds ${all ? list : recipe.seed}` };
   };
   const figure = stage(panel, wanted);

@@ -7,6 +7,7 @@ import { is_open, job_of, tell } from "./queue.js";
 import { on } from "./studio.js";
 import { result } from "./viewer.js";
 
+const MOST = 60;
 const SAID = { waiting: "waits", running: "runs", done: "done", failed: "failed", stopped: "stopped" };
 
 /**
@@ -32,14 +33,18 @@ export function card(id, { ended, log = true, gone, preview = true } = {}) {
     h("div", { class: "head" }, title, state, h("div", { class: "buttons" }, stop, resume, remove)), bar, left, wrong, line, near, made, log && more);
   let shown = "", before = null, seen = null, placed = false;
 
-  async function lines_of() {
-    if (!more.open) return;
-    const job = await ask(`api/jobs/${id}`);
+  async function whole() {
+    const job = await ask(`api/jobs/${id}`), results = JSON.stringify(job.results);
+    if (results !== shown) {
+      shown = results;
+      put(made, job.results.slice(0, MOST).map((each) => result(each, line)), job.results.length > MOST && h("p", { class: "hint" }, `and ${job.results.length - MOST} more`));
+    }
     const low = lines.scrollTop + lines.clientHeight >= lines.scrollHeight - 8;
-    lines.textContent = (job.lines ?? []).join("\n") || "nothing yet";
+    lines.textContent = job.lines.join("\n") || "nothing yet";
     if (low) lines.scrollTop = lines.scrollHeight;
+    return job;
   }
-  more.addEventListener("toggle", () => line.attempt(lines_of));
+  more.addEventListener("toggle", () => more.open && line.attempt(whole));
 
   function update() {
     if (placed && !element.isConnected) return off(); // it was taken from the page
@@ -48,9 +53,9 @@ export function card(id, { ended, log = true, gone, preview = true } = {}) {
     if (!job) return;
     title.textContent = job.title || job.verb;
     element.dataset.state = job.state;
-    state.textContent = SAID[job.state] ?? job.state;
-    command.textContent = Array.isArray(job.command) ? job.command.join(" ") : job.command ?? "";
-    stop.hidden = !is_open(job);
+    state.textContent = job.stopping ? "stops" : SAID[job.state] ?? job.state;
+    command.textContent = job.command;
+    stop.hidden = !is_open(job) || job.stopping;
     resume.hidden = job.state !== "stopped" && job.state !== "failed";
     remove.hidden = is_open(job);
     const ahead = job.progress;
@@ -69,25 +74,23 @@ export function card(id, { ended, log = true, gone, preview = true } = {}) {
       }).catch(() => {});
     }
     if (!is_open(job)) put(near);
-    const results = JSON.stringify(job.results ?? []);
-    if (results !== shown) {
-      shown = results;
-      put(made, (job.results ?? []).slice(0, 60).map((each) => result(each, line)));
-    }
-    if (before && is_open({ state: before }) && !is_open(job)) {
-      say(`${title.textContent}: ${state.textContent}`);
-      ended?.(job);
-    }
+    const over = before && is_open({ state: before }) && !is_open(job), told_before = before;
     before = job.state;
-    if (is_open(job)) lines_of().catch(() => {});
+    if (over) say(`${title.textContent}: ${state.textContent}`);
+    if (is_open(job) ? more.open : told_before !== job.state) {
+      whole().then((all) => over && ended?.(all)).catch((error) => line.say(error.message));
+    }
   }
   const off = on("jobs", update);
   update();
   return element;
 }
 
+/** A rate for people; that of a training is in thousands of images. */
+export const speed = (rate, unit) => (unit === "kimg" ? `${count(rate * 1000, 3)} images a second` : `${count(rate, 3)} a second`);
+
 /** How far something is: 12 of 40 images, 3.1 a second, 9 s left. */
 export function told({ title, done, total, unit = "", rate, eta }) {
   const far = total ? `${count(done)} of ${count(total)} ${unit}` : done ? `${count(done)} ${unit}` : "";
-  return [title, far.trim(), rate && `${count(rate, 3)} a second`, eta !== null && eta !== undefined && `${duration(eta)} left`].filter(Boolean).join(" · ");
+  return [title, far.trim(), rate && speed(rate, unit), eta !== null && eta !== undefined && `${duration(eta)} left`].filter(Boolean).join(" · ");
 }

@@ -13,7 +13,7 @@ import { on, studio } from "./studio.js";
 export function keyframes() {
   const line = trouble(), running = h("div", {}), list = h("ol", { class: "strip", "aria-label": "Keyframes" });
   const empty = h("p", { class: "hint" }, "A video passes through keyframes and back to the first.");
-  const wish = { seconds: 8, fps: 30, format: "mp4" };
+  const wish = { seconds: 8, fps: 30, output: null };
   let frames = [], network = null;
 
   const add = button("Add to the keyframes", () => set([...frames, { whole: copy(), image: null }]));
@@ -39,7 +39,7 @@ export function keyframes() {
   }
 
   async function common() {
-    const sent = body(), options = { network: studio.network.id, seconds: wish.seconds, fps: wish.fps, format: wish.format };
+    const sent = body(), options = { network: studio.network.id, seconds: wish.seconds, fps: wish.fps, output: wish.output };
     if (sent.psi !== undefined && sent.psi !== 1) options.trunc = sent.psi;
     for (const name of ["cutoff", "class", "label", "text"]) if (sent[name] !== undefined) options[name] = sent[name];
     if (sent.noise && sent.noise !== "random") options.noise = sent.noise;
@@ -71,10 +71,18 @@ export function keyframes() {
     network = studio.network.id;
   });
   network = studio.network?.id;
+  const format = h("div", {});
+  line.attempt(async () => {
+    const walk = (await ask("api/verbs")).find((each) => each.verb === "walk");
+    const endings = walk.fields.find((each) => each.name === "output").choices;
+    wish.output = endings[0];
+    put(format, segments("Format", endings.map((each) => [each, each.slice(1).toUpperCase()]), wish.output, (now) => (wish.output = now),
+      endings.includes(".mp4") ? "GIF takes 50 frames a second at most." : "MP4 needs pip install organza[video] on the server."));
+  });
   const controls = h("div", {},
     slider("Seconds", { least: 1, most: 30, step: 0.5, value: wish.seconds, onchange: (now) => (wish.seconds = now) }),
     slider("Frames a second", { least: 5, most: 60, step: 1, value: wish.fps, onchange: (now) => (wish.fps = now) }),
-    segments("Format", [["mp4", "MP4"], ["gif", "GIF"], ["webp", "WebP"]], wish.format, (now) => (wish.format = now), "GIF takes 50 frames a second at most."),
+    format,
     h("div", { class: "buttons" }, film, walk), h("p", { class: "hint" }, "A walk begins and ends at the seed and needs no keyframes."), line, running);
   set([]);
   return { strip: h("div", { class: "keyframes" }, h("div", { class: "buttons" }, add), list, empty), controls };

@@ -13,7 +13,7 @@ export function needs(does, rest) {
     notice.hidden = !why;
     rest.hidden = Boolean(why);
     if (!why) return;
-    const found = (studio.workspace?.networks ?? []).filter((each) => each.does === does);
+    const found = (studio.workspace?.networks ?? []).filter((each) => each.does === does || !each.does);
     const use = (each) => async () => {
       await choose(each.id);
       reset();

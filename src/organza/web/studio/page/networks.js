@@ -42,7 +42,7 @@ export function make(panel, open_tab) {
 
   function entry(each) {
     const chosen = studio.network?.id === each.id;
-    const does = each.does === "generate" ? "Generate" : "Translate";
+    const does = { generate: "Generate", translate: "Translate" }[each.does] ?? "Open";
     const remove = each.id.startsWith("studio/") && worker("Delete", line, async () => {
       await ask("api/items", { method: "DELETE", query: { id: each.id } });
       await refresh();

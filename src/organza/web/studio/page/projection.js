@@ -13,12 +13,12 @@ export function projection() {
   const line = trouble(), target = h("div", { class: "near" }), running = h("div", {}), codes = h("div", {});
   const wish = { image: null, space: "w", steps: 1000, tune: 0, fit: "center-crop" };
   const go = worker("Project", line, async () => {
-    const options = { network: studio.network.id, images: [wish.image.id], space: wish.space, steps: wish.steps, fit: wish.fit };
+    const options = { network: studio.network.id, pictures: [wish.image.id], space: wish.space, steps: wish.steps, fit: wish.fit };
     if (wish.tune) options.tune = wish.tune;
     const job = await start("project", options);
     put(running, card(job.id, { ended: (done) => {
       const found = done.results.find((each) => each.kind === "codes");
-      if (found) alter({ w: found.id, index: 0 });
+      if (found) alter({ w: found.id, row: 0 });
     } }));
   }, { kind: "main", disabled: true });
   const image = files("Send an image", { accept: "image/*", hint: "Or drop it here. A network of aligned faces wants an aligned face.", onfiles: ([found]) => line.attempt(async () => {
@@ -28,7 +28,7 @@ export function projection() {
     go.disabled = false;
     put(target, thumbnail(sent.id, `The image to project: ${found.name}`, 256));
   }) });
-  const list = choice("Codes that are there", [], "", (id) => alter({ w: id || null, index: 0 }));
+  const list = choice("Codes that are there", [], "", (id) => alter({ w: id || null, row: 0 }));
   function update() {
     const found = (studio.workspace?.codes ?? []).map((each) => [each.id, each.name]);
     list.hidden = !found.length;

@@ -20,8 +20,7 @@ export async function look() {
   clearTimeout(timer);
   try {
     const before = new Set(queue.list.filter(is_open).map((each) => each.id));
-    const answer = await ask("api/jobs");
-    queue.list = (answer.jobs ?? answer).slice().sort((a, b) => b.id - a.id);
+    queue.list = await ask("api/jobs");
     queue.trouble = null;
     changed("jobs");
     if (queue.list.some((each) => before.has(each.id) && !is_open(each))) await refresh();

@@ -4,7 +4,7 @@ import { at, move } from "./place.js";
 import { changed, studio } from "./studio.js";
 
 const PLAIN = {
-  seed: 0, w: null, index: 0, psi: 1, cutoff: null, class: null, label: null, text: null, noise: "const",
+  seed: 0, w: null, row: 0, psi: 1, cutoff: null, class: null, label: null, text: null, noise: "const",
   mix: [], directions: null, moves: {},
 };
 
@@ -31,14 +31,14 @@ export const copy = () => structuredClone(recipe);
 export function body(whole = recipe, network = studio.network) {
   const sent = { network: network.id };
   if (network.model) sent.model = network.model;
-  if (whole.w) Object.assign(sent, { w: whole.w, index: whole.index });
+  if (whole.w) Object.assign(sent, { w: whole.w, row: whole.row });
   else sent.seed = whole.seed;
   if (network.truncation) {
     sent.psi = whole.psi;
     if (whole.cutoff !== null) sent.cutoff = whole.cutoff;
   }
   if (!whole.w && network.labels && whole.label) sent.label = whole.label;
-  else if (!whole.w && network.labels && whole.class !== null) sent.class = whole.class;
+  else if (!whole.w && network.labels && whole.class !== null) sent.class = /^\d+$/.test(whole.class) ? Number(whole.class) : whole.class;
   if (!whole.w && network.text && whole.text) sent.text = whole.text;
   if (network.noise) sent.noise = whole.noise;
   if (network.layers > 1 && whole.mix.length) sent.mix = whole.mix;
@@ -54,7 +54,7 @@ export const is_plain = (whole) => !whole.w && !whole.mix.length && !Object.valu
 
 /** A few words for people: seed 7, psi 0.7. */
 export function words(whole = recipe) {
-  const said = [whole.w ? `code ${whole.index + 1} of ${whole.w.split("/").at(-1)}` : `seed ${whole.seed}`];
+  const said = [whole.w ? `code ${whole.row + 1} of ${whole.w.split("/").at(-1)}` : `seed ${whole.seed}`];
   if (whole.psi !== 1) said.push(`psi ${whole.psi}`);
   if (whole.class !== null) said.push(`class ${whole.class}`);
   if (whole.text) said.push(`“${whole.text}”`);
@@ -71,7 +71,7 @@ export function read() {
   Object.assign(recipe, PLAIN, {
     seed: Math.max(0, Math.floor(number(at("seed"), 0))),
     w: at("w"),
-    index: Math.max(0, Math.floor(number(at("index"), 0))),
+    row: Math.max(0, Math.floor(number(at("row"), 0))),
     psi: number(at("psi"), 1),
     cutoff: at("cutoff") === null ? null : Math.max(0, Math.floor(number(at("cutoff"), 0))),
     class: at("class"),
@@ -89,7 +89,7 @@ function write() {
   move({
     seed: recipe.seed || null,
     w: recipe.w,
-    index: recipe.index || null,
+    row: recipe.row || null,
     psi: recipe.psi === 1 ? null : recipe.psi,
     cutoff: recipe.cutoff,
     class: recipe.class,

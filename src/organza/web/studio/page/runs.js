@@ -3,7 +3,7 @@
 import { ask, thumbnail } from "./api.js";
 import { count, duration, h, put } from "./dom.js";
 import { segments, trouble, worker } from "./fields.js";
-import { card } from "./job.js";
+import { card, speed } from "./job.js";
 import { at, move } from "./place.js";
 import { job_of, tell } from "./queue.js";
 import { reset } from "./recipe.js";
@@ -18,6 +18,7 @@ export function runs() {
   const line = trouble(), list = h("ul", { class: "list" }), about = h("div", {}), begun = h("div", {});
   const loss = { only: true };
   let chosen = (at("runs") ?? "").split(",").filter(Boolean), followed = null, drawn = "", listed = "";
+  /** Change what is shown, and leave the keyboard where it was. */
   const focus_kept = (work) => {
     const focus = about.contains(document.activeElement) ? document.activeElement.dataset.key : null;
     work();
@@ -54,23 +55,24 @@ export function runs() {
     if (key === drawn) return;
     drawn = key;
     const named = chosen.map((id) => studio.workspace.runs.find((each) => each.id === id)?.name ?? id);
-    const names = [...new Set(found.flatMap((run) => Object.keys(run.series ?? {})))];
-    const losses = names.filter((each) => /loss/i.test(each)), wanted = loss.only && losses.length ? losses : names;
-    const lines = (name) => found.map((run, place) => ({ name: named[place], place, points: run.series?.[name] ?? [] })).filter((each) => each.points.length);
+    const curves = found.map((run) => ({ ...run.series, ...run.metrics }));
+    const names = [...new Set(found.flatMap((run) => Object.keys(run.series)))], metrics = [...new Set(found.flatMap((run) => Object.keys(run.metrics)))];
+    const losses = names.filter((each) => /loss/i.test(each)), shown = [...metrics, ...(loss.only && losses.length ? losses : names)];
+    const lines = (name) => found.map((run, place) => ({ name: named[place], place, points: curves[place][name] ?? [] })).filter((each) => each.points.length);
     focus_kept(() => put(about,
       found.length === 1 ? one(found[0], chosen[0], named[0]) : h("section", {}, h("h3", {}, "Compared"), legend(named.map((name, place) => ({ name, place }))), differences(found, named)),
       losses.length > 0 && losses.length < names.length && segments("Curves", [["losses", "losses"], ["all", "all"]], loss.only ? "losses" : "all", (now) => {
         loss.only = now === "losses";
         line.attempt(draw);
       }),
-      h("div", { class: "plots" }, wanted.map((name) => plot(name, lines(name))))));
-    about.querySelectorAll(".plot svg").forEach((each, place) => (each.dataset.key = `plot ${wanted[place]}`));
+      h("div", { class: "plots" }, shown.map((name) => plot(name, lines(name))))));
+    about.querySelectorAll(".plot").forEach((each, place) => each.querySelector("svg")?.setAttribute("data-key", `plot ${shown[place]}`));
   }
 
   function one(run, id, name) {
-    const entry = studio.workspace.runs.find((each) => each.id === id), job = entry?.job ?? null, state = run.state ?? entry?.state;
-    const far = [state, run.total_kimg ? `${count(run.kimg ?? 0)} of ${count(run.total_kimg)} kimg` : `${count(run.kimg ?? 0)} kimg`, run.rate && `${count(run.rate, 3)} images a second`, state === "running" && run.eta !== null && run.eta !== undefined && `${duration(run.eta)} left`];
-    const newest = run.grids?.at(-1), metrics = Object.entries(run.metrics ?? {});
+    const job = run.job, state = run.state;
+    const far = [state, run.total_kimg ? `${count(run.kimg ?? 0)} of ${count(run.total_kimg)} kimg` : `${count(run.kimg ?? 0)} kimg`, state === "running" && run.rate && speed(run.rate, "kimg"), state === "running" && run.eta !== null && run.eta !== undefined && `${duration(run.eta)} left`];
+    const newest = run.grids?.at(-1);
     return h("section", { class: "run" }, h("h3", {}, name),
       h("p", { class: "hint", "data-far": true }, [run.preset, ...far].filter(Boolean).join(" · ")),
       h("progress", { max: 1, value: run.total_kimg ? Math.min(1, (run.kimg ?? 0) / run.total_kimg) : 0, "aria-label": "Progress of the training" }),
@@ -83,8 +85,7 @@ export function runs() {
           location.hash = `tab=${studio.network.does === "generate" ? "generate" : "translate"}&network=${id}`;
         }, { "data-key": "open" })),
       (run.advice ?? []).map((each) => h("p", { class: "advice" }, each)),
-      newest && h("figure", { class: "result wide" }, h("button", { type: "button", class: "open", "data-key": "grid", "aria-label": `Show the newest images, at ${count(newest.kimg)} kimg`, onclick: () => line.attempt(() => look(newest.id, `${name} at ${count(newest.kimg)} kimg`)) }, thumbnail(newest.id, "", 512)), h("figcaption", {}, `at ${count(newest.kimg)} kimg`)),
-      metrics.length > 0 && h("dl", { class: "facts" }, metrics.map(([key, value]) => [h("dt", {}, key), h("dd", {}, typeof value === "number" ? count(value) : String(value))])));
+      newest && h("figure", { class: "result wide" }, h("button", { type: "button", class: "open", "data-key": "grid", "aria-label": `Show the newest images, at ${count(newest.kimg)} kimg`, onclick: () => line.attempt(() => look(newest.id, `${name} at ${count(newest.kimg)} kimg`)) }, thumbnail(newest.id, "", 512)), h("figcaption", {}, `at ${count(newest.kimg)} kimg`)));
   }
 
   function differences(found, named) {

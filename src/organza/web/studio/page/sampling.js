@@ -14,7 +14,7 @@ export const dice = () => crypto.getRandomValues(new Uint32Array(1))[0] % 100000
 export function seeds() {
   const field = text("Seed", { type: "number", min: 0, max: MOST, step: 1, value: recipe.seed, onchange: (now) => seed(Number(now)) });
   field.input.addEventListener("input", () => field.input.value !== "" && seed(Number(field.input.value)));
-  const seed = (now) => Number.isInteger(now) && now >= 0 && now <= MOST && alter({ seed: now, w: null, index: 0 });
+  const seed = (now) => Number.isInteger(now) && now >= 0 && now <= MOST && alter({ seed: now, w: null, row: 0 });
   const saved = h("p", { class: "hint" });
   const buttons = h("div", { class: "buttons" },
     button("−", () => seed(recipe.seed - 1), { "aria-label": "The seed before" }),
@@ -22,7 +22,7 @@ export function seeds() {
     button("Shuffle", () => seed(dice())));
   const update = () => {
     if (document.activeElement !== field.input) field.set(recipe.seed);
-    put(saved, recipe.w && [`It is row ${recipe.index + 1} of ${recipe.w.split("/").at(-1)} now, not a seed. `, button("Back to the seed", () => alter({ w: null, index: 0 }), { kind: "quiet" })]);
+    put(saved, recipe.w && [`It is row ${recipe.row + 1} of ${recipe.w.split("/").at(-1)} now, not a seed. `, button("Back to the seed", () => alter({ w: null, row: 0 }), { kind: "quiet" })]);
   };
   on("recipe", update);
   update();
@@ -44,13 +44,14 @@ export function sampling() {
         add(slider("Truncate the first layers", { least: 0, most: network.layers, step: 1, value: recipe.cutoff, none: "all", onchange: (now) => alter({ cutoff: now === network.layers ? null : now }) }), () => recipe.cutoff);
       }
     }
-    if (network.labels && network.label_names?.length) {
+    if (network.classes && network.label_names?.length) {
       add(choice("Class", network.label_names.map((name, place) => [String(place), name]), recipe.class ?? "0", (now) => alter({ class: now, label: null })), () => recipe.class ?? "0");
-    } else if (network.labels) {
+    } else if (network.classes) {
       add(text("Class", { type: "number", min: 0, max: network.labels - 1, value: recipe.class ?? "0", onchange: (now) => alter({ class: now, label: null }), help: `0 to ${network.labels - 1}` }), () => recipe.class ?? "0");
     }
-    if (network.labels > 1) {
-      add(text("Label vector instead", { value: recipe.label ?? "", placeholder: "0,1,0.5", onchange: (now) => alter({ label: now.trim() || null }), help: "Numbers, one for each label, or names: for networks with attributes, and for what lies between classes." }), () => recipe.label);
+    if (network.labels) {
+      const names = network.classes ? "" : ` Here: ${network.label_names.slice(0, 20).join(", ") || network.labels}.`;
+      add(text(network.classes ? "Label vector instead" : "Labels", { value: recipe.label ?? "", placeholder: "0,1,0.5", onchange: (now) => alter({ label: now.trim() || null }), help: `Numbers, one for each label, or names.${names}` }), () => recipe.label);
     }
     if (network.text) add(text("Text", { value: recipe.text ?? "", placeholder: "blonde hair blue eyes", onchange: (now) => alter({ text: now.trim() || null }) }), () => recipe.text);
     if (network.noise) {
@@ -69,6 +70,6 @@ export function sampling() {
 
 /** What people may look for here and the network has not. */
 function without(network) {
-  const lacks = [!network.truncation && "truncation", !network.noise && "noise inputs", network.layers <= 1 && "styles to mix"].filter(Boolean);
+  const lacks = [!network.noise && "noise inputs", network.layers <= 1 && "styles to mix"].filter(Boolean);
   return lacks.length ? h("p", { class: "hint" }, `${network.kind} has no ${lacks.join(", no ")}.`) : null;
 }

@@ -4,6 +4,7 @@ import { ask, upload } from "./api.js";
 import { h, many, put, say } from "./dom.js";
 import { choice, files, trouble, worker } from "./fields.js";
 import { form } from "./forms.js";
+import { card } from "./job.js";
 import { start } from "./queue.js";
 import { runs } from "./runs.js";
 import { on, refresh, studio } from "./studio.js";
@@ -23,8 +24,8 @@ export function make(panel) {
 function starting(watch) {
   const line = trouble(), told = h("p", { class: "hint", role: "status" }), options = h("div", {}), about = h("div", {});
   let presets = [], built = null;
-  const data = choice("Dataset", [], "", (id) => line.attempt(() => info(id)));
-  const lines = h("pre", { class: "facts-of-data", hidden: true, tabindex: 0, "aria-label": "What the dataset is" });
+  const data = choice("Dataset", [], "", info);
+  const facts = h("div", {});
   const drop = files("Choose images or an archive", { many: true, folder: true, accept: "image/*,.zip,.tar,.parquet,.npz,.npy,.csv,.jsonl", hint: "Or drop a folder here. Folders of classes keep their names in an archive: send a .zip of them.", onfiles: (found) => line.attempt(() => taken(found)) });
 
   function list() {
@@ -33,13 +34,16 @@ function starting(watch) {
     data.set(all.some((each) => each.id === now) ? now : "");
   }
 
-  async function info(id) {
-    lines.hidden = true;
-    if (!id) return;
-    const answer = await ask("api/dataset", { query: { id } });
-    if (data.value() !== id) return;
-    lines.textContent = (answer.lines ?? []).join("\n");
-    lines.hidden = !answer.lines?.length;
+  /** What `organza dataset info` says of a dataset, as a job: a large one takes its time. */
+  function info(id) {
+    const lines = h("pre", { tabindex: 0, "aria-label": "What the dataset is", hidden: true });
+    put(facts, id && worker("What is in it?", line, async () => {
+      const job = await start("dataset info", { path: id });
+      put(facts, card(job.id, { log: false, ended: (all) => {
+        lines.textContent = all.lines.filter((each) => !each.startsWith("$ ")).join("\n");
+        lines.hidden = false;
+      } }), lines);
+    }));
   }
 
   async function taken(found) {
@@ -70,7 +74,7 @@ function starting(watch) {
     await refresh();
     if (last && (studio.workspace.datasets ?? []).some((each) => each.id === last.id)) {
       data.set(last.id);
-      await info(last.id);
+      info(last.id);
     }
   }
 
@@ -83,7 +87,7 @@ function starting(watch) {
     if (!name) return;
     const answer = await ask(`api/presets/${name}`);
     if (preset.value() !== name) return;
-    built = form(answer.fields ?? answer, ["data", "outdir"]);
+    built = form(answer.fields, ["data", "outdir"]);
     put(options, built);
   }
 
@@ -104,5 +108,5 @@ function starting(watch) {
     put(preset.querySelector("select"), h("option", { value: "" }, "choose"),
       [...families].map(([family, own]) => h("optgroup", { label: family || "others" }, own.map((each) => h("option", { value: each.name }, each.name)))));
   });
-  return h("div", {}, data, lines, drop, told, preset, about, options, h("div", { class: "buttons" }, go), line);
+  return h("div", {}, data, facts, drop, told, preset, about, options, h("div", { class: "buttons" }, go), line);
 }

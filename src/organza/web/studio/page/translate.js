@@ -15,15 +15,15 @@ import { choose, on, studio } from "./studio.js";
 /** Build the tab. */
 export function make(panel) {
   const line = trouble(), figure = compare(), about = h("p", { class: "hint", role: "status" }), running = h("div", {});
-  const wish = { target: at("target"), class: at("class"), seed: Number(at("seed")) || 0, size: "trained", cartoon: false, paste: false, faces: "largest", background: "" };
+  const wish = { target: at("target"), class: at("class"), seed: Number(at("seed")) || 0, size: "trained", cartoon: false, paste: false, faces: "largest", background: "white" };
   let source = null, seen = null, name = "image";
 
   const query = () => {
     const network = studio.network, sent = { network: network.id, model: network.model };
-    if (wish.cartoon) return { ...sent, paste: wish.paste ? 1 : null, faces: wish.faces, background: wish.background };
+    if (wish.cartoon) return { ...sent, paste: wish.paste || null, faces: wish.faces, background: wish.background };
     return { ...sent, target: network.targets?.length ? wish.target ?? network.targets[0] : null, class: network.labels && !network.targets?.length ? wish.class ?? 0 : null, seed: wish.seed || null, size: wish.size };
   };
-  const translated = (blob, format) => ask(wish.cartoon ? "api/cartoon" : "api/translate", { body: blob, query: { ...query(), ...(format && !wish.cartoon && { format }) }, as: "blob" });
+  const translated = (blob, format) => ask(wish.cartoon ? "api/cartoon" : "api/translate", { body: blob, query: { ...query(), format }, as: "blob" });
   const wanted = latest(
     async (blob) => {
       const began = performance.now();
@@ -115,7 +115,7 @@ export function make(panel) {
       wish.cartoon ? [
         choice("Which faces", [["largest", "the largest"], ["all", "all"]], wish.faces, (now) => ((wish.faces = now), again())),
         check("Paste the cartoons into the photograph", wish.paste, (now) => ((wish.paste = now), again())),
-        text("Background", { value: wish.background, placeholder: "white", onchange: (now) => ((wish.background = now.trim()), again()) }),
+        segments("Background", [["white", "white"], ["keep", "the network's own"]], wish.background, (now) => ((wish.background = now), again())),
       ] : [
         network.targets?.length > 0 && choice("Target", network.targets.map((each) => [each, each]), wish.target ?? network.targets[0], (now) => ((wish.target = now), again())),
         network.targets?.length > 0 && text("Or several", { value: "", placeholder: "Blond_Hair, no Male", onchange: (now) => ((wish.target = now.trim() || null), again()), help: "Names joined by commas; no before what is to go." }),

@@ -28,13 +28,12 @@ export function video(id, name) {
 /** One result, `{id, name, kind}`. `line`: where errors are shown. */
 export function result(each, line) {
   const save = button("Save", () => line.attempt(() => download(each.id, each.name)), { "aria-label": `Save ${each.name}` });
-  const moving = /\.(gif|webp|mp4|mov|mkv)$/i.test(each.name) && each.kind === "video";
-  if (moving && /\.(gif|webp)$/i.test(each.name)) {
+  if (/\.gif$/i.test(each.name)) {
     const image = h("img", { alt: each.name });
     ask("api/files", { query: { id: each.id }, as: "blob" }).then((blob) => show(image, blob)).catch(() => image.remove());
     return h("figure", { class: "result" }, image, h("figcaption", {}, each.name, save));
   }
-  if (moving) return h("figure", { class: "result" }, video(each.id, each.name), h("figcaption", {}, each.name, save));
+  if (each.kind === "video") return h("figure", { class: "result" }, video(each.id, each.name), h("figcaption", {}, each.name, save));
   if (each.kind === "image") {
     const open = h("button", { type: "button", class: "open", "aria-label": `Show ${each.name}`, onclick: () => line.attempt(() => look(each.id, each.name)) }, thumbnail(each.id, "", 256));
     return h("figure", { class: "result" }, open, h("figcaption", {}, each.name, save));
