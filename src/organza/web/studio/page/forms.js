@@ -6,8 +6,11 @@ import { check, choice, files, fold, row, text, trouble } from "./fields.js";
 import { on, refresh, studio } from "./studio.js";
 
 /** Where a field's things stand in the workspace. */
-const LISTS = { network: "networks", dataset: "datasets", image: "images", images: "images", video: "videos", directions: "directions", codes: "codes", run: "runs", encoder: "encoders" };
-const ACCEPT = { image: "image/*", images: "image/*", video: "video/*" };
+const LISTS = {
+  network: ["networks"], dataset: ["datasets"], image: ["images"], images: ["images", "videos", "datasets"], video: ["videos"],
+  directions: ["directions"], codes: ["codes"], run: ["runs"], encoder: ["encoders"],
+};
+const ACCEPT = { image: "image/*", images: "image/*,video/*", video: "video/*" };
 
 /**
  * A form: an element with `values()`, only what differs from the defaults. Main options stand first, the rest folds.
@@ -29,12 +32,15 @@ export function form(fields, without = []) {
         if (field.required) throw new Error(`${field.label}: it is needed`);
         continue;
       }
-      if (JSON.stringify(value) !== JSON.stringify(field.default)) found[field.name] = value;
+      if (said(value) !== said(field.default)) found[field.name] = value;
     }
     return found;
   };
   return element;
 }
+
+/** A value as one types it, to see whether it is the default. */
+const said = (value) => (Array.isArray(value) ? value.flat().join(" ") : String(value));
 
 function control(field) {
   const help = [field.help, ranged(field)].filter(Boolean).join(" ");
@@ -71,7 +77,7 @@ function control(field) {
 
 /** A thing of the workspace, or one that is sent now. */
 function thing(field, label, help) {
-  const many = field.many || field.type === "images", line = trouble();
+  const many = field.many, line = trouble();
   const select = h("select", { multiple: many, size: many ? 4 : undefined });
   const element = h("div", {}, row(label, select, help), field.type in ACCEPT && files("Send one", { accept: ACCEPT[field.type], many, hint: "Or drop it here.", onfiles: (found) => line.attempt(async () => {
     for (const each of found) {
@@ -85,7 +91,7 @@ function thing(field, label, help) {
   const sent_here = [];
   function fill() {
     const chosen = new Set([...select.selectedOptions].map((each) => each.value));
-    const all = [...(studio.workspace?.[LISTS[field.type]] ?? []), ...sent_here].filter((each, place, list) => list.findIndex((other) => other.id === each.id) === place);
+    const all = [...LISTS[field.type].flatMap((list) => studio.workspace?.[list] ?? []), ...sent_here].filter((each, place, list) => list.findIndex((other) => other.id === each.id) === place);
     if (!chosen.size && field.type === "network" && studio.network && field.name === "network") chosen.add(studio.network.id);
     put(select, many ? null : h("option", { value: "" }, "–"), all.map((each) => h("option", { value: each.id }, each.name ?? each.id)));
     [...select.options].forEach((option) => (option.selected = chosen.has(option.value)));

@@ -9,6 +9,8 @@ import { adopt, body, copy, is_plain, recipe, words } from "./recipe.js";
 import { small } from "./stage.js";
 import { on, studio } from "./studio.js";
 
+const SHARED = ["cutoff", "class", "label", "text"], OPTION = { class: "class_" };
+
 /** The strip, and the controls that make videos of it: `{strip, controls}`. */
 export function keyframes() {
   const line = trouble(), running = h("div", {}), list = h("ol", { class: "strip", "aria-label": "Keyframes" });
@@ -38,32 +40,30 @@ export function keyframes() {
     film.disabled = frames.length < 2;
   }
 
-  async function common() {
-    const sent = body(), options = { network: studio.network.id, seconds: wish.seconds, fps: wish.fps, output: wish.output };
+  function common(whole = recipe) {
+    const sent = body(whole), options = { network: studio.network.id, seconds: wish.seconds, fps: wish.fps, output: wish.output };
     if (sent.psi !== undefined && sent.psi !== 1) options.trunc = sent.psi;
-    for (const name of ["cutoff", "class", "label", "text"]) if (sent[name] !== undefined) options[name] = sent[name];
+    for (const name of SHARED) if (sent[name] !== undefined) options[OPTION[name] ?? name] = sent[name];
     if (sent.noise && sent.noise !== "random") options.noise = sent.noise;
     return options;
   }
 
   const show = (job) => put(running, card(job.id));
   const film = worker("Make the video", line, async () => {
-    const options = await common();
+    let options = common();
     // Seeds that share all else are said as seeds, so that the command can be read; others as their w.
     const alike = (whole) => JSON.stringify({ ...whole, seed: 0 });
     if (frames.every(({ whole }) => is_plain(whole) && alike(whole) === alike(frames[0].whole))) {
-      options.seeds = frames.map(({ whole }) => whole.seed).join(",");
-      const sent = body(frames[0].whole);
-      if (sent.psi !== undefined) options.trunc = sent.psi;
+      options = { ...common(frames[0].whole), seeds: frames.map(({ whole }) => whole.seed).join(",") };
     } else {
       const { id } = await ask("api/codes", { body: { recipes: frames.map(({ whole }) => body(whole)) } });
       options.w = id;
-      for (const name of ["trunc", "cutoff", "class", "label", "text"]) delete options[name]; // they are in the w
+      for (const name of ["trunc", ...SHARED]) delete options[OPTION[name] ?? name]; // they are in the w
     }
     show(await start("interpolate", options));
   }, { kind: "main" });
   const walk = worker("Walk at random", line, async () => {
-    show(await start("walk", { ...(await common()), seeds: String(recipe.seed) }));
+    show(await start("walk", { ...common(), seeds: String(recipe.seed) }));
   });
 
   on("network", () => {

@@ -59,7 +59,7 @@ export function make(panel) {
     const asked = query(), options = { network: asked.network };
     if (asked.model && studio.network.models.length > 1) options.model = asked.model;
     if (wish.cartoon) Object.assign(options, { photo: sent.id, ...(wish.faces !== "largest" && { faces: wish.faces }) });
-    else Object.assign(options, { input: sent.id, ...(asked.target && { target: asked.target }), ...(asked.class !== null && { class: asked.class }), ...(asked.seed && { seed: asked.seed }), ...(asked.size !== "trained" && { size: asked.size }) });
+    else Object.assign(options, { input: sent.id, ...(asked.target && { target: asked.target }), ...(asked.class !== null && { class_: String(asked.class) }), ...(asked.seed && { seed: asked.seed }), ...(asked.size !== "trained" && { size: asked.size }) });
     const job = await start(wish.cartoon ? "cartoon" : "translate", options);
     put(running, card(job.id));
   }
