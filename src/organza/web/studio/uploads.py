@@ -108,7 +108,8 @@ class Uploads:
             self._bytes += size
             self._files += 1
             self._coming = max(0, self._coming - size)
-        return {"id": self._workspace.id_of(target), "what": looked["what"], "note": looked["note"]} | looked["about"]
+        about: dict[str, Any] = looked["about"]
+        return {"id": self._workspace.id_of(target), "what": looked["what"], "note": looked["note"]} | about
 
     def remove(self, id: str) -> None:
         """Remove an upload or a result.
