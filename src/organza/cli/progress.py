@@ -5,9 +5,14 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from typing import TYPE_CHECKING
 
-from organza.core.channel import channel
+from organza.core.channel import EVERY, channel
+from organza.core.errors import UserError
+
+if TYPE_CHECKING:
+    from organza.media.images import Pixels
 
 PATIENCE = 0.5
 """Seconds without a bar."""
@@ -59,6 +64,25 @@ def passing_bar(title: str, unit: str) -> Iterator[Callable[[int, int], None]]:
                 bars.clear()
 
         yield show
+
+
+def previews() -> Callable[[Pixels], None] | None:
+    """What shows the newest image of long work, uint8 ``[H, W, C]``, to a program that listens; None: nobody does."""
+    listener = channel()
+    if listener is None:
+        return None
+    place, last = listener.preview, [-EVERY]
+
+    def show(image: Pixels) -> None:
+        if time.monotonic() - last[0] < EVERY:
+            return
+        from organza.media.images import save_picture
+
+        last[0] = time.monotonic()
+        with suppress(OSError, UserError):  # a full disk must not end the work
+            save_picture(image, place)
+
+    return show
 
 
 @contextmanager

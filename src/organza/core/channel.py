@@ -36,6 +36,11 @@ class Channel:
         self._last = 0.0
         self._marks: deque[tuple[float, int]] = deque()
 
+    @property
+    def preview(self) -> Path:
+        """Where the newest image of the work belongs."""
+        return self.path.with_name(PREVIEW)
+
     def begun(self) -> None:
         """Say which process this is."""
         self._write()

@@ -45,12 +45,14 @@ class Rules:
         most: method and path of a request to the bytes that its body may have.
         seconds: method and path to the seconds that its body may take to come.
         headers: of every answer.
+        alone: whether only pages of this very address may ask, not those of another port of this machine.
     """
 
     opened: Callable[[str], bool]
     most: Callable[[str, str], int]
     seconds: Callable[[str, str], float]
     headers: Mapping[str, str] = field(default_factory=lambda: HEADERS)
+    alone: bool = False
 
 
 def rules_of(limits: Limits) -> Rules:
@@ -109,6 +111,8 @@ class Guard:
             return refused(421, "this server has no such name; start it with --names NAME to let it have one")
         origin = headers.get("origin")
         if origin is not None and self._gate.hosts and not is_ours([_host_of(origin)], self._gate.hosts):
+            return refused(403, "pages from elsewhere may not ask this server")
+        if self._rules.alone and not _same_origin(headers, origin):
             return refused(403, "pages from elsewhere may not ask this server")
         if (wait := self._rates.wait((scope.get("client") or ("", 0))[0])) > 0:
             return refused(429, f"more than {self._gate.rate} requests a minute", {"retry-after": str(wait)})
@@ -186,6 +190,13 @@ def is_ours(given: Sequence[str], hosts: Sequence[str]) -> bool:
     if len(given) != 1:
         return False
     return re.sub(r":\d{1,5}$", "", given[0].lower()) in hosts
+
+
+def _same_origin(headers: Headers, origin: str | None) -> bool:
+    site = headers.get("sec-fetch-site", "none")
+    if site not in ("same-origin", "none"):
+        return False
+    return origin is None or _host_of(origin).lower() == headers.get("host", "").lower()
 
 
 def _host_of(origin: str) -> str:

@@ -11,6 +11,7 @@ import ast
 import dataclasses
 import importlib.util
 import inspect
+import itertools
 import re
 import textwrap
 import threading
@@ -256,7 +257,7 @@ def _options(kind: type[Any], group: str = "", help: Mapping[str, str] | None = 
     hints = typing.get_type_hints(kind, include_extras=True)
     flat = [field for field in dataclasses.fields(kind) if not dataclasses.is_dataclass(hints[field.name])]
     words = iter(names_of(dataclasses.make_dataclass("Flat", [(f.name, hints[f.name], _bare(f)) for f in flat])))
-    said = field_help(kind)
+    said = _field_help(kind)
     for field in dataclasses.fields(kind):
         hint = hints[field.name]
         if dataclasses.is_dataclass(hint):
@@ -278,8 +279,7 @@ def _bare(field: Any) -> Any:
     return dataclasses.field(default=None)
 
 
-@cache
-def field_help(kind: type[Any]) -> Mapping[str, str]:
+def _field_help(kind: type[Any]) -> Mapping[str, str]:
     """The docstring below each field of a dataclass and of those it builds on."""
     found: dict[str, str] = {}
     for each in reversed(kind.__mro__):
@@ -290,7 +290,7 @@ def field_help(kind: type[Any]) -> Mapping[str, str]:
         except (OSError, TypeError, SyntaxError):  # a dataclass that was made by a function
             continue
         body = tree.body[0].body if isinstance(tree.body[0], ast.ClassDef) else []
-        for node, after in zip(body, body[1:], strict=False):
+        for node, after in itertools.pairwise(body):
             said = isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant)
             if said and isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
                 assert isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant)

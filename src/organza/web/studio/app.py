@@ -16,6 +16,7 @@ from fastapi import FastAPI, Query, Request, Response
 from fastapi.responses import FileResponse
 from pydantic import StringConstraints
 from starlette.middleware import Middleware
+from starlette.requests import ClientDisconnect
 
 from organza.core.device import choose_device
 from organza.core.errors import UserError
@@ -31,7 +32,7 @@ from organza.web.limits import REQUEST_BYTES
 from organza.web.studio import at_once, work
 from organza.web.studio.contents import contents
 from organza.web.studio.forms import Forms
-from organza.web.studio.jobs import ManyJobsError, NoJobError, Queue
+from organza.web.studio.jobs import ManyJobsError, NoJobError, Queue, kind_of
 from organza.web.studio.opened import Networks
 from organza.web.studio.settings import PIXELS, Room
 from organza.web.studio.uploads import FullDiskError, Uploads
@@ -79,6 +80,7 @@ def rules_of(room: Room) -> Rules:
         most=most,
         seconds=lambda method, path: room.timeout * (10 if path == "/api/uploads" else 1),
         headers=HEADERS | {"content-security-policy": CSP},
+        alone=True,
     )
 
 
@@ -181,6 +183,8 @@ def _add_files(app: FastAPI, workspace: Workspace, uploads: Uploads) -> None:
         path = workspace.path(id)
         if not path.is_file():
             raise UserError("is a folder", where=id, hint="name a file in it")
+        if not id.startswith(("studio/", "runs/", "zoo/")) and kind_of(path) not in ("image", "video"):
+            raise UserError("is not the studio's to give away", where=id, hint="images, videos, runs and results are")
         type = _SHOWN.get(path.suffix.lower())
         how = "attachment" if download or type is None else "inline"
         return FileResponse(
@@ -266,4 +270,5 @@ def _explain(app: FastAPI, workspace: Workspace) -> None:
     app.add_exception_handler(ManyJobsError, many)
     app.add_exception_handler(SupersededError, superseded)
     app.add_exception_handler(GoneError, gone)
+    app.add_exception_handler(ClientDisconnect, gone)
     app.add_exception_handler(OSError, of_the_system)

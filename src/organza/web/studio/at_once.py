@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
+import anyio
 import anyio.to_thread
 import numpy as np
 import torch
@@ -29,7 +30,7 @@ from organza.translate.faces.pipeline import Cartoonist
 from organza.vision.helpers import has_helper
 from organza.web.answers import computed, png
 from organza.web.asked import Seed, Translate
-from organza.web.lanes import FullError
+from organza.web.lanes import ClosedError, FullError
 from organza.web.limits import Limits
 from organza.web.served import Wish, translating
 from organza.web.studio.forms import Forms
@@ -48,6 +49,8 @@ BODY = {
         "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
     }
 }
+OPENING = 16
+"""Threads that open networks, or wait for one."""
 UPLOADS = 4
 """Images that are sent, decoded or waiting at a time."""
 
@@ -116,6 +119,7 @@ class AtOnce:
         workspace, room, forms, networks: see there.
         newest: of each page, what it asked for last.
         sending: images that are on their way.
+        opening: threads that wait for networks: others must not wait for them.
     """
 
     workspace: Workspace
@@ -124,10 +128,13 @@ class AtOnce:
     networks: Networks
     newest: dict[str, tuple[Opened, Any]] = field(default_factory=dict)
     sending: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(UPLOADS))
+    opening: anyio.CapacityLimiter | None = None
 
     async def open(self, id: str, model: str | None = None) -> Opened:
         """See `Networks.open`."""
-        return await anyio.to_thread.run_sync(self.networks.open, id, model)
+        if self.opening is None:
+            self.opening = anyio.CapacityLimiter(OPENING)
+        return await anyio.to_thread.run_sync(self.networks.open, id, model, limiter=self.opening)
 
     async def run(self, request: Request, opened: Opened, work: Callable[[], T], page: str | None = None) -> T:
         """Let the network's lane do something.
@@ -137,7 +144,10 @@ class AtOnce:
         """
         if page is not None and (before := self.newest.pop(page, None)) is not None:
             before[0].lanes.cancel(before[1])
-        futures = opened.lanes.submit([work])
+        try:
+            futures = opened.lanes.submit([work])
+        except ClosedError:  # four others were opened meanwhile
+            raise FullError(1) from None
         if page is not None:
             self.newest[page] = (opened, futures)
             while len(self.newest) > 256:

@@ -22,6 +22,8 @@ _WEIGHTS = (".pkl", ".pt", ".pth", ".ckpt", ".safetensors", ".onnx", ".h5", ".pd
 _IMAGES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif")
 _ARCHIVES = (".zip", ".tar", ".tfrecords", ".tfrecord", ".parquet", ".lmdb")
 _CODES = (".npz", ".npy")
+_DATASETS = ("-dataset-build", "-dataset-align", "-faces")
+"""Jobs whose images are datasets; those of others are results."""
 _DIRECTIONS = b"organza-directions-1"
 
 
@@ -45,8 +47,9 @@ def contents(workspace: Workspace) -> dict[str, list[dict[str, Any]]]:
         _look(workspace, path, found, left, depth=2)
     for job in _folders(workspace.jobs, left):
         if (job / "out").is_dir():
+            made = not job.name.endswith(_DATASETS)
             for path in _entries(job / "out", left):
-                _look(workspace, path, found, left, depth=1, made=True)
+                _look(workspace, path, found, left, depth=2, made=made)
     for path in sorted(_entries(workspace.results, left), key=_age, reverse=True):
         if path.is_file():
             each = {"id": workspace.id_of(path), "name": path.name, "kind": kind_of(path), "made": _age(path)}

@@ -319,6 +319,8 @@ class Queue:
             pid = told.get("pid")
             if isinstance(pid, int) and pid > 1 and (born := process.birth(pid)):
                 job = self._keep(replace(job, pid=pid, birth=born))
+                if job.stopping is not None:
+                    process.interrupt(pid)
             elif time.monotonic() - self._since < NEWBORN and "code" not in told:
                 return
         code: int | None = None

@@ -91,7 +91,7 @@ class Networks:
 
     def __init__(self, workspace: Workspace, device: str | None = None) -> None:
         self._workspace, self._device = workspace, device
-        self._lock = threading.Lock()
+        self._lock, self._reading = threading.Lock(), threading.Lock()
         self._open: OrderedDict[tuple[str, str | None], Opened] = OrderedDict()
 
     def open(self, id: str, model: str | None = None) -> Opened:
@@ -102,10 +102,10 @@ class Networks:
         """
         path = self._workspace.path(id)
         mark, key = _mark(path), (id, model)
-        with self._lock:  # one is read at a time
-            found = self._open.get(key)
-            if found is not None and found.mark == mark:
-                self._open.move_to_end(key)
+        if (found := self._there(key, mark)) is not None:
+            return found
+        with self._reading:  # one at a time
+            if (found := self._there(key, mark)) is not None:
                 return found
             try:
                 network = load(path, model=model, device=self._device, precision="auto")
@@ -114,15 +114,26 @@ class Networks:
             lanes = Lanes[Work, Any](_computing, count=1, capacity=WAITING)
             lanes.start()
             new = Opened(id, network, mark, lanes)
-            gone = [found] if found is not None else []
-            self._open[key] = new
+            self._keep(key, new)
+        log.info(f"{id}: {network.kind}, {network.resolution[1]}x{network.resolution[0]}")
+        return new
+
+    def _there(self, key: tuple[str, str | None], mark: Any) -> Opened | None:
+        with self._lock:
+            found = self._open.get(key)
+            if found is None or found.mark != mark:
+                return None
             self._open.move_to_end(key)
+            return found
+
+    def _keep(self, key: tuple[str, str | None], new: Opened) -> None:
+        with self._lock:
+            gone = [self._open.pop(key)] if key in self._open else []
+            self._open[key] = new
             while len(self._open) > OPENED:
                 gone.append(self._open.popitem(last=False)[1])
         for each in gone:
             threading.Thread(target=each.lanes.close, daemon=True).start()
-        log.info(f"{id}: {network.kind}, {network.resolution[1]}x{network.resolution[0]}")
-        return new
 
     def close(self) -> None:
         """Close all of them; what waits is still computed."""

@@ -7,10 +7,11 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from organza.core.channel import PROGRESS
+from organza.core.files import appending
 
 if sys.version_info >= (3, 11):
     PYTHON = (sys.executable, "-P", "-m", "organza")
@@ -37,7 +38,7 @@ def start(words: Sequence[str], cwd: Path, log: Path, progress: Path) -> subproc
     """
     environment = {name: value for name, value in os.environ.items() if name != "ORGANZA_TOKEN"}
     environment |= {PROGRESS: str(progress), "PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8"}
-    with open(os.devnull, "rb") as nothing, _adding(log) as said:
+    with open(os.devnull, "rb") as nothing, appending(log) as said:
         return subprocess.Popen(
             [*PYTHON, *words],
             cwd=cwd,
@@ -91,12 +92,3 @@ def kill(pid: int) -> None:
             os.kill(pid, signal.SIGTERM)
         else:
             os.killpg(pid, signal.SIGKILL)
-
-
-@contextlib.contextmanager
-def _adding(log: Path) -> Iterator[int]:
-    handle = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
-    try:
-        yield handle
-    finally:
-        os.close(handle)

@@ -84,7 +84,7 @@ def training_progress(folder: Path, config: Mapping[str, Any] | None) -> dict[st
     tick = last_tick(folder)
     training = (config or {}).get("training")
     total = training.get("kimg") if isinstance(training, dict) else None
-    if not tick or not _number(total):
+    if not tick or total is None or not _number(total):
         return None
     rate = tick["images_per_second"] / 1000 if _number(tick["images_per_second"]) else None
     left = max(0.0, float(total) - tick["kimg"])

@@ -26,6 +26,10 @@ _OWN = 1 << 27
 """Images up to so many bytes are decoded here; larger ones, and all else, in a process of their own."""
 
 
+_looking = threading.BoundedSemaphore(2)
+"""Each process that looks at a file takes the memory of PyTorch."""
+
+
 class FullDiskError(UserError):
     """The uploads have taken all that they may have."""
 
@@ -44,7 +48,7 @@ class Uploads:
         for left in workspace.incoming.iterdir():  # of a server that was killed
             shutil.rmtree(left, ignore_errors=True)
         self._bytes, self._files = _weigh(workspace.uploads)
-        self._coming = 0
+        self._coming: dict[Path, int] = {}
 
     def place(self, name: str) -> Path:
         """A new file in the incoming place, for `add` to fill; its folder is its own.
@@ -65,14 +69,13 @@ class Uploads:
         """
         with self._lock:
             self._check(len(data))
-            self._coming += len(data)
+            self._coming[path] = self._coming.get(path, 0) + len(data)
         append(path, data)
 
     def drop(self, path: Path) -> None:
         """Forget a file of `place`, if it is still there."""
-        with contextlib.suppress(OSError), self._lock:
-            size = sum(each.stat().st_size for each in path.parent.iterdir())
-            self._coming = max(0, self._coming - size)
+        with self._lock:
+            self._coming.pop(path, None)
         shutil.rmtree(path.parent, ignore_errors=True)
 
     def take(self, path: Path, into: str | None = None) -> dict[str, Any]:
@@ -107,8 +110,9 @@ class Uploads:
             os.replace(found, target)
             self._bytes += size
             self._files += 1
-            self._coming = max(0, self._coming - size)
-        return {"id": self._workspace.id_of(target), "what": looked["what"], "note": looked["note"]} | looked["about"]
+            self._coming.pop(path, None)
+        about: dict[str, Any] = looked["about"]
+        return {"id": self._workspace.id_of(target), "what": looked["what"], "note": looked["note"]} | about
 
     def remove(self, id: str) -> None:
         """Remove an upload or a result.
@@ -133,7 +137,7 @@ class Uploads:
         return make_folder(folder)
 
     def _check(self, more: int) -> None:
-        if self._bytes + self._coming + more > self._room.uploads_gb * 1e9 or self._files >= COUNT:
+        if self._bytes + sum(self._coming.values()) + more > self._room.uploads_gb * 1e9 or self._files >= COUNT:
             hint = "remove some, or start the studio with a larger --uploads-gb"
             raise FullDiskError(f"uploads take {self._bytes / 1e9:.1f} GB already", hint=hint)
 
@@ -154,15 +158,16 @@ def _look(path: Path) -> dict[str, Any]:
     environment = os.environ | {"ORGANZA_OFFLINE": "1"}
     environment.pop("ORGANZA_PROGRESS", None)
     try:
-        done = subprocess.run(
-            words,
-            capture_output=True,
-            stdin=subprocess.DEVNULL,
-            timeout=LOOK,
-            check=False,
-            env=environment,
-            cwd=path.parent,
-        )
+        with _looking:
+            done = subprocess.run(
+                words,
+                capture_output=True,
+                stdin=subprocess.DEVNULL,
+                timeout=LOOK,
+                check=False,
+                env=environment,
+                cwd=path.parent,
+            )
     except subprocess.TimeoutExpired:
         raise UserError("looking at it took too long") from None
     try:
