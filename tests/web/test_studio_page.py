@@ -293,7 +293,7 @@ def test_a_training(page, workspace):
     panel = page.go(f"tab=train")
     panel.get_by_label("Dataset").select_option("tiny")
     panel.get_by_label("Preset").select_option("gan")
-    panel.get_by_label("Kimg", exact=True).fill("2")
+    panel.get_by_label("Kimg", exact=True).fill("1.5")
     unfold(page)
     panel.get_by_label("Tick kimg").fill("0.05")
     panel.get_by_label("Batch", exact=True).fill("4")
@@ -306,7 +306,7 @@ def test_a_training(page, workspace):
     panel.locator(".run").get_by_role("button", name="Resume").wait_for(timeout=SECONDS)
     (run,) = workspace.glob("runs/*-gan-tiny")
     before = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
-    assert 0 < before[-1]["kimg"] < 2
+    assert 0 < before[-1]["kimg"] < 1.5
     assert (run / "checkpoints").is_dir()
     plot.focus()
     page.tab.keyboard.press("Home")
@@ -314,13 +314,13 @@ def test_a_training(page, workspace):
     panel.locator(".run").get_by_role("button", name="Resume").click()
     panel.locator(".run [data-far]", has_text="finished").wait_for(timeout=2 * SECONDS)
     after = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
-    assert after[-1]["kimg"] == 2 and after[: len(before) - 1] == before[:-1]
+    assert after[-1]["kimg"] == 1.5 and after[: len(before) - 1] == before[:-1]
     panel.get_by_role("checkbox", name=STYLES.partition("/")[2]).check()
     panel.get_by_role("heading", name="Compared").wait_for()
     row = panel.get_by_role("row", name="preset")
     assert row.inner_text().split() == ["preset", "gan", "stylegan2"]
     (job,) = [job for job in asked_of(page, "api/jobs") if job["verb"] == "train"]
-    assert job["state"] == "done" and job["command"].startswith("organza train gan --data=./tiny --kimg=2")
+    assert job["state"] == "done" and job["command"].startswith("organza train gan --data=./tiny --kimg=1.5")
 
 
 def asked_of(page, path):
