@@ -141,8 +141,7 @@ def test_what_is_saved_comes_again(client, run, workspace, recipe, capsys):
     image_, record, saved = (workspace.path(each["id"]) for each in files)
     before = image_.read_bytes()
     if "seeds" not in recipe:
-        again = {name: value for name, value in recipe.items()}
-        assert np.array_equal(pixels(before), image(client, network=run, **again))
+        assert np.array_equal(pixels(before), image(client, network=run, **recipe))
     image_.unlink()
     assert main(["redo", str(record)]) == 0, capsys.readouterr().err
     assert "the same bytes as before" in capsys.readouterr().out

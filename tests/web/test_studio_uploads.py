@@ -72,8 +72,8 @@ def test_two_of_one_name(client):
 
 def test_images_make_a_dataset(client, workspace):
     for seed in range(4):
-        assert send(client, png(seed=seed), f"{seed}.png", into="my-set").json()["id"].startswith(
-            "studio/uploads/my-set/"
+        assert (
+            send(client, png(seed=seed), f"{seed}.png", into="my-set").json()["id"].startswith("studio/uploads/my-set/")
         )
     listed = client.get("/api/workspace").json()["datasets"]
     assert {"id": "studio/uploads/my-set", "name": "my-set", "count": 4} in listed
@@ -124,7 +124,8 @@ REFUSED = {
     "a zip of climbing names": None,
     "npy of objects": None,
     "a large array of nothing": b"\x93NUMPY\x01\x00v\x00{'descr': '<f4', 'fortran_order': False, "
-    b"'shape': (99999999, 99999999), }".ljust(118) + b"\n",
+    b"'shape': (99999999, 99999999), }".ljust(118)
+    + b"\n",
     "lfs": b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n",
     "safetensors that lies": (1 << 60).to_bytes(8, "little") + b"{}",
     "safetensors that is deep": (200_000).to_bytes(8, "little") + b"[" * 200_000,
@@ -147,7 +148,9 @@ def hostile(kind):
     return REFUSED[kind]
 
 
-IN_PROCESS = [kind for kind in REFUSED if kind.split()[0] in ("cut", "head", "flipped", "a", "half") and "zip" not in kind]
+IN_PROCESS = [
+    kind for kind in REFUSED if kind.split()[0] in ("cut", "head", "flipped", "a", "half") and "zip" not in kind
+]
 OTHERS = [kind for kind in REFUSED if kind not in IN_PROCESS]
 
 

@@ -20,6 +20,7 @@ _FORBIDDEN = re.compile(r'[\\:*?"<>|]')
 _WINDOWS = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
 """Names that are devices there, with any ending."""
 
+
 class NotThereError(UserError):
     """What a request names is not in the workspace."""
 
