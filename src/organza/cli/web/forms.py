@@ -327,7 +327,7 @@ def field_of(way: Way, each: Option) -> Field | None:
     default = None if each.default is dataclasses.MISSING else _plain(each.default)
     if (kind := told(KINDS, way.verb, each.name)) and _could_be_a_path(members):
         return base(type=kind, many=many)
-    if choices := told(CHOICES, way.verb, each.name):
+    if (choices := told(CHOICES, way.verb, each.name)) and _may_be_text(members):
         return base(type="choice", default=default, choices=_with(default, choices))
     if told(SEEDS, way.verb, each.name) and str in members:
         return base(type="seeds", default=default)
@@ -379,6 +379,10 @@ def _could_be_a_path(members: Sequence[Any]) -> bool:
     from pathlib import Path
 
     return Path in members or str in members
+
+
+def _may_be_text(members: Sequence[Any]) -> bool:
+    return str in members or any(typing.get_origin(member) is Literal for member in members)
 
 
 def _plain(value: Any) -> Any:
@@ -520,6 +524,8 @@ def _words(workspace: Workspace, way: Way, each: Option, field: Field, value: An
         listed = ", ".join(map(str, field.choices or ()))
         raise UserError(f"{name} can't be {printable(repr(texts[0]), 60)}", hint=f"choose of {listed}")
     several = any(typing.get_origin(member) is tuple for member in _members(each.hint))
+    if len(items) > 1 and not several:
+        raise UserError(f"{name} takes one value, not {len(items)}")
     if several:
         parts = texts if str in _members(each.hint) else [part for text in texts for part in text.split()]
         if odd := next((part for part in parts if part.startswith("-") and not re.fullmatch(r"-[\d.]+", part)), None):

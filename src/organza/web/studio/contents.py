@@ -101,7 +101,7 @@ def _look(
     elif ending in _WEIGHTS:
         found["networks"].append(
             {"id": id, "name": path.name, "where": "files", "kind": None, "does": None}
-            | {"width": None, "height": None, "licence": None}
+            | {"width": None, "height": None, "licence": None, "sample": None}
         )
     elif ending in _CODES:
         found["codes"].append(thing)
@@ -155,7 +155,16 @@ def _network(id: str, name: str, where: str, config: dict[str, Any], folder: Pat
         "width": width,
         "height": height,
         "licence": None if card is None else card.licence,
+        "sample": _sample(id, folder),
     }
+
+
+def _sample(id: str, folder: Path) -> str | None:
+    """An image of what a network makes, where there is one already."""
+    if (folder / "samples.png").is_file():
+        return f"{id}/samples.png"
+    grids = sorted(path.name for path in folder.glob("samples/[0-9]*.png"))
+    return f"{id}/samples/{grids[-1]}" if grids else None
 
 
 def read_config(folder: Path) -> dict[str, Any] | None:

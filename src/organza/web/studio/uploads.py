@@ -20,6 +20,8 @@ from organza.web.studio.look import look_at_image
 from organza.web.studio.settings import LOOK, Room
 from organza.web.studio.workspace import Workspace, allowed, clean, fresh
 
+LOOKING = (*(("-P",) if sys.version_info >= (3, 11) else ()), "-m", "organza.web.studio.look")
+"""The program that looks, without the modules of the folder where it runs."""
 COUNT = 100_000
 """Files that all uploads together may have."""
 _OWN = 1 << 27
@@ -153,8 +155,7 @@ def _look(path: Path) -> dict[str, Any]:
             data = file.read(_OWN)
         if (image := look_at_image(data)) is not None:
             return vars(image) | {"about": {}}
-    flags = ["-P"] if sys.version_info >= (3, 11) else []
-    words = [sys.executable, *flags, "-m", "organza.web.studio.look", str(path)]
+    words = [sys.executable, *LOOKING, str(path)]
     environment = os.environ | {"ORGANZA_OFFLINE": "1"}
     environment.pop("ORGANZA_PROGRESS", None)
     try:
@@ -166,7 +167,7 @@ def _look(path: Path) -> dict[str, Any]:
                 timeout=LOOK,
                 check=False,
                 env=environment,
-                cwd=path.parent,
+                cwd=sys.prefix,  # an upload may be called like a module
             )
     except subprocess.TimeoutExpired:
         raise UserError("looking at it took too long") from None

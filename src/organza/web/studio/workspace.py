@@ -19,7 +19,6 @@ LONGEST = 1024
 _FORBIDDEN = re.compile(r'[\\:*?"<>|]')
 _WINDOWS = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
 """Names that are devices there, with any ending."""
-_STUDIO = ("uploads", "jobs", "results", "incoming")
 
 
 class NotThereError(UserError):
@@ -109,6 +108,10 @@ class Workspace:
         parts = id.split("/")
         if len(id) > LONGEST or not all(map(allowed, parts)):
             raise NotThereError(id)
+        if parts[0] == "zoo":  # never a folder of the workspace
+            if len(parts) != 3 or parts[1] not in zoo_names() or not (zoo_folder(parts[1]) / parts[2]).is_file():
+                raise NotThereError(id)
+            return zoo_folder(parts[1]) / parts[2]
         whole = self.root.joinpath(*parts)
         try:
             found = whole.resolve(strict=True)
