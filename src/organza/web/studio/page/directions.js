@@ -10,7 +10,7 @@ import { on, studio } from "./studio.js";
 
 /** The controls. */
 export function directions() {
-  const line = trouble(), sliders = h("div", {}), running = h("div", {});
+  const line = trouble(), sliders = h("div", { class: "moves" }), running = h("div", {});
   let shown = null, asked = null, rows = [];
   const which = choice("File", [], "", (id) => alter({ directions: id || null, moves: {} }));
   const none = h("p", { class: "hint" }, "None yet for this workspace: find some below.");
@@ -44,12 +44,13 @@ export function directions() {
     const answer = await ask("api/directions", { query: { id, network: studio.network.id } });
     if (shown !== key) return;
     rows = answer.directions.map((each) => [each.index, one(each, each.index)]);
-    put(sliders, rows.map(([, part]) => part), h("div", { class: "buttons" }, reset));
+    const found = [...new Set(answer.directions.map((each) => each.about).filter(Boolean))];
+    put(sliders, rows.map(([, part]) => part), found.length > 0 && h("p", { class: "hint" }, `Found by: ${found.slice(0, 3).join("; ")}. One step is a deviation of w.`), h("div", { class: "buttons" }, reset));
   }
 
   function one(each, index) {
     const [least, most] = each.range ?? [-3, 3];
-    const part = slider(each.name, { least, most, step: 0.05, value: recipe.moves[index] ?? 0, help: each.about, onchange: (amount) => alter({ moves: { ...recipe.moves, [index]: amount } }) });
+    const part = slider(each.name, { least, most, step: 0.05, value: recipe.moves[index] ?? 0, onchange: (amount) => alter({ moves: { ...recipe.moves, [index]: amount } }) });
     const rename = button("Rename", () => {
       const field = h("input", { value: each.name, maxlength: 64, required: true, pattern: "[A-Za-z0-9_.\\-]+", title: "Letters, digits and - _ ." });
       const form = h("form", { class: "rename", onsubmit: (event) => {
@@ -65,7 +66,7 @@ export function directions() {
       field.select();
       field.focus();
     }, { kind: "quiet", "aria-label": `Rename ${each.name}` });
-    part.append(rename);
+    part.querySelector("label").after(rename);
     return part;
   }
 

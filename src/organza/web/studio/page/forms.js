@@ -107,6 +107,7 @@ function thing(field, label, help) {
 
 function ranged({ least, most, type }) {
   if (type !== "int" && type !== "float") return "";
-  if (least !== null && least !== undefined && most !== null && most !== undefined) return `${least} to ${most}.`;
-  return least !== null && least !== undefined ? `${least} or more.` : most !== null && most !== undefined ? `${most} at most.` : "";
+  const low = least !== null && least !== undefined, high = most !== null && most !== undefined && most < 1e6; // beyond is no limit that people meet
+  if (low && high) return `${least} to ${most}.`;
+  return low ? `${least} or more.` : high ? `${most} at most.` : "";
 }

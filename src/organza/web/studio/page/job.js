@@ -37,7 +37,8 @@ export function card(id, { ended, log = true, gone, preview = true } = {}) {
     const job = await ask(`api/jobs/${id}`), results = JSON.stringify(job.results);
     if (results !== shown) {
       shown = results;
-      put(made, job.results.slice(0, MOST).map((each) => result(each, line)), job.results.length > MOST && h("p", { class: "hint" }, `and ${job.results.length - MOST} more`));
+      const order = (each) => (each.kind === "image" || each.kind === "video" ? 0 : 1);
+      put(made, job.results.slice().sort((a, b) => order(a) - order(b)).slice(0, MOST).map((each) => result(each, line)), job.results.length > MOST && h("p", { class: "hint" }, `and ${job.results.length - MOST} more`));
     }
     const low = lines.scrollTop + lines.clientHeight >= lines.scrollHeight - 8;
     lines.textContent = job.lines.join("\n") || "nothing yet";

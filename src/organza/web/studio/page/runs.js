@@ -17,7 +17,7 @@ const MOST = 6;
 export function runs() {
   const line = trouble(), list = h("ul", { class: "list" }), about = h("div", {}), begun = h("div", {});
   const loss = { only: true };
-  let chosen = (at("runs") ?? "").split(",").filter(Boolean), followed = null, drawn = "", listed = "";
+  let chosen = (at("runs") ?? "").split(",").filter(Boolean), followed = null, drawn = "", listed = "", listed_at = 0;
   /** Change what is shown, and leave the keyboard where it was. */
   const focus_kept = (work) => {
     const focus = about.contains(document.activeElement) ? document.activeElement.dataset.key : null;
@@ -70,7 +70,7 @@ export function runs() {
   }
 
   function one(run, id, name) {
-    const job = run.job, state = run.state;
+    const job = run.job, state = run.state, failed = job_of(job)?.state === "failed" && job_of(job).error;
     const far = [state, run.total_kimg ? `${count(run.kimg ?? 0)} of ${count(run.total_kimg)} kimg` : `${count(run.kimg ?? 0)} kimg`, state === "running" && run.rate && speed(run.rate, "kimg"), state === "running" && run.eta !== null && run.eta !== undefined && `${duration(run.eta)} left`];
     const newest = run.grids?.at(-1);
     return h("section", { class: "run" }, h("h3", {}, name),
@@ -84,7 +84,8 @@ export function runs() {
           reset();
           location.hash = `tab=${studio.network.does === "generate" ? "generate" : "translate"}&network=${id}`;
         }, { "data-key": "open" })),
-      (run.advice ?? []).map((each) => h("p", { class: "advice" }, each)),
+      failed && h("p", { class: "wrong" }, failed),
+      run.advice.map((each) => h("p", { class: "advice" }, each)),
       newest && h("figure", { class: "result wide" }, h("button", { type: "button", class: "open", "data-key": "grid", "aria-label": `Show the newest images, at ${count(newest.kimg)} kimg`, onclick: () => line.attempt(() => look(newest.id, `${name} at ${count(newest.kimg)} kimg`)) }, thumbnail(newest.id, "", 512)), h("figcaption", {}, `at ${count(newest.kimg)} kimg`)));
   }
 
@@ -107,6 +108,7 @@ export function runs() {
     followed = id;
     put(begun, card(id, { gone: () => put(begun) }));
   };
+  const alive = () => (studio.workspace?.runs ?? []).some((each) => each.state === "running");
   on("workspace", entries);
   on("jobs", () => {
     const panel = element.closest("[role=tabpanel]");
@@ -114,9 +116,13 @@ export function runs() {
     const run = followed !== null && job_of(followed)?.run;
     if (run && (studio.workspace?.runs ?? []).some((each) => each.id === run)) {
       followed = null;
+      put(begun); // the run shows all of it
       pick([run]);
-    } else if (run) refresh().catch(() => {}); // it has just begun
-    else if (chosen.length) draw().catch(() => {});
+    } else if (run || (alive() && Date.now() - listed_at > 5000)) {
+      listed_at = Date.now();
+      refresh().catch(() => {}); // it has just begun, or gone on
+    }
+    if (chosen.length) draw().catch(() => {});
   });
   entries();
   return element;
