@@ -1,19 +1,27 @@
 // The tab Jobs: what waits, runs and has ended; and a form for everything else that the command line can do.
 
 import { ask } from "./api.js";
-import { h, put } from "./dom.js";
+import { button, h, put } from "./dom.js";
 import { choice, trouble, worker } from "./fields.js";
 import { form } from "./forms.js";
 import { card } from "./job.js";
 import { queue, start } from "./queue.js";
 import { on, refresh } from "./studio.js";
 
+const PAGE = 20;
+
 /** Build the tab. */
 export function make(panel) {
   const list = h("div", { class: "jobs" }), lost = trouble(), cards = new Map();
+  const older = button("Show older jobs", () => {
+    most += PAGE;
+    update();
+  });
+  let most = PAGE;
   function update() {
     lost.say(queue.trouble);
-    const ids = queue.list.map((each) => each.id);
+    const ids = queue.list.slice(0, most).map((each) => each.id);
+    older.hidden = queue.list.length <= most;
     for (const id of [...cards.keys()]) if (!ids.includes(id)) cards.delete(id);
     for (const id of ids) if (!cards.has(id)) cards.set(id, card(id));
     const wanted = ids.map((id) => cards.get(id));
@@ -23,7 +31,7 @@ export function make(panel) {
   }
   on("jobs", update);
   update();
-  put(panel, h("h2", {}, "Jobs"), lost, h("div", { class: "split" }, h("div", { class: "left" }, list), h("div", { class: "right card" }, others())));
+  put(panel, h("h2", {}, "Jobs"), lost, h("div", { class: "split" }, h("div", { class: "left" }, list, h("div", { class: "buttons" }, older)), h("div", { class: "right card" }, others())));
   return { shown: refresh };
 }
 
