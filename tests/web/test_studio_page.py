@@ -9,6 +9,7 @@ import json
 import re
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -126,37 +127,7 @@ def page(browser, host):
     assert page.wrong == []
 
 
-# What is visible in the panels and in the frame: controls without a name, and text with too little contrast.
-LOOK = """() => {
-  const seen = (element) => element.checkVisibility() && element.getBoundingClientRect().width > 1;
-  const named = (element) => [element.getAttribute("aria-label"), ...[...(element.labels ?? [])].map((label) => label.textContent),
-    (element.getAttribute("aria-labelledby") ?? "").split(" ").map((id) => document.getElementById(id)?.textContent ?? "").join(""),
-    element.matches("button, summary, a") ? element.textContent : ""].some((text) => text?.trim());
-  const nameless = [...document.querySelectorAll("input, select, button, summary, [tabindex='0'], dialog, progress, img.shown")]
-    .filter((element) => !(element.matches("img") ? element.alt !== null : named(element))).map((element) => element.outerHTML.slice(0, 120));
-  const light = (colour) => {
-    const [r, g, b] = colour.match(/[\\d.]+/g).slice(0, 3).map(Number).map((level) => level / 255).map((level) => level <= 0.04045 ? level / 12.92 : ((level + 0.055) / 1.055) ** 2.4);
-    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
-  };
-  const ground = (element) => {
-    for (; element; element = element.parentElement) {
-      const colour = getComputedStyle(element).backgroundColor;
-      if (!/, 0\\)$|transparent/.test(colour)) return colour;
-    }
-    return "rgb(255, 255, 255)";
-  };
-  const faint = [];
-  let texts = 0;
-  for (const element of document.querySelectorAll("body *")) {
-    const own = [...element.childNodes].some((node) => node.nodeType === 3 && node.data.trim());
-    if (!(own || element.matches("input:not([type=range], [type=checkbox], [type=radio], [type=file]), select, text")) || !seen(element) || element.disabled || element.closest(".heard")) continue;
-    const style = getComputedStyle(element), size = parseFloat(style.fontSize);
-    const [a, b] = [light(element.matches("text") ? style.fill : style.color), light(ground(element))].sort((x, y) => y - x);
-    texts++;
-    if ((a + 0.05) / (b + 0.05) < (size >= 24 ? 3 : 4.5)) faint.push(`${element.outerHTML.slice(0, 100)} ${((a + 0.05) / (b + 0.05)).toFixed(2)}`);
-  }
-  return { nameless, faint, texts, wide: document.documentElement.scrollWidth - document.documentElement.clientWidth };
-}"""
+LOOK = (Path(__file__).parent / "accessible.js").read_text()
 
 
 def unfold(page):
@@ -369,7 +340,7 @@ def test_images_are_translated_sent_and_seen(page, workspace):
     panel.get_by_role("img", name="The result").wait_for()
     with Image.open(io.BytesIO(data)) as image:
         np.testing.assert_array_equal(page.pixels("img[alt='The result']"), np.asarray(T.translate(image)))
-    panel.get_by_label("Source – result").fill("20")
+    panel.get_by_label("Source to result").fill("20")
     assert "20%" in panel.get_by_role("img", name="The result").evaluate("(image) => image.style.clipPath")
     panel.get_by_role("button", name="Start the webcam").click()
     page.until("Number(document.getElementById('panel-translate').dataset.frames) > 3")

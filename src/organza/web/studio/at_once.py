@@ -268,7 +268,6 @@ def _add_images(app: FastAPI, all: AtOnce) -> None:
         _check_count(len(seeds), all.room, opened.generator.resolution, body.scale)
         return await all.run(request, opened, lambda: _saved(all, opened, body, seeds))
 
-
     @app.post("/api/codes", summary="Keep the codes of several images, in their order, in one file")
     async def codes(request: Request, body: Keyframes) -> dict[str, Any]:
         first = body.recipes[0]

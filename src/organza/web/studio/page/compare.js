@@ -16,7 +16,7 @@ export function compare() {
   range.addEventListener("input", cut);
   const nothing = h("p", { class: "empty" }, "The source and the result appear here, one over the other.");
   const both = h("div", { class: "both" }, nothing, under, over, rule);
-  const bar = h("div", { class: "row" }, h("label", { for: id }, "Source – result"), range);
+  const bar = h("div", { class: "row" }, h("label", { for: id }, "Source to result"), range);
   const element = h("figure", { class: "stage compare" }, h("div", { class: "well" }, both), bar);
   bar.hidden = true;
   rule.hidden = true;

@@ -20,7 +20,7 @@ export function card(id, { ended, log = true, gone, preview = true } = {}) {
   const title = h("h3", {}), state = h("span", { class: "state" }), left = h("p", { class: "hint" });
   const bar = h("progress", { max: 1, "aria-label": "Progress" });
   const wrong = h("p", { class: "wrong", hidden: true });
-  const made = h("div", { class: "results" }), near = h("div", { class: "near" });
+  const made = h("div", { class: "made" }), near = h("div", { class: "near" });
   const lines = h("pre", { tabindex: 0, "aria-label": "What it said" }), command = h("code", {});
   const more = h("details", {}, h("summary", {}, "Command and log"), h("p", {}, command), lines);
   const stop = worker("Stop", line, () => tell(id, "stop"));
@@ -37,8 +37,9 @@ export function card(id, { ended, log = true, gone, preview = true } = {}) {
     const job = await ask(`api/jobs/${id}`), results = JSON.stringify(job.results);
     if (results !== shown) {
       shown = results;
-      const order = (each) => (each.kind === "image" || each.kind === "video" ? 0 : 1);
-      put(made, job.results.slice().sort((a, b) => order(a) - order(b)).slice(0, MOST).map((each) => result(each, line)), job.results.length > MOST && h("p", { class: "hint" }, `and ${job.results.length - MOST} more`));
+      const seen = (each) => each.kind === "image" || each.kind === "video";
+      const kept = job.results.slice(0, MOST), parts = [kept.filter(seen), kept.filter((each) => !seen(each))];
+      put(made, parts.map((part) => part.length > 0 && h("div", { class: "results" }, part.map((each) => result(each, line)))), job.results.length > MOST && h("p", { class: "hint" }, `and ${job.results.length - MOST} more`));
     }
     const low = lines.scrollTop + lines.clientHeight >= lines.scrollHeight - 8;
     lines.textContent = job.lines.join("\n") || "nothing yet";
