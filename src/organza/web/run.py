@@ -56,7 +56,8 @@ def listen(host: str, port: int) -> socket.socket:
         UserError: the address is taken, not this machine's, or not allowed.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    found = socket.socket(family, socket.SOCK_STREAM)
+    # Named in full, because asyncio sends small answers at once (TCP_NODELAY) only on sockets that say TCP themselves.
+    found = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         found.bind((host, port))

@@ -105,7 +105,7 @@ def _told(all: Work, job: Job) -> dict[str, Any]:
 def _add_runs(app: FastAPI, all: Work) -> None:
     def facts(id: str) -> dict[str, Any]:
         folder = all.workspace.path(id)
-        config = read_config(folder) if folder.is_dir() else None
+        config = read_config(folder) if folder.is_dir() and folder.is_relative_to(all.workspace.root) else None
         if config is None:
             raise NotThereError(id)
         mine = [job for job in all.queue.all() if job.run == id]
