@@ -387,7 +387,8 @@ def test_a_job_of_any_verb(page, workspace):
     )
     card.get_by_role("button", name="Show truncation.png").click()
     page.tab.get_by_role("dialog", name="truncation.png").get_by_role("button", name="Close").click()
-    card.get_by_role("button", name="Delete").click()
+    card.get_by_role("button", name="Delete", exact=True).click()
+    card.get_by_role("button", name="Delete: sure?").click()
     card.wait_for(state="detached")
     assert not made.exists()
 

@@ -76,9 +76,6 @@ function token_wanted(wrong) {
   return asking;
 }
 
-/** The address of a file's bytes, as `blob:`; whoever shows it revokes it. */
-export const file = async (id) => URL.createObjectURL(await ask("api/files", { query: { id }, as: "blob" }));
-
 /** Save a file of the workspace through the browser. */
 export async function download(id, name) {
   save(await ask("api/files", { query: { id, download: 1 }, as: "blob" }), name);
@@ -101,14 +98,36 @@ export function show(element, blob) {
   return element;
 }
 
+/** Show bytes in an `img` that keeps them: their address is let go of once they are seen. */
+export function once(image, blob) {
+  image.addEventListener("load", () => URL.revokeObjectURL(image.src), { once: true });
+  image.src = URL.createObjectURL(blob);
+  return image;
+}
+
 /** An `img` of something in the workspace that loads itself, small. */
 export function thumbnail(id, alt, side = 128) {
   const image = h("img", { alt, class: "thumbnail", loading: "lazy" });
   ask("api/thumbnail", { query: { id, side }, as: "blob" })
-    .then((blob) => show(image, blob))
+    .then((blob) => once(image, blob))
     .catch(() => image.classList.add("missing"));
   return image;
 }
 
-/** Send a file: `{id, what, note}`. `into`: the folder that it joins. */
-export const upload = (blob, name, into) => ask("api/uploads", { body: blob, query: { name, into } });
+/**
+ * Send a file: `{id, what, note}`.
+ *
+ * `into`: the folder that it joins. `sent(share)` is called with how much of it has gone, from 0 to 1.
+ */
+export function upload(blob, name, { into, sent } = {}) {
+  return new Promise((resolve, reject) => {
+    const request = new XMLHttpRequest(); // fetch() does not tell how much has gone
+    request.open("POST", `api/uploads?${new URLSearchParams({ name, ...(into && { into }) })}`);
+    if (sessionStorage.getItem(KEY)) request.setRequestHeader("authorization", `Bearer ${sessionStorage.getItem(KEY)}`);
+    request.responseType = "json";
+    request.upload.addEventListener("progress", (event) => event.lengthComputable && sent?.(event.loaded / event.total));
+    request.addEventListener("load", () => (request.status < 300 ? resolve(request.response) : reject(new Refused(request.status, request.response?.error ?? `the server says ${request.status}`))));
+    request.addEventListener("error", () => reject(new Refused(0, `${name}: the server took no more of it`)));
+    request.send(blob);
+  });
+}

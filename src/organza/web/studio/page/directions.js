@@ -13,7 +13,7 @@ export function directions() {
   const line = trouble(), sliders = h("div", { class: "moves" }), running = h("div", {});
   let shown = null, asked = null, rows = [];
   const which = choice("File", [], "", (id) => alter({ directions: id || null, moves: {} }));
-  const none = h("p", { class: "hint" }, "None yet for this workspace: find some below.");
+  const none = h("p", { class: "hint" });
   const reset = button("All to 0", () => {
     alter({ moves: {} });
     rows.forEach(([, part]) => part.set(0));
@@ -78,7 +78,10 @@ export function directions() {
       which.fill([["", "none"], ...files]);
     }
     which.hidden = !files.length;
-    none.hidden = files.length > 0;
+    const able = studio.network?.directions !== false;
+    find.hidden = !able;
+    none.hidden = files.length > 0 && able;
+    none.textContent = able ? "None yet in this workspace: find some below." : `${studio.network.kind} has no weights that SeFa knows, and no mapping for PCA.`;
     which.set(recipe.directions ?? "");
     line.attempt(load);
     rows.forEach(([index, part]) => part.contains(document.activeElement) || part.set(recipe.moves[index] ?? 0));

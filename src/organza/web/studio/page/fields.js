@@ -106,6 +106,28 @@ export function worker(label, line, work, props = {}) {
   return made;
 }
 
+/** A button for what can't be undone: it asks once more. */
+export function twice(label, line, work, props = {}) {
+  let asked = null;
+  const made = button(label, async () => {
+    if (!asked) {
+      made.textContent = `${label}: sure?`;
+      asked = setTimeout(rest, 4000);
+      return;
+    }
+    rest();
+    made.disabled = true;
+    await line.attempt(work);
+    made.disabled = false;
+  }, { kind: "quiet", ...props });
+  const rest = () => {
+    clearTimeout(asked);
+    asked = null;
+    made.textContent = label;
+  };
+  return made;
+}
+
 /** A place for files: chosen, dropped or, with `pasted`, pasted. `onfiles(files)`; of folders each file inside. */
 export function files(label, { accept, many = false, folder = false, hint, onfiles }) {
   const picker = (text, props) => {

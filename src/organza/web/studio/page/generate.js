@@ -83,7 +83,7 @@ export function make(panel) {
     worker("PNG", line, () => take("png"), { kind: "main", "aria-label": "Download the PNG" }),
     worker("JSON", line, () => take("json"), { "aria-label": "Download the JSON for organza redo" }),
     worker("w", line, () => take("w"), { "aria-label": "Download w" }),
-    button("Copy link", () => line.attempt(async () => {
+    navigator.clipboard && button("Copy link", () => line.attempt(async () => {
       await navigator.clipboard.writeText(location.href);
       say("The link is copied.");
     })));

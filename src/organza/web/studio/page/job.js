@@ -1,8 +1,8 @@
 // One job on the page: what it does, how far it is, what it says, what it made.
 
-import { ask } from "./api.js";
+import { ask, once } from "./api.js";
 import { button, count, duration, h, put, say } from "./dom.js";
-import { trouble, worker } from "./fields.js";
+import { trouble, twice, worker } from "./fields.js";
 import { is_open, job_of, tell } from "./queue.js";
 import { on } from "./studio.js";
 import { result } from "./viewer.js";
@@ -25,10 +25,10 @@ export function card(id, { ended, log = true, gone, preview = true } = {}) {
   const more = h("details", {}, h("summary", {}, "Command and log"), h("p", {}, command), lines);
   const stop = worker("Stop", line, () => tell(id, "stop"));
   const resume = worker("Resume", line, () => tell(id, "resume"));
-  const remove = worker("Delete", line, async () => {
+  const remove = twice("Delete", line, async () => {
     await tell(id, "delete");
     gone?.();
-  }, { kind: "quiet" });
+  });
   const element = h("article", { class: "job card" },
     h("div", { class: "head" }, title, state, h("div", { class: "buttons" }, stop, resume, remove)), bar, left, wrong, line, near, made, log && more);
   let shown = "", before = null, seen = null, placed = false;
@@ -70,9 +70,7 @@ export function card(id, { ended, log = true, gone, preview = true } = {}) {
     if (preview && job.preview && is_open(job) && seen !== JSON.stringify(ahead)) {
       seen = JSON.stringify(ahead);
       ask("api/files", { query: { id: job.preview }, as: "blob" }).then((blob) => {
-        const address = URL.createObjectURL(blob);
-        const image = h("img", { alt: "The newest image", src: address, onload: () => URL.revokeObjectURL(address) });
-        put(near, image);
+        put(near, once(h("img", { alt: "The newest image" }), blob));
       }).catch(() => {});
     }
     if (!is_open(job)) put(near);

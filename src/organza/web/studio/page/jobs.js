@@ -2,11 +2,12 @@
 
 import { ask } from "./api.js";
 import { button, h, put } from "./dom.js";
-import { choice, trouble, worker } from "./fields.js";
+import { choice, fold, trouble, twice, worker } from "./fields.js";
 import { form } from "./forms.js";
 import { card } from "./job.js";
 import { queue, start } from "./queue.js";
-import { on, refresh } from "./studio.js";
+import { on, refresh, studio } from "./studio.js";
+import { result } from "./viewer.js";
 
 const PAGE = 20;
 
@@ -31,8 +32,29 @@ export function make(panel) {
   }
   on("jobs", update);
   update();
-  put(panel, h("h2", {}, "Jobs"), lost, h("div", { class: "split" }, h("div", { class: "left" }, list, h("div", { class: "buttons" }, older)), h("div", { class: "right card" }, others())));
+  put(panel, h("h2", {}, "Jobs"), lost, h("div", { class: "split" }, h("div", { class: "left" }, list, h("div", { class: "buttons" }, older)), h("div", { class: "right" }, h("div", { class: "card" }, others()), saved())));
   return { shown: refresh };
+}
+
+/** Images that were saved, and codes. */
+function saved() {
+  const line = trouble(), list = h("div", { class: "results" });
+  const part = fold("Saved from Generate", false, line, list);
+  let shown = "";
+  function update() {
+    const found = (studio.workspace?.results ?? []).slice(0, 60);
+    part.hidden = !found.length;
+    if (!part.open || JSON.stringify(found) === shown) return;
+    shown = JSON.stringify(found);
+    put(list, found.map((each) => h("div", { class: "kept" }, result(each, line), twice("Delete", line, async () => {
+      await ask("api/items", { method: "DELETE", query: { id: each.id }, as: "response" });
+      await refresh();
+    }, { "aria-label": `Delete ${each.name}` }))));
+  }
+  on("workspace", update);
+  part.addEventListener("toggle", update);
+  update();
+  return part;
 }
 
 function others() {

@@ -2,7 +2,7 @@
 
 import { ask, upload } from "./api.js";
 import { button, h, put, say } from "./dom.js";
-import { files, trouble, worker } from "./fields.js";
+import { files, trouble, twice, worker } from "./fields.js";
 import { reset } from "./recipe.js";
 import { choose, facts, name_of, on, refresh, studio } from "./studio.js";
 
@@ -14,19 +14,18 @@ const GROUPS = [
 
 /** Build the tab. */
 export function make(panel, open_tab) {
-  const line = trouble(), lists = h("div", {}), open = h("section", { class: "card", "aria-label": "The open network", hidden: true });
+  const line = trouble(), far = h("p", { class: "hint", role: "status" }), lists = h("div", {}), open = h("section", { class: "card", "aria-label": "The open network", hidden: true });
   const drop = files("Send a checkpoint", {
     many: true,
     accept: ".safetensors,.pkl,.pt,.pth,.ckpt,.pkl.gz,.zip",
     hint: "Or drop it here. It is read by a parser that runs nothing of it.",
     onfiles: (found) => line.attempt(() => taken(found)),
   });
-  put(panel, h("h2", {}, "Networks"), open, drop, line, lists);
+  put(panel, h("h2", {}, "Networks"), open, drop, far, line, lists);
 
   async function taken(found) {
     for (const each of found) {
-      say(`${each.name} is on its way`);
-      const { id, what, note } = await upload(each, each.name);
+      const { id, what, note } = await upload(each, each.name, { sent: (share) => (far.textContent = `${each.name}: ${Math.floor(100 * share)}% sent; then it is looked at`) }).finally(() => (far.textContent = ""));
       await refresh();
       say(`${each.name}: ${note || what}`);
       if (what === "network") await use(id, false);
@@ -43,10 +42,10 @@ export function make(panel, open_tab) {
   function entry(each) {
     const chosen = studio.network?.id === each.id;
     const does = { generate: "Generate", translate: "Translate" }[each.does] ?? "Open";
-    const remove = each.id.startsWith("studio/") && worker("Delete", line, async () => {
-      await ask("api/items", { method: "DELETE", query: { id: each.id } });
+    const remove = each.id.startsWith("studio/uploads/") && twice("Delete", line, async () => {
+      await ask("api/items", { method: "DELETE", query: { id: each.id }, as: "response" });
       await refresh();
-    }, { kind: "quiet", "aria-label": `Delete ${each.name}` });
+    }, { "aria-label": `Delete ${each.name}` });
     return h("li", { class: "entry", "aria-current": chosen ? "true" : undefined },
       h("div", {}, h("strong", {}, each.name), h("p", { class: "hint" }, facts(each))),
       h("div", { class: "buttons" }, remove, worker(does, line, () => use(each.id), { "aria-label": `${does} with ${each.name}`, kind: chosen ? "main" : undefined })));

@@ -5,7 +5,7 @@ import { count, duration, h, put } from "./dom.js";
 import { segments, trouble, worker } from "./fields.js";
 import { card, speed } from "./job.js";
 import { at, move } from "./place.js";
-import { job_of, tell } from "./queue.js";
+import { is_open, job_of, queue, tell } from "./queue.js";
 import { reset } from "./recipe.js";
 import { choose, on, refresh, studio } from "./studio.js";
 import { legend, plot } from "./plot.js";
@@ -17,7 +17,7 @@ const MOST = 6;
 export function runs() {
   const line = trouble(), list = h("ul", { class: "list" }), about = h("div", {}), begun = h("div", {});
   const loss = { only: true };
-  let chosen = (at("runs") ?? "").split(",").filter(Boolean), followed = null, drawn = "", listed = "", listed_at = 0;
+  let chosen = (at("runs") ?? "").split(",").filter(Boolean), followed = null, drawn = "", listed = "", listed_at = 0, live = false;
   /** Change what is shown, and leave the keyboard where it was. */
   const focus_kept = (work) => {
     const focus = about.contains(document.activeElement) ? document.activeElement.dataset.key : null;
@@ -51,6 +51,7 @@ export function runs() {
   async function draw() {
     if (!chosen.length) return put(about, (studio.workspace?.runs ?? []).length > 0 && h("p", { class: "hint" }, "Choose a run to see its curves; several to compare them."));
     const found = await Promise.all(chosen.map((id) => ask("api/runs", { query: { id } })));
+    live = found.some((run) => run.state === "running");
     const key = JSON.stringify([chosen, loss, found]);
     if (key === drawn) return;
     drawn = key;
@@ -122,7 +123,7 @@ export function runs() {
       listed_at = Date.now();
       refresh().catch(() => {}); // it has just begun, or gone on
     }
-    if (chosen.length) draw().catch(() => {});
+    if (chosen.length && (live || queue.list.some((each) => is_open(each) && chosen.includes(each.run)))) draw().catch(() => {});
   });
   entries();
   return element;

@@ -1,6 +1,6 @@
 // The image on show in Generate and in Explore: asked for anew whenever its recipe changes.
 
-import { ask, show } from "./api.js";
+import { ask, once, show } from "./api.js";
 import { h, put } from "./dom.js";
 import { trouble } from "./fields.js";
 import { latest } from "./latest.js";
@@ -19,7 +19,7 @@ export async function image(sent, path = "api/image") {
 /** A small image of a recipe, for strips. */
 export function small(whole, alt) {
   const element = h("img", { alt, class: "thumbnail" });
-  image(body(whole)).then(({ blob }) => show(element, blob)).catch(() => element.classList.add("missing"));
+  image(body(whole)).then(({ blob }) => once(element, blob)).catch(() => element.classList.add("missing"));
   return element;
 }
 

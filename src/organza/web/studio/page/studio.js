@@ -23,9 +23,13 @@ export async function refresh() {
   changed("workspace");
 }
 
-/** Open a network; its description. */
+let wished = 0;
+
+/** Open a network; its description. Of several wishes the last one stays. */
 export async function choose(id, model) {
+  const mine = ++wished;
   const network = await ask("api/network", { body: { id, ...(model && { model }) } });
+  if (mine !== wished) return network;
   studio.network = { model: model ?? network.models?.[0] ?? null, ...network };
   move({ network: id, model: model ?? null });
   changed("network");

@@ -2,7 +2,7 @@
 
 import { ask, upload } from "./api.js";
 import { h, many, put, say } from "./dom.js";
-import { choice, files, trouble, worker } from "./fields.js";
+import { choice, files, trouble, twice, worker } from "./fields.js";
 import { form } from "./forms.js";
 import { card } from "./job.js";
 import { start } from "./queue.js";
@@ -10,7 +10,6 @@ import { runs } from "./runs.js";
 import { on, refresh, studio } from "./studio.js";
 
 const IMAGES = /\.(png|jpe?g|webp|bmp|tiff?|gif|avif)$/i;
-const BESIDE = /\.(csv|json|jsonl|txt)$/i;
 
 /** Build the tab. */
 export function make(panel) {
@@ -25,8 +24,8 @@ function starting(watch) {
   const line = trouble(), told = h("p", { class: "hint", role: "status" }), options = h("div", {}), about = h("div", {});
   let presets = [], built = null;
   const data = choice("Dataset", [], "", info);
-  const facts = h("div", {});
-  const drop = files("Choose images or an archive", { many: true, folder: true, accept: "image/*,.zip,.tar,.parquet,.npz,.npy,.csv,.jsonl", hint: "Or drop a folder here. Folders of classes keep their names in an archive: send a .zip of them.", onfiles: (found) => line.attempt(() => taken(found)) });
+  const facts = h("div", { class: "buttons" });
+  const drop = files("Choose images or an archive", { many: true, folder: true, accept: "image/*,.zip,.tar", hint: "Or drop a folder here. Folders of classes keep their names in an archive: send a .zip of them.", onfiles: (found) => line.attempt(() => taken(found)) });
 
   function list() {
     const all = studio.workspace?.datasets ?? [], now = data.value();
@@ -43,31 +42,34 @@ function starting(watch) {
         lines.textContent = all.lines.filter((each) => !each.startsWith("$ ")).join("\n");
         lines.hidden = false;
       } }), lines);
+    }), id.startsWith("studio/uploads/") && twice("Delete it", line, async () => {
+      await ask("api/items", { method: "DELETE", query: { id }, as: "response" });
+      await refresh();
     }));
   }
 
   async function taken(found) {
-    const images = found.filter((each) => IMAGES.test(each.name) || BESIDE.test(each.name));
+    const images = found.filter((each) => IMAGES.test(each.name));
     let last = null;
-    if (images.length && images.length === found.length && found.some((each) => IMAGES.test(each.name))) {
+    if (images.length) {
       const set = `set-${new Date().toISOString().slice(0, 16).replace(/\D/g, "")}`;
-      const refused = [];
+      const refused = [], others = found.length - images.length;
       for (const [place, each] of images.entries()) {
         told.textContent = `${place + 1} of ${many(images.length, "file")} …`;
         try {
-          last = await upload(each, each.name, set);
+          last = await upload(each, each.name, { into: set });
         } catch (error) {
           refused.push(`${each.name}: ${error.message}`);
           if (refused.length > 20) break;
         }
       }
-      told.textContent = `${many(images.length - refused.length, "file")} sent.`;
-      if (refused.length) line.say(`${many(refused.length, "file")} left out. ${refused[0]}`);
+      told.textContent = `${many(images.length - refused.length, "image")} sent${others ? `; ${many(others, "other file")} left out` : ""}.`;
+      if (refused.length) line.say(`${many(refused.length, "image")} refused. ${refused[0]}`);
       last = last && { id: last.id.split("/").slice(0, 3).join("/") };
     } else {
       for (const each of found) {
         told.textContent = `${each.name} is on its way …`;
-        last = await upload(each, each.name);
+        last = await upload(each, each.name, { sent: (share) => (told.textContent = `${each.name}: ${Math.floor(100 * share)}% sent`) });
         told.textContent = `${each.name}: ${last.note || last.what}`;
       }
     }

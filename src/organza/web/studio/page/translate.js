@@ -1,7 +1,7 @@
 // The tab Translate: an image that is sent, pasted or seen by the webcam, through the open translator.
 
 import { ask, save, upload } from "./api.js";
-import { button, count, h, put, say } from "./dom.js";
+import { button, count, h, put } from "./dom.js";
 import { camera, lacking } from "./camera.js";
 import { check, choice, files, pasted, segments, text, trouble, worker } from "./fields.js";
 import { compare } from "./compare.js";
@@ -15,12 +15,12 @@ import { choose, on, studio } from "./studio.js";
 /** Build the tab. */
 export function make(panel) {
   const line = trouble(), figure = compare(), about = h("p", { class: "hint", role: "status" }), running = h("div", {});
-  const wish = { target: at("target"), class: at("class"), seed: Number(at("seed")) || 0, size: "trained", cartoon: false, paste: false, faces: "largest", background: "white" };
+  const wish = { target: at("target"), class: at("class"), seed: Number(at("seed")) || 0, size: "trained", cartoon: false, paste: false, match: false, faces: "largest", background: "white" };
   let source = null, seen = null, name = "image";
 
   const query = () => {
     const network = studio.network, sent = { network: network.id, model: network.model };
-    if (wish.cartoon) return { ...sent, paste: wish.paste || null, faces: wish.faces, background: wish.background };
+    if (wish.cartoon) return { ...sent, paste: wish.paste || null, match_colours: (wish.paste && wish.match) || null, faces: wish.faces, background: wish.background };
     return { ...sent, target: network.targets?.length ? wish.target ?? network.targets[0] : null, class: network.labels && !network.targets?.length ? wish.class ?? 0 : null, seed: wish.seed || null, size: wish.size };
   };
   const translated = (blob, format) => ask(wish.cartoon ? "api/cartoon" : "api/translate", { body: blob, query: { ...query(), format }, as: "blob" });
@@ -54,11 +54,11 @@ export function make(panel) {
   }
 
   async function moving(each) {
-    say(`${each.name} is on its way`);
-    const sent = await upload(each, each.name);
+    const sent = await upload(each, each.name, { sent: (share) => (about.textContent = `${each.name}: ${Math.floor(100 * share)}% sent`) });
+    about.textContent = `${each.name}: ${sent.note}`;
     const asked = query(), options = { network: asked.network };
     if (asked.model && studio.network.models.length > 1) options.model = asked.model;
-    if (wish.cartoon) Object.assign(options, { photo: sent.id, ...(wish.faces !== "largest" && { faces: wish.faces }) });
+    if (wish.cartoon) Object.assign(options, { photo: sent.id, faces: wish.faces, ...(wish.paste && wish.match && { match_colours: true }) });
     else Object.assign(options, { input: sent.id, ...(asked.target && { target: asked.target }), ...(asked.class !== null && { class_: String(asked.class) }), ...(asked.seed && { seed: asked.seed }), ...(asked.size !== "trained" && { size: asked.size }) });
     const job = await start(wish.cartoon ? "cartoon" : "translate", options);
     put(running, card(job.id));
@@ -114,7 +114,12 @@ export function make(panel) {
       }) : h("p", { class: "hint" }, "Cartoons of whole photographs need the helper networks for faces, which are not here: see organza cartoon --help."),
       wish.cartoon ? [
         choice("Which faces", [["largest", "the largest"], ["all", "all"]], wish.faces, (now) => ((wish.faces = now), again())),
-        check("Paste the cartoons into the photograph", wish.paste, (now) => ((wish.paste = now), again())),
+        check("Paste the cartoons into the photograph", wish.paste, (now) => {
+          wish.paste = now;
+          build();
+          again();
+        }),
+        wish.paste && check("Give them the photograph's colours", wish.match, (now) => ((wish.match = now), again())),
         segments("Background", [["white", "white"], ["keep", "the network's own"]], wish.background, (now) => ((wish.background = now), again())),
       ] : [
         network.targets?.length > 0 && choice("Target", network.targets.map((each) => [each, each]), wish.target ?? network.targets[0], (now) => ((wish.target = now), again())),

@@ -1,6 +1,6 @@
 // Results of a job: small images that open large, videos that play, files to save.
 
-import { ask, download, show, thumbnail } from "./api.js";
+import { ask, download, once, show, thumbnail } from "./api.js";
 import { button, h } from "./dom.js";
 import { choose } from "./studio.js";
 
@@ -30,7 +30,7 @@ export function result(each, line) {
   const save = button("Save", () => line.attempt(() => download(each.id, each.name)), { "aria-label": `Save ${each.name}` });
   if (/\.gif$/i.test(each.name)) {
     const image = h("img", { alt: each.name });
-    ask("api/files", { query: { id: each.id }, as: "blob" }).then((blob) => show(image, blob)).catch(() => image.remove());
+    ask("api/files", { query: { id: each.id }, as: "blob" }).then((blob) => once(image, blob)).catch(() => image.remove());
     return h("figure", { class: "result" }, image, h("figcaption", {}, each.name, save));
   }
   if (each.kind === "video") return h("figure", { class: "result" }, video(each.id, each.name), h("figcaption", {}, each.name, save));
