@@ -31,7 +31,18 @@ def contents(workspace: Workspace) -> dict[str, list[dict[str, Any]]]:
     """Networks, runs, datasets, images, directions, codes and results; what can't be read is left out."""
     found: dict[str, list[dict[str, Any]]] = {
         name: []
-        for name in ("networks", "runs", "datasets", "images", "videos", "directions", "codes", "encoders", "results")
+        for name in (
+            "networks",
+            "runs",
+            "datasets",
+            "images",
+            "videos",
+            "directions",
+            "codes",
+            "encoders",
+            "tables",
+            "results",
+        )
     }
     for name in zoo_names():
         folder = zoo_folder(name)
@@ -105,6 +116,8 @@ def _look(
         )
     elif ending in _CODES:
         found["codes"].append(thing)
+    elif ending == ".csv":
+        found["tables"].append(thing)
     elif ending in _ARCHIVES:
         found["datasets"].append(thing | {"count": None})
 
