@@ -22,6 +22,7 @@ _WEIGHTS = (".pkl", ".pt", ".pth", ".ckpt", ".safetensors", ".onnx", ".h5", ".pd
 _IMAGES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif")
 _ARCHIVES = (".zip", ".tar", ".tfrecords", ".tfrecord", ".parquet", ".lmdb")
 _CODES = (".npz", ".npy")
+_KINDS = ("networks", "runs", "datasets", "images", "videos", "directions", "codes", "encoders", "tables", "results")
 _DATASETS = ("-dataset-build", "-dataset-align", "-faces")
 """Jobs whose images are datasets; those of others are results."""
 _DIRECTIONS = b"organza-directions-1"
