@@ -81,6 +81,14 @@ class Save(Recipe):
     name: Annotated[StrictStr, StringConstraints(max_length=80)] | None = Field(None, description="Of the files.")
 
 
+class Keyframes(BaseModel):
+    """Images whose codes are wanted in one file."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    recipes: Annotated[list[Recipe], Field(min_length=1, max_length=64)] = Field(description="All of one network.")
+
+
 class Renamed(BaseModel):
     """A new name for a direction."""
 
@@ -261,6 +269,23 @@ def _add_images(app: FastAPI, all: AtOnce) -> None:
         seeds = body.seeds or [body.seed]
         _check_count(len(seeds), all.room, opened.generator.resolution, body.scale)
         return await all.run(request, opened, lambda: _saved(all, opened, body, seeds))
+
+    @app.post("/api/codes", summary="Keep the codes of several images, in their order, in one file")
+    async def codes(request: Request, body: Keyframes) -> dict[str, Any]:
+        first = body.recipes[0]
+        if any((each.network, each.model) != (first.network, first.model) for each in body.recipes):
+            raise UserError("the images are of several networks", hint="ask for one network's at a time")
+        opened = await all.open(first.network, first.model)
+        return await all.run(request, opened, lambda: _kept(all, opened, body.recipes))
+
+
+def _kept(all: AtOnce, opened: Opened, recipes: list[Recipe]) -> dict[str, Any]:
+    """Write the codes of images: keyframes of `organza interpolate --w`."""
+    G, workspace = opened.generator, all.workspace
+    ws = torch.cat([code_of(G, each, workspace, opened.kept) for each in recipes])
+    stem = clean(Path(recipes[0].network).name, "image").removesuffix(".npz")
+    path = save_codes(fresh(workspace.results, f"{stem}-keyframes.npz"), ws)
+    return {"id": workspace.id_of(path), "name": path.name, "count": len(ws)}
 
 
 def _check_count(count: int, room: Room, resolution: tuple[int, int], scale: int) -> None:
