@@ -77,8 +77,11 @@ def test_images_make_a_dataset(client, workspace):
         )
     listed = client.get("/api/workspace").json()["datasets"]
     assert {"id": "studio/uploads/my-set", "name": "my-set", "count": 4} in listed
+    for part in ("trainA", "trainB"):
+        assert send(client, png(), "a.png", into=f"two/{part}").json()["id"] == f"studio/uploads/two/{part}/a.png"
+    assert {"id": "studio/uploads/two", "name": "two", "count": None} in client.get("/api/workspace").json()["datasets"]
     before = everything(workspace)
-    for into in ("../x", "a/b", ".x", "", "con", "a.b", "x" * 90, "same.png"):
+    for into in ("../x", "a/b/c", "a/..", "a/", "same.png/x", ".x", "", "con", "a.b", "x" * 90, "same.png"):
         answer = send(client, png(), "a.png", into=into)
         assert answer.status_code == 422, (into, answer.text)
     assert send(client, zipped(), "a.zip", into="my-set").status_code == 422
@@ -106,7 +109,10 @@ def test_archives_weights_codes_and_directions(client, workspace, tiny_run, tmp_
     path = save_directions(tmp_path / "d.safetensors", sefa(G, 2))
     answer = send(client, path.read_bytes(), "d.safetensors").json()
     assert (answer["what"], answer["note"]) == ("directions", "sefa0, sefa1")
+    table = send(client, b"seed,smile\n3,1\n5,0\n", "smile.csv").json()
+    assert (table["what"], table["note"]) == ("table", "2 seeds, smile")
     found = client.get("/api/workspace").json()
+    assert table["id"] in [each["id"] for each in found["tables"]]
     assert answer["id"] in [each["id"] for each in found["directions"]]
     assert answer["id"] not in [each["id"] for each in found["networks"]]
 

@@ -88,6 +88,7 @@ KINDS: dict[str, str] = {
     "calibrate": "dataset",
     "runs": "run",
     "encoder": "encoder",
+    "directions.labels": "table",
 }
 """Option (or ``verb.option``) -> what its id names."""
 
@@ -146,7 +147,7 @@ LEFT_OUT = frozenset(
     {
         *("device", "workers", "overwrite", "profile", "settings", "list", "all", "only", "set", "edit.film"),
         *("audio", "embeddings", "classifier", "reference", "face_id", "weights_dir", "mtcnn", "metadata", "mnist"),
-        *("align", "runtime", "webgpu", "targets", "label_map", "instances", "directions.labels", "translate.hidden"),
+        *("align", "runtime", "webgpu", "targets", "label_map", "instances", "translate.hidden"),
     }
 )
 """Options that are not offered: this machine's own matters, and files for which the page has no place."""
@@ -550,7 +551,9 @@ def _text(way: Way, each: Option, field: Field, name: str, item: Any) -> str:
     return text
 
 
-_THINGS = frozenset({"network", "dataset", "image", "images", "video", "directions", "codes", "run", "encoder"})
+_THINGS = frozenset(
+    {"network", "dataset", "image", "images", "video", "directions", "codes", "run", "encoder", "table"}
+)
 _PLAIN = re.compile(r"(zoo|runs|studio)/.*", re.DOTALL)
 
 

@@ -40,7 +40,7 @@ from organza.web.studio.settings import PIXELS, Room
 from organza.web.studio.workspace import LONGEST, Workspace, clean, fresh
 
 T = TypeVar("T")
-IMAGE = {"image/png": {"schema": {"type": "string", "format": "binary"}}}
+IMAGE = {f"image/{format}": {"schema": {"type": "string", "format": "binary"}} for format in ("png", "jpeg")}
 LEVEL = 1
 """Of zlib: a preview is soon there, and one more level costs more than the shorter way saves."""
 BODY = {
@@ -51,6 +51,8 @@ BODY = {
 }
 OPENING = 16
 """Threads that open networks, or wait for one."""
+SAVED = 10_000
+"""Files that are kept as results."""
 UPLOADS = 4
 """Images that are sent, decoded or waiting at a time."""
 
@@ -234,9 +236,9 @@ def _add_images(app: FastAPI, all: AtOnce) -> None:
         G = opened.generator
 
         def work() -> bytes:
-            return png(image_of(G, body, all.workspace, opened.kept), LEVEL)
+            return _encoded(image_of(G, body, all.workspace, opened.kept), body.format)
 
-        return _image(await all.run(request, opened, work, x_organza_page), began)
+        return _image(await all.run(request, opened, work, x_organza_page), began, f"image/{body.format}")
 
     @app.post(
         "/api/grid",
@@ -257,9 +259,9 @@ def _add_images(app: FastAPI, all: AtOnce) -> None:
             images = [
                 image_of(G, one.model_copy(update={"seed": seed}), all.workspace, opened.kept) for seed in body.seeds
             ]
-            return png(make_grid(np.stack(images), body.columns or None), LEVEL)
+            return _encoded(make_grid(np.stack(images), body.columns or None), body.format)
 
-        return _image(await all.run(request, opened, work, x_organza_page), began)
+        return _image(await all.run(request, opened, work, x_organza_page), began, f"image/{body.format}")
 
     @app.post("/api/save", summary="Keep an image, its codes, and what makes it again")
     async def save(request: Request, body: Save) -> dict[str, Any]:
@@ -295,6 +297,8 @@ def _check_count(count: int, room: Room, resolution: tuple[int, int], scale: int
 def _saved(all: AtOnce, opened: Opened, body: Save, seeds: list[int]) -> dict[str, Any]:
     """Write PNG, codes, and a record of the command that makes the PNG from them or from its seeds."""
     G, workspace = opened.generator, all.workspace
+    if sum(1 for _ in workspace.results.iterdir()) >= SAVED:
+        raise UserError("too many results", where="studio/results", hint="remove some")
     fields = {"seeds", "columns", "name"}
     one = Recipe.model_validate(body.model_dump(by_alias=True, exclude=fields))
     recipes = [one.model_copy(update={"seed": seed}) for seed in seeds]
@@ -337,7 +341,7 @@ def _labels(one: Recipe) -> list[str]:
     return [] if one.text is None else ["--text", one.text]
 
 
-def _image(data: bytes, began: float, type: str = "image/png") -> Response:
+def _image(data: bytes, began: float, type: str) -> Response:
     return Response(data, media_type=type, headers={"x-organza-ms": f"{1000 * (time.monotonic() - began):.1f}"})
 
 

@@ -22,6 +22,7 @@ _WEIGHTS = (".pkl", ".pt", ".pth", ".ckpt", ".safetensors", ".onnx", ".h5", ".pd
 _IMAGES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif")
 _ARCHIVES = (".zip", ".tar", ".tfrecords", ".tfrecord", ".parquet", ".lmdb")
 _CODES = (".npz", ".npy")
+_KINDS = ("networks", "runs", "datasets", "images", "videos", "directions", "codes", "encoders", "tables", "results")
 _DATASETS = ("-dataset-build", "-dataset-align", "-faces")
 """Jobs whose images are datasets; those of others are results."""
 _DIRECTIONS = b"organza-directions-1"
@@ -31,7 +32,18 @@ def contents(workspace: Workspace) -> dict[str, list[dict[str, Any]]]:
     """Networks, runs, datasets, images, directions, codes and results; what can't be read is left out."""
     found: dict[str, list[dict[str, Any]]] = {
         name: []
-        for name in ("networks", "runs", "datasets", "images", "videos", "directions", "codes", "encoders", "results")
+        for name in (
+            "networks",
+            "runs",
+            "datasets",
+            "images",
+            "videos",
+            "directions",
+            "codes",
+            "encoders",
+            "tables",
+            "results",
+        )
     }
     for name in zoo_names():
         folder = zoo_folder(name)
@@ -105,6 +117,8 @@ def _look(
         )
     elif ending in _CODES:
         found["codes"].append(thing)
+    elif ending == ".csv":
+        found["tables"].append(thing)
     elif ending in _ARCHIVES:
         found["datasets"].append(thing | {"count": None})
 

@@ -221,7 +221,7 @@ class Queue:
     def about(self, job: Job) -> dict[str, Any]:
         """How a job stands, for ``GET /api/jobs``; the last lines and the results are left out."""
         folder = self.folder(job)
-        told = self.told(job)
+        told = self.told(job) if job.state == "running" else {}
         progress = None
         if job.state == "running" and "total" in told:
             progress = {name: told.get(name) for name in ("title", "done", "total", "unit", "rate", "eta")}

@@ -28,7 +28,7 @@ class Looked:
     """What a file is.
 
     Attributes:
-        what: image, images, network, video, codes or directions.
+        what: image, images, network, video, codes, directions or table (of seeds and attributes).
         note: in a few words.
         ending: that its name should have.
         about: more, of networks.
@@ -113,7 +113,18 @@ def look_at(path: Path) -> Looked:
         return _video(path, ending)
     if kind and kind not in ("a PyTorch file", "an HDF5 file"):
         raise UserError(f"this is {kind}, which the studio does not take", hint=known[1] if known else None)
+    if ending in (".csv", ".txt"):
+        return _table(path)
     return _weights(path, ending)
+
+
+def _table(path: Path) -> Looked:
+    from organza.studio.attributes import read_labels
+
+    if path.stat().st_size > 1 << 26:
+        raise UserError("a table of more than 64 MB")
+    seeds, columns = read_labels(path)
+    return Looked("table", f"{len(seeds)} seeds, {', '.join(columns)}"[:200], ".csv")
 
 
 def _archive(path: Path, ending: str) -> Looked:

@@ -85,6 +85,7 @@ class Recipe(BaseModel):
     mix: Annotated[list[Other], Field(max_length=32)] = Field(default=[], description="Layers of other codes.")
     edits: Annotated[list[Move], Field(max_length=64)] = Field(default=[], description="Moves along directions.")
     scale: Annotated[StrictInt, Field(ge=1, le=64)] = Field(1, description="Each pixel becomes a square of so many.")
+    format: Literal["png", "jpeg"] = Field("png", description="jpeg is sooner there, for while a slider moves.")
 
     @property
     def plain(self) -> bool:

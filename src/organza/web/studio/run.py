@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
+import sys
+import threading
 import webbrowser
 from collections.abc import Iterator
 
@@ -44,6 +47,18 @@ def alone(workspace: Workspace) -> Iterator[None]:
         yield
 
 
+def has_screen() -> bool:
+    """Whether there is a screen that a browser could open on; otherwise one for terminals might take ours."""
+    if sys.platform in ("win32", "darwin"):
+        return True
+    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+
+
+def _show(place: str) -> None:
+    with contextlib.suppress(Exception):  # whatever browsers do, the address is told
+        webbrowser.open(place)
+
+
 def run_studio(
     workspace: Workspace,
     forms: Forms,
@@ -66,10 +81,9 @@ def run_studio(
     """
     with alone(workspace):
         app = make_studio(workspace, forms, room, gate, device)
-        place = address(at)
-        if browser:
-            fragment = "" if gate.token is None else f"#token={gate.token}"
-            with contextlib.suppress(Exception):  # whatever browsers do, the address is told
-                webbrowser.open(f"{place}/{fragment}")
+        if browser and has_screen():
+            at.listen()  # who comes before the server is ready waits
+            # The token stays out of its address: other users see the command lines of programs.
+            threading.Thread(target=_show, args=[f"{address(at)}/"], daemon=True).start()
         run_app(app, at, min(room.timeout, 10.0), 256, f"the studio of {workspace.root}")
         log.info("stopped; jobs that run go on, and the next studio here finds them")

@@ -131,11 +131,15 @@ class Uploads:
             self._bytes, self._files = _weigh(self._workspace.uploads)
 
     def _folder(self, name: str) -> Path:
-        if clean(name, "") != name or not allowed(name) or "." in name:
-            raise UserError(f"{printable(repr(name[:80]), 100)} is no name for a folder", hint="letters, digits and -")
-        folder = self._workspace.uploads / name
-        if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
-            raise UserError("is a file", where=name, hint="choose another name")
+        """The folder of a set, or of a part of it: ``faces``, ``horses/trainA``."""
+        folder, parts = self._workspace.uploads, name.split("/")
+        if len(parts) > 2 or not all(clean(part, "") == part and allowed(part) and "." not in part for part in parts):
+            hint = "letters, digits and -, and one / for a part of it"
+            raise UserError(f"{printable(repr(name[:80]), 100)} is no name for a folder", hint=hint)
+        for part in parts:
+            folder = folder / part
+            if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
+                raise UserError("is a file", where=name, hint="choose another name")
         return make_folder(folder)
 
     def _check(self, more: int) -> None:
