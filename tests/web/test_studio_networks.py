@@ -9,6 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
+from organza.cli.main import main
 from organza.contract.data import DataSpec, LabelSet
 from organza.core.config import to_plain
 from organza.core.version import __version__
@@ -221,3 +222,29 @@ def test_few_networks_are_open(client, workspace):
         threading.Event().wait(0.02)
     assert len(alive) <= OPENED
     assert image(client, network="stylegan2", seed=1).shape == (16, 16, 4)
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        {"network": "cgan", "class": "owl", "seeds": [1, 2, 3]},
+        {"network": "cgan", "class": 1, "seed": 4},
+        {"network": "cgan", "label": [0.25, 0.5, 0.25], "seed": 4},
+        {"network": "stackgan", "text": "pink hair", "seed": 2},
+        {"network": "stylegan2", "seed": 4, "psi": -0.5, "cutoff": 2, "noise": "random"},
+        {"network": "stylegan2", "seed": 4, "mix": [{"seed": 1, "layers": "0-1"}], "noise": "random"},
+    ],
+    ids=range(6),
+)
+def test_what_is_saved_comes_again(client, workspace, recipe, capsys):
+    answer = client.post("/api/save", json={**recipe, "name": "../kept: 1"})
+    assert answer.status_code == 200, answer.text
+    first, record, _ = (workspace.path(each["id"]) for each in answer.json()["files"])
+    assert first.parent == workspace.results and first.name.startswith("kept-1")
+    before = first.read_bytes()
+    if "seeds" not in recipe and recipe.get("noise") != "random":
+        assert np.array_equal(pixels(before), image(client, **recipe))
+    first.unlink()
+    assert main(["redo", str(record)]) == 0, capsys.readouterr().err
+    assert "the same bytes as before" in capsys.readouterr().out
+    assert first.read_bytes() == before
