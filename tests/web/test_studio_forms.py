@@ -201,6 +201,52 @@ ANYTHING = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=2),
     max_leaves=4,
 )
+RUN = "RUN"
+ASKS = [
+    ("generate", {"network": RUN, "seeds": "0-1", "grid": "2x1"}, ["grid.png"]),
+    ("interpolate", {"network": RUN, "seeds": "0,1", "seconds": 0.2, "fps": 10, "output": ".gif"}, ["interpolate.gif"]),
+    ("walk", {"network": RUN, "seeds": "0", "seconds": 0.3, "fps": 10, "output": ".webp"}, ["walk.webp"]),
+    ("truncation", {"network": RUN, "seeds": "0", "columns": 3}, ["truncation.png"]),
+    ("mix", {"network": RUN, "rows": "0", "columns": "1", "styles": "0-2", "output": ".jpg"}, ["mix.jpg"]),
+    ("noise", {"network": RUN, "samples": 2}, ["noise.png"]),
+    ("project", {"network": RUN, "pictures": ["photos/0.png"], "steps": 2, "film": "none"}, ["projected.npz"]),
+    ("reconstruct", {"network": "zoo/digits-vae", "images": ["photos/0.png"]}, ["reconstruct.png"]),
+    ("encoder", {"network": RUN, "pictures": 8, "batch": 4}, ["encoder.safetensors"]),
+    ("directions", {"network": RUN, "count": 2}, ["directions.safetensors", "directions.safetensors.png"]),
+    ("edit", {"network": RUN, "directions": "ways.safetensors", "apply": "sefa0=2@0-1", "seeds": "0"}, ["edit.png"]),
+    ("blend", {"network": RUN, "second": RUN, "swap": 8, "seeds": "0"}, ["blended/ema.safetensors"]),
+    ("inspect", {"file": "zoo/digits-vae"}, []),
+    ("convert", {"file": RUN, "to": "nvidia"}, ["network.pkl"]),
+    ("convert", {"file": RUN, "dtype": "bf16"}, ["network/ema.safetensors"]),
+    ("compare", {"runs": [RUN]}, []),
+    ("dataset info", {"path": "photos"}, ["contact.png"]),
+    ("dataset build", {"source": "photos", "resolution": "8"}, ["dataset.zip"]),
+    ("dataset build", {"source": "faces.zip", "format": "folder", "max_images": 2}, ["dataset/dataset.json"]),
+    ("faces", {"count": 3, "resolution": "16"}, ["faces.zip"]),
+]
+
+
+@pytest.mark.parametrize(("verb", "values", "files"), ASKS, ids=[f"{n}-{ask[0]}" for n, ask in enumerate(ASKS)])
+def test_what_a_form_asks_is_done(workspace, verb, values, files, monkeypatch, capsys):
+    """Each command runs, and what it makes is in its job's own folder and nowhere else."""
+    import organza
+    from organza.cli.main import main
+    from organza.studio.directions import save_directions, sefa
+
+    monkeypatch.chdir(workspace.root)
+    run = f"runs/{next(workspace.runs.iterdir()).name}"
+    save_directions(workspace.root / "ways.safetensors", sefa(organza.load(run), 2))
+    given = values
+    values = {name: run if each == RUN else [run] if each == [RUN] else each for name, each in values.items()}
+    out = f"studio/jobs/{ASKS.index((verb, given, files)):04d}-x/out"
+    found = command(workspace, verb, None, values, out)
+    before = {path for path in workspace.root.rglob("*") if not path.is_relative_to(workspace.jobs)}
+    assert main(list(found.words)) == 0, capsys.readouterr().err
+    for name in files:
+        assert (workspace.root / out / name).exists(), sorted((workspace.root / out).rglob("*"))
+    assert {path for path in workspace.root.rglob("*") if not path.is_relative_to(workspace.jobs)} == before
+
+
 IDS = "zoo/digits-vae faces.zip photos photos/0.png ../secret /etc/passwd http://a/b hf:a/b ~/x x:y"
 LIKELY = st.sampled_from([*IDS.split(), "-h", "--outdir=/tmp", "0-3", "none", "16", "", ".gif", "a=1@0-2"])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,8 +17,9 @@ from organza.web.studio.workspace import Workspace, allowed
 
 MOST = 1000
 """Things of a kind that are listed."""
-ENTRIES = 20_000
-"""Files that are looked at, in all."""
+ENTRIES = 2000
+"""Files of a folder, and of what is in it, that are looked at."""
+_COUNTS: dict[tuple[str, int], int] = {}
 _WEIGHTS = (".pkl", ".pt", ".pth", ".ckpt", ".safetensors", ".onnx", ".h5", ".pdparams")
 _IMAGES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif")
 _ARCHIVES = (".zip", ".tar", ".tfrecords", ".tfrecord", ".parquet", ".lmdb")
@@ -30,39 +32,24 @@ _DIRECTIONS = b"organza-directions-1"
 
 def contents(workspace: Workspace) -> dict[str, list[dict[str, Any]]]:
     """Networks, runs, datasets, images, directions, codes and results; what can't be read is left out."""
-    found: dict[str, list[dict[str, Any]]] = {
-        name: []
-        for name in (
-            "networks",
-            "runs",
-            "datasets",
-            "images",
-            "videos",
-            "directions",
-            "codes",
-            "encoders",
-            "tables",
-            "results",
-        )
-    }
+    found: dict[str, list[dict[str, Any]]] = {kind: [] for kind in _KINDS}
     for name in zoo_names():
         folder = zoo_folder(name)
         if (config := _config(folder)) is not None:
             found["networks"].append(_network(f"{PREFIX}{name}", name, "zoo", config, folder))
-    left = [ENTRIES]
-    for folder in _folders(workspace.runs, left):
+    for folder in _folders(workspace.runs, [5 * ENTRIES]):
         _look_at_run(workspace, folder, found)
-    for path in _entries(workspace.root, left):
+    for path in _entries(workspace.root, [ENTRIES]):
         if path.name not in ("runs", "studio", "zoo"):
-            _look(workspace, path, found, left, depth=2)
-    for path in _entries(workspace.uploads, left):
-        _look(workspace, path, found, left, depth=2)
-    for job in _folders(workspace.jobs, left):
+            _look(workspace, path, found, [ENTRIES], depth=2)
+    for path in _entries(workspace.uploads, [5 * ENTRIES]):
+        _look(workspace, path, found, [ENTRIES], depth=2)
+    for job in _folders(workspace.jobs, [5 * ENTRIES]):
         if (job / "out").is_dir():
             made = not job.name.endswith(_DATASETS)
-            for path in _entries(job / "out", left):
-                _look(workspace, path, found, left, depth=2, made=made)
-    for path in sorted(_entries(workspace.results, left), key=_age, reverse=True):
+            for path in _entries(job / "out", [ENTRIES]):
+                _look(workspace, path, found, [ENTRIES], depth=2, made=made)
+    for path in sorted(_entries(workspace.results, [5 * ENTRIES]), key=_age, reverse=True):
         if path.is_file():
             each = {"id": workspace.id_of(path), "name": path.name, "kind": kind_of(path), "made": _age(path)}
             found["results"].append(each)
@@ -93,10 +80,8 @@ def _look(
         images = [each for each in inside if each.suffix.lower() in _IMAGES and each.is_file()]
         folders = [each for each in inside if each.is_dir()]
         if not made and (images or _holds_images(folders, left)):
-            count = len(images) if images and not folders else None
+            count = _count(path) if images and not folders else None
             found["datasets"].append({"id": id, "name": path.name, "count": count})
-            if images and workspace.uploads not in path.parents and depth < 2:
-                return
         if depth > 1:
             for each in folders + [one for one in inside if one not in images and one.is_file()]:
                 _look(workspace, each, found, left, depth - 1, made)
@@ -199,7 +184,8 @@ _config = read_config
 def _entries(folder: Path, left: list[int]) -> Iterator[Path]:
     """What is in a folder, by name; links that lead out of it, and names that no request can say, are left out."""
     try:
-        names = sorted(entry.name for entry in os.scandir(folder))
+        with os.scandir(folder) as entries:
+            names = sorted(entry.name for entry in itertools.islice(entries, max(0, left[0])))
     except OSError:
         return
     for name in names:
@@ -209,6 +195,20 @@ def _entries(folder: Path, left: list[int]) -> Iterator[Path]:
         path = folder / name
         if allowed(name) and not path.is_symlink():
             yield path
+
+
+def _count(folder: Path) -> int | None:
+    """Images of a folder, counted again only when it has changed."""
+    try:
+        key = (str(folder), folder.stat().st_mtime_ns)
+        if key not in _COUNTS:
+            while len(_COUNTS) > 1000:
+                _COUNTS.pop(next(iter(_COUNTS)))
+            with os.scandir(folder) as entries:
+                _COUNTS[key] = sum(os.path.splitext(entry.name)[1].lower() in _IMAGES for entry in entries)
+    except OSError:
+        return None
+    return _COUNTS[key]
 
 
 def _folders(folder: Path, left: list[int]) -> Iterator[Path]:
