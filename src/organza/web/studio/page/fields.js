@@ -49,7 +49,12 @@ export function segments(label, options, value, onchange, help) {
 export function choice(label, options, value, onchange, help) {
   const select = h("select", { onchange: () => onchange(select.value) });
   const element = row(label, select, help);
-  element.fill = (found) => put(select, found.map(([each, text]) => h("option", { value: each }, text)));
+  let filled = null;
+  element.fill = (found) => {
+    if (JSON.stringify(found) === filled) return; // it may be open
+    filled = JSON.stringify(found);
+    put(select, found.map(([each, text]) => h("option", { value: each }, text)));
+  };
   element.set = (now) => (select.value = now ?? "");
   element.value = () => select.value;
   element.fill(options);

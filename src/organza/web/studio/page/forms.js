@@ -89,7 +89,11 @@ function thing(field, label, help) {
     }
   }) }), line);
   const sent_here = [];
+  let filled = null;
   function fill() {
+    const key = JSON.stringify(LISTS[field.type].map((list) => studio.workspace?.[list]));
+    if (key === filled && !sent_here.length) return; // it may be open
+    filled = key;
     const chosen = new Set([...select.selectedOptions].map((each) => each.value));
     const all = [...LISTS[field.type].flatMap((list) => studio.workspace?.[list] ?? []), ...sent_here].filter((each, place, list) => list.findIndex((other) => other.id === each.id) === place);
     if (!chosen.size && field.type === "network" && studio.network && field.name === "network") chosen.add(studio.network.id);

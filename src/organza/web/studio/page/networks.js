@@ -23,6 +23,8 @@ export function make(panel, open_tab) {
   });
   put(panel, h("h2", {}, "Networks"), open, drop, far, line, lists);
 
+  let listed = null;
+
   async function taken(found) {
     for (const each of found) {
       const { id, what, note } = await upload(each, each.name, { sent: (share) => (far.textContent = `${each.name}: ${Math.floor(100 * share)}% sent; then it is looked at`) }).finally(() => (far.textContent = ""));
@@ -52,7 +54,9 @@ export function make(panel, open_tab) {
   }
 
   function list() {
-    const all = studio.workspace?.networks ?? [];
+    const all = studio.workspace?.networks ?? [], key = JSON.stringify([all, studio.network?.id]);
+    if (key === listed) return; // the keyboard stays where it is
+    listed = key;
     put(lists, GROUPS.map(([where, title, about]) => {
       const found = all.filter((each) => each.where === where);
       return h("section", {}, h("h3", {}, title), h("p", { class: "hint" }, about),

@@ -1,12 +1,12 @@
 // Projection of an image that was sent, editing from its w, and networks blended: long work, shown where it is asked for.
 
 import { thumbnail, upload } from "./api.js";
-import { button, h, put } from "./dom.js";
+import { h, put } from "./dom.js";
 import { choice, files, segments, slider, text, trouble, worker } from "./fields.js";
 import { card } from "./job.js";
 import { start } from "./queue.js";
 import { alter, recipe } from "./recipe.js";
-import { choose, on, studio } from "./studio.js";
+import { on, studio } from "./studio.js";
 
 /** The controls of a projection. */
 export function projection() {
@@ -57,12 +57,9 @@ export function blending() {
   const why = h("p", { class: "hint" });
   const go = worker("Blend", line, async () => {
     const job = await start("blend", { network: studio.network.id, ...wish });
-    put(running, card(job.id, { ended: (done) => {
-      const found = done.results.find((each) => each.kind === "network");
-      if (found) put(running, running.firstChild, button("Open the blended network", () => line.attempt(() => choose(found.id)), { kind: "main" }));
-    } }));
+    put(running, card(job.id));
   }, { kind: "main" });
-  const rest = h("div", {}, second,
+  const rest = h("div", { class: "controls" }, second,
     choice("From this size on", [4, 8, 16, 32, 64, 128, 256, 512].map((each) => [String(each), `${each} pixels`]), "16", (now) => (wish.swap = Number(now))),
     slider("Spread the change over doublings", { least: 0, most: 4, step: 0.1, value: 0, onchange: (now) => (wish.width = now), help: "0: a clean cut." }),
     slider("Amount", { least: 0, most: 1, step: 0.05, value: 1, onchange: (now) => (wish.amount = now) }),

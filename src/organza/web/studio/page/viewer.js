@@ -1,7 +1,7 @@
 // Results of a job: small images that open large, videos that play, files to save.
 
 import { ask, download, once, show, thumbnail } from "./api.js";
-import { button, h } from "./dom.js";
+import { button, h, say } from "./dom.js";
 import { choose } from "./studio.js";
 
 /** Show an image of the workspace as large as it is. */
@@ -38,6 +38,9 @@ export function result(each, line) {
     const open = h("button", { type: "button", class: "open", "aria-label": `Show ${each.name}`, onclick: () => line.attempt(() => look(each.id, each.name)) }, thumbnail(each.id, "", 256));
     return h("figure", { class: "result" }, open, h("figcaption", {}, each.name, save));
   }
-  const opens = each.kind === "network" && button("Open", () => line.attempt(() => choose(each.id)), { "aria-label": `Open ${each.name}` });
+  const opens = each.kind === "network" && button("Open", () => line.attempt(async () => {
+    await choose(each.id);
+    say(`${each.name} is open`);
+  }), { "aria-label": `Open ${each.name}`, kind: "main" });
   return h("p", { class: "result" }, each.name, opens, each.kind !== "network" && each.kind !== "run" && save);
 }
