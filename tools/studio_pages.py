@@ -3,8 +3,8 @@
     organza demo --outdir out/demo
     python tools/studio_pages.py out/demo --generator runs/00000-stylegan2-faces --translator runs/00001-pix2pix-peeps
 
-It starts `organza studio` in the workspace, makes directions and a video there through the page, and writes JPEG files to
-docs/images/studio-web/. It needs Playwright and Chromium, as the tests of the page do.
+It starts `organza studio` in the workspace, makes directions and a video there through the page, and writes JPEG files
+to docs/images/studio-web/. It needs Playwright and Chromium, as the tests of the page do.
 """
 
 from __future__ import annotations
@@ -15,6 +15,10 @@ import sys
 import time
 import urllib.request
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Locator
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
@@ -29,13 +33,13 @@ WAIT = 300_000  # milliseconds
 class Camera:
     """Pages of the studio in one size and one theme."""
 
-    def __init__(self, browser, width, height, scheme, scale=1.0):
+    def __init__(self, browser: Browser, width: int, height: int, scheme: str, scale: float = 1.0) -> None:
         size = {"width": width, "height": height}
         self.context = browser.new_context(viewport=size, color_scheme=scheme, device_scale_factor=scale)
         self.page = self.context.new_page()
         self.page.set_default_timeout(WAIT)
 
-    def go(self, fragment):
+    def go(self, fragment: str) -> Locator:
         """Open a part of the page, and give its panel."""
         self.page.goto("about:blank")
         self.page.goto(f"http://127.0.0.1:{PORT}/#{fragment}")
@@ -43,7 +47,7 @@ class Camera:
         self.page.wait_for_load_state("networkidle")
         return self.page.locator("[role=tabpanel]:visible")
 
-    def take(self, name):
+    def take(self, name: str) -> None:
         """Write what is seen, once the line at the bottom has gone and everything has loaded."""
         self.page.wait_for_load_state("networkidle")
         self.page.evaluate("document.getElementById('said').textContent = ''")
@@ -52,7 +56,7 @@ class Camera:
         self.page.screenshot(path=OUT / f"{name}.jpg", type="jpeg", quality=82)
 
 
-def shots(browser, generator, translator, source):
+def shots(browser: Browser, generator: str, translator: str | None, source: Path | None) -> None:
     """All of them."""
     light, dark = Camera(browser, 1180, 760, "light"), Camera(browser, 1180, 760, "dark")
     light.go("tab=networks&network=zoo/digits-vae")
@@ -81,7 +85,7 @@ def shots(browser, generator, translator, source):
     light.take("generate")
     dark.go(f"tab=generate&network={generator}&seed=6&psi=0.8")
     dark.take("generate-dark")
-    if translator:
+    if translator and source:
         panel = light.go(f"tab=translate&network={translator}")
         panel.get_by_label("Choose an image or a video").set_input_files(source)
         panel.get_by_role("img", name="The result").wait_for()
@@ -99,7 +103,7 @@ def shots(browser, generator, translator, source):
     phone.take("phone")
 
 
-def main():
+def main() -> None:
     """Start the studio, take them, and stop it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("workspace", type=Path)
@@ -108,8 +112,8 @@ def main():
     parser.add_argument("--source", type=Path, help="an image for it")
     given = parser.parse_args()
     OUT.mkdir(parents=True, exist_ok=True)
-    words = [sys.executable, "-m", "organza", "studio", "--workspace", given.workspace, "--no-browser", f"--port={PORT}"]
-    server = subprocess.Popen(list(map(str, words)))
+    words = ["-m", "organza", "studio", f"--workspace={given.workspace}", f"--port={PORT}", "--no-browser"]
+    server = subprocess.Popen([sys.executable, *words])
     try:
         for _ in range(600):
             try:

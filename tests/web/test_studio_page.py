@@ -21,6 +21,8 @@ from organza import preset, train
 from organza.cli.web.forms import forms
 from organza.models.sampling import Sampling
 from organza.studio.codes import codes
+from organza.studio.directions import load_directions
+from organza.studio.edit import Edit, moved
 from organza.studio.mix import mixed
 from organza.web.guard import Gate
 from organza.web.studio.app import make_studio
@@ -130,6 +132,11 @@ def page(browser, host):
 LOOK = (Path(__file__).parent / "accessible.js").read_text()
 
 
+def levels(G, ws):
+    """The image of one w, uint8 ``[H, W, C]``."""
+    return (G.synthesis(ws) * 127.5 + 128).clamp(0, 255).byte()[0].permute(1, 2, 0).numpy()
+
+
 def unfold(page):
     for summary in page.panel.locator("details:not([open]) > summary").all():
         if summary.is_visible():
@@ -231,8 +238,7 @@ def test_styles_are_mixed(page, workspace):
     ws = codes(G, [1, 2], Sampling())
 
     def wanted(layers):
-        levels = G.synthesis(mixed(ws[:1], ws[1:], layers)[0]) * 127.5 + 128
-        return levels.clamp(0, 255).byte()[0].permute(1, 2, 0).numpy()
+        return levels(G, mixed(ws[:1], ws[1:], layers)[0])
 
     np.testing.assert_array_equal(page.shown(), wanted([0, 1]))
     panel.get_by_text("Style mixing").click()
@@ -243,6 +249,32 @@ def test_styles_are_mixed(page, workspace):
     until(lambda: np.array_equal(page.shown(), wanted([0, 1, 3, 4, 5])))
     panel.get_by_role("button", name="Remove source 1").click()
     until(lambda: np.array_equal(page.shown(), G.generate([1])[0]))
+
+
+def test_directions_are_found_moved_along_and_renamed(page, workspace):
+    G = organza.load(workspace / STYLES, precision="auto")
+    panel = page.go(f"tab=explore&network={STYLES}&seed=4")
+    panel.locator("summary", has_text="Directions").first.click()
+    panel.get_by_text("Find directions").click()
+    panel.get_by_label("How many").fill("3")
+    panel.get_by_label("How many").press("Tab")
+    panel.get_by_role("button", name="Find", exact=True).click()
+    amount = panel.get_by_label("sefa1, exact")
+    amount.wait_for(timeout=SECONDS)
+    amount.fill("1.5")
+    amount.press("Tab")
+    (found,) = workspace.glob("studio/jobs/*-directions/out/directions.safetensors")
+    ws = moved(codes(G, [4], Sampling()), [Edit(load_directions(found, G)[1], 1.5)])
+    until(lambda: np.array_equal(page.shown(), levels(G, ws)))
+    assert "moves=1:1.5" in page.tab.url
+    panel.get_by_role("button", name="Rename sefa1").click()
+    panel.get_by_label("New name of sefa1").fill("smile")
+    page.tab.keyboard.press("Enter")
+    panel.get_by_label("smile, exact").wait_for()
+    assert [each.name for each in load_directions(found)] == ["sefa0", "smile", "sefa2"]
+    assert panel.get_by_label("smile, exact").input_value() == "1.5"
+    panel.get_by_role("button", name="All to 0").click()
+    until(lambda: np.array_equal(page.shown(), G.generate([4])[0]))
 
 
 def test_a_video_through_keyframes(page, workspace):
@@ -287,8 +319,7 @@ def test_an_image_is_projected(page, workspace):
     G = organza.load(workspace / STYLES, precision="auto")
     (saved,) = workspace.glob("studio/jobs/*-project/out/projected.npz")
     ws = np.load(saved)["w"]
-    wanted = G.synthesis(torch.from_numpy(ws)) * 127.5 + 128
-    wanted = wanted.clamp(0, 255).byte()[0].permute(1, 2, 0).numpy()
+    wanted = levels(G, torch.from_numpy(ws))
     until(lambda: np.array_equal(page.shown(), wanted))
 
 
@@ -348,6 +379,26 @@ def test_images_are_translated_sent_and_seen(page, workspace):
     assert page.pixels("img[alt='The result']").std() > 0
     panel.get_by_role("button", name="Stop the webcam").click()
     panel.get_by_role("button", name="Start the webcam").wait_for()
+
+
+def test_images_become_a_dataset(page, workspace):
+    panel = page.go("tab=train")
+    sent = [
+        {"name": f"{name}.png", "mimeType": "image/png", "buffer": png(16, 16, seed=place)}
+        for place, name in enumerate("abc")
+    ]
+    evil = {"name": "evil.png", "mimeType": "image/png", "buffer": b"\x89PNG\r\n\x1a\n" + b"\0" * 99}
+    notes = {"name": "notes.docx", "mimeType": "", "buffer": b"nothing"}
+    panel.get_by_label("Choose images or an archive").set_input_files([*sent, evil, notes])
+    panel.get_by_text("3 images sent; 1 other file left out.").wait_for(timeout=SECONDS)
+    assert panel.get_by_role("alert").inner_text().startswith("1 image refused. evil.png: ")
+    (folder,) = workspace.glob("studio/uploads/set-*")
+    assert sorted(path.name for path in folder.iterdir()) == ["a.png", "b.png", "c.png"]
+    assert panel.get_by_label("Dataset").input_value() == f"studio/uploads/{folder.name}"
+    panel.get_by_role("button", name="Delete it").click()
+    panel.get_by_role("button", name="Delete it: sure?").click()
+    until(lambda: not folder.exists())
+    page.wrong.clear()  # the refusal
 
 
 def test_a_hostile_upload_is_refused(page, workspace):

@@ -13,7 +13,7 @@ export function projection() {
   const line = trouble(), target = h("div", { class: "near" }), running = h("div", {}), codes = h("div", {});
   const wish = { image: null, space: "w", steps: 1000, tune: 0, fit: "center-crop" };
   const go = worker("Project", line, async () => {
-    const options = { network: studio.network.id, pictures: [wish.image.id], space: wish.space, steps: wish.steps, fit: wish.fit };
+    const options = { network: studio.network.id, pictures: [wish.image.id], space: space.hidden ? "w" : wish.space, steps: wish.steps, fit: wish.fit };
     if (wish.tune) options.tune = wish.tune;
     const job = await start("project", options);
     put(running, card(job.id, { ended: (done) => {
@@ -39,8 +39,10 @@ export function projection() {
   on("workspace", update);
   on("recipe", update);
   update();
-  return h("div", {}, image, target,
-    segments("Space", [["w", "w"], ["w+", "w+"]], wish.space, (now) => (wish.space = now), "w: one code for all layers, good to edit. w+: one for each layer, nearer to the image."),
+  const space = segments("Space", [["w", "w"], ["w+", "w+"]], wish.space, (now) => (wish.space = now), "w: one code for all layers, good to edit. w+: one for each layer, nearer to the image.");
+  on("network", () => (space.hidden = !(studio.network.layers > 1)));
+  space.hidden = !(studio.network?.layers > 1);
+  return h("div", {}, image, target, space,
     slider("Steps", { least: 50, most: 2000, step: 10, value: wish.steps, onchange: (now) => (wish.steps = Math.max(1, Math.round(now))) }),
     slider("Then tune the network (PTI), steps", { least: 0, most: 700, step: 10, value: 0, onchange: (now) => (wish.tune = Math.max(0, Math.round(now))), help: "0: leave it as it is. 350 is a good start; the tuned network is a result of its own." }),
     choice("Other shapes", [["center-crop", "cut to fit"], ["pad", "padded"], ["stretch", "stretched"]], wish.fit, (now) => (wish.fit = now)),

@@ -38,6 +38,11 @@ export function sampling() {
     if (network?.does !== "generate") return;
     parts = [];
     const add = (part, value) => parts.push([part, value]);
+    if (network.text) {
+      const words = text("Text", { value: recipe.text ?? "", placeholder: "blonde hair blue eyes", help: "What the image shows, in the words of its training." });
+      words.input.addEventListener("input", () => alter({ text: words.value().trim() || null }));
+      add(words, () => recipe.text);
+    }
     if (network.truncation) {
       add(slider("Truncation psi", { least: -1, most: 1.5, step: 0.01, value: recipe.psi, onchange: (psi) => alter({ psi }), help: "1: the full variety; 0: the average image; below: opposites." }), () => recipe.psi);
       if (network.layers > 1) {
@@ -53,7 +58,6 @@ export function sampling() {
       const names = network.classes ? "" : ` Here: ${network.label_names.slice(0, 20).join(", ") || network.labels}.`;
       add(text(network.classes ? "Label vector instead" : "Labels", { value: recipe.label ?? "", placeholder: "0,1,0.5", onchange: (now) => alter({ label: now.trim() || null }), help: `Numbers, one for each label, or names.${names}` }), () => recipe.label);
     }
-    if (network.text) add(text("Text", { value: recipe.text ?? "", placeholder: "blonde hair blue eyes", onchange: (now) => alter({ text: now.trim() || null }) }), () => recipe.text);
     if (network.noise) {
       add(segments("Noise", [["const", "stored"], ["random", "fresh"], ["none", "none"]], recipe.noise, (noise) => alter({ noise })), () => recipe.noise);
     }

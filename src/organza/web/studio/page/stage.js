@@ -4,7 +4,7 @@ import { ask, once, show } from "./api.js";
 import { h, put } from "./dom.js";
 import { trouble } from "./fields.js";
 import { latest } from "./latest.js";
-import { body, words } from "./recipe.js";
+import { body, recipe, words } from "./recipe.js";
 import { changed, on, studio } from "./studio.js";
 
 const PAGE = { "x-organza-page": Array.from(crypto.getRandomValues(new Uint8Array(8)), (each) => each.toString(36)).join("").slice(0, 16).padEnd(8, "0") };
@@ -56,6 +56,7 @@ export function stage(panel, wanted = () => ({ sent: body(), path: "api/image", 
   );
   frame.refresh = () => {
     if (panel.hidden || studio.network?.does !== "generate") return;
+    if (studio.network.text && !recipe.text && !recipe.w) return line.say("This network generates what a text says: write one.");
     const asked = wanted();
     if (asked.sent.noise !== "random" && JSON.stringify(asked) === last) return;
     last = JSON.stringify(asked);
