@@ -299,7 +299,7 @@ def paths(options):
 
 
 def test_forms_with_anything_at_all(workspace):
-    fuzz(workspace, 60)
+    fuzz(workspace, 40)
 
 
 @pytest.mark.slow

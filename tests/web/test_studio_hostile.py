@@ -191,7 +191,7 @@ def attacked(tmp_path, tiny_run, faces, examples):
 
 def test_every_address_with_anything_at_all(tmp_path, tiny_run, faces, quiet, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    seen = attacked(tmp_path, tiny_run, faces, 150)
+    seen = attacked(tmp_path, tiny_run, faces, 100)
     assert 200 in seen and 404 in seen and 422 in seen
 
 

@@ -33,6 +33,8 @@ print("begun", what, os.getcwd(), "ORGANZA_TOKEN" in os.environ, flush=True)
 if what == "write":
     os.makedirs(rest[0]); open(rest[0] + "/a.png", "w").close(); os.makedirs(rest[0] + "/net")
     open(rest[0] + "/net/ema.safetensors", "w").close()
+if what == "polite":
+    print("stopped at 0.10 kimg; the same command continues", flush=True)
 if what == "fail":
     tell(code=2, error="x.png: is bad"); sys.exit(2)
 if what == "crash":
@@ -138,6 +140,8 @@ def test_several_at_a_time(workspace):
 def test_how_jobs_end(queue):
     failed = ended(queue, add(queue, "fail"))
     assert (failed.state, failed.error) == ("failed", "x.png: is bad")
+    polite = ended(queue, add(queue, "polite", verb="toonify"))
+    assert (polite.state, polite.error) == ("stopped", None)
     crashed = ended(queue, add(queue, "crash"))
     assert (crashed.state, crashed.error) == ("failed", "Traceback: oh no")
     waiting = add(queue, "wait")

@@ -88,6 +88,24 @@ def test_images_make_a_dataset(client, workspace):
     assert everything(workspace) == before
 
 
+@pytest.fixture
+def looked_at_here(monkeypatch):
+    """What a process of its own would say, without its second of starting."""
+    from organza.core.errors import UserError
+    from organza.web.studio import look, uploads
+
+    def look_(path):
+        data = path.read_bytes()
+        if (image := look.look_at_image(data)) is not None:
+            return vars(image) | {"about": {}}
+        try:
+            return vars(look.look_at(path))
+        except UserError as error:
+            raise UserError(error.what, hint=error.hint) from None
+
+    monkeypatch.setattr(uploads, "_look", look_)
+
+
 def zipped(count=3, name="{}.png"):
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
@@ -96,7 +114,7 @@ def zipped(count=3, name="{}.png"):
     return buffer.getvalue()
 
 
-def test_archives_weights_codes_and_directions(client, workspace, tiny_run, tmp_path):
+def test_archives_weights_codes_and_directions(client, workspace, tiny_run, tmp_path, looked_at_here):
     G = load(tiny_run)
     answer = send(client, zipped(), "photos.bin").json()
     assert (answer["what"], answer["count"]) == ("images", 3) and answer["id"].endswith("/photos.zip")
@@ -174,24 +192,6 @@ def test_what_is_no_good_image(client, workspace, kind):
     refused(client, workspace, hostile(kind))
 
 
-@pytest.fixture
-def looked_at_here(monkeypatch):
-    """What a process of its own would say, without its second of starting."""
-    from organza.core.errors import UserError
-    from organza.web.studio import look, uploads
-
-    def look_(path):
-        data = path.read_bytes()
-        if (image := look.look_at_image(data)) is not None:
-            return vars(image) | {"about": {}}
-        try:
-            return vars(look.look_at(path))
-        except UserError as error:
-            raise UserError(error.what, hint=error.hint) from None
-
-    monkeypatch.setattr(uploads, "_look", look_)
-
-
 @pytest.mark.parametrize("kind", OTHERS)
 def test_what_is_nothing_for_a_studio(client, workspace, kind, looked_at_here):
     refused(client, workspace, hostile(kind), "x.pkl" if "zip" not in kind else "x.zip")
@@ -212,7 +212,9 @@ def test_no_pickle_is_run(client, workspace, name, looked_at_here, tmp_path, mon
 
 def test_a_process_of_its_own_says_the_same(client, workspace):
     refused(client, workspace, (EVIL / "os_system.pkl").read_bytes(), "evil.pkl")
-    refused(client, workspace, (EVIL / "torch_zip.pt").read_bytes(), "evil.pt")
+    answer = send(client, (EVIL / "nvidia_G_ema_state.pkl").read_bytes(), "theirs.bin").json()
+    assert (answer["what"], answer["width"], answer["does"]) == ("network", 8, "generate"), answer
+    assert client.delete("/api/items", params={"id": answer["id"]}).status_code == 204
 
 
 def test_a_reader_that_dies_is_a_refusal(client, workspace, monkeypatch):

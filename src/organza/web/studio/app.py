@@ -45,6 +45,8 @@ CSP = (
 )
 _IMAGE_MB = 64
 _BLOCK = 1 << 20
+LOOKING = 3
+"""Files that are decoded at a time: each may take as much memory as `PIXELS` do, and nobody else waits for them."""
 _FILE = re.compile(r"[a-z0-9][a-z0-9-]*(\.[a-z0-9-]+)*\.(js|css|svg|png|json|html|woff2)")
 _TYPES = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml", ".json": "application/json"}
 _SHOWN = {
@@ -152,6 +154,8 @@ def make_studio(
 
 
 def _add_files(app: FastAPI, workspace: Workspace, uploads: Uploads) -> None:
+    looking = anyio.CapacityLimiter(LOOKING)
+
     @app.post("/api/uploads", summary="Send a file", status_code=201, openapi_extra=at_once.BODY)
     async def upload(
         request: Request,
@@ -168,7 +172,7 @@ def _add_files(app: FastAPI, workspace: Workspace, uploads: Uploads) -> None:
                     waiting.clear()
             if waiting:
                 await anyio.to_thread.run_sync(uploads.add, path, bytes(waiting))
-            return await anyio.to_thread.run_sync(uploads.take, path, into)
+            return await anyio.to_thread.run_sync(uploads.take, path, into, limiter=looking)
         finally:
             with anyio.CancelScope(shield=True):
                 await anyio.to_thread.run_sync(uploads.drop, path)
@@ -196,7 +200,8 @@ def _add_files(app: FastAPI, workspace: Workspace, uploads: Uploads) -> None:
 
     @app.get("/api/thumbnail", summary="An image, small", response_class=Response)
     async def thumbnail(id: Id, side: Annotated[int, Query(ge=16, le=512)] = 128) -> Response:
-        return Response(await anyio.to_thread.run_sync(_thumbnail, workspace, id, side), media_type="image/png")
+        data = await anyio.to_thread.run_sync(_thumbnail, workspace, id, side, limiter=looking)
+        return Response(data, media_type="image/png")
 
 
 def _thumbnail(workspace: Workspace, id: str, side: int) -> bytes:

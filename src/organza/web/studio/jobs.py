@@ -365,12 +365,10 @@ def _placed(words: tuple[str, ...], place: str, out: str) -> tuple[str, ...]:
 
 def _end(job: Job, code: int | None, told: dict[str, Any], lines: list[str]) -> dict[str, Any]:
     """The state of a job that ended, and why."""
-    finished = code == 0 and not _was_stopped(job, lines)
-    if finished:
+    # A training that was told to stop ends well, and says so.
+    if code == 0 and not any(line.startswith("stopped at ") for line in lines[-5:]):
         return {"state": "done", "error": None}
-    if job.stopping is not None or code == 130:
-        return {"state": "stopped", "error": None}
-    if code == 0:
+    if job.stopping is not None or code in (0, 130):
         return {"state": "stopped", "error": None}
     said = told.get("error")
     last = next((line for line in reversed(lines) if line.strip() and not line.startswith("$ ")), "")
@@ -380,11 +378,6 @@ def _end(job: Job, code: int | None, told: dict[str, Any], lines: list[str]) -> 
     elif code < 0:
         why = f"it was killed by signal {-code}; its last line: {why}"
     return {"state": "failed", "error": printable(why, 400) or f"exit code {code}"}
-
-
-def _was_stopped(job: Job, lines: list[str]) -> bool:
-    """A training that was asked to stop ends well, and says so."""
-    return job.verb == "train" and any(line.startswith("stopped at ") for line in lines[-3:])
 
 
 def _now() -> float:
