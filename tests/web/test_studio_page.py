@@ -401,6 +401,18 @@ def test_images_become_a_dataset(page, workspace):
     page.wrong.clear()  # the refusal
 
 
+def test_folders_of_a_folder_are_its_classes(page, workspace, tmp_path):
+    for place, name in enumerate(("cats/1.png", "cats/2.png", "big dogs/1.png")):
+        (tmp_path / "pets" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "pets" / name).write_bytes(png(16, 16, seed=place))
+    panel = page.go("tab=train")
+    panel.get_by_label("Choose a folder").set_input_files(tmp_path / "pets")
+    panel.get_by_text("3 images sent.").wait_for(timeout=SECONDS)
+    folder = workspace / panel.get_by_label("Dataset").input_value()
+    found = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.png"))
+    assert found == ["big-dogs/1.png", "cats/1.png", "cats/2.png"]
+
+
 def test_a_hostile_upload_is_refused(page, workspace):
     panel = page.go("tab=networks")
     evil = b"\x80\x04cos\nsystem\n(S'touch /tmp/organza-was-here'\ntR."

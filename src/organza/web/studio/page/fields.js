@@ -160,14 +160,22 @@ export function files(label, { accept, many = false, folder = false, hint, onfil
   return element;
 }
 
+const paths = new WeakMap();
+
+/** The names of the folders in which a chosen or dropped file lies, the innermost last; the outermost is what was chosen. */
+export const folders_of = (file) => (paths.get(file) ?? file.webkitRelativePath ?? "").split("/").filter(Boolean).slice(0, -1);
+
 /** All files of what was dropped, those in folders too. */
 async function dropped(transfer) {
   const entries = [...transfer.items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean);
   if (!entries.length) return [...transfer.files];
   const found = [];
   const walk = async (entry) => {
-    if (entry.isFile) found.push(await new Promise((resolve, reject) => entry.file(resolve, reject)));
-    else {
+    if (entry.isFile) {
+      const file = await new Promise((resolve, reject) => entry.file(resolve, reject));
+      paths.set(file, entry.fullPath);
+      found.push(file);
+    } else {
       const reader = entry.createReader();
       for (;;) {
         const some = await new Promise((resolve, reject) => reader.readEntries(resolve, reject));

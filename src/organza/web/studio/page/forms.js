@@ -8,9 +8,9 @@ import { on, refresh, studio } from "./studio.js";
 /** Where a field's things stand in the workspace. */
 const LISTS = {
   network: ["networks"], dataset: ["datasets"], image: ["images"], images: ["images", "videos", "datasets"], video: ["videos"],
-  directions: ["directions"], codes: ["codes"], run: ["runs"], encoder: ["encoders"],
+  directions: ["directions"], codes: ["codes"], run: ["runs"], encoder: ["encoders"], table: ["tables"],
 };
-const ACCEPT = { image: "image/*", images: "image/*,video/*", video: "video/*" };
+const ACCEPT = { image: "image/*", images: "image/*,video/*", video: "video/*", table: ".csv" };
 
 /**
  * A form: an element with `values()`, only what differs from the defaults. Main options stand first, the rest folds.

@@ -7,6 +7,8 @@ import { latest } from "./latest.js";
 import { body, recipe, words } from "./recipe.js";
 import { changed, on, studio } from "./studio.js";
 
+/** Pixels from which on a moving slider shows JPEG, and PNG once it rests. */
+const LARGE = 256 * 256;
 const PAGE = { "x-organza-page": Array.from(crypto.getRandomValues(new Uint8Array(8)), (each) => each.toString(36)).join("").slice(0, 16).padEnd(8, "0") };
 
 /** Bytes of the image of a recipe's body, and the milliseconds it took: `{blob, ms}`. */
@@ -34,7 +36,7 @@ export function stage(panel, wanted = () => ({ sent: body(), path: "api/image", 
   const about = h("figcaption", {});
   const frame = h("figure", { class: "stage", "aria-busy": "false" }, h("div", { class: "well" }, shown), about, line);
   shown.addEventListener("load", () => shown.classList.toggle("small", Math.min(shown.naturalWidth, shown.naturalHeight) < 200));
-  let last = "";
+  let last = "", rest;
   const wish = latest(
     async ({ sent, path, alt }) => {
       frame.setAttribute("aria-busy", "true");
@@ -60,7 +62,11 @@ export function stage(panel, wanted = () => ({ sent: body(), path: "api/image", 
     const asked = wanted();
     if (asked.sent.noise !== "random" && JSON.stringify(asked) === last) return;
     last = JSON.stringify(asked);
-    wish(asked);
+    clearTimeout(rest);
+    if (asked.path === "api/image" && studio.network.width * studio.network.height >= LARGE) {
+      wish({ ...asked, sent: { ...asked.sent, format: "jpeg" } }); // it is sooner there
+      rest = setTimeout(() => wish(asked), 300);
+    } else wish(asked);
   };
   on("recipe", frame.refresh);
   on("network", frame.refresh);

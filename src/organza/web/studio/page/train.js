@@ -2,7 +2,7 @@
 
 import { ask, upload } from "./api.js";
 import { h, many, put, say } from "./dom.js";
-import { choice, files, trouble, twice, worker } from "./fields.js";
+import { choice, files, folders_of, trouble, twice, worker } from "./fields.js";
 import { form } from "./forms.js";
 import { card } from "./job.js";
 import { start } from "./queue.js";
@@ -20,12 +20,19 @@ export function make(panel) {
   return { shown: () => refresh().then(watch.refresh) };
 }
 
+/** What gives each image its part of the set (a class, or trainA): its folder, where all lie in folders of the one chosen. */
+function parts_of(images) {
+  const names = images.map((each) => folders_of(each).slice(1).at(-1)?.replace(/[^A-Za-z0-9_-]+/g, "-").replace(/^-+|-+$/g, ""));
+  const found = new Map(images.map((each, place) => [each, names[place]]));
+  return names.every(Boolean) ? (image) => found.get(image) : () => null;
+}
+
 function starting(watch) {
   const line = trouble(), told = h("p", { class: "hint", role: "status" }), options = h("div", {}), about = h("div", {});
   let presets = [], built = null;
   const data = choice("Dataset", [], "", info);
   const facts = h("div", { class: "buttons" });
-  const drop = files("Choose images or an archive", { many: true, folder: true, accept: "image/*,.zip,.tar", hint: "Or drop a folder here. Folders of classes keep their names in an archive: send a .zip of them.", onfiles: (found) => line.attempt(() => taken(found)) });
+  const drop = files("Choose images or an archive", { many: true, folder: true, accept: "image/*,.zip,.tar", hint: "Or drop a folder here; folders in it become classes, or trainA and trainB.", onfiles: (found) => line.attempt(() => taken(found)) });
 
   function list() {
     const all = studio.workspace?.datasets ?? [], now = data.value();
@@ -54,10 +61,11 @@ function starting(watch) {
     if (images.length) {
       const set = `set-${new Date().toISOString().slice(0, 16).replace(/\D/g, "")}`;
       const refused = [], others = found.length - images.length;
+      const part = parts_of(images);
       for (const [place, each] of images.entries()) {
         told.textContent = `${place + 1} of ${many(images.length, "file")} …`;
         try {
-          last = await upload(each, each.name, { into: set });
+          last = await upload(each, each.name, { into: part(each) ? `${set}/${part(each)}` : set });
         } catch (error) {
           refused.push(`${each.name}: ${error.message}`);
           if (refused.length > 20) break;
