@@ -143,7 +143,7 @@ def unfold(page):
             summary.click()
 
 
-@pytest.mark.parametrize(("scheme", "width"), [("light", 1100), ("dark", 1100), ("light", 360)])
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1100), ("dark", 360)])
 def test_every_tab_can_be_read(browser, host, scheme, width):
     page = Opened(browser, host, color_scheme=scheme, viewport={"width": width, "height": 780})
     for tab in TABS:
@@ -287,6 +287,8 @@ def test_a_video_through_keyframes(page, workspace):
     add.click()
     panel.get_by_role("button", name="Move keyframe 2 forward").click()
     panel.get_by_role("button", name=re.compile("Show keyframe 1: seed 2, mixed with 2")).wait_for()
+    page.tab.reload()
+    panel.get_by_role("button", name=re.compile("Show keyframe 2: seed 1, mixed with 2")).wait_for()
     panel.get_by_text("Keyframes and videos").click()
     panel.get_by_text("GIF", exact=True).click()
     for name, value in (("Seconds", "1"), ("Frames a second", "5")):
@@ -454,6 +456,16 @@ def test_a_job_of_any_verb(page, workspace):
     card.get_by_role("button", name="Delete: sure?").click()
     card.wait_for(state="detached")
     assert not made.exists()
+
+
+def test_a_server_that_is_gone_is_told(browser, tmp_path):
+    with at_a_port(make_studio(Workspace.at(tmp_path), forms())) as host:
+        page = Opened(browser, host)
+        page.go("tab=networks")
+        assert "in the folder " + tmp_path.name in page.tab.locator("#about").inner_text()
+        assert page.wrong == []
+    page.tab.get_by_text("the server does not answer; is organza studio still running?").wait_for()
+    page.context.close()
 
 
 def test_a_token_is_asked_for(browser, tmp_path):

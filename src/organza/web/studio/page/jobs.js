@@ -13,14 +13,13 @@ const PAGE = 20;
 
 /** Build the tab. */
 export function make(panel) {
-  const list = h("div", { class: "jobs" }), lost = trouble(), cards = new Map();
+  const list = h("div", { class: "jobs" }), cards = new Map();
   const older = button("Show older jobs", () => {
     most += PAGE;
     update();
   });
   let most = PAGE;
   function update() {
-    lost.say(queue.trouble);
     const ids = queue.list.slice(0, most).map((each) => each.id);
     older.hidden = queue.list.length <= most;
     for (const id of [...cards.keys()]) if (!ids.includes(id)) cards.delete(id);
@@ -32,7 +31,7 @@ export function make(panel) {
   }
   on("jobs", update);
   update();
-  put(panel, h("h2", {}, "Jobs"), lost, h("div", { class: "split" }, h("div", { class: "left" }, list, h("div", { class: "buttons" }, older)), h("div", { class: "right" }, h("div", { class: "card" }, others()), saved())));
+  put(panel, h("h2", {}, "Jobs"), h("div", { class: "split" }, h("div", { class: "left" }, list, h("div", { class: "buttons" }, older)), h("div", { class: "right" }, h("div", { class: "card" }, others()), saved())));
   return { shown: refresh };
 }
 

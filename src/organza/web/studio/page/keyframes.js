@@ -11,6 +11,17 @@ import { on, studio } from "./studio.js";
 
 const SHARED = ["cutoff", "class", "label", "text"], OPTION = { class: "class_" };
 
+const KEY = "organza-keyframes ";
+
+/** The keyframes of a network that this browser has seen last. */
+function remembered(network) {
+  try {
+    return JSON.parse(localStorage.getItem(KEY + network) ?? "[]");
+  } catch {
+    return [];
+  }
+}
+
 /** The strip, and the controls that make videos of it: `{strip, controls}`. */
 export function keyframes() {
   const line = trouble(), running = h("div", {}), list = h("ol", { class: "strip", "aria-label": "Keyframes" });
@@ -28,6 +39,7 @@ export function keyframes() {
 
   function set(now) {
     frames = now;
+    if (network) localStorage.setItem(KEY + network, JSON.stringify(frames.map(({ whole }) => whole)));
     for (const each of frames) each.image ??= small(each.whole, words(each.whole));
     const last = frames.length - 1;
     put(list, frames.map((each, place) => h("li", {},
@@ -66,11 +78,12 @@ export function keyframes() {
     show(await start("walk", { ...common(), seeds: String(recipe.seed) }));
   });
 
-  on("network", () => {
-    if (studio.network.id !== network) set([]);
+  const other = () => {
+    if (!studio.network || studio.network.id === network || studio.network.does !== "generate") return;
     network = studio.network.id;
-  });
-  network = studio.network?.id;
+    set(remembered(network).map((whole) => ({ whole, image: null })));
+  };
+  on("network", other);
   const format = h("div", {});
   line.attempt(async () => {
     const walk = (await ask("api/verbs")).find((each) => each.verb === "walk");
@@ -85,5 +98,6 @@ export function keyframes() {
     format,
     h("div", { class: "buttons" }, film, walk), h("p", { class: "hint" }, "A walk begins and ends at the seed and needs no keyframes."), line, running);
   set([]);
+  other();
   return { strip: h("div", { class: "keyframes" }, h("div", { class: "buttons" }, add), list, empty), controls };
 }

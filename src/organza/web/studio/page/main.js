@@ -68,6 +68,9 @@ on("network", () => {
   current.setAttribute("aria-label", `Open network: ${name}; choose another`);
 });
 on("jobs", () => {
+  const lost = document.getElementById("lost");
+  lost.hidden = !queue.trouble;
+  if (lost.textContent !== (queue.trouble ?? "")) lost.textContent = queue.trouble ?? "";
   const running = queue.list.filter(is_open).length;
   put(parts.jobs.tab, "Jobs", running ? h("span", { class: "badge" }, h("span", { class: "heard" }, "open: "), running) : null);
 });
@@ -95,6 +98,8 @@ async function begin() {
   try {
     studio.about = await ask("api/about");
     await refresh();
+    const { version, device, workspace } = studio.about;
+    document.getElementById("about").textContent = `Organza ${version} on ${device}, in the folder ${workspace}`;
   } catch (error) {
     put(document.getElementById("panels"), h("p", { class: "wrong", role: "alert" }, error.message));
     return;
