@@ -82,6 +82,17 @@ def test_ranges_and_help_are_those_of_the_options():
     assert any(isinstance(extra, Range) and extra.least == 0.001 for extra in hints["kimg"].__metadata__)
 
 
+def test_presets_name_their_papers():
+    listed = forms._presets()
+    assert [each["name"] for each in listed] == list(PRESETS)
+    by = {each["name"]: each for each in listed}
+    assert "arXiv 1912.04958" in by["stylegan2-tiny"]["paper"] and by["stylegan2-tiny"]["family"] == "stylegan"
+    assert "arXiv 1703.10593" in by["cyclegan"]["paper"] and by["cyclegan"]["about"].startswith("What it changed")
+    assert by["cyclegan"]["layout"] == "unpaired" and "trainA" in by["cyclegan"]["takes"]
+    without = [name for name, each in by.items() if "arXiv" not in each["paper"] + each["about"]]
+    assert {*without} <= {"cartoongan", "animegan"}  # whose papers are not there
+
+
 def made(workspace, verb, preset=None, **given_):
     return command(workspace, verb, preset, given_, OUT)
 

@@ -420,12 +420,15 @@ def _presets() -> list[dict[str, Any]]:
 
 
 def _paper(entry: Any) -> dict[str, Any]:
+    """What a method's file opens with: its paper, and what it changed."""
     method = entry.run.method
     home = inspect.getmodule(type(method))
-    said = (home.__doc__ if home is not None else None) or type(method).__doc__ or ""
+    said = inspect.cleandoc((home.__doc__ if home is not None else None) or "")
+    parts = [" ".join(part.split()) for part in said.split("\n\n")]
     return {
         "method": type(method).__name__,
-        "paper": " ".join(inspect.cleandoc(said).split("\n\n")[0].split()),
+        "paper": parts[1] if len(parts) > 1 else parts[0],
+        "about": parts[2] if len(parts) > 2 else "",
         "layout": method.layout,
         "takes": _TAKES.get(method.layout, "images"),
     }

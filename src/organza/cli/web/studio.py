@@ -17,9 +17,8 @@ from organza.web.studio.settings import Room
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options(Room):
-    """Open a page in the browser: networks, images with sliders, directions, projection, translation, training. Long
-    work is a queue of jobs in the workspace, which go on when the page or this server is closed."""
+class Place:
+    """Where the studio works, and where it listens."""
 
     workspace: Annotated[Path, tyro.conf.arg(metavar="FOLDER")] = Path(".")
     """Where networks, runs and datasets are looked for, and where everything is written, into runs/ and studio/."""
@@ -35,6 +34,12 @@ class Options(Room):
     """Open no browser; the address is told in any case."""
     device: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
     """cpu, cuda, cuda:1 ...; the GPU where there is one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(Room, Place):
+    """Open a page in the browser: networks, images with sliders, directions, projection, translation, training. Long
+    work is a queue of jobs in the workspace, which go on when the page or this server is closed."""
 
 
 def main(argv: list[str]) -> int:
