@@ -22,16 +22,20 @@ export const keep = (token) => sessionStorage.setItem(KEY, token);
  * `body`: an object, sent as JSON, or a Blob, sent as it is. Raises `Refused` where the server says no.
  */
 export async function ask(path, { method, body, query, as = "json", signal, headers = {} } = {}) {
-  const given = Object.entries(query ?? {}).filter(([, value]) => value !== undefined && value !== null && value !== "");
+  const given = Object.entries(query ?? {}).filter(([, value]) =>
+    value !== undefined && value !== null && value !== ""
+  );
   const address = given.length ? `${path}?${new URLSearchParams(given)}` : path;
   const raw = body === undefined || body instanceof Blob;
   const sent = { ...headers, ...(raw ? {} : { "content-type": "application/json" }) };
-  const init = { method: method ?? (body === undefined ? "GET" : "POST"), body: raw ? body : JSON.stringify(body), signal };
+  const init = { method: method ?? (body === undefined ? "GET" : "POST"), body: raw ? body : JSON.stringify(body),
+    signal };
   for (;;) {
     const token = sessionStorage.getItem(KEY);
     let answer;
     try {
-      answer = await fetch(address, { ...init, headers: { ...sent, ...(token && { authorization: `Bearer ${token}` }) } });
+      answer = await fetch(address, { ...init,
+        headers: { ...sent, ...(token && { authorization: `Bearer ${token}` }) } });
     } catch (error) {
       if (error.name === "AbortError") throw error;
       throw new Refused(0, "the server does not answer; is organza studio still running?");
@@ -56,11 +60,9 @@ async function why(answer) {
 function token_wanted(wrong) {
   asking ??= new Promise((resolve) => {
     const field = h("input", { type: "password", id: "token", autocomplete: "current-password", required: true });
-    const form = h("form", { method: "dialog" },
-      h("h2", {}, "A token is needed"),
-      h("p", { class: "hint" }, "organza studio showed it when it started."),
-      h("label", { for: "token" }, "Token"), field,
-      wrong && h("p", { class: "wrong", role: "alert" }, "That is not the token."),
+    const form = h("form", { method: "dialog" }, h("h2", {}, "A token is needed"),
+      h("p", { class: "hint" }, "organza studio showed it when it started."), h("label", { for: "token" }, "Token"),
+      field, wrong && h("p", { class: "wrong", role: "alert" }, "That is not the token."),
       h("div", { class: "buttons" }, button("Go on", null, { kind: "main", type: "submit" })));
     const dialog = h("dialog", { class: "asking", "aria-label": "A token is needed" }, form);
     dialog.addEventListener("cancel", (event) => event.preventDefault());
@@ -108,9 +110,9 @@ export function once(image, blob) {
 /** An `img` of something in the workspace that loads itself, small. */
 export function thumbnail(id, alt, side = 128) {
   const image = h("img", { alt, class: "thumbnail", loading: "lazy" });
-  ask("api/thumbnail", { query: { id, side }, as: "blob" })
-    .then((blob) => once(image, blob))
-    .catch(() => image.classList.add("missing"));
+  ask("api/thumbnail", { query: { id, side }, as: "blob" }).then((blob) => once(image, blob)).catch(() =>
+    image.classList.add("missing")
+  );
   return image;
 }
 
@@ -125,8 +127,12 @@ export function upload(blob, name, { into, sent } = {}) {
     request.open("POST", `api/uploads?${new URLSearchParams({ name, ...(into && { into }) })}`);
     if (sessionStorage.getItem(KEY)) request.setRequestHeader("authorization", `Bearer ${sessionStorage.getItem(KEY)}`);
     request.responseType = "json";
-    request.upload.addEventListener("progress", (event) => event.lengthComputable && sent?.(event.loaded / event.total));
-    request.addEventListener("load", () => (request.status < 300 ? resolve(request.response) : reject(new Refused(request.status, request.response?.error ?? `the server says ${request.status}`))));
+    request.upload.addEventListener("progress",
+      (event) => event.lengthComputable && sent?.(event.loaded / event.total));
+    request.addEventListener("load",
+      () => (request.status < 300
+        ? resolve(request.response)
+        : reject(new Refused(request.status, request.response?.error ?? `the server says ${request.status}`))));
     request.addEventListener("error", () => reject(new Refused(0, `${name}: the server took no more of it`)));
     request.send(blob);
   });

@@ -5,7 +5,9 @@ const SIDE = 512;
 /** Why there is no webcam here, or null. */
 export function lacking() {
   if (navigator.mediaDevices?.getUserMedia) return null;
-  return isSecureContext ? "This browser has no access to cameras." : "Browsers let pages use the webcam only at localhost or over HTTPS.";
+  return isSecureContext
+    ? "This browser has no access to cameras."
+    : "Browsers let pages use the webcam only at localhost or over HTTPS.";
 }
 
 /**
@@ -14,7 +16,9 @@ export function lacking() {
  * Returns `{stop, ended}`: a function, and a promise that ends with it, or with what went wrong.
  */
 export async function camera(work, shown) {
-  const stream = await navigator.mediaDevices.getUserMedia({ video: { width: { ideal: 640 }, height: { ideal: 480 } } });
+  const stream = await navigator.mediaDevices.getUserMedia({
+    video: { width: { ideal: 640 }, height: { ideal: 480 } },
+  });
   const video = document.createElement("video"), canvas = document.createElement("canvas");
   Object.assign(video, { srcObject: stream, muted: true, playsInline: true });
   let going = true;

@@ -21,7 +21,9 @@ export function compare() {
   bar.hidden = true;
   rule.hidden = true;
   under.hidden = over.hidden = true;
-  const small = (image) => image.addEventListener("load", () => image.classList.toggle("small", Math.min(image.naturalWidth, image.naturalHeight) < 200));
+  const small = (image) =>
+    image.addEventListener("load", () =>
+      image.classList.toggle("small", Math.min(image.naturalWidth, image.naturalHeight) < 200));
   small(under);
   small(over);
   element.source = (blob) => {

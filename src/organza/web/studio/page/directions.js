@@ -20,19 +20,22 @@ export function directions() {
   });
 
   const method = { method: "sefa", count: "10", layers: "" };
-  const find = h("details", {}, h("summary", {}, "Find directions"), h("div", { class: "folded" },
-    segments("Method", [["sefa", "SeFa"], ["pca", "PCA"]], "sefa", (now) => (method.method = now), "SeFa: in closed form from the weights, at once. PCA: principal components of w."),
-    text("How many", { type: "number", min: 1, value: 10, onchange: (now) => (method.count = now) }),
-    text("Layers", { placeholder: "all", onchange: (now) => (method.layers = now.trim()), help: "coarse, middle, fine, or numbers such as 0-6." }),
-    h("div", { class: "buttons" }, worker("Find", line, async () => {
-      const options = { network: studio.network.id, method: method.method, count: Number(method.count) };
-      if (method.layers) options.layers = method.layers;
-      const job = await start("directions", options);
-      put(running, card(job.id, { ended: (done) => {
-        const found = done.results.find((each) => /\.safetensors$/.test(each.name));
-        if (found) alter({ directions: found.id, moves: {} });
-      } }));
-    }, { kind: "main" }))));
+  const find = h("details", {}, h("summary", {}, "Find directions"),
+    h("div", { class: "folded" },
+      segments("Method", [["sefa", "SeFa"], ["pca", "PCA"]], "sefa", (now) => (method.method = now),
+        "SeFa: in closed form from the weights, at once. PCA: principal components of w."),
+      text("How many", { type: "number", min: 1, value: 10, onchange: (now) => (method.count = now) }),
+      text("Layers", { placeholder: "all", onchange: (now) => (method.layers = now.trim()),
+        help: "coarse, middle, fine, or numbers such as 0-6." }),
+      h("div", { class: "buttons" }, worker("Find", line, async () => {
+        const options = { network: studio.network.id, method: method.method, count: Number(method.count) };
+        if (method.layers) options.layers = method.layers;
+        const job = await start("directions", options);
+        put(running, card(job.id, { ended: (done) => {
+          const found = done.results.find((each) => /\.safetensors$/.test(each.name));
+          if (found) alter({ directions: found.id, moves: {} });
+        } }));
+      }, { kind: "main" }))));
 
   async function load() {
     const id = recipe.directions, key = `${id} ${studio.network?.id}`;
@@ -45,14 +48,18 @@ export function directions() {
     if (shown !== key) return;
     rows = answer.directions.map((each) => [each.index, one(each, each.index)]);
     const found = [...new Set(answer.directions.map((each) => each.about).filter(Boolean))];
-    put(sliders, rows.map(([, part]) => part), found.length > 0 && h("p", { class: "hint" }, `Found by: ${found.slice(0, 3).join("; ")}. One step is a deviation of w.`), h("div", { class: "buttons" }, reset));
+    put(sliders, rows.map(([, part]) => part), found.length > 0 &&
+      h("p", { class: "hint" }, `Found by: ${found.slice(0, 3).join("; ")}. One step is a deviation of w.`),
+      h("div", { class: "buttons" }, reset));
   }
 
   function one(each, index) {
     const [least, most] = each.range ?? [-3, 3];
-    const part = slider(each.name, { least, most, step: 0.05, value: recipe.moves[index] ?? 0, onchange: (amount) => alter({ moves: { ...recipe.moves, [index]: amount } }) });
+    const part = slider(each.name, { least, most, step: 0.05, value: recipe.moves[index] ?? 0,
+      onchange: (amount) => alter({ moves: { ...recipe.moves, [index]: amount } }) });
     const rename = button("Rename", () => {
-      const field = h("input", { value: each.name, maxlength: 64, required: true, pattern: "[A-Za-z0-9_.\\-]+", title: "Letters, digits and - _ ." });
+      const field = h("input", { value: each.name, maxlength: 64, required: true, pattern: "[A-Za-z0-9_.\\-]+",
+        title: "Letters, digits and - _ ." });
       const form = h("form", { class: "rename", onsubmit: (event) => {
         event.preventDefault();
         line.attempt(async () => {
@@ -61,7 +68,9 @@ export function directions() {
           shown = null;
           await load();
         });
-      } }, row(`New name of ${each.name}`, field), h("div", { class: "buttons" }, button("Rename", null, { type: "submit", kind: "main" }), button("Leave it", () => form.remove())));
+      } }, row(`New name of ${each.name}`, field),
+        h("div", { class: "buttons" }, button("Rename", null, { type: "submit", kind: "main" }),
+          button("Leave it", () => form.remove())));
       part.append(form);
       field.select();
       field.focus();
@@ -81,7 +90,9 @@ export function directions() {
     const able = studio.network?.directions !== false;
     find.hidden = !able;
     none.hidden = files.length > 0 && able;
-    none.textContent = able ? "None yet in this workspace: find some below." : `${studio.network.kind} has no weights that SeFa knows, and no mapping for PCA.`;
+    none.textContent = able
+      ? "None yet in this workspace: find some below."
+      : `${studio.network.kind} has no weights that SeFa knows, and no mapping for PCA.`;
     which.set(recipe.directions ?? "");
     line.attempt(load);
     rows.forEach(([index, part]) => part.contains(document.activeElement) || part.set(recipe.moves[index] ?? 0));

@@ -13,7 +13,8 @@ export function row(label, control, help, ...more) {
 /** A slider with a number beside it. `onchange(value)` while it is dragged. */
 export function slider(label, { least, most, step = 0.05, value, onchange, help, none }) {
   const range = h("input", { type: "range", min: least, max: most, step, id: fresh("slider") });
-  const exact = h("input", { type: "number", min: none ? undefined : least, step: "any", "aria-label": `${label}, exact`, placeholder: none });
+  const exact = h("input", { type: "number", min: none ? undefined : least, step: "any",
+    "aria-label": `${label}, exact`, placeholder: none });
   const tell = (from, to) => () => {
     const text = from.value.trim();
     const value = text === "" ? null : Number(text);
@@ -23,8 +24,8 @@ export function slider(label, { least, most, step = 0.05, value, onchange, help,
   };
   range.addEventListener("input", tell(range, exact));
   exact.addEventListener("change", tell(exact, range));
-  const element = h("div", { class: "row slider" },
-    h("label", { for: range.id }, label), h("div", { class: "pair" }, range, exact), help && h("p", { class: "hint" }, help));
+  const element = h("div", { class: "row slider" }, h("label", { for: range.id }, label),
+    h("div", { class: "pair" }, range, exact), help && h("p", { class: "hint" }, help));
   element.set = (now) => {
     range.value = now ?? most;
     exact.value = now ?? "";
@@ -37,9 +38,12 @@ export function slider(label, { least, most, step = 0.05, value, onchange, help,
 export function segments(label, options, value, onchange, help) {
   const name = fresh("segment");
   const radios = options.map(([each]) =>
-    h("input", { type: "radio", name, id: fresh("radio"), value: each, checked: each === value, onchange: () => onchange(each) }));
+    h("input", { type: "radio", name, id: fresh("radio"), value: each, checked: each === value, onchange: () =>
+      onchange(each) })
+  );
   const element = h("fieldset", { class: "row" }, h("legend", {}, label),
-    h("div", { class: "segments" }, options.map(([, text], place) => [radios[place], h("label", { for: radios[place].id }, text)])),
+    h("div", { class: "segments" },
+      options.map(([, text], place) => [radios[place], h("label", { for: radios[place].id }, text)])),
     help && h("p", { class: "hint" }, help));
   element.set = (now) => radios.forEach((radio) => (radio.checked = radio.value === String(now)));
   return element;
@@ -75,8 +79,10 @@ export function text(label, { value = "", onchange, help, type = "text", placeho
 
 /** Something that is so or not. */
 export function check(label, value, onchange, help) {
-  const box = h("input", { type: "checkbox", id: fresh("check"), checked: value, onchange: () => onchange?.(box.checked) });
-  const element = h("div", { class: "row check" }, h("div", {}, box, h("label", { for: box.id }, label)), help && h("p", { class: "hint" }, help));
+  const box = h("input", { type: "checkbox", id: fresh("check"), checked: value,
+    onchange: () => onchange?.(box.checked) });
+  const element = h("div", { class: "row check" }, h("div", {}, box, h("label", { for: box.id }, label)),
+    help && h("p", { class: "hint" }, help));
   element.set = (now) => (box.checked = Boolean(now));
   element.value = () => box.checked;
   return element;
@@ -144,8 +150,8 @@ export function files(label, { accept, many = false, folder = false, hint, onfil
     return [input, h("label", { for: input.id, class: "button" }, text)];
   };
   const element = h("div", { class: "drop" },
-    h("div", { class: "buttons" }, picker(label), folder && picker("Choose a folder", { webkitdirectory: true, multiple: true })),
-    h("p", { class: "hint" }, hint));
+    h("div", { class: "buttons" }, picker(label),
+      folder && picker("Choose a folder", { webkitdirectory: true, multiple: true })), h("p", { class: "hint" }, hint));
   const over = (on) => (event) => {
     event.preventDefault();
     element.classList.toggle("over", on);
@@ -162,8 +168,9 @@ export function files(label, { accept, many = false, folder = false, hint, onfil
 
 const paths = new WeakMap();
 
-/** The names of the folders in which a chosen or dropped file lies, the innermost last; the outermost is what was chosen. */
-export const folders_of = (file) => (paths.get(file) ?? file.webkitRelativePath ?? "").split("/").filter(Boolean).slice(0, -1);
+/** The folders in which a chosen or dropped file lies, the innermost last; the outermost is what was chosen. */
+export const folders_of = (file) =>
+  (paths.get(file) ?? file.webkitRelativePath ?? "").split("/").filter(Boolean).slice(0, -1);
 
 /** All files of what was dropped, those in folders too. */
 async function dropped(transfer) {
@@ -200,4 +207,5 @@ export function pasted(panel, onfiles) {
 }
 
 /** A part that folds. */
-export const fold = (title, open, ...children) => h("details", { class: "fold", open }, h("summary", {}, title), h("div", { class: "folded" }, children));
+export const fold = (title, open, ...children) =>
+  h("details", { class: "fold", open }, h("summary", {}, title), h("div", { class: "folded" }, children));

@@ -7,8 +7,16 @@ import { on, refresh, studio } from "./studio.js";
 
 /** Where a field's things stand in the workspace. */
 const LISTS = {
-  network: ["networks"], dataset: ["datasets"], image: ["images"], images: ["images", "videos", "datasets"], video: ["videos"],
-  directions: ["directions"], codes: ["codes"], run: ["runs"], encoder: ["encoders"], table: ["tables"],
+  network: ["networks"],
+  dataset: ["datasets"],
+  image: ["images"],
+  images: ["images", "videos", "datasets"],
+  video: ["videos"],
+  directions: ["directions"],
+  codes: ["codes"],
+  run: ["runs"],
+  encoder: ["encoders"],
+  table: ["tables"],
 };
 const ACCEPT = { image: "image/*", images: "image/*,video/*", video: "video/*", table: ".csv" };
 
@@ -19,7 +27,8 @@ const ACCEPT = { image: "image/*", images: "image/*,video/*", video: "video/*", 
  */
 export function form(fields, without = []) {
   const own = fields.filter((field) => !without.includes(field.name)).map((field) => [field, control(field)]);
-  const main = own.filter(([field]) => !field.advanced || field.required), rest = own.filter(([field]) => field.advanced && !field.required);
+  const main = own.filter(([field]) => !field.advanced || field.required),
+    rest = own.filter(([field]) => field.advanced && !field.required);
   const folds = new Map();
   for (const [field, part] of rest) folds.set(field.group ?? "", [...(folds.get(field.group ?? "") ?? []), part]);
   const element = h("div", { class: "form" }, main.map(([, part]) => part),
@@ -52,13 +61,17 @@ function control(field) {
   }
   if (field.type === "choice" && !field.many) {
     const optional = field.default === null && !field.required;
-    const part = choice(label, [...(optional ? [["", "–"]] : []), ...field.choices.map((each) => [String(each), String(each)])], field.default ?? (optional ? "" : String(field.choices[0])), null, help);
+    const part = choice(label, [...(optional ? [["", "–"]] : []),
+      ...field.choices.map((each) => [String(each), String(each)])],
+      field.default ?? (optional ? "" : String(field.choices[0])), null, help);
     part.read = () => part.value() || null;
     return part;
   }
   if (field.type in LISTS) return thing(field, label, help);
   if ((field.type === "int" || field.type === "float") && !field.many) {
-    const part = text(label, { type: "number", step: field.type === "int" ? 1 : "any", min: field.least, max: field.most, value: field.default ?? "", placeholder: field.default === null ? "unless said: its own" : undefined, help });
+    const part = text(label, { type: "number", step: field.type === "int" ? 1 : "any", min: field.least,
+      max: field.most, value: field.default ?? "",
+      placeholder: field.default === null ? "unless said: its own" : undefined, help });
     part.read = () => {
       if (part.input.validity.badInput) throw new Error(`${field.label}: not a number`);
       return part.value().trim() === "" ? null : Number(part.value());
@@ -66,11 +79,16 @@ function control(field) {
     return part;
   }
   const many = field.many;
-  const part = text(label, { value: many ? (field.default ?? []).join(" ") : field.default ?? "", placeholder: many ? "several, with spaces between them" : undefined, help });
+  const part = text(label, { value: many ? (field.default ?? []).join(" ") : field.default ?? "",
+    placeholder: many ? "several, with spaces between them" : undefined, help });
   part.read = () => {
     const typed = part.value().trim();
     if (!typed) return null;
-    return many ? (field.type === "text" && field.default === null ? [typed] : typed.split(/\s+/).map((each) => (field.type === "int" || field.type === "float" ? Number(each) : each))) : typed;
+    return many
+      ? (field.type === "text" && field.default === null
+        ? [typed]
+        : typed.split(/\s+/).map((each) => (field.type === "int" || field.type === "float" ? Number(each) : each)))
+      : typed;
   };
   return part;
 }
@@ -79,15 +97,18 @@ function control(field) {
 function thing(field, label, help) {
   const many = field.many, line = trouble();
   const select = h("select", { multiple: many, size: many ? 4 : undefined });
-  const element = h("div", {}, row(label, select, help), field.type in ACCEPT && files("Send one", { accept: ACCEPT[field.type], many, hint: "Or drop it here.", onfiles: (found) => line.attempt(async () => {
-    for (const each of found) {
-      const sent = await upload(each, each.name);
-      sent_here.push({ id: sent.id, name: each.name });
-      await refresh();
-      fill();
-      [...select.options].forEach((option) => option.value === sent.id && (option.selected = true));
-    }
-  }) }), line);
+  const element = h("div", {}, row(label, select, help), field.type in ACCEPT &&
+    files("Send one", { accept: ACCEPT[field.type], many, hint: "Or drop it here.",
+      onfiles: (found) =>
+        line.attempt(async () => {
+          for (const each of found) {
+            const sent = await upload(each, each.name);
+            sent_here.push({ id: sent.id, name: each.name });
+            await refresh();
+            fill();
+            [...select.options].forEach((option) => option.value === sent.id && (option.selected = true));
+          }
+        }) }), line);
   const sent_here = [];
   let filled = null;
   function fill() {
@@ -95,9 +116,13 @@ function thing(field, label, help) {
     if (key === filled && !sent_here.length) return; // it may be open
     filled = key;
     const chosen = new Set([...select.selectedOptions].map((each) => each.value));
-    const all = [...LISTS[field.type].flatMap((list) => studio.workspace?.[list] ?? []), ...sent_here].filter((each, place, list) => list.findIndex((other) => other.id === each.id) === place);
-    if (!chosen.size && field.type === "network" && studio.network && field.name === "network") chosen.add(studio.network.id);
-    put(select, many ? null : h("option", { value: "" }, "–"), all.map((each) => h("option", { value: each.id }, each.name ?? each.id)));
+    const all = [...LISTS[field.type].flatMap((list) => studio.workspace?.[list] ?? []), ...sent_here].filter((each,
+      place, list) => list.findIndex((other) => other.id === each.id) === place
+    );
+    if (!chosen.size && field.type === "network" && studio.network && field.name === "network")
+      chosen.add(studio.network.id);
+    put(select, many ? null : h("option", { value: "" }, "–"),
+      all.map((each) => h("option", { value: each.id }, each.name ?? each.id)));
     [...select.options].forEach((option) => (option.selected = chosen.has(option.value)));
   }
   on("workspace", fill);
@@ -111,7 +136,8 @@ function thing(field, label, help) {
 
 function ranged({ least, most, type }) {
   if (type !== "int" && type !== "float") return "";
-  const low = least !== null && least !== undefined, high = most !== null && most !== undefined && most < 1e6; // beyond is no limit that people meet
+  const low = least !== null && least !== undefined;
+  const high = most !== null && most !== undefined && most < 1e6; // beyond is no limit that people meet
   if (low && high) return `${least} to ${most}.`;
   return low ? `${least} or more.` : high ? `${most} at most.` : "";
 }

@@ -34,15 +34,17 @@ export function make(panel) {
     if (!many) return { sent: body(), path: "api/image", alt: `Image of ${words()}` };
     const all = numbers(list, most);
     const { seed, w, row, ...rest } = body();
-    return { sent: { ...rest, seeds: all ?? [recipe.seed], columns }, path: "api/grid", alt: `Images of seeds ${all ? list : recipe.seed}` };
+    return { sent: { ...rest, seeds: all ?? [recipe.seed], columns }, path: "api/grid",
+      alt: `Images of seeds ${all ? list : recipe.seed}` };
   };
   const figure = stage(panel, wanted);
   const one = seeds();
-  const typed = text("Seeds", { value: list, placeholder: "0-11", help: `Seeds and ranges, ${most} at most: 0-7,12`, onchange: (now) => {
-    const found = numbers(now, most);
-    line.say(found ? null : `${now}: not seeds such as 0-7,12, or more than ${most}`);
-    if (found) grid(now.trim());
-  } });
+  const typed = text("Seeds", { value: list, placeholder: "0-11", help: `Seeds and ranges, ${most} at most: 0-7,12`,
+    onchange: (now) => {
+      const found = numbers(now, most);
+      line.say(found ? null : `${now}: not seeds such as 0-7,12, or more than ${most}`);
+      if (found) grid(now.trim());
+    } });
   const wide = slider("Columns", { least: 1, most: 12, step: 1, value: columns, onchange: (now) => {
     columns = Math.min(most, Math.max(1, Math.round(now)));
     grid(list);
@@ -69,7 +71,8 @@ export function make(panel) {
   let saved = { of: null, files: [] };
   async function take(kind) {
     const { sent } = wanted(), { columns: _, ...what } = sent, key = JSON.stringify(sent);
-    if (kind === "png" && figure.blob && sent.noise === "random") return save(figure.blob, "image.png"); // what is shown
+    // Fresh noise is another image each time: what is shown is what is kept.
+    if (kind === "png" && figure.blob && sent.noise === "random") return save(figure.blob, "image.png");
     if (saved.of !== key) {
       saved = { of: key, files: (await ask("api/save", { body: many ? sent : what })).files };
       refresh();
@@ -83,16 +86,17 @@ export function make(panel) {
     worker("PNG", line, () => take("png"), { kind: "main", "aria-label": "Download the PNG" }),
     worker("JSON", line, () => take("json"), { "aria-label": "Download the JSON for organza redo" }),
     worker("w", line, () => take("w"), { "aria-label": "Download w" }),
-    navigator.clipboard && button("Copy link", () => line.attempt(async () => {
-      await navigator.clipboard.writeText(location.href);
-      say("The link is copied.");
-    })));
+    navigator.clipboard && button("Copy link", () =>
+      line.attempt(async () => {
+        await navigator.clipboard.writeText(location.href);
+        say("The link is copied.");
+      })));
 
-  const rest = h("div", { class: "split" },
-    h("div", { class: "left" }, figure),
+  const rest = h("div", { class: "split" }, h("div", { class: "left" }, figure),
     h("div", { class: "right card" }, how, one, several, sampling(),
       h("div", { class: "row" }, h("h3", {}, "Keep it"), keep,
-        h("p", { class: "hint" }, "From the JSON, organza redo makes it again, byte for byte; w is what other tools read.")), line));
+        h("p", { class: "hint" },
+          "From the JSON, organza redo makes it again, byte for byte; w is what other tools read.")), line));
   put(panel, h("h2", { class: "heard" }, "Generate"), needs("generate", rest), rest);
   return { shown: figure.refresh };
 }

@@ -30,7 +30,8 @@ export function card(id, { ended, log = true, gone, preview = true } = {}) {
     gone?.();
   });
   const element = h("article", { class: "job card" },
-    h("div", { class: "head" }, title, state, h("div", { class: "buttons" }, stop, resume, remove)), bar, left, wrong, line, near, made, log && more);
+    h("div", { class: "head" }, title, state, h("div", { class: "buttons" }, stop, resume, remove)), bar, left, wrong,
+    line, near, made, log && more);
   let shown = "", before = null, seen = null, placed = false;
 
   async function whole() {
@@ -39,7 +40,9 @@ export function card(id, { ended, log = true, gone, preview = true } = {}) {
       shown = results;
       const seen = (each) => each.kind === "image" || each.kind === "video";
       const kept = job.results.slice(0, MOST), parts = [kept.filter(seen), kept.filter((each) => !seen(each))];
-      put(made, parts.map((part) => part.length > 0 && h("div", { class: "results" }, part.map((each) => result(each, line)))), job.results.length > MOST && h("p", { class: "hint" }, `and ${job.results.length - MOST} more`));
+      put(made, parts.map((part) =>
+        part.length > 0 && h("div", { class: "results" }, part.map((each) => result(each, line)))
+      ), job.results.length > MOST && h("p", { class: "hint" }, `and ${job.results.length - MOST} more`));
     }
     const low = lines.scrollTop + lines.clientHeight >= lines.scrollHeight - 8;
     lines.textContent = job.lines.join("\n") || "nothing yet";
@@ -64,7 +67,11 @@ export function card(id, { ended, log = true, gone, preview = true } = {}) {
     bar.hidden = job.state !== "running";
     if (ahead?.total) bar.value = Math.min(1, ahead.done / ahead.total);
     else bar.removeAttribute("value");
-    left.textContent = is_open(job) && ahead ? told(ahead) : job.began && job.ended ? `took ${duration(job.ended - job.began)}` : "";
+    left.textContent = is_open(job) && ahead
+      ? told(ahead)
+      : job.began && job.ended
+      ? `took ${duration(job.ended - job.began)}`
+      : "";
     wrong.hidden = job.state !== "failed";
     wrong.textContent = job.state === "failed" ? job.error || "it failed; its log says more" : "";
     if (preview && job.preview && is_open(job) && seen !== JSON.stringify(ahead)) {
@@ -87,10 +94,12 @@ export function card(id, { ended, log = true, gone, preview = true } = {}) {
 }
 
 /** A rate for people; that of a training is in thousands of images. */
-export const speed = (rate, unit) => (unit === "kimg" ? `${count(rate * 1000, 3)} images a second` : `${count(rate, 3)} a second`);
+export const speed = (rate,
+  unit) => (unit === "kimg" ? `${count(rate * 1000, 3)} images a second` : `${count(rate, 3)} a second`);
 
 /** How far something is: 12 of 40 images, 3.1 a second, 9 s left. */
 export function told({ title, done, total, unit = "", rate, eta }) {
   const far = total ? `${count(done)} of ${count(total)} ${unit}` : done ? `${count(done)} ${unit}` : "";
-  return [title, far.trim(), rate && speed(rate, unit), eta !== null && eta !== undefined && `${duration(eta)} left`].filter(Boolean).join(" · ");
+  return [title, far.trim(), rate && speed(rate, unit), eta !== null && eta !== undefined && `${duration(eta)} left`]
+    .filter(Boolean).join(" · ");
 }

@@ -25,13 +25,20 @@ export function make(panel) {
     for (const id of [...cards.keys()]) if (!ids.includes(id)) cards.delete(id);
     for (const id of ids) if (!cards.has(id)) cards.set(id, card(id));
     const wanted = ids.map((id) => cards.get(id));
-    if (!wanted.length || wanted.length !== list.children.length || wanted.some((each, place) => list.children[place] !== each)) {
-      put(list, wanted.length ? wanted : h("p", { class: "empty" }, "Nothing yet. Trainings, videos and projections appear here; they go on when this page is closed."));
+    if (!wanted.length || wanted.length !== list.children.length ||
+      wanted.some((each, place) => list.children[place] !== each))
+    {
+      put(list, wanted.length
+        ? wanted
+        : h("p", { class: "empty" },
+          "Nothing yet. Trainings, videos and projections appear here; they go on when this page is closed."));
     }
   }
   on("jobs", update);
   update();
-  put(panel, h("h2", {}, "Jobs"), h("div", { class: "split" }, h("div", { class: "left" }, list, h("div", { class: "buttons" }, older)), h("div", { class: "right" }, h("div", { class: "card" }, others()), saved())));
+  put(panel, h("h2", {}, "Jobs"),
+    h("div", { class: "split" }, h("div", { class: "left" }, list, h("div", { class: "buttons" }, older)),
+      h("div", { class: "right" }, h("div", { class: "card" }, others()), saved())));
   return { shown: refresh };
 }
 
@@ -45,10 +52,12 @@ function saved() {
     part.hidden = !found.length;
     if (!part.open || JSON.stringify(found) === shown) return;
     shown = JSON.stringify(found);
-    put(list, found.map((each) => h("div", { class: "kept" }, result(each, line), twice("Delete", line, async () => {
-      await ask("api/items", { method: "DELETE", query: { id: each.id }, as: "response" });
-      await refresh();
-    }, { "aria-label": `Delete ${each.name}` }))));
+    put(list, found.map((each) =>
+      h("div", { class: "kept" }, result(each, line), twice("Delete", line, async () => {
+        await ask("api/items", { method: "DELETE", query: { id: each.id }, as: "response" });
+        await refresh();
+      }, { "aria-label": `Delete ${each.name}` }))
+    ));
   }
   on("workspace", update);
   part.addEventListener("toggle", update);
@@ -74,5 +83,7 @@ function others() {
     verbs = await ask("api/verbs");
     which.fill([["", "choose"], ...verbs.map((each) => [each.verb, each.verb])]);
   });
-  return h("section", { "aria-labelledby": "others" }, h("h3", { id: "others" }, "Everything else"), h("p", { class: "hint" }, "The verbs of the command line, as jobs."), which, about, place, h("div", { class: "buttons" }, go), line);
+  return h("section", { "aria-labelledby": "others" }, h("h3", { id: "others" }, "Everything else"),
+    h("p", { class: "hint" }, "The verbs of the command line, as jobs."), which, about, place,
+    h("div", { class: "buttons" }, go), line);
 }

@@ -42,18 +42,26 @@ export function keyframes() {
     if (network) localStorage.setItem(KEY + network, JSON.stringify(frames.map(({ whole }) => whole)));
     for (const each of frames) each.image ??= small(each.whole, words(each.whole));
     const last = frames.length - 1;
-    put(list, frames.map((each, place) => h("li", {},
-      h("button", { type: "button", class: "open", onclick: () => adopt(each.whole), "aria-label": `Show keyframe ${place + 1}: ${words(each.whole)}` }, each.image),
-      h("div", { class: "buttons tight" },
-        button("←", () => swap(place, place - 1), { disabled: place === 0, "aria-label": `Move keyframe ${place + 1} forward` }),
-        button("→", () => swap(place, place + 1), { disabled: place === last, "aria-label": `Move keyframe ${place + 1} back` }),
-        button("✕", () => set(frames.filter((_, here) => here !== place)), { "aria-label": `Remove keyframe ${place + 1}` })))));
+    put(list,
+      frames.map((each, place) =>
+        h("li", {}, h("button", { type: "button", class: "open", onclick: () =>
+          adopt(each.whole), "aria-label": `Show keyframe ${place + 1}: ${words(each.whole)}` }, each.image),
+          h("div", { class: "buttons tight" }, button("←", () =>
+            swap(place, place - 1), { disabled: place === 0, "aria-label": `Move keyframe ${place + 1} forward` }),
+            button("→", () =>
+              swap(place, place + 1), { disabled: place === last, "aria-label": `Move keyframe ${place + 1} back` }),
+            button("✕", () =>
+              set(frames.filter((_, here) =>
+                here !== place
+              )), { "aria-label": `Remove keyframe ${place + 1}` })))
+      ));
     empty.hidden = frames.length > 0;
     film.disabled = frames.length < 2;
   }
 
   function common(whole = recipe) {
-    const sent = body(whole), options = { network: studio.network.id, seconds: wish.seconds, fps: wish.fps, output: wish.output };
+    const sent = body(whole),
+      options = { network: studio.network.id, seconds: wish.seconds, fps: wish.fps, output: wish.output };
     if (sent.psi !== undefined && sent.psi !== 1) options.trunc = sent.psi;
     for (const name of SHARED) if (sent[name] !== undefined) options[OPTION[name] ?? name] = sent[name];
     if (sent.noise && sent.noise !== "random") options.noise = sent.noise;
@@ -89,14 +97,18 @@ export function keyframes() {
     const walk = (await ask("api/verbs")).find((each) => each.verb === "walk");
     const endings = walk.fields.find((each) => each.name === "output").choices;
     wish.output = endings[0];
-    put(format, segments("Format", endings.map((each) => [each, each.slice(1).toUpperCase()]), wish.output, (now) => (wish.output = now),
-      endings.includes(".mp4") ? "GIF takes 50 frames a second at most." : "MP4 needs pip install organza[video] on the server."));
+    put(format,
+      segments("Format", endings.map((each) => [each, each.slice(1).toUpperCase()]), wish.output,
+        (now) => (wish.output = now),
+        endings.includes(".mp4")
+          ? "GIF takes 50 frames a second at most."
+          : "MP4 needs pip install organza[video] on the server."));
   });
   const controls = h("div", {},
     slider("Seconds", { least: 1, most: 30, step: 0.5, value: wish.seconds, onchange: (now) => (wish.seconds = now) }),
     slider("Frames a second", { least: 5, most: 60, step: 1, value: wish.fps, onchange: (now) => (wish.fps = now) }),
-    format,
-    h("div", { class: "buttons" }, film, walk), h("p", { class: "hint" }, "A walk begins and ends at the seed and needs no keyframes."), line, running);
+    format, h("div", { class: "buttons" }, film, walk),
+    h("p", { class: "hint" }, "A walk begins and ends at the seed and needs no keyframes."), line, running);
   set([]);
   other();
   return { strip: h("div", { class: "keyframes" }, h("div", { class: "buttons" }, add), list, empty), controls };

@@ -20,10 +20,17 @@ const parts = {};
 
 for (const [name, title] of TABS) {
   const tab = h("button", {
-    type: "button", role: "tab", id: `tab-${name}`, "aria-controls": `panel-${name}`, "aria-selected": "false", tabindex: -1,
-    onclick: () => open_tab(name, true), onkeydown: (event) => arrows(event, name),
+    type: "button",
+    role: "tab",
+    id: `tab-${name}`,
+    "aria-controls": `panel-${name}`,
+    "aria-selected": "false",
+    tabindex: -1,
+    onclick: () => open_tab(name, true),
+    onkeydown: (event) => arrows(event, name),
   }, title);
-  const panel = h("section", { role: "tabpanel", id: `panel-${name}`, "aria-labelledby": tab.id, tabindex: 0, hidden: true });
+  const panel = h("section", { role: "tabpanel", id: `panel-${name}`, "aria-labelledby": tab.id, tabindex: 0,
+    hidden: true });
   parts[name] = { tab, panel, made: null };
   document.getElementById("tabs").append(tab);
   document.getElementById("panels").append(panel);
@@ -72,7 +79,8 @@ on("jobs", () => {
   lost.hidden = !queue.trouble;
   if (lost.textContent !== (queue.trouble ?? "")) lost.textContent = queue.trouble ?? "";
   const running = queue.list.filter(is_open).length;
-  put(parts.jobs.tab, "Jobs", running ? h("span", { class: "badge" }, h("span", { class: "heard" }, "open: "), running) : null);
+  put(parts.jobs.tab, "Jobs",
+    running ? h("span", { class: "badge" }, h("span", { class: "heard" }, "open: "), running) : null);
 });
 
 /** Open what the address names; again whenever somebody changes it. */
@@ -87,7 +95,9 @@ async function follow() {
       move({ network: null, model: null });
     }
   }
-  await open_tab(at("tab") ?? (studio.network ? (studio.network.does === "generate" ? "generate" : "translate") : "networks"));
+  await open_tab(
+    at("tab") ?? (studio.network ? (studio.network.does === "generate" ? "generate" : "translate") : "networks"),
+  );
   changed("recipe");
 }
 

@@ -18,10 +18,16 @@ export function needs(does, rest) {
       await choose(each.id);
       reset();
     };
-    put(notice, h("p", {}, why), found.length
-      ? h("ul", { class: "list" }, found.map((each) => h("li", { class: "entry" }, h("div", {}, h("strong", {}, each.name), h("p", { class: "hint" }, facts(each))),
-          worker("Open", line, use(each), { "aria-label": `Open ${each.name}` }))))
-      : h("p", { class: "hint" }, `There is no ${does === "generate" ? "generator" : "translator"} in the workspace. The tab Networks takes a checkpoint, the tab Train makes one.`), line);
+    put(notice, h("p", {}, why),
+      found.length
+        ? h("ul", { class: "list" }, found.map((each) =>
+          h("li", { class: "entry" }, h("div", {}, h("strong", {}, each.name), h("p", { class: "hint" }, facts(each))),
+            worker("Open", line, use(each), { "aria-label": `Open ${each.name}` }))
+        ))
+        : h("p", { class: "hint" },
+          `There is no ${
+            does === "generate" ? "generator" : "translator"
+          } in the workspace. The tab Networks takes a checkpoint, the tab Train makes one.`), line);
   }
   on("network", update);
   on("workspace", update);

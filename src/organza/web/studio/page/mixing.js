@@ -14,7 +14,7 @@ export function layers_of(words) {
   const found = new Set();
   for (const part of words.split(",")) {
     const match = /^(\d+)(?:-(\d+))?$/.exec(part.trim());
-    if (match) for (let each = Number(match[1]); each <= Number(match[2] ?? match[1]); each++) found.add(each);
+    if (match) { for (let each = Number(match[1]); each <= Number(match[2] ?? match[1]); each++) found.add(each); }
   }
   return found;
 }
@@ -37,12 +37,14 @@ export function mixing() {
     const count = studio.network.layers;
     alter({ mix: [...recipe.mix, { seed: dice(), layers: words_of(range(0, Math.min(4, count))) }] });
   });
-  const change = (place, changes) => alter({ mix: recipe.mix.map((each, here) => (here === place ? { ...each, ...changes } : each)) });
+  const change = (place, changes) =>
+    alter({ mix: recipe.mix.map((each, here) => (here === place ? { ...each, ...changes } : each)) });
   let built = "";
 
   function one(each, place, count) {
     const chosen = layers_of(each.layers);
-    const seed = text("Styles from seed", { type: "number", min: 0, max: 2 ** 32 - 1, value: each.seed, onchange: (now) => /^\d+$/.test(now) && change(place, { seed: Number(now) }) });
+    const seed = text("Styles from seed", { type: "number", min: 0, max: 2 ** 32 - 1, value: each.seed,
+      onchange: (now) => /^\d+$/.test(now) && change(place, { seed: Number(now) }) });
     const toggle = (layers, on) => {
       const now = new Set(chosen);
       layers.forEach((layer) => (on ? now.add(layer) : now.delete(layer)));
@@ -53,10 +55,13 @@ export function mixing() {
       return button(name, () => toggle(own, !all), { "aria-pressed": String(all), title: about, class: "chip" });
     });
     const exact = range(0, count).map((layer) =>
-      button(String(layer), () => toggle([layer], !chosen.has(layer)), { "aria-pressed": String(chosen.has(layer)), "aria-label": `Layer ${layer}`, class: "chip small" }));
+      button(String(layer), () => toggle([layer], !chosen.has(layer)), { "aria-pressed": String(chosen.has(layer)),
+        "aria-label": `Layer ${layer}`, class: "chip small" })
+    );
     return h("fieldset", { class: "mix" }, h("legend", {}, `Source ${place + 1}`), seed,
       h("div", { class: "buttons" }, button("Shuffle", () => change(place, { seed: dice() })),
-        button("Remove", () => alter({ mix: recipe.mix.filter((_, here) => here !== place) }), { kind: "quiet", "aria-label": `Remove source ${place + 1}` })),
+        button("Remove", () => alter({ mix: recipe.mix.filter((_, here) => here !== place) }), { kind: "quiet",
+          "aria-label": `Remove source ${place + 1}` })),
       h("div", { class: "buttons", role: "group", "aria-label": "Groups of layers" }, groups),
       h("div", { class: "buttons tight", role: "group", "aria-label": "Layers" }, exact));
   }
@@ -70,9 +75,14 @@ export function mixing() {
     if (key === built) return;
     built = key;
     const focus = [...list.querySelectorAll("button, input")].indexOf(document.activeElement);
-    put(list, able ? recipe.mix.map((each, place) => one(each, place, network.layers))
-      : h("p", { class: "hint" }, `${network.kind} has one latent code for the whole image, and no layers to take from another.`));
-    if (able && !recipe.mix.length) put(list, h("p", { class: "hint" }, "Coarse layers carry pose and shape, middle ones features, fine ones colours."));
+    put(list,
+      able
+        ? recipe.mix.map((each, place) => one(each, place, network.layers))
+        : h("p", { class: "hint" },
+          `${network.kind} has one latent code for the whole image, and no layers to take from another.`));
+    if (able && !recipe.mix.length)
+      put(list,
+        h("p", { class: "hint" }, "Coarse layers carry pose and shape, middle ones features, fine ones colours."));
     if (focus >= 0) list.querySelectorAll("button, input")[focus]?.focus();
   }
   on("recipe", update);

@@ -13,6 +13,7 @@ export function move(changes, { step = false } = {}) {
     else place.set(name, value);
   }
   // Names such as zoo/digits-vae stay as they are, so that people can read the address.
-  const hash = place.toString().replaceAll("%2F", "/").replaceAll("%3A", ":").replaceAll("%2C", ",").replaceAll("%40", "@");
+  const hash = place.toString().replaceAll("%2F", "/").replaceAll("%3A", ":").replaceAll("%2C", ",").replaceAll("%40",
+    "@");
   if (hash !== location.hash.slice(1)) history[step ? "pushState" : "replaceState"](null, "", `#${hash}`);
 }

@@ -45,6 +45,9 @@ export async function start(verb, options, preset) {
 
 /** Stop, resume or delete a job. */
 export async function tell(id, what) {
-  await ask(what === "delete" ? `api/jobs/${id}` : `api/jobs/${id}/${what}`, { method: what === "delete" ? "DELETE" : "POST", as: "response" });
+  await ask(what === "delete" ? `api/jobs/${id}` : `api/jobs/${id}/${what}`, {
+    method: what === "delete" ? "DELETE" : "POST",
+    as: "response",
+  });
   await look();
 }

@@ -4,8 +4,18 @@ import { at, move } from "./place.js";
 import { changed, studio } from "./studio.js";
 
 const PLAIN = {
-  seed: 0, w: null, row: 0, psi: 1, cutoff: null, class: null, label: null, text: null, noise: "const",
-  mix: [], directions: null, moves: {},
+  seed: 0,
+  w: null,
+  row: 0,
+  psi: 1,
+  cutoff: null,
+  class: null,
+  label: null,
+  text: null,
+  noise: "const",
+  mix: [],
+  directions: null,
+  moves: {},
 };
 
 /** `mix`: [{seed, layers}]; `moves`: amounts by the numbers of `directions`. */
@@ -38,7 +48,8 @@ export function body(whole = recipe, network = studio.network) {
     if (whole.cutoff !== null) sent.cutoff = whole.cutoff;
   }
   if (!whole.w && network.labels && whole.label) sent.label = whole.label;
-  else if (!whole.w && network.labels && whole.class !== null) sent.class = /^\d+$/.test(whole.class) ? Number(whole.class) : whole.class;
+  else if (!whole.w && network.labels && whole.class !== null)
+    sent.class = /^\d+$/.test(whole.class) ? Number(whole.class) : whole.class;
   if (!whole.w && network.text && whole.text) sent.text = whole.text;
   if (network.noise) sent.noise = whole.noise;
   if (network.layers > 1 && whole.mix.length) sent.mix = whole.mix;
@@ -50,7 +61,8 @@ export function body(whole = recipe, network = studio.network) {
 }
 
 /** Whether an image is its seed alone, as `--seeds` on the command line can say it. */
-export const is_plain = (whole) => !whole.w && !whole.mix.length && !Object.values(whole.moves).some((amount) => amount);
+export const is_plain = (whole) =>
+  !whole.w && !whole.mix.length && !Object.values(whole.moves).some((amount) => amount);
 
 /** A few words for people: seed 7, psi 0.7. */
 export function words(whole = recipe) {
@@ -63,11 +75,13 @@ export function words(whole = recipe) {
   return said.join(", ");
 }
 
-const number = (text, otherwise) => (text !== null && text !== "" && Number.isFinite(Number(text)) ? Number(text) : otherwise);
+const number = (text,
+  otherwise) => (text !== null && text !== "" && Number.isFinite(Number(text)) ? Number(text) : otherwise);
 
 /** Read it from the address; what can't be read is left as it was at first. */
 export function read() {
-  const pairs = (text, sign) => (text ?? "").split(sign === "@" ? ";" : ",").map((each) => each.split(sign)).filter((each) => each.length === 2);
+  const pairs = (text, sign) =>
+    (text ?? "").split(sign === "@" ? ";" : ",").map((each) => each.split(sign)).filter((each) => each.length === 2);
   Object.assign(recipe, PLAIN, {
     seed: Math.max(0, Math.floor(number(at("seed"), 0))),
     w: at("w"),

@@ -9,19 +9,18 @@ import { changed, on, studio } from "./studio.js";
 
 /** Pixels from which on a moving slider shows JPEG, and PNG once it rests. */
 const LARGE = 256 * 256;
-const PAGE = { "x-organza-page": Array.from(crypto.getRandomValues(new Uint8Array(8)), (each) => each.toString(36)).join("").slice(0, 16).padEnd(8, "0") };
 
 /** Bytes of the image of a recipe's body, and the milliseconds it took: `{blob, ms}`. */
-export async function image(sent, path = "api/image") {
+async function image(sent, path, headers = {}) {
   const began = performance.now();
-  const answer = await ask(path, { body: sent, as: "response", headers: path === "api/image" ? PAGE : {} });
-  return { blob: await answer.blob(), ms: performance.now() - began, inside: Number(answer.headers.get("x-organza-ms")) };
+  const answer = await ask(path, { body: sent, as: "response", headers });
+  return { blob: await answer.blob(), ms: performance.now() - began };
 }
 
 /** A small image of a recipe, for strips. */
 export function small(whole, alt) {
   const element = h("img", { alt, class: "thumbnail" });
-  image(body(whole)).then(({ blob }) => once(element, blob)).catch(() => element.classList.add("missing"));
+  image(body(whole), "api/image").then(({ blob }) => once(element, blob)).catch(() => element.classList.add("missing"));
   return element;
 }
 
@@ -31,16 +30,20 @@ export function small(whole, alt) {
  * `wanted()` gives what to ask for: `{sent, path, alt}`; unless said, the recipe's one image.
  */
 export function stage(panel, wanted = () => ({ sent: body(), path: "api/image", alt: `Image of ${words()}` })) {
+  // Under this name a request takes the place of an older one that has not begun.
+  const own = { "x-organza-page": crypto.getRandomValues(new Uint32Array(2)).join("-") };
   const line = trouble();
   const shown = h("img", { alt: "", class: "shown" });
   const about = h("figcaption", {});
   const frame = h("figure", { class: "stage", "aria-busy": "false" }, h("div", { class: "well" }, shown), about, line);
-  shown.addEventListener("load", () => shown.classList.toggle("small", Math.min(shown.naturalWidth, shown.naturalHeight) < 200));
-  let last = "", rest;
+  shown.addEventListener("load",
+    () => shown.classList.toggle("small", Math.min(shown.naturalWidth, shown.naturalHeight) < 200));
+  let last = "",
+    rest;
   const wish = latest(
     async ({ sent, path, alt }) => {
       frame.setAttribute("aria-busy", "true");
-      return { ...(await image(sent, path)), alt };
+      return { ...(await image(sent, path, own)), alt };
     },
     ({ blob, ms, alt }) => {
       line.say(null);
@@ -58,7 +61,8 @@ export function stage(panel, wanted = () => ({ sent: body(), path: "api/image", 
   );
   frame.refresh = () => {
     if (panel.hidden || studio.network?.does !== "generate") return;
-    if (studio.network.text && !recipe.text && !recipe.w) return line.say("This network generates what a text says: write one.");
+    if (studio.network.text && !recipe.text && !recipe.w)
+      return line.say("This network generates what a text says: write one.");
     const asked = wanted();
     if (asked.sent.noise !== "random" && JSON.stringify(asked) === last) return;
     last = JSON.stringify(asked);

@@ -8,7 +8,7 @@ import { move } from "./place.js";
 export const studio = { about: null, workspace: null, network: null };
 const listeners = {};
 
-/** Call `listener` whenever `what` has changed: "workspace", "network", "recipe" or "jobs"; the function that ends that. */
+/** Call `listener` whenever "workspace", "network", "recipe" or "jobs" has changed; the function that ends that. */
 export function on(what, listener) {
   (listeners[what] ??= new Set()).add(listener);
   return () => listeners[what].delete(listener);
@@ -42,7 +42,9 @@ export const name_of = (id) => studio.workspace?.networks.find((each) => each.id
 /** What a network is, in a few words. */
 export function facts(network) {
   const size = network.width && `${network.width}×${network.height}`;
-  return [network.kind, size, network.labels && many(network.labels, "label"), network.licence].filter(Boolean).join(" · ");
+  return [network.kind, size, network.labels && many(network.labels, "label"), network.licence].filter(Boolean).join(
+    " · ",
+  );
 }
 
 /** Why something can't be done, or null: without a network, with one of the other kind. */
@@ -50,5 +52,7 @@ export function lacking(does) {
   if (!studio.network) return does === "generate" ? "No generator is open." : "No translator is open.";
   if (studio.network.does === does) return null;
   const name = name_of(studio.network.id);
-  return does === "generate" ? `${name} translates images; this needs a generator.` : `${name} generates images; this needs a translator.`;
+  return does === "generate"
+    ? `${name} translates images; this needs a generator.`
+    : `${name} generates images; this needs a translator.`;
 }

@@ -14,29 +14,37 @@ const IMAGES = /\.(png|jpe?g|webp|bmp|tiff?|gif|avif)$/i;
 /** Build the tab. */
 export function make(panel) {
   const watch = runs();
-  put(panel, h("h2", {}, "Train"), h("div", { class: "split train" },
-    h("section", { class: "right card", "aria-labelledby": "start-training" }, h("h3", { id: "start-training" }, "Start a training"), starting(watch)),
-    h("section", { class: "left", "aria-labelledby": "all-runs" }, h("h3", { id: "all-runs" }, "Runs"), watch)));
+  put(panel, h("h2", {}, "Train"),
+    h("div", { class: "split train" },
+      h("section", { class: "right card", "aria-labelledby": "start-training" },
+        h("h3", { id: "start-training" }, "Start a training"), starting(watch)),
+      h("section", { class: "left", "aria-labelledby": "all-runs" }, h("h3", { id: "all-runs" }, "Runs"), watch)));
   return { shown: () => refresh().then(watch.refresh) };
 }
 
-/** What gives each image its part of the set (a class, or trainA): its folder, where all lie in folders of the one chosen. */
+/** What gives each image its part of the set (a class, or trainA): its folder, where all lie in folders of one. */
 function parts_of(images) {
-  const names = images.map((each) => folders_of(each).slice(1).at(-1)?.replace(/[^A-Za-z0-9_-]+/g, "-").replace(/^-+|-+$/g, ""));
+  const names = images.map((each) =>
+    folders_of(each).slice(1).at(-1)?.replace(/[^A-Za-z0-9_-]+/g, "-").replace(/^-+|-+$/g, "")
+  );
   const found = new Map(images.map((each, place) => [each, names[place]]));
   return names.every(Boolean) ? (image) => found.get(image) : () => null;
 }
 
 function starting(watch) {
-  const line = trouble(), told = h("p", { class: "hint", role: "status" }), options = h("div", {}), about = h("div", {});
+  const line = trouble(), told = h("p", { class: "hint", role: "status" }), options = h("div", {}),
+    about = h("div", {});
   let presets = [], built = null;
   const data = choice("Dataset", [], "", info);
   const facts = h("div", { class: "buttons" });
-  const drop = files("Choose images or an archive", { many: true, folder: true, accept: "image/*,.zip,.tar", hint: "Or drop a folder here; folders in it become classes, or trainA and trainB.", onfiles: (found) => line.attempt(() => taken(found)) });
+  const drop = files("Choose images or an archive", { many: true, folder: true, accept: "image/*,.zip,.tar",
+    hint: "Or drop a folder here; folders in it become classes, or trainA and trainB.",
+    onfiles: (found) => line.attempt(() => taken(found)) });
 
   function list() {
     const all = studio.workspace?.datasets ?? [], now = data.value();
-    data.fill([["", all.length ? "choose" : "none yet: send images below"], ...all.map((each) => [each.id, each.count ? `${each.name} (${many(each.count, "image")})` : each.name])]);
+    data.fill([["", all.length ? "choose" : "none yet: send images below"],
+      ...all.map((each) => [each.id, each.count ? `${each.name} (${many(each.count, "image")})` : each.name])]);
     data.set(all.some((each) => each.id === now) ? now : "");
   }
 
@@ -71,13 +79,17 @@ function starting(watch) {
           if (refused.length > 20) break;
         }
       }
-      told.textContent = `${many(images.length - refused.length, "image")} sent${others ? `; ${many(others, "other file")} left out` : ""}.`;
+      told.textContent = `${many(images.length - refused.length, "image")} sent${
+        others ? `; ${many(others, "other file")} left out` : ""
+      }.`;
       if (refused.length) line.say(`${many(refused.length, "image")} refused. ${refused[0]}`);
       last = last && { id: last.id.split("/").slice(0, 3).join("/") };
     } else {
       for (const each of found) {
         told.textContent = `${each.name} is on its way …`;
-        last = await upload(each, each.name, { sent: (share) => (told.textContent = `${each.name}: ${Math.floor(100 * share)}% sent`) });
+        last = await upload(each, each.name, {
+          sent: (share) => (told.textContent = `${each.name}: ${Math.floor(100 * share)}% sent`),
+        });
         told.textContent = `${each.name}: ${last.note || last.what}`;
       }
     }
@@ -93,7 +105,9 @@ function starting(watch) {
     built = null;
     put(options);
     const each = presets.find((one) => one.name === name);
-    put(about, each && [h("p", { class: "hint" }, each.help), (each.paper || each.takes) && h("p", { class: "hint" }, [each.paper, each.takes && `takes ${each.takes}`].filter(Boolean).join(" · "))]);
+    put(about, each &&
+      [h("p", { class: "hint" }, each.help), (each.paper || each.takes) &&
+        h("p", { class: "hint" }, [each.paper, each.takes && `takes ${each.takes}`].filter(Boolean).join(" · "))]);
     if (!name) return;
     const answer = await ask(`api/presets/${name}`);
     if (preset.value() !== name) return;
@@ -116,7 +130,9 @@ function starting(watch) {
     const families = new Map();
     for (const each of presets) families.set(each.family, [...(families.get(each.family) ?? []), each]);
     put(preset.querySelector("select"), h("option", { value: "" }, "choose"),
-      [...families].map(([family, own]) => h("optgroup", { label: family || "others" }, own.map((each) => h("option", { value: each.name }, each.name)))));
+      [...families].map(([family, own]) =>
+        h("optgroup", { label: family || "others" }, own.map((each) => h("option", { value: each.name }, each.name)))
+      ));
   });
   return h("div", {}, data, facts, drop, told, preset, about, options, h("div", { class: "buttons" }, go), line);
 }
