@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import tyro
 
 from organza.cli.parse import parse
-from organza.cli.progress import progress_bar
+from organza.cli.progress import previews, progress_bar
 from organza.cli.record import record
 from organza.cli.shared import Trained
 from organza.core.errors import UserError
@@ -86,6 +86,7 @@ def main(argv: list[str]) -> int:
             suffix=f".{options.format}",
             scale=options.scale,
             progress=progress,
+            show=previews(),
         )
     inputs = {"--network": G.source, "--encoder": options.encoder}
     record("project", argv, options.outdir, option="--outdir", inputs=inputs)
