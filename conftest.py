@@ -28,10 +28,10 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def unplotted() -> Iterator[None]:
-    """No run plots its log: that takes longer than all its steps. Tests of the plot ask for ``plotted``."""
+def hurry() -> Iterator[None]:
+    """Runs leave out what takes longer than all their steps, see `tests.quick`. Tests of the plot ask for ``plotted``."""
     with pytest.MonkeyPatch.context() as patch:
-        quick.unplotted(patch)
+        quick.hurry(patch)
         yield
 
 

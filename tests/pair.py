@@ -90,10 +90,10 @@ def serve() -> None:
     import pytest
 
     from organza.core import distributed
-    from tests.quick import unplotted
+    from tests.quick import hurry
 
     with pytest.MonkeyPatch.context() as patch:
-        unplotted(patch)
+        hurry(patch)
         while True:
             distributed.start()  # a training leaves its group when it ends
             line = distributed.from_first(sys.stdin.readline)

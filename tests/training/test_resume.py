@@ -19,7 +19,7 @@ from organza.runs.train import Outcome
 from organza.training import checkpoint
 from tests.shapes import EACH
 
-SHORT = {"batch": 4, "lr_decay": 0.0, "grid": "4x2", "snapshot_kimg": 0.008, "precision": "float32"}
+SHORT = {"batch": 4, "lr_decay": 0.0, "grid": "2x1", "snapshot_kimg": 0.008, "precision": "float32"}
 
 
 def toy(name: str) -> Run:

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import cache
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -66,17 +66,16 @@ def start() -> None:
         atexit.register(stop)
         with _talking():
             # Addresses of an earlier group would lie under the same names, and be taken for those of this one.
-            store = dist.PrefixStore(f"organza{next(_groups)}", _meeting())
-            backend, place = "nccl" if torch.cuda.is_available() else "gloo", {"rank": rank(), "world_size": world()}
-            dist.init_process_group(backend, store=store, timeout=LONGEST, **place)
+            store = dist.PrefixStore(f"organza{next(_groups)}", _meeting())  # type: ignore[attr-defined]
+            backend = "nccl" if torch.cuda.is_available() else "gloo"
+            dist.init_process_group(backend, store=store, timeout=LONGEST, rank=rank(), world_size=world())
         _pulse = _start_pulse()
 
 
 @cache
-def _meeting() -> dist.Store:
-    """Where the processes tell each other their addresses: one for all groups, as its server has one port."""
-    store: dist.Store = next(dist.rendezvous("env://", timeout=LONGEST))[0]
-    return store
+def _meeting() -> Any:
+    """The store where the processes tell each other their addresses: one for all groups, as its server has one port."""
+    return next(dist.rendezvous("env://", timeout=LONGEST))[0]  # type: ignore[attr-defined]
 
 
 def stop() -> None:
