@@ -29,7 +29,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def hurry() -> Iterator[None]:
-    """Runs leave out what takes longer than all their steps, see `tests.quick`. Tests of the plot ask for ``plotted``."""
+    """Runs leave out what takes longer than their steps, see `tests.quick`. Tests of the plot ask for ``plotted``."""
     with pytest.MonkeyPatch.context() as patch:
         quick.hurry(patch)
         yield
