@@ -57,9 +57,9 @@ def test_a_training_goes_on_from_a_file(pairs, tmp_path):
     case = golden.load("photo2cartoon", "light_ngf4_48")
     run, options = PRESETS["photo2cartoon"].run, {"kimg": 0.001, "batch": 1, "grid": "1x1", "lr": 0.0}
     with pytest.raises(UserError, match="compares faces by a network that does not come with Organza; say --face-id"):
-        train(run, pairs, outdir=tmp_path, resume=file_of(case), resolution="32", **options)
+        train(run, pairs, outdir=tmp_path, resume=file_of(case), resolution="96", **options)
     outcome = train(
-        run, pairs, outdir=tmp_path, resume=file_of(case), resolution="32", face_weight=0.0, width_d=2, **options
+        run, pairs, outdir=tmp_path, resume=file_of(case), resolution="96", face_weight=0.0, width_d=2, **options
     )
     x = case.arrays["x"]
     assert torch.allclose(organza.load(outcome.folder).apply(x), organza.load(file_of(case)).apply(x), atol=1e-5)
