@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests import quick
+from tests.pair import Pair
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from organza.models.generator import Generator
     from organza.models.translator import Translator
-
-PLOTTING = ("organza.training.monitor.plot_log", "organza.runs.train.plot_log")
 
 os.environ.setdefault("OMP_NUM_THREADS", "1" if "PYTEST_XDIST_WORKER" in os.environ else "2")
 
@@ -27,11 +28,10 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def unplotted() -> Iterator[None]:
-    """No run plots its log: that takes longer than all its steps. Tests of the plot ask for ``plotted``."""
+def hurry() -> Iterator[None]:
+    """Runs leave out what takes longer than their steps, see `tests.quick`. Tests of the plot ask for ``plotted``."""
     with pytest.MonkeyPatch.context() as patch:
-        for where in PLOTTING:
-            patch.setattr(where, lambda records, path: path)
+        quick.hurry(patch)
         yield
 
 
@@ -40,8 +40,16 @@ def plotted(monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs plot their logs, as they do for people."""
     from organza.training.plots import plot_log
 
-    for where in PLOTTING:
+    for where in quick.PLOTTING:
         monkeypatch.setattr(where, plot_log)
+
+
+@pytest.fixture(scope="session")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+    """Two processes that do what they are told together, under torchrun."""
+    found = Pair(tmp_path_factory.mktemp("pair") / "said.txt")
+    yield found
+    found.close()
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import fields, replace
 from typing import Any
 
@@ -26,16 +27,18 @@ def kind(name: str) -> tuple[Any, ...]:
     return type(method), *map(str, coarse)
 
 
-def _each() -> list[Any]:
-    found: dict[tuple[Any, ...], list[str]] = {}
+def _first(of: Callable[[str], Any]) -> list[Any]:
+    first: dict[Any, str] = {}
     for name in PRESETS:
-        found.setdefault(kind(name), []).append(name)
-    first = {names[0] for names in found.values()}
-    return [pytest.param(name, marks=[] if name in first else pytest.mark.slow) for name in PRESETS]
+        first.setdefault(of(name), name)
+    return [pytest.param(name, marks=[] if first[of(name)] == name else pytest.mark.slow) for name in PRESETS]
 
 
-EACH = _each()
+EACH = _first(kind)
 """Presets to try one by one; one that repeats another's kind is tried with the slow tests."""
+METHODS = _first(lambda name: type(PRESETS[name].run.method))
+"""The same where settings change nothing that matters: of each method the first preset, the others with the slow tests.
+"""
 
 
 def spec_of(name: str, side: int = 16) -> DataSpec:

@@ -32,6 +32,27 @@ def test_keeps_the_old_file_on_failure(tmp_path):
     assert os.listdir(tmp_path) == ["note.txt"]
 
 
+def test_all_is_on_the_disk_before_it_takes_its_place_and_then_the_place(tmp_path, monkeypatch):
+    said = []
+
+    def fsync(handle):
+        said.append(os.path.basename(os.readlink(f"/proc/self/fd/{handle}")).split(".")[-1])
+
+    for name in ("replace", "rename"):
+        real = getattr(os, name)
+        monkeypatch.setattr(os, name, lambda *paths, real=real: (said.append("moved"), real(*paths)))
+    monkeypatch.setattr(os, "fsync", fsync)
+    home = tmp_path / "home.dir"
+    with atomic_write(home / "note.txt") as temporary:
+        temporary.write_text("whole")
+    assert said == ["txt", "moved", "dir"]
+    said.clear()
+    with atomic_folder(home / "run") as work:
+        (work / "inner.sub").mkdir()
+        (work / "inner.sub" / "a.json").write_text("{}")
+    assert sorted(said[:2]) == ["json", "sub"] and said[2:] == ["part", "moved", "dir"]
+
+
 def test_respects_umask(tmp_path):
     old = os.umask(0o022)
     try:

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from dataclasses import replace
 
 import numpy as np
@@ -13,12 +10,14 @@ import pytest
 import torch
 
 from organza import UserError, load, open_dataset
+from organza.core import distributed
 from organza.data import DataOptions
 from organza.metrics import collect as collecting
 from organza.metrics import evaluate, frechet_distance, kernel_distance, precision_recall
 from organza.metrics.collect import Wanted, collect, collect_real
 from organza.metrics.pictures import Drawn, Shown
 from organza.models.sampling import Sampling
+from tests.pair import alone
 
 
 @pytest.fixture(scope="module")
@@ -250,29 +249,21 @@ def test_real_features_are_kept(real, toy_features, tmp_path, monkeypatch):
     assert torch.equal(first.features, again.features)
 
 
-def test_two_processes_find_what_one_finds(tiny_run, faces, tmp_path):
-    script = tmp_path / "job.py"
-    script.write_text(
-        "import sys\n"
-        "from organza import load, open_dataset\n"
-        "from organza.core import distributed\n"
-        "from organza.metrics import evaluate\n"
-        "distributed.start()\n"
-        "report = evaluate(load(sys.argv[1]), open_dataset(sys.argv[2]), sys.argv[4], noise='const', batch=6)\n"
-        "if distributed.rank() == 0: report.write(sys.argv[3])\n"
-        "distributed.stop()\n"
-    )
-    pair = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+def reported(run, data, out, metrics, cache):
+    """Write the report of an evaluation, in one process or in each of two, with an empty cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ORGANZA_CACHE", cache)
+        report = evaluate(load(run), open_dataset(data), metrics, noise="const", batch=6)
+    if distributed.rank() == 0:
+        report.write(out)
+
+
+def test_two_processes_find_what_one_finds(tiny_run, faces, pair, tmp_path):
     found = []
     metrics = "fd_voile64_40_full,pr_voile64_40n3,ms_ssim9,swd20"
-    for name, command in (("one", [sys.executable]), ("two", pair)):
-        out = tmp_path / f"{name}.json"
-        env = {**os.environ, "ORGANZA_CACHE": str(tmp_path / name), "OMP_NUM_THREADS": "1"}
-        done = subprocess.run(
-            [*command, str(script), str(tiny_run), str(faces), str(out), metrics],
-            capture_output=True, text=True, timeout=300, env=env, check=False,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr
+    for name, call in (("one", alone), ("two", pair)):
+        out, cache = tmp_path / f"{name}.json", tmp_path / name
+        call(reported, run=str(tiny_run), data=str(faces), out=str(out), metrics=metrics, cache=str(cache))
         found.append(json.loads(out.read_text())["values"])
     one, two = found
     assert one.keys() == two.keys()

@@ -28,13 +28,6 @@ from organza.metrics.path_length import filtered, path_distances, prepare, slerp
 from organza.metrics.similarity import ms_ssim
 from organza.metrics.sliced import normalise, patches, pyramid, sliced_wasserstein
 
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")
-    from torchmetrics.functional.image import multiscale_structural_similarity_index_measure
-    from torchmetrics.image.fid import FrechetInceptionDistance
-    from torchmetrics.image.inception import InceptionScore
-    from torchmetrics.image.kid import KernelInceptionDistance
-
 
 class Small(nn.Module):
     """A fixed network that stands for Inception."""
@@ -68,6 +61,8 @@ def sets() -> tuple[torch.Tensor, torch.Tensor]:
 
 @pytest.mark.filterwarnings("ignore")
 def test_frechet_is_torchmetrics(sets) -> None:
+    from torchmetrics.image.fid import FrechetInceptionDistance
+
     theirs = FrechetInceptionDistance(feature=Small(), antialias=False)
     theirs.set_dtype(torch.float64)
     for real, images in ((True, sets[0]), (False, sets[1])):
@@ -78,6 +73,8 @@ def test_frechet_is_torchmetrics(sets) -> None:
 
 @pytest.mark.filterwarnings("ignore")
 def test_kernel_is_torchmetrics(sets) -> None:
+    from torchmetrics.image.kid import KernelInceptionDistance
+
     theirs = KernelInceptionDistance(feature=Small(), subsets=50, subset_size=260)
     for real, images in ((True, sets[0]), (False, sets[1])):
         theirs.update(images, real=real)
@@ -94,6 +91,8 @@ def test_kernel_is_torchmetrics(sets) -> None:
 
 @pytest.mark.filterwarnings("ignore")
 def test_inception_score_is_torchmetrics(sets) -> None:
+    from torchmetrics.image.inception import InceptionScore
+
     theirs = InceptionScore(feature=Small(10), splits=1)
     theirs.update(sets[0])
     ours, _ = inception_score(Small(10)(sets[0]), splits=1)
@@ -212,6 +211,8 @@ def test_patches_and_projections_by_hand() -> None:
 
 @pytest.mark.filterwarnings("ignore")
 def test_ms_ssim_is_torchmetrics() -> None:
+    from torchmetrics.functional.image import multiscale_structural_similarity_index_measure
+
     rng = torch.Generator().manual_seed(0)
     a = nn.functional.interpolate(torch.rand(3, 3, 24, 24, generator=rng), 192, mode="bicubic").clamp(0, 1) * 255
     b = (a + 25 * torch.randn(a.shape, generator=rng)).clamp(0, 255)

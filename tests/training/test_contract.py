@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +22,7 @@ from organza.training.monitor import Monitor
 from organza.training.settings import Training, resolve
 from organza.training.state import State
 from organza.training.voice import Voice
+from tests.pair import Pair, alone, learn
 from tests.shapes import batch_of, spec_of, toy
 
 CPU = torch.device("cpu")
@@ -138,26 +137,12 @@ TWICE += ["stackgan", "stackgan-v2", "gman", "triple-gan"]
 
 @pytest.mark.parametrize("name", TWICE)
 def test_two_processes_learn_as_one_with_two_micro_batches(
-    name: str, shown: Callable[[str], Path], tmp_path: Path
+    name: str, shown: Callable[[str], Path], pair: Pair, tmp_path: Path
 ) -> None:
-    script = tmp_path / "job.py"
-    script.write_text(
-        "import sys\n"
-        "from dataclasses import replace\n"
-        "from organza import PRESETS, train\n"
-        "if __name__ == '__main__':\n"
-        f"    run = PRESETS['{name}'].run\n"
-        "    run = replace(run, method=run.method.toy())\n"
-        "    train(run, sys.argv[1], outdir=sys.argv[2], kimg=0.032, batch=8, micro_batch=4, precision='float32',\n"
-        "          grid='1x1')\n"
-    )
-    pair = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script)]
+    options = {"kimg": 0.032, "batch": 8, "micro_batch": 4, "grid": "1x1"}
     found = []
-    for where, command in (("one", [sys.executable, str(script)]), ("two", pair)):
-        done = subprocess.run(
-            [*command, str(shown(name)), str(tmp_path / where)], capture_output=True, text=True, timeout=300
-        )
-        assert done.returncode == 0, done.stderr
+    for where, call in (("one", alone), ("two", pair)):
+        call(learn, name=name, data=str(shown(name)), outdir=str(tmp_path / where), method={}, **options)
         (folder,) = (tmp_path / where).iterdir()
         path = next(newest_first(folder / "checkpoints"))
         found.append({k: v for file in ("nets", "resume") for k, v in load_file(path / f"{file}.safetensors").items()})

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,6 +19,7 @@ from organza.training.checkpoint import newest_first
 from organza.training.loop import advance
 from organza.training.settings import Training
 from organza.training.state import State
+from tests.pair import alone, learn
 
 SHORT = {"batch": 4, "grid": "4x2", "precision": "float32"}
 ADA = {"augment": "ada", "augment_pipe": "bgcfnc", "ada_kimg": 0.04, "ada_target": -0.5}
@@ -65,25 +64,12 @@ def test_other_methods_augment_too(name, kind):
     assert state.finite()
 
 
-def test_two_processes_with_ada_equal_one(faces, tmp_path):
-    script = tmp_path / "job.py"
-    script.write_text(
-        "import sys\n"
-        "from dataclasses import replace\n"
-        "from organza import PRESETS, train\n"
-        "if __name__ == '__main__':\n"
-        "    run = PRESETS['stylegan2'].run\n"
-        "    run = replace(run, method=replace(run.method.toy(), mbstd_group=2, augment='ada', ada_kimg=0.1,\n"
-        "                  augment_p=0.5))\n"
-        "    train(run, sys.argv[1], outdir=sys.argv[2], kimg=0.08, batch=8, micro_batch=4, precision='float32',\n"
-        "          held_out='25%', tick_kimg=0.02, grid='4x2')\n"
-    )
-    alone = [sys.executable, str(script)]
-    pair = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script)]
+def test_two_processes_with_ada_equal_one(faces, pair, tmp_path):
+    method = {"mbstd_group": 2, "augment": "ada", "ada_kimg": 0.1, "augment_p": 0.5}
+    options = {"kimg": 0.08, "batch": 8, "micro_batch": 4, "held_out": "25%", "tick_kimg": 0.02, "grid": "4x2"}
     found = []
-    for name, command in (("one", alone), ("two", pair)):
-        done = subprocess.run([*command, str(faces), str(tmp_path / name)], capture_output=True, text=True, timeout=300)
-        assert done.returncode == 0, done.stderr
+    for name, call in (("one", alone), ("two", pair)):
+        call(learn, name="stylegan2", data=str(faces), outdir=str(tmp_path / name), method=method, **options)
         (folder,) = (tmp_path / name).iterdir()
         found.append(everything(folder))
     one, two = found

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import itertools
 import os
 import re
 import socket
@@ -16,7 +17,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import TypeVar
+from functools import cache
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -27,9 +29,12 @@ from organza.core.messages import logger
 
 log = logger(__name__)
 T = TypeVar("T")
+LONGEST = timedelta(hours=6)
+"""What processes wait for each other: so long rank 0 may need to read a dataset."""
 AGAIN = "the same torchrun command goes on from the last checkpoint"
 _RANKS = [b"%d" % number for number in range(10_000)]
 _pulse: Pulse | None = None
+_groups = itertools.count()
 
 
 def rank() -> int:
@@ -50,6 +55,8 @@ def local_rank() -> int:
 def start() -> None:
     """Join the group that torchrun announced in the environment: NCCL with GPUs, gloo without.
 
+    A program may `start` and `stop` any number of times, each process as often as the others.
+
     Raises:
         UserError: ``ORGANZA_PATIENCE`` is not a number of seconds.
     """
@@ -58,8 +65,17 @@ def start() -> None:
         _patience()
         atexit.register(stop)
         with _talking():
-            dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo", timeout=timedelta(hours=6))
+            # Addresses of an earlier group would lie under the same names, and be taken for those of this one.
+            store = dist.PrefixStore(f"organza{next(_groups)}", _meeting())  # type: ignore[attr-defined]
+            backend = "nccl" if torch.cuda.is_available() else "gloo"
+            dist.init_process_group(backend, store=store, timeout=LONGEST, rank=rank(), world_size=world())
         _pulse = _start_pulse()
+
+
+@cache
+def _meeting() -> Any:
+    """The store where the processes tell each other their addresses: one for all groups, as its server has one port."""
+    return next(dist.rendezvous("env://", timeout=LONGEST))[0]  # type: ignore[attr-defined]
 
 
 def stop() -> None:
