@@ -6,6 +6,7 @@ from PIL import Image
 
 from organza.cli.main import main
 from organza.cli.verbs import VERBS
+from organza.core.speed import remember
 from organza.presets import PRESETS
 
 
@@ -120,8 +121,20 @@ def test_faces(capsys):
 def test_presets(capsys):
     code, out, _ = run(capsys, "presets")
     assert code == 0
-    for name, entry in PRESETS.items():
-        assert any(name in line and entry.summary in line for line in out.splitlines())
+    lines = {line.split()[0]: line for line in out.splitlines() if line[:1].isalpha()}
+    for name, entry in PRESETS.items():  # long summaries go on in the next line
+        facts = [entry.facts.takes, entry.facts.paper, str(entry.facts.size[0]), entry.summary[:40]]
+        assert all(fact in lines[name] for fact in facts)
+
+
+def test_presets_cost_what_this_machine_needs_for_them(capsys, tmp_path, monkeypatch):
+    monkeypatch.setenv("ORGANZA_CACHE", str(tmp_path))
+    _, out, _ = run(capsys, "presets")
+    assert "GFLOP/image" in out and "`organza doctor` measures this machine" in out
+    remember({"float32": 50.0})
+    _, out, _ = run(capsys, "presets")
+    (line,) = (line for line in out.splitlines() if line.startswith("pix2pix "))
+    assert "33 min" in line  # 99 GFLOP an image at 50 GFLOP/s
 
 
 @pytest.mark.parametrize("name", PRESETS)

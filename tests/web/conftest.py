@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import signal
 import threading
 import time
 
@@ -24,6 +25,14 @@ from organza.web.run import listen
 from organza.web.served import serve
 
 CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def interruptible():
+    """Processes in the background of a shell ignore Ctrl-C, and so would those that they start."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def toy(name, spec):
@@ -102,7 +111,7 @@ def at_a_port(app):
         at.close()
 
 
-def until(condition, seconds=10.0):
+def until(condition, seconds=60.0):
     """Wait for a condition."""
     end = time.monotonic() + seconds
     while not condition():

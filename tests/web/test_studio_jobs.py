@@ -88,7 +88,7 @@ def state(queue, job):
 
 
 def ended(queue, job):
-    until(lambda: state(queue, job) in jobs.ENDED, 20)
+    until(lambda: state(queue, job) in jobs.ENDED)
     return queue.get(job.id)
 
 

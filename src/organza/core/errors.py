@@ -12,7 +12,7 @@ class UserError(Exception):
     shown only under ``--debug``.
 
     Example:
-        >>> raise UserError("no pictures found", where="photos/", hint="give a folder or a zip of pictures")
+        >>> raise UserError("no images found", where="photos/", hint="give a folder or a zip of images")
         Traceback (most recent call last):
         ...
         organza.core.errors.UserError: photos/: no images found; give a folder or a zip of images
