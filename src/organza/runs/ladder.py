@@ -246,7 +246,7 @@ def _has(run: Run, name: str) -> bool:
     return any(name in {f.name for f in fields(getattr(run, part.name))} for part in fields(run))
 
 
-def check_overrides(overrides: Mapping[str, Any], plan: Sequence[tuple[str, Run]], what: str = "rung") -> None:
+def check_overrides(overrides: Mapping[str, Any], plan: Sequence[tuple[str, Run]], what: str = "config") -> None:
     """See that each setting is one of some run.
 
     Raises:
