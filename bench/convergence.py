@@ -4,7 +4,7 @@
     python bench/convergence.py --data ../shared/data/mnist --resolution 32 --kimg 40 --base 1024
 
 Run it on an idle machine; stopped, the same command continues. Each training is evaluated at equal counts of images by
-the Frechet distance in the features of organza64, which come with the package, always in float32. A table, a plot
+the Frechet distance in the features of voile64, which come with the package, always in float32. A table, a plot
 against images and against time, and the verdict are left in --outdir.
 
 Modes: float32 and bf16, without the convolution of `organza.ops.winograd`, and bf16-winograd, which takes it in every
@@ -39,7 +39,7 @@ def one(mode: str, seed: int, given: argparse.Namespace) -> list[dict[str, float
     winograd.FEWEST = {torch.bfloat16: 1} if mode == "bf16-winograd" else {}
     options = DataOptions(resolution=str(given.resolution))
     reals = open_dataset(given.data, options)
-    name = f"fd_organza64_{given.images}_full"
+    name = f"fd_voile64_{given.images}_full"
 
     def judge(folder: Path) -> dict[str, float]:
         report = evaluate(load(folder, device="cpu"), reals, name, intervals=False)
@@ -130,7 +130,7 @@ def plot(found: dict[str, dict[int, list[dict[str, float]]]], path: Path) -> Non
         axes.set(xlabel={"kimg": "thousand images", "hours": "hours of training"}[along], yscale="log")
         axes.grid(alpha=0.25, which="both")
         axes.legend()
-    figure.axes[0].set_ylabel("Frechet distance, organza64")
+    figure.axes[0].set_ylabel("Frechet distance, voile64")
     with atomic_write(path) as temporary:
         figure.savefig(temporary)
 

@@ -5,7 +5,7 @@
     python bench/limited.py --data anime_faces.zip plain/00000-* ada/00000-*
 
 Evaluated are all checkpoints that were kept, against the images of the dataset that the run was not trained on: the
-Frechet distance of the averaged generator in organza64's features, and r_v of the discriminator (arXiv 2006.06676, eq.
+Frechet distance of the averaged generator in voile64's features, and r_v of the discriminator (arXiv 2006.06676, eq.
 1) on images as they are, without augmentation. The log gives r_t and p. A table and a plot are left in --outdir.
 """
 
@@ -107,7 +107,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", type=Path, nargs="+")
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--metric", default="fd_organza64_2k_full")
+    parser.add_argument("--metric", default="fd_voile64_2k_full")
     parser.add_argument("--count", type=int, default=1000, help="images of each kind shown to D")
     parser.add_argument("--outdir", type=Path, default=Path("out/limited"))
     given = parser.parse_args()

@@ -89,7 +89,7 @@ def toys(monkeypatch):
     """Make every feature network a toy; gives the names that were asked for."""
     asked = []
 
-    def open_features(name="organza64", *, device=None):
+    def open_features(name="voile64", *, device=None):
         asked.append(str(name))
         return make_features(str(name), standard=name == "inception")
 

@@ -13,7 +13,7 @@ import pytest
 from organza.cli.elsewhere import _OTHERWISE, _RULES, _SAME, CONFIGS, ours, preset_first
 from organza.cli.main import main
 from organza.cli.parse import defaults_of, parse
-from organza.cli.runs.train import _options
+from organza.cli.runs.train import options_of
 from organza.cli.verbs import VERBS, module
 from organza.core.errors import UserError
 from organza.presets import preset
@@ -61,7 +61,7 @@ ROWS = list(rows())
 def command(row: Row) -> tuple[str, type]:
     """What the command is called, and its options."""
     if row.verb == "train":
-        return f"organza train {row.preset}", _options(preset(row.preset).run, "Train.")
+        return f"organza train {row.preset}", options_of(preset(row.preset).run, "Train.")
     verb, *rest = row.verb.split()
     kind = module(verb)._VERBS[rest[0]][0] if rest else module(verb).Options
     return f"organza {row.verb}", kind
@@ -115,7 +115,7 @@ def test_configurations_are_presets() -> None:
     told = dict(re.findall(r"^\| `--cfg=(.*?)` \| `(.*?)` \|", TEXT, re.MULTILINE))
     assert told == CONFIGS
     for config, name in CONFIGS.items():
-        kind = _options(preset(name).run, "Train.")
+        kind = options_of(preset(name).run, "Train.")
         for words in ([f"--cfg={config}", "--data=a"], ["--data=a", "--cfg", config]):
             first, *rest = preset_first(words)
             assert first == name

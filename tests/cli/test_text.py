@@ -103,6 +103,6 @@ def test_it_is_evaluated_with_captions(
     command = ["evaluate", "--network", str(run), "--metrics", "fd40,r_precision40", "--json", str(tmp_path / "a.json")]
     assert main([*command, "--data", str(captioned)]) == 0
     figures = json.loads((tmp_path / "a.json").read_text())["figures"]
-    assert [*figures] == ["fd_organza64_40", "r_precision40", "r_precision40_real"]
+    assert [*figures] == ["fd_voile64_40", "r_precision40", "r_precision40_real"]
     assert all(0 <= figures[name]["value"] <= 1 for name in figures if name.startswith("r_"))
     assert "there is no captions.csv in it" in refused(capsys, [*command, "--data", str(faces)])

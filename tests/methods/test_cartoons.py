@@ -21,7 +21,7 @@ from organza.methods.translation.cartoongan_nets import with_smooth_edges
 from organza.training.loop import advance
 from organza.training.settings import Training
 from organza.training.state import State
-from organza.vision.perceptor import VGG19, Organza64Layers, open_perceptor
+from organza.vision.perceptor import VGG19, Voile64Layers, open_perceptor
 from tests.methods.test_cut import assert_same, by_hand
 from tests.shapes import batch_of
 
@@ -100,7 +100,7 @@ def test_steps_of_animegan_are_those_of_the_code():
     for name, value in (("sum", [0.6, -0.2, 0.2]), ("count", 2.0)):  # means of the style's channels, twice
         state.method.state[f"tone/{name}"].copy_(torch.tensor(value))
     batch = steep(SPEC)
-    source, anime, scale = batch.source, batch.images, SCALE["organza64"]
+    source, anime, scale = batch.source, batch.images, SCALE["voile64"]
     cast = torch.tensor([0.3, -0.1, 0.1])
     toned = (anime + (cast.mean() - cast)[:, None, None]).clamp(-1, 1)
 
@@ -211,9 +211,9 @@ def test_perceptors(monkeypatch):
         shapes = [tuple(x.shape) for x in VGG19("trained").stages(torch.zeros(1, 3, 32, 32))]
         assert [shape[1:3] for shape in shapes] == [(64, 32), (128, 16), (256, 8), (512, 4), (512, 2)]
         assert VGG19("unit").content(torch.zeros(1, 1, 32, 32)).shape == (1, 512, 4, 4)
-        assert isinstance(open_perceptor("vgg19"), VGG19) and isinstance(open_perceptor("organza64"), Organza64Layers)
+        assert isinstance(open_perceptor("vgg19"), VGG19) and isinstance(open_perceptor("voile64"), Voile64Layers)
     net = VGG19("trained")
     white = net._shown(torch.ones(1, 3, 1, 1)).flatten()
     torch.testing.assert_close(white, torch.tensor([(1 - 0.485) / 0.229, (1 - 0.456) / 0.224, (1 - 0.406) / 0.225]))
-    with pytest.raises(UserError, match="or take --perceptor organza64"):
+    with pytest.raises(UserError, match="or take --perceptor voile64"):
         open_perceptor("vgg19")

@@ -65,10 +65,10 @@ def test_asked_of_classes(colours, tmp_path):
     data = open_labelled(colours, T)
     right = replace(T, model=replace(T.model, apply=painted))
     still = replace(T, model=replace(T.model, apply=lambda net, x, labels, z: x))
-    report = evaluate(right, data, "asked21,fd_organza64_20_full")
-    assert report["asked_organza64_21"] == report["asked_organza64_21_real"] == 1
-    assert report.figures["asked_organza64_21"].generated == 2 * 21 and "asked_organza64_21_kept" not in report.figures
-    assert evaluate(still, data, "asked10")["asked_organza64_10"] == 0
+    report = evaluate(right, data, "asked21,fd_voile64_20_full")
+    assert report["asked_voile64_21"] == report["asked_voile64_21_real"] == 1
+    assert report.figures["asked_voile64_21"].generated == 2 * 21 and "asked_voile64_21_kept" not in report.figures
+    assert evaluate(still, data, "asked10")["asked_voile64_10"] == 0
     with pytest.raises(UserError, match="l1 compares translations"):
         evaluate(right, data, "l1")
 
@@ -76,7 +76,7 @@ def test_asked_of_classes(colours, tmp_path):
 def test_asked_of_attributes(marks, tmp_path):
     options = {"labels": f"{marks}/table.csv:light,red", **SHORT}
     run = train(toy("stargan"), marks, outdir=tmp_path, metrics="asked10", metrics_share=1.0, **options).folder
-    assert read_best(run)["metric"] == "asked_organza64_10"
+    assert read_best(run)["metric"] == "asked_voile64_10"
     T = organza.load(run)
     data = open_labelled(marks, T)
 
@@ -85,16 +85,16 @@ def test_asked_of_attributes(marks, tmp_path):
         return x - x.mean() + (labels[:, 0] * 1.1 - 0.5)[:, None, None, None]
 
     report = evaluate(replace(T, model=replace(T.model, apply=lit)), data, "asked20")
-    assert report["asked_organza64_20_real"] > 0.95
-    assert 0.4 < report["asked_organza64_20"] < 0.6  # one of two labels
-    assert report["asked_organza64_20_kept"] > 0.7
+    assert report["asked_voile64_20_real"] > 0.95
+    assert 0.4 < report["asked_voile64_20"] < 0.6  # one of two labels
+    assert report["asked_voile64_20_kept"] > 0.7
 
 
 def test_evaluate_from_the_command_line(colours, tmp_path, capsys):
     run = train(toy("stargan"), colours, outdir=tmp_path, labels="folders", **SHORT).folder
     file = tmp_path / "report.json"
     assert main(["evaluate", "--network", f"{run}", "--data", f"{colours}", "--json", f"{file}"]) == 0
-    assert set(json.loads(file.read_text())["figures"]) == {"asked_organza64_21", "asked_organza64_21_real"}
+    assert set(json.loads(file.read_text())["figures"]) == {"asked_voile64_21", "asked_voile64_21_real"}
     assert main(["evaluate", "--network", f"{run}"]) == 2
     assert "tried on labelled images" in capsys.readouterr().err
     (tmp_path / "two" / "a").mkdir(parents=True)

@@ -71,7 +71,7 @@ def test_collapse_shows(G):
 
 
 def test_a_network_that_does_not_classify(G):
-    with pytest.raises(UserError, match="organza64 does not classify; take one that does"):
+    with pytest.raises(UserError, match="voile64 does not classify; take one that does"):
         evaluate(G, None, "classes20")
 
 

@@ -31,17 +31,17 @@ def test_a_network(capsys, tiny_run, faces, tmp_path):
     )
     assert code == 0
     lines = out.splitlines()
-    assert lines[1].split()[0] == "fd_organza64_40_full"
+    assert lines[1].split()[0] == "fd_voile64_40_full"
     assert lines[1].rstrip().endswith("40 against 48")
-    assert "organza64: images resized by means over 4x4 tiles; weights and preparation" in out
+    assert "voile64: images resized by means over 4x4 tiles; weights and preparation" in out
     assert lines[-1] == "a.json"
-    assert "warning: fd_organza64_40_full: under 2000 generated images" in err
+    assert "warning: fd_voile64_40_full: under 2000 generated images" in err
     found = json.loads((tmp_path / "a.json").read_text())
-    figure = found["figures"]["fd_organza64_40_full"]
-    assert found["values"]["fd_organza64_40_full"] == figure["value"]
+    figure = found["figures"]["fd_voile64_40_full"]
+    assert found["values"]["fd_voile64_40_full"] == figure["value"]
     assert figure["interval"][0] <= figure["value"] <= figure["interval"][1]
     assert found["settings"] == {"seed": 0, "psi": 1.0, "noise": "random", "mirror": False, "batch": 32}
-    assert found["networks"]["organza64"]["digest"]
+    assert found["networks"]["voile64"]["digest"]
     assert found["real"]["pictures"] == 48
     assert found["versions"]["organza"]
 
@@ -62,7 +62,7 @@ def test_arrays_and_statistics(capsys, faces, tmp_path, toy_features):
     code, out, _ = run(capsys, "--pictures", "samples.npz", "--data", faces, "--metrics", "fd48_full")
     assert code == 0
     name, value = out.splitlines()[1].split()[:2]
-    assert name == "fd_organza64_48_full" and float(value) < 1e-6
+    assert name == "fd_voile64_48_full" and float(value) < 1e-6
     table = toy_features("inception")(torch.from_numpy(images)).features.double().numpy()
     np.savez(tmp_path / "stats.npz", mu=table.mean(0), sigma=np.cov(table, rowvar=False))
     code, out, _ = run(capsys, "--pictures", "samples.npz", "--reference", "stats.npz")
@@ -90,7 +90,7 @@ def test_held_out_pictures(capsys, faces, tmp_path):
 def test_without_a_name_few_pictures_are_all_taken(capsys, faces):
     code, out, _ = run(capsys, "--pictures", faces, "--data", faces)
     assert code == 0
-    assert "fd_organza64_48_full" in out and "real: 48 images of faces, 16x16" in out
+    assert "fd_voile64_48_full" in out and "real: 48 images of faces, 16x16" in out
 
 
 def test_the_list(capsys):

@@ -33,33 +33,33 @@ def real(faces):
 @pytest.mark.usefixtures("toys")
 def test_figures_are_the_pure_functions_of_features(G, real, toy_features):
     report = evaluate(G, real, "fd40_full,kd30,pr40n3_full", noise="const", batch=7)
-    features = toy_features("organza64")
+    features = toy_features("voile64")
     ours = features(torch.from_numpy(G.generate(range(40)))).features
     theirs = features(torch.from_numpy(real.fetch(range(48))[0])).features
-    assert report["fd_organza64_40_full"] == pytest.approx(frechet_distance(theirs, ours), rel=1e-4)
+    assert report["fd_voile64_40_full"] == pytest.approx(frechet_distance(theirs, ours), rel=1e-4)
     precision, recall = precision_recall(theirs, ours)
-    assert report["pr_organza64_40n3_full_precision"] == pytest.approx(precision)
-    assert report["pr_organza64_40n3_full_recall"] == pytest.approx(recall)
+    assert report["pr_voile64_40n3_full_precision"] == pytest.approx(precision)
+    assert report["pr_voile64_40n3_full_recall"] == pytest.approx(recall)
     some = features(Shown(real).fetch(np.arange(30))).features
-    assert report["kd_organza64_30"] == pytest.approx(kernel_distance(some, ours[:30]).value, rel=1e-4)
-    assert report.figures["fd_organza64_40_full"].real == 48
-    assert report.figures["kd_organza64_30"].real == 30
+    assert report["kd_voile64_30"] == pytest.approx(kernel_distance(some, ours[:30]).value, rel=1e-4)
+    assert report.figures["fd_voile64_40_full"].real == 48
+    assert report.figures["kd_voile64_30"].real == 30
     for name, figure in report.figures.items():
         low, high = figure.interval
         assert low <= figure.value <= high, name
-    assert report.networks["organza64"]["resize"] == "means over 4x4 tiles"
+    assert report.networks["voile64"]["resize"] == "means over 4x4 tiles"
 
 
 def test_names_follow_the_network(G, real, toys):
-    assert set(evaluate(G, real, "fid20", features="organza64").figures) == {"fd_organza64_20"}
+    assert set(evaluate(G, real, "fid20", features="voile64").figures) == {"fd_voile64_20"}
     assert set(evaluate(G, real, "fid20,kid20,is20,pr20n3", features="inception").figures) == {
         *("fid20", "kid20", "is20_mean", "is20_std", "pr20n3_precision", "pr20n3_recall")
     }
-    assert toys == ["organza64", "inception"]
+    assert toys == ["voile64", "inception"]
     toys.clear()
     report = evaluate(G, real, "fid20,fd_lenet_20,dc20n2")
-    assert list(report.figures) == ["fid20", "fd_lenet_20", "dc_organza64_20n2_density", "dc_organza64_20n2_coverage"]
-    assert toys == ["inception", "lenet", "organza64"]
+    assert list(report.figures) == ["fid20", "fd_lenet_20", "dc_voile64_20n2_density", "dc_voile64_20n2_coverage"]
+    assert toys == ["inception", "lenet", "voile64"]
 
 
 def test_a_name_in_a_report_is_that_of_the_given_file(G, real, toys, toy_features):
@@ -67,8 +67,8 @@ def test_a_name_in_a_report_is_that_of_the_given_file(G, real, toys, toy_feature
     (name,) = evaluate(G, real, "fid20", features=given).figures
     assert name == "fd_lenet-1a2b3c4d_20" and not toys
     assert list(evaluate(G, real, name, features=given).figures) == [name] and not toys
-    assert list(evaluate(G, real, "fd_organza64_20", features=given).figures) == ["fd_organza64_20"]
-    assert toys == ["organza64"]
+    assert list(evaluate(G, real, "fd_voile64_20", features=given).figures) == ["fd_voile64_20"]
+    assert toys == ["voile64"]
 
 
 def statistics(path, features, data):
@@ -111,8 +111,8 @@ def test_statistics_that_can_not_be_used(G, tmp_path):
 @pytest.mark.usefixtures("toys")
 def test_mirrored_pictures_count(G, real):
     plain, mirrored = (evaluate(G, real, "fd40_full", mirror=mirror) for mirror in (False, True))
-    assert mirrored.figures["fd_organza64_40_full"].real == 96
-    assert plain["fd_organza64_40_full"] != mirrored["fd_organza64_40_full"]
+    assert mirrored.figures["fd_voile64_40_full"].real == 96
+    assert plain["fd_voile64_40_full"] != mirrored["fd_voile64_40_full"]
     both = Shown(real, mirror=True)
     images = both.fetch(np.arange(96)).numpy()
     stored = {image.tobytes() for image in real.fetch(range(48))[0]}
@@ -123,8 +123,8 @@ def test_mirrored_pictures_count(G, real):
 def test_data_against_data(real):
     half = real.select(range(24))
     report = evaluate(half, real, "fd24_full,kd20,ms_ssim5,swd20")
-    assert report["fd_organza64_24_full"] > 0
-    assert evaluate(real, real, "fd48_full")["fd_organza64_48_full"] == pytest.approx(0, abs=1e-6)
+    assert report["fd_voile64_24_full"] > 0
+    assert evaluate(real, real, "fd48_full")["fd_voile64_48_full"] == pytest.approx(0, abs=1e-6)
     assert list(report.figures)[-2:] == ["swd20_16", "swd20_mean"]
     assert evaluate(real, real, "swd20")["swd20_mean"] < report["swd20_mean"] + 50
     assert 0 < report["ms_ssim5"] < 1
@@ -132,7 +132,7 @@ def test_data_against_data(real):
 
 @pytest.mark.usefixtures("toys")
 def test_the_seed_decides(G, real):
-    first, same, other = (evaluate(G, real, "fd30_full", seed=seed)["fd_organza64_30_full"] for seed in (0, 0, 1))
+    first, same, other = (evaluate(G, real, "fd30_full", seed=seed)["fd_voile64_30_full"] for seed in (0, 0, 1))
     assert first == same != other
     a, b = Drawn(G).fetch(np.arange(4)), Drawn(G, first=2).fetch(np.arange(2))
     assert (a[2:].float() - b.float()).abs().mean() < 20  # the same codes, other noise
@@ -170,8 +170,8 @@ def test_what_can_not_be_computed(real, metrics, options, message):
 def test_separability(G, faces):
     labelled = open_dataset(faces, DataOptions(labels="auto"))
     report = evaluate(G, labelled, "sep60_w,sep60_z")
-    assert report["sep_organza64_60_w"] >= 1
-    assert list(report.figures) == ["sep_organza64_60_w", "sep_organza64_60_z"]
+    assert report["sep_voile64_60_w"] >= 1
+    assert list(report.figures) == ["sep_voile64_60_w", "sep_voile64_60_z"]
     with pytest.raises(UserError, match="needs labels in the data; open it with --labels"):
         evaluate(G, open_dataset(faces), "sep60_w")
 
@@ -185,15 +185,15 @@ def test_separability(G, faces):
     assert any("of 2 labels, 1 count; the others (columns 1)" in note for note in report.notes)
     with pytest.raises(UserError, match="the same answer about every image"):
         evaluate(G, None, "sep60", classifier=lambda images: torch.ones(len(images), 1))
-    assert list(evaluate(G, None, "sep60", classifier=bright).figures) == ["sep_organza64_60_w"]
+    assert list(evaluate(G, None, "sep60", classifier=bright).figures) == ["sep_voile64_60_w"]
 
 
 def test_paths_and_pairs(G):
-    report = evaluate(G, None, "ppl2_20_wend,ppl_20_zfull,perceptual_organza64_10,ms_ssim10", batch=6)
-    names = ["ppl2_organza64_20_wend", "ppl_organza64_20_zfull", "perceptual_organza64_10", "ms_ssim10"]
+    report = evaluate(G, None, "ppl2_20_wend,ppl_20_zfull,perceptual_voile64_10,ms_ssim10", batch=6)
+    names = ["ppl2_voile64_20_wend", "ppl_voile64_20_zfull", "perceptual_voile64_10", "ms_ssim10"]
     assert list(report.figures) == names
-    assert report.figures[names[0]].network == "organza64 perceptual (not LPIPS)"
-    other = evaluate(G, None, "ppl2_20_wend,ppl_20_zfull", batch=20, distance="organza64")
+    assert report.figures[names[0]].network == "voile64 perceptual (not LPIPS)"
+    other = evaluate(G, None, "ppl2_20_wend,ppl_20_zfull", batch=20, distance="voile64")
     for name in names[:2]:
         assert report[name] > 0
         # Neither the paths nor the noise depend on how they are batched.
@@ -260,7 +260,7 @@ def reported(run, data, out, metrics, cache):
 
 def test_two_processes_find_what_one_finds(tiny_run, faces, pair, tmp_path):
     found = []
-    metrics = "fd_organza64_40_full,pr_organza64_40n3,ms_ssim9,swd20"
+    metrics = "fd_voile64_40_full,pr_voile64_40n3,ms_ssim9,swd20"
     for name, call in (("one", alone), ("two", pair)):
         out, cache = tmp_path / f"{name}.json", tmp_path / name
         call(reported, run=str(tiny_run), data=str(faces), out=str(out), metrics=metrics, cache=str(cache))

@@ -13,7 +13,7 @@ from organza.metrics.names import EXAMPLES, Metric, parse_metric, parse_metrics
         ("fid50k_full", Metric("fd", 50_000, full=True, implied="inception")),
         ("fid1000", Metric("fd", 1000, implied="inception")),
         ("fd5k", Metric("fd", 5000)),
-        ("fd_organza64_2k_full", Metric("fd", 2000, full=True, network="organza64")),
+        ("fd_voile64_2k_full", Metric("fd", 2000, full=True, network="voile64")),
         ("fd_my_net-1a2b3c4d_1500", Metric("fd", 1500, network="my_net-1a2b3c4d")),
         ("kid50k_full", Metric("kd", 50_000, full=True, implied="inception")),
         ("pr50k3_full", Metric("pr", 50_000, full=True, near=3)),
@@ -34,7 +34,7 @@ from organza.metrics.names import EXAMPLES, Metric, parse_metric, parse_metrics
         ("ppl2_alex_10k_zend", Metric("ppl", 10_000, network="alex", space="z", sampling="end")),
         ("sep10k_z", Metric("sep", 10_000, space="z")),
         ("lpips2k", Metric("lpips", 2000)),
-        ("perceptual_organza64_2k", Metric("lpips", 2000, network="organza64")),
+        ("perceptual_voile64_2k", Metric("lpips", 2000, network="voile64")),
         ("ms_ssim10k", Metric("ms_ssim", 10_000)),
         ("swd16k", Metric("swd", 16_384)),
         ("swd500", Metric("swd", 500)),
@@ -50,12 +50,12 @@ def test_a_title_is_the_name_again(name):
     prefix = (
         {"fd": "fid", "kd": "kid"}.get(metric.kind, metric.compared or metric.kind)
         if metric.network is None
-        else "fd_organza64"
+        else "fd_voile64"
     )
     assert metric.title(prefix) == name
 
 
-NETWORKS = ("organza64", "lenet", "lenet-1a2b3c4d", "inception-1a2b3c4d", "net_5k.v2-1a2b3c4d", "2k_3-1a2b3c4d")
+NETWORKS = ("voile64", "lenet", "lenet-1a2b3c4d", "inception-1a2b3c4d", "net_5k.v2-1a2b3c4d", "2k_3-1a2b3c4d")
 
 
 @pytest.mark.parametrize("network", [None, *NETWORKS])
@@ -65,7 +65,7 @@ def test_every_name_that_is_printed_is_taken(network, count):
     made += [Metric("fd", count, full, network=network) for full in (False, True)]
     made += [Metric("kd", count, network=network), Metric("is", count, network=network, implied="inception")]
     made += [Metric("sep", count, network=network, space=space) for space in ("w", "z")]
-    if network in (None, "organza64"):
+    if network in (None, "voile64"):
         made += [Metric("lpips", count, network=network), Metric("ms_ssim", count), Metric("swd", count)]
         for space, sampling, crop in itertools.product("wz", ("full", "end"), (False, True)):
             made.append(Metric("ppl", count, network=network, space=space, sampling=sampling, crop=crop))
@@ -88,7 +88,7 @@ def test_every_name_that_is_printed_is_taken(network, count):
             "fid",
             "fidk",
             "fid50k_ful",
-            "fid_organza64_5k",
+            "fid_voile64_5k",
             "fid50k3",
             "swd16k_full",
             "ppl",

@@ -35,7 +35,7 @@ def runs(pairs: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Pat
 def test_each_figure_is_the_plain_mean_over_pairs(runs, pairs):
     T = replace(organza.load(runs["pix2pix"]), preferred="eval")
     domains = open_source_and_target(pairs, T)
-    report = evaluate(T, domains, "l1,psnr,ssim,palette3,perceptual_organza64,content,fd_organza64_4_full")
+    report = evaluate(T, domains, "l1,psnr,ssim,palette3,perceptual_voile64,content,fd_voile64_4_full")
     made, wanted = [], []
     for index in range(len(domains.source)):
         source, target = (side.fetch([index])[0] for side in (domains.source, domains.target))
@@ -48,7 +48,7 @@ def test_each_figure_is_the_plain_mean_over_pairs(runs, pairs):
     assert report.figures["l1"].generated == len(domains.source) and report.figures["l1"].better == "lower"
     low, high = report.figures["ssim"].interval
     assert low <= report["ssim"] <= high and 0 <= report["palette3"] <= 1
-    assert set(report.figures) >= {"perceptual", "content_organza64", "fd_organza64_4_full"}
+    assert set(report.figures) >= {"perceptual", "content_voile64", "fd_voile64_4_full"}
 
 
 def test_a_perfect_translator_is_perfect(pairs, runs):
@@ -58,7 +58,7 @@ def test_a_perfect_translator_is_perfect(pairs, runs):
     perfect = replace(domains, target=domains.source)
     report = evaluate(same, perfect, "l1,psnr,ssim,palette4,cycle,content", back=same)
     assert [report[name] for name in ("l1", "psnr", "cycle", "palette4")] == [0, 100, 0, 1]
-    assert report["ssim"] == pytest.approx(1, abs=1e-6) and report["content_organza64"] == pytest.approx(0, abs=1e-6)
+    assert report["ssim"] == pytest.approx(1, abs=1e-6) and report["content_voile64"] == pytest.approx(0, abs=1e-6)
 
 
 def test_names():
@@ -69,7 +69,7 @@ def test_names():
     assert (
         parse_metric("ssim_5k").title("ssim") == "ssim_5k" and parse_metric("palette12").title("palette") == "palette12"
     )
-    assert parse_metric("lpips10k").kind == "lpips" and parse_metric("perceptual_organza64_10k").kind == "lpips"
+    assert parse_metric("lpips10k").kind == "lpips" and parse_metric("perceptual_voile64_10k").kind == "lpips"
     for name in ("palette1", "palette999", "l1_0", "l2"):
         with pytest.raises(UserError):
             parse_metric(name)

@@ -58,7 +58,7 @@ def test_the_verb(runs, tmp_path, monkeypatch, capsys):
 def test_a_run_without_metrics(tiny_run, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert main(["compare", str(tiny_run)]) == 0
-    assert "no run has a metric: --metrics fd_organza64_2k --data PICTURES" in capsys.readouterr().out
+    assert "no run has a metric: --metrics fd_voile64_2k --data PICTURES" in capsys.readouterr().out
     assert not list(tmp_path.iterdir())
 
 
@@ -77,10 +77,10 @@ def test_missing_metrics_are_computed_once(runs, faces, tmp_path, toys, monkeypa
 
 
 def test_what_is_better():
-    higher = ["pr5k3_precision", "dc5k5_coverage", "is50k_mean", "lpips10k", "perceptual_organza64_10k", "psnr"]
+    higher = ["pr5k3_precision", "dc5k5_coverage", "is50k_mean", "lpips10k", "perceptual_voile64_10k", "psnr"]
     higher += ["asked200", "r_precision2k", "palette12", "classes_lenet_2k_right", "classes_lenet_2k_confidence"]
-    lower = ["fid5k", "swd16k_mean", "is50k_std", "ms_ssim10k", "ppl2_wend", "kd_organza64_2k", "l1"]
-    lower += ["perceptual_organza64", "lpips_alex", "lpips", "content_organza64", "cycle"]
+    lower = ["fid5k", "swd16k_mean", "is50k_std", "ms_ssim10k", "ppl2_wend", "kd_voile64_2k", "l1"]
+    lower += ["perceptual_voile64", "lpips_alex", "lpips", "content_voile64", "cycle"]
     assert all(comparing.higher_is_better(name) for name in higher)
     assert not any(comparing.higher_is_better(name) for name in lower)
 

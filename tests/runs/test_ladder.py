@@ -21,7 +21,7 @@ TINY = {"z_dim": 8, "w_dim": 8, "mapping_layers": 2, "channel_base": 64}
 def test_a_ladder(faces, tmp_path, monkeypatch, caplog):
     caplog.set_level("INFO", "organza.runs.ladder")
 
-    def go(names=("stylegan-e", "stylegan-f"), metric="fd_organza64_48_full"):
+    def go(names=("stylegan-e", "stylegan-f"), metric="fd_voile64_48_full"):
         return climb(names, faces, tmp_path, Budget(0.016, 4), metric=metric, seeds=[0, 1, 2], overrides=TINY)
 
     first = go(["stylegan-e"])
@@ -44,8 +44,8 @@ def test_a_ladder(faces, tmp_path, monkeypatch, caplog):
         raise UserError("too few images")
 
     monkeypatch.setattr("organza.metrics.evaluation.evaluate", refuse)
-    few = go(["stylegan-e"], metric="fd_organza64_32_full").text.read_text()
-    assert "stylegan-e: no fd_organza64_32_full: too few images" in few
+    few = go(["stylegan-e"], metric="fd_voile64_32_full").text.read_text()
+    assert "stylegan-e: no fd_voile64_32_full: too few images" in few
 
 
 def test_a_ladder_of_translators(pairs, tmp_path, monkeypatch):

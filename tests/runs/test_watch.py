@@ -160,7 +160,7 @@ def test_as_many_translations_as_are_held_out(pairs, tmp_path, monkeypatch, toys
         translator("cut"), folder, outdir=tmp_path, kimg=0.004, batch=2, grid="2x1", jitter=1.0, metrics_share=1.0
     )
     figures = {name for record in read_log(run.folder) for name in record if name.startswith("metrics/kd")}
-    assert {name for name in figures if not name.endswith(("low", "high"))} == {"metrics/kd_organza64_21_full"}
+    assert {name for name in figures if not name.endswith(("low", "high"))} == {"metrics/kd_voile64_21_full"}
 
 
 def test_the_best_by_name_and_direction(tmp_path):
@@ -185,7 +185,7 @@ def test_the_best_by_name_and_direction(tmp_path):
         ("fid1k", "not downloaded yet, and offline; put the file at"),
         ("fd_nothere_1k", "no feature network is called 'nothere'"),
         ("sep1k_w", "sep1k_w needs labels in the data"),
-        ("pr_organza64_1k80", "needs at least 81 real images"),
+        ("pr_voile64_1k80", "needs at least 81 real images"),
     ],
 )
 def test_what_cannot_be_computed_is_said_before_training(faces, tmp_path, monkeypatch, metrics, message):

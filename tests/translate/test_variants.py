@@ -48,6 +48,13 @@ def test_a_style_comes_from_a_target(runs: dict[str, Path]) -> None:
     assert T.encode(image(1, 3)).shape == (1, 3)
 
 
+def test_a_network_without_labels_takes_no_target(runs: dict[str, Path]) -> None:
+    T = organza.load(runs["cyclegan"], model="AtoB")
+    for ask in (T.photo, T.translate):
+        with pytest.raises(UserError, match="has no labels, so it takes no target"):
+            ask(image(16, 16), target="Young")
+
+
 def test_samples_lie_beside_their_source(runs: dict[str, Path], tmp_path: Path) -> None:
     T = organza.load(runs["bicyclegan"])
     save_picture(image(16, 16), tmp_path / "a.png")
@@ -88,13 +95,13 @@ def test_on_the_command_line(runs: dict[str, Path], tmp_path: Path, capsys: pyte
 
 def test_diversity_is_the_mean_over_all_pairs(runs: dict[str, Path]) -> None:
     T, images = organza.load(runs["bicyclegan"]), [image(16, 16), image(16, 24, 1)]
-    found = diversity(T, images, 4, distance="organza64", seed=2)
-    measure, expected = open_distance("organza64", device="cpu"), []
+    found = diversity(T, images, 4, distance="voile64", seed=2)
+    measure, expected = open_distance("voile64", device="cpu"), []
     for number, each in enumerate(images):
         made = [to_tensor(np.asarray(T.translate(each, seed=2 + 4 * number + k))[None]) for k in range(4)]
         expected += [float(measure(one, two)) for one, two in combinations(made, 2)]
     assert found.distance == pytest.approx(np.mean(expected), rel=1e-3)
-    assert found.measured == "organza64 perceptual (not LPIPS)" and (found.images, found.samples) == (2, 4)
+    assert found.measured == "voile64 perceptual (not LPIPS)" and (found.images, found.samples) == (2, 4)
     for call, message in (
         (lambda: diversity(T, images, 1), "two results of an image at least"),
         (lambda: diversity(organza.load(runs["cyclegan"]), images), "makes one result"),

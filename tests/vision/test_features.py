@@ -29,8 +29,8 @@ def pictures(count: int, height: int, width: int, channels: int, seed: int = 0) 
 
 
 @pytest.mark.parametrize("shape", [(64, 64, 3), (32, 48, 3), (28, 28, 1), (96, 80, 4)])
-def test_organza64_takes_every_kind_of_picture(shape: tuple[int, int, int]) -> None:
-    features = open_features("organza64", device="cpu")
+def test_voile64_takes_every_kind_of_picture(shape: tuple[int, int, int]) -> None:
+    features = open_features("voile64", device="cpu")
     images = pictures(3, *shape)
     found = features(images)
     assert found.features.shape == (3, features.dim) and found.features.dtype == torch.float32
@@ -40,7 +40,7 @@ def test_organza64_takes_every_kind_of_picture(shape: tuple[int, int, int]) -> N
 
 
 def test_grey_is_the_same_as_grey_in_rgb_and_opaque_the_same_as_no_alpha() -> None:
-    features = open_features("organza64", device="cpu")
+    features = open_features("voile64", device="cpu")
     grey = pictures(2, 40, 40, 1)
     rgb = grey.expand(-1, -1, -1, 3)
     opaque = torch.cat([rgb, torch.full_like(grey, 255)], 3)
@@ -49,7 +49,7 @@ def test_grey_is_the_same_as_grey_in_rgb_and_opaque_the_same_as_no_alpha() -> No
 
 
 def test_wrong_pictures_and_names_are_refused() -> None:
-    features = open_features("organza64", device="cpu")
+    features = open_features("voile64", device="cpu")
     with pytest.raises(ValueError, match="expected uint8"):
         features(torch.zeros(1, 8, 8, 3))
     with pytest.raises(UserError, match="no feature network is called 'resnet'"):
@@ -57,8 +57,8 @@ def test_wrong_pictures_and_names_are_refused() -> None:
 
 
 def test_only_the_standard_inception_gives_fid() -> None:
-    features = open_features("organza64", device="cpu")
-    assert metric_prefix(features) == "fd_organza64"
+    features = open_features("voile64", device="cpu")
+    assert metric_prefix(features) == "fd_voile64"
 
 
 # ---------------------------------------------------------------- Inception
@@ -106,7 +106,7 @@ def test_inception_without_a_network_says_so(tmp_path: Path, monkeypatch: pytest
     with pytest.raises(UserError, match=r"6726825d\.pth: not downloaded yet, and offline") as caught:
         open_features("inception", device="cpu")
     assert f"put the file at {tmp_path}" in str(caught.value)  # where
-    assert "inception:FILE" in str(caught.value) and "fd_organza64_2k_full" in str(caught.value)  # or what instead
+    assert "inception:FILE" in str(caught.value) and "fd_voile64_2k_full" in str(caught.value)  # or what instead
 
 
 def test_inception_of_another_shape_is_refused(tmp_path: Path) -> None:

@@ -121,12 +121,12 @@ def test_the_heads_are_the_published_ones(net: str) -> None:
     assert digest(HEADS / f"{net}.pth") == published.PUBLISHED[f"{net}-heads"].sha256
 
 
-@pytest.mark.parametrize("kind", ["lpips", "organza64"])
+@pytest.mark.parametrize("kind", ["lpips", "voile64"])
 def test_gradients_flow_and_stay_finite_where_nothing_is_active(kind: str, tmp_path: Path) -> None:
     if kind == "lpips":
         distance = LPIPS.open("alex", body("alex", tmp_path), heads("alex", tmp_path), device="cpu")
     else:
-        distance = open_distance("organza64", device="cpu")
+        distance = open_distance("voile64", device="cpu")
     a = torch.zeros(1, 3, 64, 64, requires_grad=True)
     distance(a, torch.ones(1, 3, 64, 64)).sum().backward()
     assert torch.isfinite(a.grad).all() and a.grad.abs().max() > 0
@@ -138,7 +138,7 @@ def test_grey_and_transparent_pictures_are_taken(tmp_path: Path) -> None:
     grey, other = torch.rand(2, 1, 1, 64, 64) * 2 - 1
     alpha, rgb = torch.ones(1, 1, 64, 64), (grey.expand(1, 3, 64, 64), other.expand(1, 3, 64, 64))
     lpips_alex = LPIPS.open("alex", body("alex", tmp_path), heads("alex", tmp_path), device="cpu")
-    for distance in (lpips_alex, open_distance("organza64", device="cpu")):
+    for distance in (lpips_alex, open_distance("voile64", device="cpu")):
         expected = distance(*rgb)
         torch.testing.assert_close(distance(grey, other), expected)
         torch.testing.assert_close(distance(*(torch.cat([x, alpha], 1) for x in rgb)), expected, rtol=1e-4, atol=1e-6)
@@ -146,18 +146,18 @@ def test_grey_and_transparent_pictures_are_taken(tmp_path: Path) -> None:
             distance(grey, other[:, :, :32])
 
 
-def test_organza64_perceptual_grows_with_blur() -> None:
+def test_voile64_perceptual_grows_with_blur() -> None:
     torch.manual_seed(0)
     picture = F.interpolate(torch.rand(1, 3, 16, 16) * 2 - 1, (64, 64), mode="bilinear")
     blurred = [F.avg_pool2d(picture, k, 1, k // 2, count_include_pad=False) for k in (1, 3, 5, 9, 15)]
-    found = [open_distance("organza64", device="cpu")(picture, other).item() for other in blurred]
+    found = [open_distance("voile64", device="cpu")(picture, other).item() for other in blurred]
     assert found[0] == 0 and found == sorted(found)
 
 
 def test_the_distance_is_chosen_by_what_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ORGANZA_CACHE", str(tmp_path))
     monkeypatch.setenv("ORGANZA_OFFLINE", "1")
-    assert open_distance(device="cpu").name == "organza64 perceptual (not LPIPS)"
+    assert open_distance(device="cpu").name == "voile64 perceptual (not LPIPS)"
     with pytest.raises(UserError, match="not downloaded yet, and offline"):
         open_distance("lpips", device="cpu")
     with pytest.raises(UserError, match="no perceptual distance is called 'lpips-resnet'"):

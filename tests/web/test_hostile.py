@@ -285,6 +285,12 @@ def test_a_rate(networks):
         assert 1 <= int(answers[-1].headers["retry-after"]) <= 20
 
 
+def test_small_answers_are_sent_at_once():
+    """Otherwise each waits 40 ms for the client to say that it has the headers."""
+    with listen("127.0.0.1", 0) as at:
+        assert at.proto == socket.IPPROTO_TCP
+
+
 def test_a_port_that_is_taken():
     with listen("127.0.0.1", 0) as taken:
         taken.listen()

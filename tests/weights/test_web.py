@@ -6,7 +6,6 @@ import base64
 import io
 import os
 import tarfile
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,7 +21,7 @@ from organza.weights.export.parity import psnr
 from organza.weights.export.parts import Exporting, part_of
 from organza.weights.export.runtime import CODE, runtime
 from organza.weights.export.web import write_web
-from tests.weights.chromium import chromium
+from tests.browser import FAKE_CAMERA, chromium
 from tests.weights.networks import untrained
 
 pytest.importorskip("onnx", reason="needs the package onnx: pip install organza[export]")
@@ -41,8 +40,15 @@ def ort_web(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def tab():
-    with chromium("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream") as tab:
-        yield tab
+    with chromium(*FAKE_CAMERA) as browser:
+        yield browser.new_page()
+
+
+def open_page(tab, index: Path, fragment: str = "") -> None:
+    tab.goto("about:blank")  # another fragment alone would not load it anew
+    tab.goto(f"{index.as_uri()}#{fragment}")
+    tab.wait_for_function("typeof organza === 'object' && organza.ready")
+    tab.evaluate("organza.ready")
 
 
 def page(folder: Path, network, runtime_, weights="fp16") -> Path:
@@ -63,7 +69,7 @@ PIXELS = """
 
 def shown(tab) -> np.ndarray:
     """The image on the page, uint8 ``[H, W, 4]``."""
-    width, height, text = tab.run(PIXELS)
+    width, height, text = tab.evaluate(PIXELS)
     return np.frombuffer(base64.b64decode(text), np.uint8).reshape(height, width, 4)
 
 
@@ -74,33 +80,33 @@ def alike(found: np.ndarray, wanted: np.ndarray, least: float) -> None:
 
 def test_a_generator(tab, ort_web, tmp_path):
     G = untrained("stylegan2-f", label_dim=3, label_names=("cat", "dog", "hen"))
-    tab.open(page(tmp_path / "page", G, ort_web), "seed=4000000000&psi=0.7&label=2")
-    assert tab.run("document.title") == "Ünder <test>"
-    assert "only for tests" in tab.run("document.getElementById('notes').textContent")
-    assert "a second), wasm" in tab.run("document.getElementById('state').textContent")
+    open_page(tab, page(tmp_path / "page", G, ort_web), "seed=4000000000&psi=0.7&label=2")
+    assert tab.evaluate("document.title") == "Ünder <test>"
+    assert "only for tests" in tab.evaluate("document.getElementById('notes').textContent")
+    assert "a second), wasm" in tab.evaluate("document.getElementById('state').textContent")
     wanted = G.generate([4000000000], [2], psi=0.7)[0]
     alike(shown(tab)[..., :3], wanted, 55)
     # Style mixing: the last 2 of all layers from the second seed.
-    tab.run("Object.assign(organza.state, {seed: 1, second: 2, mix: 2, label: 0, psi: 1}); organza.show()")
+    tab.evaluate("Object.assign(organza.state, {seed: 1, second: 2, mix: 2, label: 0, psi: 1}); organza.show()")
     ws = G.mapping(G.z([1, 2]), [0, 0])
     mixed = torch.cat([ws[:1, :-2], ws[1:, -2:]], 1)
     levels = (G.synthesis(mixed) * 127.5 + 128).clamp(0, 255).byte()[0].permute(1, 2, 0).numpy()
     alike(shown(tab)[..., :3], levels, 55)
-    tab.run("Object.assign(document.getElementById('label'), {value: 1}).dispatchEvent(new Event('change'))")
-    tab.run("organza.show()")
-    assert tab.run("organza.state.label") == 1
+    tab.evaluate("Object.assign(document.getElementById('label'), {value: 1}).dispatchEvent(new Event('change'))")
+    tab.evaluate("organza.show()")
+    assert tab.evaluate("organza.state.label") == 1
 
 
 def test_seeds_are_numpys(tab, ort_web, tmp_path):
-    tab.open(page(tmp_path / "page", untrained("dcgan-course"), ort_web, "fp32"))
+    open_page(tab, page(tmp_path / "page", untrained("dcgan-course"), ort_web, "fp32"))
     for seed in (0, 1, 77, 2**31, 2**32 - 1):
-        found = np.array(tab.run(f"[...organza.normals({seed}, 1001)]"), np.float32)
+        found = np.array(tab.evaluate(f"[...organza.normals({seed}, 1001)]"), np.float32)
         np.testing.assert_allclose(found, np.random.RandomState(seed).randn(1001).astype(np.float32), rtol=1e-6)
 
 
 def test_one_w(tab, ort_web, tmp_path):
     G = untrained("dcgan-course")
-    tab.open(page(tmp_path / "page", G, ort_web, "fp32"), "seed=5&second=6&mix=10")
+    open_page(tab, page(tmp_path / "page", G, ort_web, "fp32"), "seed=5&second=6&mix=10")
     ws = G.mapping(G.z([5, 6]))
     levels = (G.synthesis(ws.mean(0, keepdim=True)) * 127.5 + 128).clamp(0, 255).byte()[0].permute(1, 2, 0).numpy()
     alike(shown(tab)[..., :3], levels, 60)
@@ -108,7 +114,7 @@ def test_one_w(tab, ort_web, tmp_path):
 
 def test_text(tab, ort_web, tmp_path):
     G = untrained("stackgan-v2")
-    tab.open(page(tmp_path / "page", G, ort_web, "fp32"), "seed=5&text=red%20Hair,%20with%20nothing")
+    open_page(tab, page(tmp_path / "page", G, ort_web, "fp32"), "seed=5&text=red%20Hair,%20with%20nothing")
     alike(shown(tab)[..., :3], G.generate([5], text="red hair")[0], 60)
 
 
@@ -116,7 +122,7 @@ def opened(tab, image: Image.Image) -> None:
     buffer = io.BytesIO()
     image.save(buffer, "PNG")
     text = base64.b64encode(buffer.getvalue()).decode()
-    tab.run(f"fetch('data:image/png;base64,{text}').then((answer) => answer.blob()).then(organza.opened)")
+    tab.evaluate(f"fetch('data:image/png;base64,{text}').then((answer) => answer.blob()).then(organza.opened)")
 
 
 @pytest.mark.parametrize("size", [(16, 16), (16, 22), (27, 16)])
@@ -124,28 +130,25 @@ def test_a_translator(tab, ort_web, tmp_path, size):
     T = untrained("stargan", label_names=("cat", "dog", "hen"))
     noise = np.random.RandomState(0).randint(0, 256, (size[1], size[0], 3), np.uint8)
     image = Image.fromarray(noise)
-    tab.open(page(tmp_path / "page", T, ort_web), "label=1")
-    assert "Open an image" in tab.run("document.getElementById('state').textContent")
+    open_page(tab, page(tmp_path / "page", T, ort_web), "label=1")
+    assert "Open an image" in tab.evaluate("document.getElementById('state').textContent")
     opened(tab, image)
     alike(shown(tab)[..., :3], np.asarray(T.translate(image, target="dog")), 50)
 
 
 def test_the_webcam(tab, ort_web, tmp_path):
-    tab.open(page(tmp_path / "page", untrained("cyclegan"), ort_web))
-    tab.run("document.getElementById('webcam').click()")
-    end = time.monotonic() + 20
-    while "a second)" not in tab.run("document.getElementById('state').textContent"):
-        assert time.monotonic() < end
-        time.sleep(0.1)
+    open_page(tab, page(tmp_path / "page", untrained("cyclegan"), ort_web))
+    tab.evaluate("document.getElementById('webcam').click()")
+    tab.wait_for_function("document.getElementById('state').textContent.includes('a second)')", timeout=20000)
     assert shown(tab).std() > 0
-    tab.run("document.getElementById('webcam').click()")
-    assert tab.run("document.getElementById('webcam').textContent") == "Webcam"
+    tab.evaluate("document.getElementById('webcam').click()")
+    assert tab.evaluate("document.getElementById('webcam').textContent") == "Webcam"
 
 
 def test_what_is_no_image(tab, ort_web, tmp_path):
-    tab.open(page(tmp_path / "page", untrained("cyclegan"), ort_web))
-    tab.run("organza.opened(new Blob(['nothing']))")
-    assert "no image that the browser can open" in tab.run("document.getElementById('state').textContent")
+    open_page(tab, page(tmp_path / "page", untrained("cyclegan"), ort_web))
+    tab.evaluate("organza.opened(new Blob(['nothing']))")
+    assert "no image that the browser can open" in tab.evaluate("document.getElementById('state').textContent")
 
 
 # --- without a browser ---

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 from organza.cli.verbs import VERBS, module
 from organza.core import cores
+from organza.core.channel import channel
 from organza.core.errors import UserError
 from organza.core.messages import shown
 from organza.core.text import say
@@ -44,10 +45,29 @@ def main(argv: Sequence[str] | None = None) -> int:
     before = os.environ.get("ORGANZA_OFFLINE")
     if offline:
         os.environ["ORGANZA_OFFLINE"] = "1"
+    listener = channel() if argv is None else None  # a command within a command is part of it
+    if listener is not None:
+        listener.begun()
+    try:
+        code = _guarded(words, debug)
+        if listener is not None:
+            listener.ended(*code)
+        return code[0]
+    finally:  # --offline is for this one command
+        if before is None:
+            os.environ.pop("ORGANZA_OFFLINE", None)
+        else:
+            os.environ["ORGANZA_OFFLINE"] = before
+        if argv is None:
+            gc.freeze()  # at exit all objects would be walked once more
+
+
+def _guarded(words: list[str], debug: bool) -> tuple[int, str | None]:
+    """The exit code, and what was wrong in one line."""
     try:
         with shown():
             try:
-                return _run(words)
+                return _run(words), None
             finally:
                 _flush()
     except UserError as error:
@@ -56,7 +76,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _fail("stopped", 130, error if debug else None)
     except BrokenPipeError:  # whoever read the output (head, less) has enough
         _drop_output()
-        return 0
+        return 0, None
     except OSError as error:
         return _fail(_of_the_system(error), 2, error if debug else None)
     except UnicodeEncodeError as error:  # of a path, for a library that takes only UTF-8
@@ -64,13 +84,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _fail(f"{error.object}: this name is not UTF-8; {hint}", 2, error if debug else None)
     except Exception as error:
         return _fail(_unexpected(error), 1, error if debug else None)
-    finally:  # --offline is for this one command
-        if before is None:
-            os.environ.pop("ORGANZA_OFFLINE", None)
-        else:
-            os.environ["ORGANZA_OFFLINE"] = before
-        if argv is None:
-            gc.freeze()  # at exit all objects would be walked once more
 
 
 def _collect_later() -> None:
@@ -172,10 +185,10 @@ def _unexpected(error: Exception) -> str:
     return f"{known}; this should not happen: run it again with --debug and report what it prints"
 
 
-def _fail(message: str, code: int, error: BaseException | None) -> int:
+def _fail(message: str, code: int, error: BaseException | None) -> tuple[int, str]:
     if error is not None:
         import traceback
 
         say(*"".join(traceback.format_exception(error)).splitlines(), error=True)
     say(f"organza: {message}", error=True)
-    return code
+    return code, message

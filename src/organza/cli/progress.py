@@ -5,7 +5,14 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from typing import TYPE_CHECKING
+
+from organza.core.channel import EVERY, channel
+from organza.core.errors import UserError
+
+if TYPE_CHECKING:
+    from organza.media.images import Pixels
 
 PATIENCE = 0.5
 """Seconds without a bar."""
@@ -15,13 +22,14 @@ PATIENCE = 0.5
 def progress_bar(title: str, unit: str) -> Iterator[Callable[[int, int], None]]:
     """Give a callback for the number done and the number wanted: it shows a bar on standard error, if a terminal.
 
-    Only for work that takes a while: the bar comes after `PATIENCE`, and so does what it needs.
+    Only for work that takes a while: the bar comes after `PATIENCE`, and so does what it needs. A program that listens
+    (`organza.core.channel`) is told as well.
 
     Example:
         >>> with progress_bar("drawing", "pictures") as progress:
         ...     progress(5, 10)
     """
-    started, bars = time.monotonic(), list[Callable[[int, int], None]]()
+    started, bars, listener = time.monotonic(), list[Callable[[int, int], None]](), channel()
     with ExitStack() as stack:
 
         def show(done: int, total: int) -> None:
@@ -29,6 +37,8 @@ def progress_bar(title: str, unit: str) -> Iterator[Callable[[int, int], None]]:
                 bars.append(stack.enter_context(_bar(title, unit)))
             for bar in bars:
                 bar(done, total)
+            if listener is not None:
+                listener.progress(title, unit, done, total)
 
         yield show
 
@@ -54,6 +64,25 @@ def passing_bar(title: str, unit: str) -> Iterator[Callable[[int, int], None]]:
                 bars.clear()
 
         yield show
+
+
+def previews() -> Callable[[Pixels], None] | None:
+    """What shows the newest image of long work, uint8 ``[H, W, C]``, to a program that listens; None: nobody does."""
+    listener = channel()
+    if listener is None:
+        return None
+    place, last = listener.preview, [-EVERY]
+
+    def show(image: Pixels) -> None:
+        if time.monotonic() - last[0] < EVERY:
+            return
+        from organza.media.images import save_picture
+
+        last[0] = time.monotonic()
+        with suppress(OSError, UserError):  # a full disk must not end the work
+            save_picture(image, place)
+
+    return show
 
 
 @contextmanager

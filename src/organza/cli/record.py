@@ -85,6 +85,7 @@ def record(
     option: str = "--output",
     inputs: Mapping[str, Path | None] | None = None,
     changes: Sequence[str] = (),
+    folder: Path | None = None,
 ) -> Path:
     """Write the record of ``path`` beside it: ``grid.png.json``, or ``organza.json`` in a folder.
 
@@ -96,6 +97,7 @@ def record(
         inputs: what was read, by option. A checkpoint here keeps the record true while its run goes on; None, for a
             network that came from nowhere, is left out.
         changes: words that make this file rather than all that ``argv`` makes; they override those before them.
+        folder: where the command would run; None: where this process does.
 
     Returns:
         The record's path.
@@ -109,7 +111,7 @@ def record(
         extra += [name, os.fspath(source)]
     made = Record(
         command=(verb, *_without(argv, {"--output", "--outdir", *extra[::2]}), *extra),
-        folder=os.getcwd(),
+        folder=os.getcwd() if folder is None else os.fspath(folder),
         option=option,
         output=os.fspath(path),
         sha256=None if path.is_dir() else hash_of(path),

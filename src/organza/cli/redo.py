@@ -23,6 +23,7 @@ from organza.cli.record import Record, hash_of, read_record, versions, write_rec
 from organza.cli.verbs import module
 from organza.core.errors import UserError
 from organza.core.files import make_folder, write_error
+from organza.core.successors import SUCCESSORS
 from organza.core.text import say
 
 
@@ -68,7 +69,7 @@ _TEXT = frozenset(
     }
 )
 """Options that are text, from which numbers and names are read."""
-_DISTANCES = frozenset({"lpips", "lpips-alex", "lpips-squeeze", "organza64", "stand-in"})
+_DISTANCES = frozenset({"lpips", "lpips-alex", "lpips-squeeze", "voile64", *SUCCESSORS, "stand-in"})
 
 
 def main(argv: list[str]) -> int:

@@ -37,6 +37,7 @@ VERBS: dict[str, Verb] = {
     "blend": Verb("studio", "blend two networks layer by layer into a new one"),
     "toonify": Verb("runs", "two networks to a translator: blend them, generate pairs, train a student on them"),
     "redo": Verb("", "make an image again from the JSON beside it"),
+    "studio": Verb("web", "a page in the browser for all of this: sliders, directions, training, a queue of jobs"),
     "serve": Verb("web", "serve networks over HTTP: generate and translate for other programs"),
     "inspect": Verb("weights", "show what a file of weights is, without running anything of it"),
     "convert": Verb("weights", "convert NVIDIA's or others' weights to Organza's layout, or ours to theirs"),

@@ -17,6 +17,7 @@ import torch
 
 from organza.core.cache import cache_root
 from organza.core.device import BF16, choose_device, cpu_features, free_memory
+from organza.core.speed import remember
 from organza.core.version import __version__
 
 EXTRAS = {
@@ -75,7 +76,8 @@ def examine(*, speed: bool = True) -> Iterator[Finding]:
     yield check_cache()
     yield check_disk(shutil.disk_usage(os.getcwd()).free)
     if speed:
-        yield Finding("speed", ", ".join(f"{name} {rate:.0f} GFLOP/s" for name, rate in convolution_speed().items()))
+        remember(rates := convolution_speed())
+        yield Finding("speed", ", ".join(f"{name} {rate:.0f} GFLOP/s" for name, rate in rates.items()))
 
 
 def check_python(version: tuple[int, int]) -> Finding:

@@ -136,6 +136,20 @@ def append(path: str | os.PathLike[str], data: bytes) -> None:
 
 
 @contextmanager
+def appending(path: str | os.PathLike[str]) -> Iterator[int]:
+    """A handle at the end of a file that grows, such as the log of another process; it is made if need be.
+
+    Raises:
+        OSError: it can't be written.
+    """
+    handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+    try:
+        yield handle
+    finally:
+        os.close(handle)
+
+
+@contextmanager
 def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Give a temporary path beside ``path``; when the block ends well, it becomes ``path``, else it is removed.
 

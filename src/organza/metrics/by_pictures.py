@@ -147,7 +147,7 @@ def _r_precision(job: Job, metric: Metric) -> dict[str, Figure]:
             interval = bootstrap_mean(values, job.seed) if job.intervals else None
             mean = float(values.double().mean())
             figures[f"{name}{ending}"] = Figure(
-                mean, interval, counts[ending], 0, "organza64", "higher", "bootstrap over images"
+                mean, interval, counts[ending], 0, "voile64", "higher", "bootstrap over images"
             )
     return figures
 
@@ -197,7 +197,7 @@ def _open_distance(job: Job, metric: Metric) -> tuple[Callable[[Tensor, Tensor],
     """The perceptual distance of a metric, what it is, and the metric's full name: only LPIPS by VGG goes without."""
     found, short = open_wanted(job, metric)
     if metric.kind == "lpips":
-        prefix = "perceptual" if short == "organza64" else "lpips"
+        prefix = "perceptual" if short == "voile64" else "lpips"
     else:
         prefix = "ppl" if metric.crop else "ppl2"
     return found, found.name, metric.title(prefix if short == "vgg" else f"{prefix}_{short}")
@@ -207,7 +207,7 @@ def open_wanted(job: Job, metric: Metric) -> tuple[LPIPS | Perceptual64, str]:
     """The perceptual distance that a metric or the caller names, and its short name."""
     wish = metric.network or job.distance
     found = open_distance(f"lpips-{wish}" if wish in NETS else wish, device=job.device)
-    return found, next((net for net in NETS if f"({net}," in found.name), "organza64")
+    return found, next((net for net in NETS if f"({net}," in found.name), "voile64")
 
 
 NETS = ("vgg", "alex", "squeeze")

@@ -64,7 +64,7 @@ def _comparison(job: Job, metric: Metric, translated: Translated) -> tuple[Compa
     """How to compare, the metric's prefix, and the network that it takes."""
     if metric.compared in ("distance", "content"):
         distance, short = open_wanted(job, metric)
-        prefix = "content" if metric.compared == "content" else "perceptual" if short == "organza64" else "lpips"
+        prefix = "content" if metric.compared == "content" else "perceptual" if short == "voile64" else "lpips"
         if prefix != "perceptual" and short != "vgg":
             prefix += f"_{short}"
 

@@ -37,7 +37,7 @@ from organza.vision.features import DEFAULT, Features, open_features
 if TYPE_CHECKING:
     from organza.data.dataset import Dataset
 
-NAMED = ("organza64", "inception")
+NAMED = ("voile64", "inception")
 """Feature networks whose name alone is enough; others are known by the file that the user gives."""
 
 
@@ -93,9 +93,9 @@ def evaluate(
 
     Example:
         >>> from organza import load, open_dataset
-        >>> report = evaluate(load(tiny_run), open_dataset(faces), "fd_organza64_100_full,ms_ssim10")
+        >>> report = evaluate(load(tiny_run), open_dataset(faces), "fd_voile64_100_full,ms_ssim10")
         >>> sorted(report.figures)
-        ['fd_organza64_100_full', 'ms_ssim10']
+        ['fd_voile64_100_full', 'ms_ssim10']
     """
     started = time.perf_counter()
     if not 0 <= seed < 2**32 // SEEDS:

@@ -1,4 +1,4 @@
-"""What metrics are called: ``fid50k_full``, ``fd_organza64_2k``, ``pr50k3_full``, ``ppl2_wend`` ...
+"""What metrics are called: ``fid50k_full``, ``fd_voile64_2k``, ``pr50k3_full``, ``ppl2_wend`` ...
 
 A name says everything that decides the figure but the data: what is measured, with which feature network, on how many
 generated images, against how many real ones. So equal names can be compared and others can't.
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from organza.core.errors import UserError
+from organza.core.successors import current
 
 Kind = Literal[
     "fd",
@@ -41,8 +42,8 @@ NEAREST = {"pr": 3, "dc": 5}
 EXAMPLES: dict[str, str] = {
     "fid50k_full": "Frechet distance of 50 thousand generated images from all real ones, in Inception's features",
     "fid10k": "the same of 10 thousand from 10 thousand; any number: fid5k, fid1000",
-    "fd_organza64_2k_full": "Frechet distance in the features of another network: organza64, lenet, or a file's",
-    "kid50k_full": "kernel distance (x 1000 is common in papers); kd_organza64_2k and so on with other networks",
+    "fd_voile64_2k_full": "Frechet distance in the features of another network: voile64, lenet, or a file's",
+    "kid50k_full": "kernel distance (x 1000 is common in papers); kd_voile64_2k and so on with other networks",
     "pr50k3_full": "improved precision and recall of 50 thousand, 3 neighbours; of 500: pr500n3 (or pr500_3)",
     "dc10k5_full": "density and coverage of 10 thousand, 5 neighbours; of 500: dc500n5",
     "is50k": "Inception score: mean and deviation over 10 splits; needs a network that classifies",
@@ -50,7 +51,7 @@ EXAMPLES: dict[str, str] = {
     "ppl2_wend": "perceptual path length in w at the ends of paths, whole images; 50 thousand paths",
     "ppl_zfull": "the same in z along whole paths, cropped to the face as in StyleGAN; ppl2_10k_zfull: 10 thousand",
     "sep10k_w": "linear separability of the data's labels in w (or z)",
-    "lpips10k": "variety: mean LPIPS between the images of 10 thousand pairs; perceptual_organza64_10k with ours",
+    "lpips10k": "variety: mean LPIPS between the images of 10 thousand pairs; perceptual_voile64_10k with ours",
     "ms_ssim10k": "variety: mean structural similarity of 10 thousand pairs, lower is more varied",
     "accuracy10k": "of a network that classifies (triple-gan): share of 10 thousand real images whose class it names",
     "swd16k": "sliced Wasserstein distance of patches at each scale, 16384 images as in ProGAN",
@@ -58,7 +59,7 @@ EXAMPLES: dict[str, str] = {
     "l1": "of translations: mean distance from the targets of pairs, in levels of 255; l1_200: of 200 pairs, not 1000",
     "psnr": "the same as a signal-to-noise ratio in dB",
     "ssim": "structural similarity with the targets, 1 for equals",
-    "lpips": "perceptual distance from the targets (lpips_alex, perceptual_organza64: by another network)",
+    "lpips": "perceptual distance from the targets (lpips_alex, perceptual_voile64: by another network)",
     "palette12": "pixels whose nearest of 12 colours is the target's, for label maps: the targets' own main colours",
     "cycle": "of two directions: L1 between an image and what comes back of it, in levels of 255",
     "content": "perceptual distance of translations from their sources: low where content is kept",
@@ -130,11 +131,11 @@ class Metric:
         """The metric's full name.
 
         Args:
-            prefix: its kind and network, such as ``"fid"``, ``"fd_organza64"``, ``"ppl"``.
+            prefix: its kind and network, such as ``"fid"``, ``"fd_voile64"``, ``"ppl"``.
 
         Example:
-            >>> parse_metric("fid1000_full").title("fd_organza64"), parse_metric("pr50k").title("pr")
-            ('fd_organza64_1k_full', 'pr50k3')
+            >>> parse_metric("fid1000_full").title("fd_voile64"), parse_metric("pr50k").title("pr")
+            ('fd_voile64_1k_full', 'pr50k3')
         """
         size = count_text(self.count, 1024 if self.kind == "swd" else 1000)
         if self.kind == "translation":
@@ -210,8 +211,8 @@ def parse_metric(text: str) -> Metric:
         UserError: no metric has that name; the message shows the nearest.
 
     Example:
-        >>> parse_metric("fd_organza64_2k_full")
-        Metric(kind='fd', count=2000, full=True, near=0, network='organza64', ...)
+        >>> parse_metric("fd_voile64_2k_full")
+        Metric(kind='fd', count=2000, full=True, near=0, network='voile64', ...)
         >>> parse_metric("dc500n4").near, parse_metric("ppl2_10k_wend").count, parse_metric("swd16k").count
         (4, 10000, 16384)
     """
@@ -223,14 +224,14 @@ def parse_metric(text: str) -> Metric:
         crop = found["whole"] is None
         space: Literal["z", "w"] = "z" if found["space"] == "z" else "w"
         sampling: Literal["full", "end"] = "full" if found["sampling"] == "full" else "end"
-        metric = Metric("ppl", count, network=found["network"], space=space, sampling=sampling, crop=crop)
+        metric = Metric("ppl", count, network=current(found["network"]), space=space, sampling=sampling, crop=crop)
         return _sound(metric, name)
     if found := _TRANSLATIONS.fullmatch(name):
         kinds: dict[str, Compared] = {"lpips": "distance", "perceptual": "distance", "content": "content"}
         plain: Compared | None = found["plain"]  # type: ignore[assignment]
         compared = plain or kinds.get(found["distance"], "palette")
         count = _count(found, 1000) if found["count"] else TRANSLATIONS
-        network = found["network"] or ("organza64" if found["distance"] == "perceptual" else None)
+        network = current(found["network"]) or ("voile64" if found["distance"] == "perceptual" else None)
         colours = int(found["colours"] or 0)
         if compared == "palette" and not 2 <= colours <= 256:
             raise UserError(f"{name}: {colours} colours", hint="give 2 to 256, as in palette12")
@@ -248,7 +249,7 @@ def parse_metric(text: str) -> Metric:
             _count(found, 1024 if kind == "swd" else 1000),
             full=found["full"] is not None,
             near=int(found["near"] or NEAREST.get(kind, 0)),
-            network=found["network"],
+            network=current(found["network"]),
             implied=implied,
             space="z" if found["space"] == "z" else "w",
         ),

@@ -448,7 +448,7 @@ class Translator(Loaded):
         Raises:
             UserError: as `translate`.
         """
-        row = self._rows(labels, target, 1) if self.model.label_dim else None
+        row = self._rows(labels, target, 1) if self.model.label_dim or target is not None else None
 
         def translated(x: Tensor) -> Tensor:
             with torch.random.fork_rng(devices=[]):

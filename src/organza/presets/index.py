@@ -13,6 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from organza.core.errors import UserError
+from organza.presets.facts import FACTS, Facts
 
 if TYPE_CHECKING:
     from organza.presets.run import Run
@@ -108,6 +109,11 @@ class Preset:
     name: str
     family: str
     summary: str
+
+    @property
+    def facts(self) -> Facts:
+        """Data, paper, size and cost."""
+        return FACTS[self.name]
 
     @property
     def run(self) -> Run:

@@ -86,7 +86,7 @@ def higher_is_better(metric: str) -> bool:
     """Whether a large figure is a good one.
 
     Example:
-        >>> higher_is_better("pr_organza64_2k3_recall"), higher_is_better("fid5k")
+        >>> higher_is_better("pr_voile64_2k3_recall"), higher_is_better("fid5k")
         (True, False)
     """
     endings = ("_precision", "_recall", "_density", "_coverage", "_mean", "_confidence", "_present", "_right")

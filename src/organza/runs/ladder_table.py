@@ -59,7 +59,7 @@ def text_table(climbed: Sequence[Rung], metric: str | None) -> str:
     """
     players = list(dict.fromkeys(player for rung in climbed for player in rung.losses))
     nets = list(dict.fromkeys(net for rung in climbed for net in rung.parameters))
-    head = ["rung", "what changed", *(("parameters " if not i else "") + net for i, net in enumerate(nets)), "s/kimg"]
+    head = ["config", "what changed", *(("parameters " if not i else "") + net for i, net in enumerate(nets)), "s/kimg"]
     head += [f"loss {player}" for player in players] + ([metric] if metric else [])
     scores = list(dict.fromkeys(name for rung in climbed for name in rung.scores))
     head += scores

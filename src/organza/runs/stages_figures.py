@@ -184,8 +184,8 @@ def _plain(name: str) -> str:
     """A metric's name without the number of images, which is another for each group.
 
     Example:
-        >>> _plain("kd_organza64_120_full"), _plain("content")
-        ('kd_organza64', 'content')
+        >>> _plain("kd_voile64_120_full"), _plain("content")
+        ('kd_voile64', 'content')
     """
     parts = [part for part in name.split("_") if not part.isdigit() and part != "full"]
     return "_".join(parts)

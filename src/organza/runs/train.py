@@ -47,6 +47,8 @@ from organza.training.voice import Voice
 
 log = logger(__name__)
 
+SHORT = 0.5
+"""Seconds: a step that takes less can be timed with more images."""
 _LENGTH = ("kimg", "epochs", "minutes")
 _OUTPUT = ("micro_batch", "tick_kimg", "snapshot_kimg", "keep", "grid", "metrics", "metrics_share")
 FREE_TO_CHANGE = {f"training.{name}" for name in (*_LENGTH, *_OUTPUT)} | {
@@ -191,14 +193,23 @@ def dry_run(
 
 
 def _pace(plan: Plan) -> float:
-    """Seconds for a thousand images: of a few, or of a whole micro-batch where a method needs one (GMAN)."""
+    """Seconds for a thousand images: of a few; of more where that takes no time, since optimizers cost the same for any
+    batch; of a whole micro-batch where a method needs one (GMAN)."""
     training, spec = plan.run.training, plan.material.spec
     whole = settings.micro_batch(training, max(1, (training.batch or 1) // distributed.world()))
+    few, pace = min(4, whole), math.inf
     with plan.material.loader(seed=training.seed, device=plan.device) as loader:
-        with contextlib.suppress(UserError):
-            few = loader.batch(0, min(4, whole))
-            return seconds_per_kimg(_fresh(plan), few, training, plan.dtype, spec.count)
-        return seconds_per_kimg(_fresh(plan), loader.batch(0, whole), training, plan.dtype, spec.count)
+        while True:
+            try:
+                pace = seconds_per_kimg(_fresh(plan), loader.batch(0, few), training, plan.dtype, spec.count)
+            except UserError:
+                if few == whole:
+                    raise
+                few = whole
+                continue
+            if few == whole or pace * few > 1000 * SHORT:
+                return pace
+            few = min(whole, 8 * few)
 
 
 def _run(
@@ -244,7 +255,8 @@ def _run(
         if profiler is not None:
             profiler.close()
         if first:
-            plot_log(read_log(folder), folder / "plot.png")
+            if evaluate is not None:
+                plot_log(read_log(folder), folder / "plot.png")  # with what was found of the last snapshot
             if watch is not None and (summary := watch.summary()):
                 voice.say(summary)
             if finished and material.domains is not None:

@@ -27,10 +27,10 @@ from organza.models.generator import Generator
 from organza.models.load import load
 from organza.models.translator import Translator
 from organza.vision import features
-from organza.vision.features import organza64
+from organza.vision.features import voile64
 from organza.vision.lpips import open_distance
 
-DEFAULT = "fd_organza64_2k"
+DEFAULT = "fd_voile64_2k"
 PROBES = (64, 256)
 """Images by which the time of an evaluation is told in advance."""
 LEAST = 500
@@ -56,7 +56,7 @@ def wanted(names: str) -> list[Metric]:
     if names == "none":
         return []
     if names == "auto":
-        return parse_metrics(DEFAULT) if organza64.WEIGHTS.exists() else []
+        return parse_metrics(DEFAULT) if voile64.WEIGHTS.exists() else []
     return parse_metrics(names)
 
 
@@ -86,13 +86,13 @@ def wanted_of_translations(names: str, images: Domains | Dataset, *, joint: bool
             if metric.kind == "asked" and (sides or joint):
                 raise UserError(f"{name} is for the labels of one dataset")
         return found
-    here = organza64.WEIGHTS.exists()
+    here = voile64.WEIGHTS.exists()
     if not isinstance(images, Domains):
         return parse_metrics("asked50") if here and not joint and len(images) >= LEAST_LABELLED else []
     if images.paired:
         return parse_metrics("ssim")
     enough = min(len(images.source), len(images.target)) >= LEAST_UNPAIRED
-    return parse_metrics(f"kd_organza64_{len(images.source)}_full") if here and enough else []
+    return parse_metrics(f"kd_voile64_{len(images.source)}_full") if here and enough else []
 
 
 def check(metrics: Sequence[Metric], dataset: Dataset, mirror: bool) -> None:
@@ -106,7 +106,7 @@ def check(metrics: Sequence[Metric], dataset: Dataset, mirror: bool) -> None:
         >>> check(wanted("fd_resnet_1k"), open_dataset(faces), False)
         Traceback (most recent call last):
         ...
-        organza.core.errors.UserError: no feature network is called 'resnet'; choose organza64, inception, lenet, or ...
+        organza.core.errors.UserError: no feature network is called 'resnet'; choose voile64, inception, lenet, or ...
     """
     for metric in metrics:
         name, least = metric.title(metric.kind), max(2, metric.near + 1)

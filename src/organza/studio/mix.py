@@ -115,7 +115,7 @@ def mix(
     """
     path = check_suffix(output, PICTURE_SUFFIXES)
     if G.num_ws < 2:
-        raise UserError(f"{G.kind} draws each image from one code: it has no styles to mix", hint="try StyleGAN2")
+        raise UserError(f"{G.kind} generates each image from one code: it has no styles to mix", hint="try StyleGAN2")
     layers = parse_layers(styles, G.num_ws)
     if len(layers) == G.num_ws and "all" not in styles.split(","):
         what = f"that is all {G.num_ws} layers, so nothing of the rows would be left"

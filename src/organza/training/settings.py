@@ -47,7 +47,7 @@ class Training:
     """Columns x rows of the sample grid."""
     metrics: str = "auto"
     """Metrics of each snapshot, with commas between them (`organza evaluate --list`); by the first the best checkpoint
-    is found and kept. auto: fd_organza64_2k. convergence: the figure of the log by which a method says how far it is
+    is found and kept. auto: fd_voile64_2k. convergence: the figure of the log by which a method says how far it is
     (began, wgan, wgan-gp). none: none."""
     metrics_share: Share = 0.05
     """Metrics take at most this share of the training's time; snapshots beyond it go without. 1: no limit."""

@@ -58,7 +58,7 @@ def diversity(
         samples: results of each image, at least 2.
         size: as for `Translator.translate`.
         distance: as for `organza.vision.lpips.open_distance`; None: LPIPS where its weights are in the cache, else
-            organza64.
+            voile64.
         seed: of the codes.
         progress: called as ``progress(done, total)``.
 

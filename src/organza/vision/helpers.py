@@ -105,6 +105,11 @@ def find_helper(name: str, folder: str | os.PathLike[str] | None = None) -> Path
     raise UserError(f"lacks the network that {helper.about}", where=root, hint=hint)
 
 
+def has_helper(name: str) -> bool:
+    """Whether one of `HELPERS` lies in the cache; nothing is fetched."""
+    return _there(HELPERS[name], own_folder()) is not None
+
+
 def examine_helpers(folder: str | os.PathLike[str] | None = None) -> Iterator[Finding]:
     """Which helper networks are there; nothing is fetched.
 

@@ -3,7 +3,7 @@
 ``d(a, b) = sum over layers of mean over places of sum over channels of w (a' - b')^2`` (equation 1), where ``a'`` and
 ``b'`` are a classifier's activations scaled to unit length at each place, and the ``w`` were learnt from what people
 said. The bodies are torchvision's classifiers, the heads are version 0.1; nothing of them comes with the package.
-Where they can't be had, `open_distance` gives the same formula over organza64 with equal weights, under its own name.
+Where they can't be had, `open_distance` gives the same formula over voile64 with equal weights, under its own name.
 """
 
 from __future__ import annotations
@@ -18,10 +18,11 @@ from torch import Tensor, nn
 
 from organza.core.device import choose_device
 from organza.core.errors import UserError
+from organza.core.successors import current
 from organza.media.images import as_input, as_levels
 from organza.tensors.state_dict import fill, read_state_dict
 from organza.vision import published
-from organza.vision.features import organza64
+from organza.vision.features import voile64
 from organza.vision.features.resize import to_rgb
 
 Net = Literal["vgg", "alex", "squeeze"]
@@ -200,7 +201,7 @@ def _check(images: Tensor, others: Tensor) -> None:
 
 
 class Perceptual64(nn.Module):
-    """LPIPS's formula over organza64's four stages with equal weights: it needs no download, and it is not LPIPS.
+    """LPIPS's formula over voile64's four stages with equal weights: it needs no download, and it is not LPIPS.
 
     Example:
         >>> distance = Perceptual64(torch.device("cpu"))
@@ -209,15 +210,15 @@ class Perceptual64(nn.Module):
         ([0.0, 0.0], True)
     """
 
-    name = "organza64 perceptual (not LPIPS)"
+    name = "voile64 perceptual (not LPIPS)"
 
     def __init__(self, device: torch.device) -> None:
         super().__init__()
-        self.net = organza64.load(device)
+        self.net = voile64.load(device)
 
     def activations(self, images: Tensor) -> list[Tensor]:
         """Unit activations of each of the four stages."""
-        return [unit(x) for x in self.net.stages(organza64.prepare(as_levels(images)))]
+        return [unit(x) for x in self.net.stages(voile64.prepare(as_levels(images)))]
 
     def embed(self, images: Tensor) -> Tensor:
         """Vectors ``[N, F]`` whose squared distance is this distance: for one image against many."""
@@ -238,7 +239,7 @@ def open_distance(name: str | None = None, *, device: str | torch.device | None 
 
     Args:
         name: ``"lpips"`` (VGG), ``"lpips-vgg"``, ``"lpips-alex"``, ``"lpips-squeeze"`` (fetched on first use), or
-            ``"organza64"``. None takes LPIPS with VGG where its files are in the cache already, else organza64.
+            ``"voile64"``. None takes LPIPS with VGG where its files are in the cache already, else voile64.
         device: where to run; None takes the GPU where there is one.
 
     Raises:
@@ -246,15 +247,16 @@ def open_distance(name: str | None = None, *, device: str | torch.device | None 
 
     Example:
         >>> open_distance(device="cpu").name
-        'organza64 perceptual (not LPIPS)'
+        'voile64 perceptual (not LPIPS)'
     """
+    name = current(name)
     if name is None:
         there = all(published.place(part).is_file() for part in ("vgg", "vgg-heads"))
-        name = "lpips-vgg" if there else "organza64"
-    if name == "organza64":
+        name = "lpips-vgg" if there else "voile64"
+    if name == "voile64":
         return Perceptual64(choose_device(None if device is None else str(device)))
     kind, _, net = name.partition("-")
     if kind != "lpips" or (net or "vgg") not in BODIES:
-        hint = f"choose organza64, {', '.join(f'lpips-{net}' for net in BODIES)}"
+        hint = f"choose voile64, {', '.join(f'lpips-{net}' for net in BODIES)}"
         raise UserError(f"no perceptual distance is called {name!r}", hint=hint)
     return LPIPS.open(net or "vgg", device=device)  # type: ignore[arg-type]

@@ -1,7 +1,7 @@
 """Features in whose terms a translation should keep, or resemble, an image: layers of a classifier.
 
 VGG-19 (Simonyan & Zisserman 2015, arXiv 1409.1556, configuration E) with torchvision's weights is what pix2pixHD,
-CartoonGAN and AnimeGAN take. It is 548 MB, so nothing of it comes with the package. organza64 stands in for it, on
+CartoonGAN and AnimeGAN take. It is 548 MB, so nothing of it comes with the package. voile64 stands in for it, on
 images at their own size: features of half its depth in four stages, of which it halves the image once each. Its
 features are of another scale, so a weight that suits VGG-19 is only a starting point.
 """
@@ -15,12 +15,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from organza.core.errors import UserError
+from organza.core.successors import current
 from organza.media.images import as_levels
 from organza.tensors.state_dict import fill, read_state_dict
 from organza.vision import published
-from organza.vision.features import organza64
+from organza.vision.features import voile64
 
-Perceptor = Literal["vgg19", "organza64"]
+Perceptor = Literal["vgg19", "voile64", "organza64"]
+"""The last is what voile64 was before; runs that name it go on with voile64."""
 Colours = Literal["plain", "unit", "trained"]
 """How VGG-19 is shown images: in [-1, 1]; in [0, 1]; or as it was trained, with ImageNet's means and deviations."""
 
@@ -77,12 +79,12 @@ class VGG19(nn.Module):
         return _rgb(images) * self.scale + self.shift
 
 
-class Organza64Layers(nn.Module):
-    """organza64's stages at an image's own size."""
+class Voile64Layers(nn.Module):
+    """voile64's stages at an image's own size."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.net = organza64.Organza64()
+        self.net = voile64.Voile64()
 
     def stages(self, images: Tensor) -> list[Tensor]:
         """At a half, a quarter ... a sixteenth of the size of images ``[N, 1 | 3 | 4, H, W]`` in [-1, 1]."""
@@ -94,11 +96,11 @@ class Organza64Layers(nn.Module):
 
 
 def available() -> Perceptor:
-    """VGG-19 where its file is in the cache already, else organza64."""
-    return "vgg19" if published.place("vgg19").is_file() else "organza64"
+    """VGG-19 where its file is in the cache already, else voile64."""
+    return "vgg19" if published.place("vgg19").is_file() else "voile64"
 
 
-def open_perceptor(name: Perceptor, colours: Colours = "trained") -> VGG19 | Organza64Layers:
+def open_perceptor(name: Perceptor, colours: Colours = "trained") -> VGG19 | Voile64Layers:
     """A network with its weights; on PyTorch's device of shapes, as shapes alone.
 
     Args:
@@ -108,17 +110,17 @@ def open_perceptor(name: Perceptor, colours: Colours = "trained") -> VGG19 | Org
     Raises:
         UserError: the file can't be had or read.
     """
-    if name == "organza64":
-        small = Organza64Layers()
+    if current(name) == "voile64":
+        small = Voile64Layers()
         if not small.net.scale.is_meta:
-            small.net = organza64.load(small.net.scale.device)
+            small.net = voile64.load(small.net.scale.device)
         return small
     net = VGG19(colours)
     if not net.scale.is_meta:
         try:
             path = published.fetch("vgg19")
         except UserError as error:
-            hint = f"put the file at {published.place('vgg19')}, or take --perceptor organza64"
+            hint = f"put the file at {published.place('vgg19')}, or take --perceptor voile64"
             raise UserError(error.what, where=error.where, hint=hint) from error
         fill(nn.ModuleDict({"features": net.features}), read_state_dict(path), path)
     return net

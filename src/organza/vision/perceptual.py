@@ -55,8 +55,8 @@ def open_perceptual(name: str | os.PathLike[str] | None, channels: int, device: 
         UserError: no such distance, or its files can't be had.
 
     Example:
-        >>> open_perceptual("organza64", 3, torch.device("cpu")).name
-        'organza64 perceptual (not LPIPS)'
+        >>> open_perceptual("voile64", 3, torch.device("cpu")).name
+        'voile64 perceptual (not LPIPS)'
     """
     if name == "stand-in":
         return stand_in(channels)

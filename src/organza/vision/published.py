@@ -67,7 +67,7 @@ PUBLISHED: dict[str, File] = {
 which translators learn by."""
 
 
-_INSTEAD = "give evaluate --features inception:FILE, or take metrics without a download: fd_organza64_2k_full"
+_INSTEAD = "give evaluate --features inception:FILE, or take metrics without a download: fd_voile64_2k_full"
 
 
 def place(name: str) -> Path:
@@ -93,5 +93,5 @@ def fetch(name: str) -> Path:
     try:
         return download(file.url, path, sha256=file.sha256)
     except UserError as error:
-        hint = f"put the file at {path}, {_INSTEAD if name.startswith('inception') else 'or take --distance organza64'}"
+        hint = f"put the file at {path}, {_INSTEAD if name.startswith('inception') else 'or take --distance voile64'}"
         raise UserError(error.what, where=error.where, hint=hint) from error

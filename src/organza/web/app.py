@@ -6,16 +6,13 @@ import asyncio
 import base64
 import contextlib
 import functools
-import io
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from concurrent.futures import Future
 from typing import Annotated, Any, TypeVar
 
 import anyio.to_thread
 import numpy as np
 from fastapi import FastAPI, Query, Request, Response
-from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -24,12 +21,13 @@ from organza.core.errors import UserError
 from organza.core.messages import logger
 from organza.core.text import printable
 from organza.core.version import __version__
-from organza.media.images import Pixels, make_grid, to_image
+from organza.media.images import Pixels, make_grid
 from organza.models.generator import Generator
 from organza.models.translator import Translator
+from organza.web.answers import GoneError, computed, explain, png
 from organza.web.asked import Generate, Translate
 from organza.web.counts import TYPE, Counts
-from organza.web.guard import HEADERS, Gate, Guard, refused
+from organza.web.guard import Gate, Guard, refused, rules_of
 from organza.web.lanes import ClosedError, FullError
 from organza.web.limits import UPLOADS, Limits
 from organza.web.served import Served
@@ -59,10 +57,6 @@ ERRORS: dict[int | str, dict[str, Any]] = {
         503: "Too much is waiting; see Retry-After.",
     }.items()
 }
-
-
-class GoneError(Exception):
-    """Nobody waits for the answer any more."""
 
 
 def make_app(networks: Mapping[str, Served], limits: Limits = Limits(), gate: Gate = Gate()) -> FastAPI:
@@ -98,10 +92,10 @@ def make_app(networks: Mapping[str, Served], limits: Limits = Limits(), gate: Ga
         docs_url=None,  # it would fetch scripts from elsewhere
         redoc_url=None,
         lifespan=lifespan,
-        middleware=[Middleware(Guard, gate=gate, limits=limits)],
+        middleware=[Middleware(Guard, gate=gate, rules=rules_of(limits))],
         responses=ERRORS,
     )
-    _explain(app)
+    explain(app)
 
     @app.get("/health", summary="Whether the server runs")
     async def health() -> dict[str, str]:
@@ -133,7 +127,7 @@ def _add_generate(app: FastAPI, served: Served, limits: Limits, counts: Counts) 
 
     async def answer(request: Request, body: Generate) -> Response:
         asks = body.images(G, limits)
-        images = await _computed(request, served, asks, limits)
+        images = await computed(request, served.lanes, served.lanes.submit(asks), limits.timeout)
         counts.images.labels(served.name).inc(len(images))
         return await anyio.to_thread.run_sync(_sent, served, list(body.seeds), images, body.format)
 
@@ -164,7 +158,7 @@ def _add_translate(app: FastAPI, served: Served, limits: Limits, counts: Counts)
             data = await request.body()
             wish = await anyio.to_thread.run_sync(body.wish, T, data, limits)
             del data
-            images = await _computed(request, served, [wish], limits)
+            images = await computed(request, served.lanes, served.lanes.submit([wish]), limits.timeout)
         counts.images.labels(served.name).inc()
         return await anyio.to_thread.run_sync(_sent, served, None, images, body.format)
 
@@ -216,89 +210,12 @@ def _counted(served: Served, counts: Counts, answer: Callable[..., Awaitable[Res
     return counted
 
 
-async def _computed(request: Request, served: Served, asks: Sequence[Any], limits: Limits) -> list[Pixels]:
-    """The images, unless the client goes away or time runs out: then nothing of it stays in the queue.
-
-    Raises:
-        UserError, FullError, ClosedError: as they come from the lanes.
-        GoneError: the client is gone.
-        TimeoutError: it took too long.
-    """
-    futures: list[Future[Pixels]] = served.lanes.submit(asks)
-    done = asyncio.gather(*map(asyncio.wrap_future, futures))
-    gone = asyncio.create_task(_disconnected(request))
-    try:
-        waited: list[asyncio.Future[Any]] = [done, gone]
-        await asyncio.wait(waited, timeout=limits.timeout, return_when=asyncio.FIRST_COMPLETED)
-        if done.done():
-            return list(done.result())
-        if gone.done():
-            raise GoneError
-        raise TimeoutError
-    finally:
-        served.lanes.cancel(futures)
-        gone.cancel()
-        done.cancel()
-        with contextlib.suppress(asyncio.CancelledError, Exception):
-            await done
-
-
-async def _disconnected(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
-
-
 def _sent(served: Served, seeds: list[int] | None, images: Sequence[Pixels], how: str) -> Response:
     """An image, several in a grid, or all in JSON."""
     if how == "png":
         whole = images[0] if len(images) == 1 else make_grid(np.stack(images))
-        return Response(_png(whole), media_type="image/png")
-    told: list[dict[str, Any]] = [{"png": base64.b64encode(_png(image)).decode()} for image in images]
+        return Response(png(whole), media_type="image/png")
+    told: list[dict[str, Any]] = [{"png": base64.b64encode(png(image)).decode()} for image in images]
     if seeds is not None:
         told = [{"seed": seed, **each} for seed, each in zip(seeds, told, strict=True)]
     return JSONResponse({"network": served.name, "images": told})
-
-
-def _png(image: Pixels) -> bytes:
-    buffer = io.BytesIO()
-    to_image(image).save(buffer, format="PNG", compress_level=4)
-    return buffer.getvalue()
-
-
-def _explain(app: FastAPI) -> None:
-    """Let every error be one line of JSON."""
-
-    async def of_people(request: Request, error: Exception) -> Response:
-        return refused(422, str(error))
-
-    async def of_shape(request: Request, error: Exception) -> Response:
-        assert isinstance(error, RequestValidationError)
-        first = error.errors()[0]
-        if first["type"] == "json_invalid":
-            return refused(400, "the body is not JSON")
-        where = ".".join(str(part) for part in first["loc"][1:3])
-        more = f" ({len(error.errors())} complaints)" if len(error.errors()) > 1 else ""
-        return refused(422, printable(f"{where}: {first['msg']}{more}" if where else first["msg"], 400))
-
-    async def of_room(request: Request, error: Exception) -> Response:
-        wait = error.seconds if isinstance(error, FullError) else 5
-        return refused(503, str(error), {"retry-after": str(wait)})
-
-    async def of_time(request: Request, error: Exception) -> Response:
-        return refused(503, "it took too long", {"retry-after": "5"})
-
-    async def of_http(request: Request, error: Exception) -> Response:
-        assert isinstance(error, HTTPException)
-        what = "the body is not JSON" if error.status_code == 400 else printable(str(error.detail), 400)
-        return refused(error.status_code, what, dict(error.headers or {}))
-
-    async def of_ours(request: Request, error: Exception) -> Response:
-        return refused(500, "this should not happen; the server's log says more", HEADERS)
-
-    app.add_exception_handler(UserError, of_people)
-    app.add_exception_handler(RequestValidationError, of_shape)
-    app.add_exception_handler(FullError, of_room)
-    app.add_exception_handler(ClosedError, of_room)
-    app.add_exception_handler(TimeoutError, of_time)
-    app.add_exception_handler(HTTPException, of_http)
-    app.add_exception_handler(Exception, of_ours)

@@ -13,8 +13,8 @@ import math
 import re
 import time
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
@@ -37,6 +37,34 @@ OPEN = ("/health",)
 
 
 @dataclass(frozen=True)
+class Rules:
+    """What differs between our applications.
+
+    Attributes:
+        opened: whether a path may be asked for without a token.
+        most: method and path of a request to the bytes that its body may have.
+        seconds: method and path to the seconds that its body may take to come.
+        headers: of every answer.
+        alone: whether only pages of this very address may ask, not those of another port of this machine.
+    """
+
+    opened: Callable[[str], bool]
+    most: Callable[[str, str], int]
+    seconds: Callable[[str, str], float]
+    headers: Mapping[str, str] = field(default_factory=lambda: HEADERS)
+    alone: bool = False
+
+
+def rules_of(limits: Limits) -> Rules:
+    """Those of `organza serve`."""
+    return Rules(
+        opened=lambda path: path in OPEN,
+        most=lambda method, path: limits.upload_mb << 20 if path.endswith("/translate") else REQUEST_BYTES,
+        seconds=lambda method, path: limits.timeout,
+    )
+
+
+@dataclass(frozen=True)
 class Gate:
     """Who may ask.
 
@@ -52,10 +80,10 @@ class Gate:
 
 
 class Guard:
-    """Middleware that lets through what it may; see `Gate` and `Limits`."""
+    """Middleware that lets through what it may; see `Gate` and `Rules`."""
 
-    def __init__(self, app: ASGIApp, gate: Gate, limits: Limits) -> None:
-        self._app, self._gate, self._limits = app, gate, limits
+    def __init__(self, app: ASGIApp, gate: Gate, rules: Rules) -> None:
+        self._app, self._gate, self._rules = app, gate, rules
         self._rates = Rates(gate.rate)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -68,7 +96,7 @@ class Guard:
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                for name, value in HEADERS.items():
+                for name, value in self._rules.headers.items():
                     headers[name] = value
             await send(message)
 
@@ -84,9 +112,11 @@ class Guard:
         origin = headers.get("origin")
         if origin is not None and self._gate.hosts and not is_ours([_host_of(origin)], self._gate.hosts):
             return refused(403, "pages from elsewhere may not ask this server")
+        if self._rules.alone and not _same_origin(headers, origin):
+            return refused(403, "pages from elsewhere may not ask this server")
         if (wait := self._rates.wait((scope.get("client") or ("", 0))[0])) > 0:
             return refused(429, f"more than {self._gate.rate} requests a minute", {"retry-after": str(wait)})
-        if self._gate.token is not None and scope["path"] not in OPEN:
+        if self._gate.token is not None and not self._rules.opened(scope["path"]):
             given = headers.get("authorization", "").encode()
             if not hmac.compare_digest(given, f"Bearer {self._gate.token}".encode()):
                 return refused(401, "a token is needed: Authorization: Bearer TOKEN", {"www-authenticate": "Bearer"})
@@ -96,14 +126,15 @@ class Guard:
         return None
 
     def _most(self, scope: Scope) -> int:
-        return self._limits.upload_mb << 20 if scope["path"].endswith("/translate") else REQUEST_BYTES
+        return self._rules.most(scope["method"], scope["path"])
 
     def _too_large(self, scope: Scope) -> str:
         return f"the request is too large; {self._most(scope):,} bytes at most"
 
     def _bounded(self, scope: Scope, receive: Receive) -> Receive:
         """The body of a request, as long as it may be and as long as it may take."""
-        end, most, seen, more = time.monotonic() + self._limits.timeout, self._most(scope), 0, True
+        end = time.monotonic() + self._rules.seconds(scope["method"], scope["path"])
+        most, seen, more = self._most(scope), 0, True
 
         async def bounded() -> Message:
             nonlocal seen, more
@@ -159,6 +190,13 @@ def is_ours(given: Sequence[str], hosts: Sequence[str]) -> bool:
     if len(given) != 1:
         return False
     return re.sub(r":\d{1,5}$", "", given[0].lower()) in hosts
+
+
+def _same_origin(headers: Headers, origin: str | None) -> bool:
+    site = headers.get("sec-fetch-site", "none")
+    if site not in ("same-origin", "none"):
+        return False
+    return origin is None or _host_of(origin).lower() == headers.get("host", "").lower()
 
 
 def _host_of(origin: str) -> str:

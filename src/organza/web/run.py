@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from types import FrameType
 
 import uvicorn
+from fastapi import FastAPI
 
 from organza.core.errors import UserError
 from organza.core.messages import logger
@@ -55,7 +56,8 @@ def listen(host: str, port: int) -> socket.socket:
         UserError: the address is taken, not this machine's, or not allowed.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    found = socket.socket(family, socket.SOCK_STREAM)
+    # Named in full, because asyncio sends small answers at once (TCP_NODELAY) only on sockets that say TCP themselves.
+    found = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         found.bind((host, port))
@@ -74,17 +76,32 @@ def run(networks: Mapping[str, Served], limits: Limits, gate: Gate, at: socket.s
         gate: who may ask.
         at: from `listen`; it is closed at the end.
     """
+    app = make_app(networks, limits, gate)
+    run_app(app, at, limits.timeout, limits.connections, f"serving {', '.join(networks)}")
+    log.info("stopped; nothing is left in the queue")
+
+
+def run_app(app: FastAPI, at: socket.socket, timeout: float, connections: int, what: str) -> None:
+    """Run an application until SIGTERM or Ctrl-C.
+
+    Args:
+        app: from `organza.web.app.make_app` or its like.
+        at: from `listen`; it is closed at the end.
+        timeout: seconds that requests have to end by then.
+        connections: that may be open at a time.
+        what: what is said when it runs, before its address.
+    """
     config = uvicorn.Config(
-        make_app(networks, limits, gate),
+        app,
         log_config=None,
         access_log=False,
         server_header=False,
         http="h11",
         ws="none",
         lifespan="on",
-        limit_concurrency=limits.connections,
+        limit_concurrency=connections,
         timeout_keep_alive=15,
-        timeout_graceful_shutdown=max(1, round(limits.timeout)),
+        timeout_graceful_shutdown=max(1, round(timeout)),
         h11_max_incomplete_event_size=1 << 15,
     )
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
@@ -92,17 +109,26 @@ def run(networks: Mapping[str, Served], limits: Limits, gate: Gate, at: socket.s
     if threading.current_thread() is threading.main_thread():
         # Uvicorn raises the signal again when all is done: a server that was told to stop has ended well.
         before = {number: signal.signal(number, _well) for number in (signal.SIGTERM, signal.SIGINT)}
-    host, port = at.getsockname()[:2]
-    shown = f"[{host}]" if ":" in host else host
     at.listen()  # before anybody is told
-    log.info(f"serving {', '.join(networks)} at http://{shown}:{port}; Ctrl-C stops")
+    log.info(f"{what} at {address(at)}; Ctrl-C stops")
     try:
         uvicorn.Server(config).run(sockets=[at])
     finally:
         at.close()
         for number, handler in (before or {}).items():
             signal.signal(number, handler)
-    log.info("stopped; nothing is left in the queue")
+
+
+def address(at: socket.socket) -> str:
+    """Where a socket can be reached, for a browser.
+
+    Example:
+        >>> with listen("127.0.0.1", 0) as at:
+        ...     address(at)
+        'http://127.0.0.1:...'
+    """
+    host, port = at.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def _well(number: int, frame: FrameType | None) -> None:

@@ -48,7 +48,7 @@ class Options:
     list: bool = False
     """Explain the names of metrics and stop."""
     features: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
-    """Feature network for names that state none: organza64, inception, lenet, or a TorchScript or ONNX file."""
+    """Feature network for names that state none: voile64, inception, lenet, or a TorchScript or ONNX file."""
     distance: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
     """Perceptual distance for ppl and lpips."""
     face_id: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None

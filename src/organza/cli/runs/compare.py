@@ -27,7 +27,7 @@ class Options:
     metric: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
     """Compare by this one; otherwise by the one that most of them have."""
     metrics: Annotated[str | None, tyro.conf.arg(metavar="NAMES")] = None
-    """Compute these for every checkpoint that is kept, such as fd_organza64_2k. It needs --data."""
+    """Compute these for every checkpoint that is kept, such as fd_voile64_2k. It needs --data."""
     data: Annotated[Path | None, tyro.conf.arg(metavar="PATH")] = None
     """The real images, for --metrics."""
     features: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
@@ -84,7 +84,7 @@ def main(argv: list[str]) -> int:
         shown.add_row(*(escape(cell) for cell in row))
     terminal(width=200).print(shown)
     if metric is None:
-        say("no run has a metric: --metrics fd_organza64_2k --data PICTURES computes one for every checkpoint")
+        say("no run has a metric: --metrics fd_voile64_2k --data PICTURES computes one for every checkpoint")
         return 0
     path = plot(runs, metric, options.output)
     record("compare", argv, path)

@@ -77,7 +77,7 @@ def main(argv: list[str]) -> int:
     if not argv or argv[0].startswith("-"):
         return _without_preset(argv)
     name, run, prog = argv[0], preset(argv[0]).run, f"organza train {argv[0]}"
-    kind = _options(run, preset(name).summary)
+    kind = options_of(run, preset(name).summary)
     words = _resume_alone(ours(argv[1:], defaults_of(kind), prog))
     options = parse(kind, words, prog, pairs=True, missing={NO_DATA: WHICH_DATA})
     from organza.core import distributed
@@ -192,7 +192,7 @@ def _resume_alone(words: list[str]) -> list[str]:
     return ["--resume=" if word == "--resume" and after.startswith("--") else word for word, after in pairs]
 
 
-def _options(run: Run, summary: str) -> type[Any]:
+def options_of(run: Run, summary: str) -> type[Any]:
     """All options of a preset as one dataclass whose parts have the preset's values as defaults."""
     parts: list[Any] = [("job", Job)]
     for part in fields(run):

@@ -13,7 +13,7 @@ from organza.core.text import say
 
 @dataclass(frozen=True, kw_only=True)
 class Options(Drawing):
-    """Draw a table: each row's image with the styles of each column's. The sources are on the borders."""
+    """Make a table: each row's image with the styles of each column's. The sources are on the borders."""
 
     rows: str = "0-3"
     """Seeds of the rows: 0,1,4-6."""

@@ -52,6 +52,6 @@ def main(argv: list[str]) -> int:
     )
     record("noise", argv, found.path, inputs={"--network": G.source})
     spread = found.deviation
-    say(f"deviation over {options.samples} draws: mean {spread.mean():.2f}, most {spread.max():.2f} levels of 255")
+    say(f"deviation over {options.samples} samples: mean {spread.mean():.2f}, most {spread.max():.2f} levels of 255")
     say(found.path)
     return 0

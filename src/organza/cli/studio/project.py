@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import tyro
 
 from organza.cli.parse import parse
-from organza.cli.progress import progress_bar
+from organza.cli.progress import previews, progress_bar
 from organza.cli.record import record
 from organza.cli.shared import Trained
 from organza.core.errors import UserError
@@ -37,7 +37,7 @@ class Options(Trained):
     crop: Literal["ffhq", "celeba"] = "ffhq"
     """What --align cuts out: FFHQ's crop, approximately, or the middle square of CelebA's."""
     distance: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
-    """lpips, lpips-alex or lpips-squeeze, fetched on first use; organza64; stand-in; or NVIDIA's file vgg16.pt. If not
+    """lpips, lpips-alex or lpips-squeeze, fetched on first use; voile64; stand-in; or NVIDIA's file vgg16.pt. If not
     said, lpips where its files are in the cache, else the stand-in."""
     encoder: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """Start from the guess of this file of organza encoder; without it, from the average."""
@@ -86,6 +86,7 @@ def main(argv: list[str]) -> int:
             suffix=f".{options.format}",
             scale=options.scale,
             progress=progress,
+            show=previews(),
         )
     inputs = {"--network": G.source, "--encoder": options.encoder}
     record("project", argv, options.outdir, option="--outdir", inputs=inputs)

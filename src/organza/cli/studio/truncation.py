@@ -14,7 +14,7 @@ from organza.core.text import say
 
 @dataclass(frozen=True, kw_only=True)
 class Options(Drawing):
-    """Draw a table: a row for each seed, truncation from -1 to 1, the average in the middle."""
+    """Make a table: a row for each seed, truncation from -1 to 1, the average in the middle."""
 
     seeds: str = "0-3"
     """The rows, as seeds and ranges: 0,1,4-6."""

@@ -32,7 +32,7 @@ def understood(opened: Opened) -> Weights | None:
             full, source = shape(held, "a.0.conv.weight")[:2]
             half, quarter = shape(held, "a.1.conv.weight")[0], shape(held, "b.0.conv.weight")[0]
             channels, inner = shape(held, "head.weight")[0], shape(held, "c.1.narrow.weight")[0]
-            config = AnimeGAN(widths=(full, half, quarter, inner), perceptor="organza64")
+            config = AnimeGAN(widths=(full, half, quarter, inner), perceptor="voile64")
             spec = DataSpec((512, 512), channels, source=source)
             facts = {"align_corners": "taken to be on, as in bryandlee's code by default; the file doesn't say"}
             format = "AnimeGAN2 (bryandlee, PyTorch)"

@@ -45,7 +45,7 @@ def _weights(opened: Opened, held: Held) -> Weights:
         raise RefusedError(f"{blocks} residual blocks")
     width, source = shape(held, "stem.0.weight")[:2]
     channels = shape(held, "head.weight")[0]
-    config = CartoonGAN(width=width, blocks=blocks, perceptor="organza64")
+    config = CartoonGAN(width=width, blocks=blocks, perceptor="voile64")
     parts, problems = {"G": held}, dict[str, str]()
     beside = opened.path.with_name(opened.path.name.replace("generator", "discriminator"))
     if beside != opened.path and beside.is_file():

@@ -89,7 +89,7 @@ def _weights(opened: Opened, names: Names, tensors: Tensors) -> Weights:
     palette = tuple((level,) for level in range(seen - 1)) if labelled else ()
     if features and not labelled:
         raise RefusedError("features of plain images")
-    config = replace(config, features=features, perceptor="organza64")
+    config = replace(config, features=features, perceptor="voile64")
     if encoder:
         config = replace(config, width_e=shape(encoder, "stem.conv.weight")[0])
         parts["E"] = encoder

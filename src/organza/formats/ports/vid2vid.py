@@ -56,7 +56,7 @@ def understood(opened: Opened) -> Weights | None:
         raise RefusedError(f"{halvings} halvings, {before} and {blocks} residual blocks")
     config = Vid2Vid(width=width, blocks=before + blocks, halvings=halvings, memory=memory, vgg_weight=0.0)
     norm = norm_of(held, "read_source.0.1", "read_source.0.0.bias")
-    config = replace(config, norm=norm, perceptor="organza64", test_mode="train")
+    config = replace(config, norm=norm, perceptor="voile64", test_mode="train")
     labelled = seen > PLAIN
     palette = tuple((level,) for level in range(seen - 1)) if labelled else ()
     spec = DataSpec((256, 512), channels, source=1 if labelled else seen, palette=palette, frames=6)

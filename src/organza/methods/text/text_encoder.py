@@ -2,7 +2,7 @@
 
 StackGAN takes its vectors from a network of Reed et al. (2016, arXiv 1605.05396), which learns to tell which caption
 belongs to which image, and holds it still afterwards. So does this one: a small transformer (Vaswani et al. 2017, arXiv
-1706.03762) over the words of a caption, and a head on organza64's features of the image, whose vectors should be near
+1706.03762) over the words of a caption, and a head on voile64's features of the image, whose vectors should be near
 each other where they belong together (the symmetric cross-entropy of Radford et al. 2021, arXiv 2103.00020). Captions
 are often the same for many images: each of them is right for all of these.
 
@@ -25,9 +25,9 @@ from organza.contract.method import Adam, Nets, Phase, Player, Result
 from organza.contract.model import TextAccess
 from organza.core.ranges import Count, Depth, PositiveOrZero
 from organza.media.images import as_levels
-from organza.vision.features import organza64
+from organza.vision.features import voile64
 
-TEXT, IMAGES = "text", "organza64"
+TEXT, IMAGES = "text", "voile64"
 """Names of the encoder, and of the frozen network that looks at images."""
 JOINT = 64
 """Length of the vectors that are compared."""
@@ -71,7 +71,7 @@ class TextEncoder(nn.Module):
         self.blocks = nn.ModuleList(Block(width) for _ in range(layers))
         self.norm, self.out = nn.LayerNorm(width), nn.Linear(width, dim)
         self.text_head = nn.Linear(dim, JOINT)
-        places = organza64.DIM * (organza64.SIZE // 16) ** 2
+        places = voile64.DIM * (voile64.SIZE // 16) ** 2
         self.image_head = nn.Sequential(nn.Linear(places, 2 * JOINT), nn.ReLU(), nn.Linear(2 * JOINT, JOINT))
         self.log_scale = nn.Parameter(torch.tensor(math.log(10.0)))
 
@@ -118,10 +118,10 @@ class Block(nn.Module):
 
 
 def seen(net: nn.Module, images: Tensor) -> Tensor:
-    """What organza64 sees at each of its last 4x4 places: images ``[N, C, H, W]`` in [-1, 1] -> ``[N, 2048]``."""
-    assert isinstance(net, organza64.Organza64)
+    """What voile64 sees at each of its last 4x4 places: images ``[N, C, H, W]`` in [-1, 1] -> ``[N, 2048]``."""
+    assert isinstance(net, voile64.Voile64)
     levels = as_levels(images.float().clamp(-1, 1))
-    return net.stages(organza64.prepare(levels))[-1].flatten(1)
+    return net.stages(voile64.prepare(levels))[-1].flatten(1)
 
 
 def same_text(text: Tensor) -> Tensor:
@@ -158,8 +158,8 @@ def r_precision(fit: Tensor, same: Tensor) -> Tensor:
 
 
 def image_network() -> nn.Module:
-    """organza64, frozen; where tensors have no numbers, its shape alone."""
-    return organza64.Organza64() if torch.empty(0).is_meta else organza64.load(torch.device("cpu"))
+    """voile64, frozen; where tensors have no numbers, its shape alone."""
+    return voile64.Voile64() if torch.empty(0).is_meta else voile64.load(torch.device("cpu"))
 
 
 @dataclass(frozen=True)

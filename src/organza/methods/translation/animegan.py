@@ -23,6 +23,7 @@ from organza.contract.method import Adam, Clock, Method, Nets, Phase, Player, Re
 from organza.contract.model import Translation
 from organza.core.errors import UserError
 from organza.core.ranges import Count, PositiveOrZero, Range
+from organza.core.successors import current
 from organza.methods.translation.animegan_nets import WIDTHS, AnimeCritic, AnimeGenerator
 from organza.methods.translation.cartoongan import CONTENT, GAME, check_unpaired, warmed
 from organza.methods.translation.cartoongan_nets import with_smooth_edges
@@ -30,9 +31,9 @@ from organza.methods.translation.cyclegan import source_of
 from organza.methods.translation.pix2pix import plain_apply
 from organza.vision.perceptor import Perceptor, available, gram, open_perceptor
 
-SCALE = {"vgg19": 58.0, "organza64": 300.0}
+SCALE = {"vgg19": 58.0, "voile64": 360.0}
 """Factors on features. The authors' VGG-19 takes levels, not deviations from their means: numbers 58 times larger. That
-of organza64 makes its terms about as large as the adversarial one."""
+of voile64 makes its terms about as large as the adversarial one."""
 LUMA = (0.299, 0.587, 0.114)
 YUV = (LUMA, (-0.14714119, -0.28886916, 0.43601035), (0.61497538, -0.51496512, -0.10001026))
 
@@ -73,8 +74,8 @@ class AnimeGAN:
     """Show the discriminator anime images whose channels have equal means over the set, so that a style's cast of
     colours is not learned."""
     perceptor: Perceptor | None = None
-    """The classifier: vgg19, as the authors have it (548 MB, fetched once), or organza64, a small stand-in that comes
-    with the package. None: vgg19 where its file is in the cache, else organza64."""
+    """The classifier: vgg19, as the authors have it (548 MB, fetched once), or voile64, a small stand-in that comes
+    with the package. None: vgg19 where its file is in the cache, else voile64."""
     warm_epochs: PositiveOrZero | None = None
     """So long the content alone trains the generator. None: 10 epochs, or a tenth of a training that is too short."""
     lr: PositiveOrZero = 0.00002
@@ -98,7 +99,7 @@ class AnimeGAN:
     def toy(self) -> AnimeGAN:
         """Tiny networks, for tests."""
         small = replace(self, widths=(2, 3, 4, 5), width_d=2, halvings_d=1)
-        return replace(small, warm_epochs=0.2, perceptor="organza64")
+        return replace(small, warm_epochs=0.2, perceptor="voile64")
 
     def build(self, spec: DataSpec) -> Method:
         """The networks, the phase of the first stage, and two of the second.
@@ -115,7 +116,7 @@ class AnimeGAN:
         if min(spec.resolution) < 2 << self.halvings_d:
             what = f"images of {min(spec.resolution)} pixels can't be halved {self.halvings_d} times"
             raise UserError(what, hint="take a smaller --halvings-d")
-        scale = SCALE[self.perceptor]
+        scale = SCALE[current(self.perceptor)]
         tone = {"sum": torch.zeros(3), "count": torch.zeros(())}
 
         def content(nets: Nets, images: Tensor, features: Tensor) -> Tensor:

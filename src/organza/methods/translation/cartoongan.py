@@ -47,8 +47,8 @@ class CartoonGAN:
     content_weight: PositiveOrZero = 10.0
     """Weight of the distance between photograph and cartoon in the classifier's features (omega, equation 2)."""
     perceptor: Perceptor | None = None
-    """The classifier: vgg19, as the authors have it (548 MB, fetched once), or organza64, a small stand-in that comes
-    with the package. None: vgg19 where its file is in the cache, else organza64."""
+    """The classifier: vgg19, as the authors have it (548 MB, fetched once), or voile64, a small stand-in that comes
+    with the package. None: vgg19 where its file is in the cache, else voile64."""
     warm_epochs: PositiveOrZero | None = None
     """So long the content alone trains the generator. None: 10 epochs, or a tenth of a training that is too short."""
     lr: PositiveOrZero = 0.0002
@@ -66,7 +66,7 @@ class CartoonGAN:
 
     def toy(self) -> CartoonGAN:
         """Tiny networks, for tests."""
-        return replace(self, width=4, blocks=1, width_d=2, warm_epochs=0.2, perceptor="organza64")
+        return replace(self, width=4, blocks=1, width_d=2, warm_epochs=0.2, perceptor="voile64")
 
     def build(self, spec: DataSpec) -> Method:
         """The networks, the phase of the first stage, and two of the second.
@@ -163,4 +163,4 @@ def check_unpaired(name: str, spec: DataSpec, perceptor: Perceptor) -> None:
         what = f"{name} can't translate images of {width}x{height}"
         raise UserError(what, hint="take sides that are multiples of 4, 8 at least")
     if perceptor == "vgg19" and min(height, width) < 16:
-        raise UserError(f"{width}x{height} images are too small for VGG-19", hint="take --perceptor organza64")
+        raise UserError(f"{width}x{height} images are too small for VGG-19", hint="take --perceptor voile64")

@@ -38,7 +38,7 @@ from organza.vision.perceptor import Perceptor, available, open_perceptor
 COARSE, FIXED, TOGETHER = 0, 1, 2
 """Stages: the global generator alone; the enhancer around it, which holds still; both."""
 WEIGHTS = {5: (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1), 4: (1 / 8, 1 / 4, 1 / 2, 1)}
-"""What stages of a classifier weigh: of VGG-19 as in the authors' code, of organza64."""
+"""What stages of a classifier weigh: of VGG-19 as in the authors' code, of voile64."""
 
 
 @dataclass(frozen=True)
@@ -79,8 +79,8 @@ class Pix2PixHD:
     vgg_weight: PositiveOrZero = 10.0
     """Weight of the same with features of a classifier; 0 leaves it out."""
     perceptor: Perceptor | None = None
-    """The classifier: vgg19, as the authors have it (548 MB, fetched once), or organza64, a small stand-in that comes
-    with the package. None: vgg19 where its file is in the cache, else organza64."""
+    """The classifier: vgg19, as the authors have it (548 MB, fetched once), or voile64, a small stand-in that comes
+    with the package. None: vgg19 where its file is in the cache, else voile64."""
     game: Game = "least-squares"
     """The adversarial loss: least squares (arXiv 1611.04076), or Goodfellow's."""
     lr: PositiveOrZero = 0.0002
@@ -113,7 +113,7 @@ class Pix2PixHD:
     def toy(self) -> Pix2PixHD:
         """Tiny networks, for tests."""
         small = replace(self, width=4, blocks=1, halvings=1, blocks_local=1, width_d=4, layers_d=1, width_e=2)
-        return replace(small, coarse_epochs=0.2, fixed_epochs=0.2, perceptor="organza64")
+        return replace(small, coarse_epochs=0.2, fixed_epochs=0.2, perceptor="voile64")
 
     def build(self, spec: DataSpec) -> Method:
         """The networks and their phases: two of the coarse stage, two of the others.
@@ -272,7 +272,7 @@ class Pix2PixHD:
             what = "features are found for the regions of label maps, and the sources are plain images"
             raise UserError(what, hint="say --label-map auto, or --features 0")
         if self.vgg_weight and self.perceptor == "vgg19" and min(spec.resolution) >> self.enhancers < 16:
-            raise UserError(f"{width}x{height} images are too small for VGG-19", hint="take --perceptor organza64")
+            raise UserError(f"{width}x{height} images are too small for VGG-19", hint="take --perceptor voile64")
 
 
 def generator_of(nets: Nets) -> CoarseToFine:

@@ -87,8 +87,8 @@ class Vid2Vid:
     reuse_weight: PositiveOrZero = 1.0
     """Weight of the share that is made anew where the motion is known."""
     perceptor: Perceptor | None = None
-    """The classifier: vgg19, as the authors have it (548 MB, fetched once), or organza64, a small stand-in that comes
-    with the package. None: vgg19 where its file is in the cache, else organza64."""
+    """The classifier: vgg19, as the authors have it (548 MB, fetched once), or voile64, a small stand-in that comes
+    with the package. None: vgg19 where its file is in the cache, else voile64."""
     game: Game = "least-squares"
     """The adversarial loss: least squares (arXiv 1611.04076), or Goodfellow's."""
     aligned: bool = True
@@ -119,7 +119,7 @@ class Vid2Vid:
     def toy(self) -> Vid2Vid:
         """Tiny networks, for tests."""
         small = replace(self, width=4, blocks=2, halvings=1, width_d=4, layers_d=1, first_frames=2, stage_epochs=2)
-        return replace(small, perceptor="organza64", recompute=True)
+        return replace(small, perceptor="voile64", recompute=True)
 
     def build(self, spec: DataSpec) -> Method:
         """The networks and their phases: one of the generator for each length of sequences, two of discriminators.
@@ -307,7 +307,7 @@ class Vid2Vid:
             what = f"{width}x{height} frames are too small for discriminators at {self.scales} sizes"
             raise UserError(what, hint="take a smaller --scales")
         if self.vgg_weight and self.perceptor == "vgg19" and min(spec.resolution) < 16:
-            raise UserError(f"{width}x{height} frames are too small for VGG-19", hint="take --perceptor organza64")
+            raise UserError(f"{width}x{height} frames are too small for VGG-19", hint="take --perceptor voile64")
 
 
 def generator_of(nets: Nets) -> SequentialGenerator:

@@ -157,6 +157,7 @@ def project(
     suffix: str = ".png",
     scale: int = 1,
     progress: Progress | None = None,
+    show: Callable[[Pixels], None] | None = None,
 ) -> Projection:
     """Find the codes of images, several at once.
 
@@ -182,6 +183,7 @@ def project(
         suffix: of the images: ``.png``, ``.jpg``, ``.jpeg`` or ``.webp``.
         scale: make each pixel of comparison and video a square of so many pixels.
         progress: called with steps done and wanted.
+        show: called with each frame of the film, uint8 ``[H, W, C]``: the targets above what is found so far.
 
     Raises:
         UserError: see `read_targets`; no steps; a network file that can't be used; a file that can't be written.
@@ -212,11 +214,14 @@ def project(
     total = settings.steps + (0 if tuning is None else tuning.steps)
     search = _Search(optimise(G, targets, perceptual, settings, start=start, labels=labels, seed=seed), total, progress)
     wanted = np.unique(np.linspace(0, settings.steps, min(FRAMES, settings.steps + 1)).round().astype(int))
-    frames = (
-        enlarge(table(np.concatenate([pixels, to_pixels(step.images)]), len(pixels)), scale)
-        for step in search
-        if step.number in wanted
-    )
+
+    def frame(step: Step) -> Pixels:
+        found = enlarge(table(np.concatenate([pixels, to_pixels(step.images)]), len(pixels)), scale)
+        if show is not None:
+            show(found)
+        return found
+
+    frames = (frame(step) for step in search if step.number in wanted)
     files = []
     if moving is None:
         for _ in frames:

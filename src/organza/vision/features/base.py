@@ -29,7 +29,7 @@ class Features:
     """A frozen feature network with its preprocessing. Made by `open_features`.
 
     Attributes:
-        name: ``"organza64"``, ``"inception"``, ``"lenet"``, or the file's stem and the start of its checksum.
+        name: ``"voile64"``, ``"inception"``, ``"lenet"``, or the file's stem and the start of its checksum.
         dim: length of a feature vector.
         digest: SHA-256 of the weights and of how images are prepared: features with the same digest may be mixed.
         resize: how images come to the network's size, in words.
@@ -39,7 +39,7 @@ class Features:
 
     Example:
         >>> from organza.vision.features import open_features
-        >>> features = open_features("organza64", device="cpu")
+        >>> features = open_features("voile64", device="cpu")
         >>> found = features(torch.zeros(2, 32, 48, 3, dtype=torch.uint8))
         >>> found.features.shape, found.logits is None
         (torch.Size([2, 128]), True)

@@ -11,12 +11,13 @@ from organza.core.device import choose_device
 from organza.core.download import digest
 from organza.core.errors import UserError
 from organza.core.sniff import refuse_stand_in
+from organza.core.successors import current
 from organza.vision import published
-from organza.vision.features import files, inception, lenet, organza64
+from organza.vision.features import files, inception, lenet, voile64
 from organza.vision.features.base import Features, Output, keyed
 
-DEFAULT = "organza64"
-FEATURES = ("organza64", "inception", "lenet")
+DEFAULT = "voile64"
+FEATURES = ("voile64", "inception", "lenet")
 """Networks that have a name; any TorchScript or ONNX file is one too."""
 
 
@@ -24,7 +25,7 @@ def open_features(name: str | Path = DEFAULT, *, device: str | torch.device | No
     """Open a feature network.
 
     Args:
-        name: ``"organza64"`` (ours, comes with the package), ``"inception"`` (the standard one, fetched on first use),
+        name: ``"voile64"`` (ours, comes with the package), ``"inception"`` (the standard one, fetched on first use),
             ``"inception:PATH"`` (a pytorch-fid file, or NVIDIA's TorchScript), ``"lenet:PATH"`` (for digits), or a
             TorchScript or ONNX file, with options as in ``net.onnx?size=224&range=-1,1`` (see
             `organza.vision.features.files.Convention`).
@@ -34,17 +35,17 @@ def open_features(name: str | Path = DEFAULT, *, device: str | torch.device | No
         UserError: no such network, or its file can't be had, read or used.
 
     Example:
-        >>> open_features("organza64", device="cpu").dim
+        >>> open_features("voile64", device="cpu").dim
         128
         >>> open_features("resnet")
         Traceback (most recent call last):
         ...
-        organza.core.errors.UserError: no feature network is called 'resnet'; choose organza64, inception, lenet, or ...
+        organza.core.errors.UserError: no feature network is called 'resnet'; choose voile64, inception, lenet, or ...
     """
-    text = str(name)
+    text = current(str(name))
     kind, _, rest = text.partition(":")
-    if text == "organza64":
-        return _organza64(choose_device(_text(device)))
+    if text == "voile64":
+        return _voile64(choose_device(_text(device)))
     if kind == "inception":
         path = _existing(rest) if rest else published.fetch("inception")
         return _inception(path, choose_device(_text(device)))
@@ -66,8 +67,8 @@ def metric_prefix(features: Features, metric: str = "fd") -> str:
         metric: ``"fd"`` (Frechet distance) or ``"kd"`` (kernel distance), or another metric's short name.
 
     Example:
-        >>> metric_prefix(open_features("organza64", device="cpu"), "kd")
-        'kd_organza64'
+        >>> metric_prefix(open_features("voile64", device="cpu"), "kd")
+        'kd_voile64'
     """
     if features.standard:
         return {"fd": "fid", "kd": "kid"}.get(metric, metric)
@@ -99,15 +100,15 @@ def _file_and_options(text: str) -> tuple[Path, str] | None:
     return None
 
 
-def _organza64(device: torch.device) -> Features:
-    net = organza64.load(device)
+def _voile64(device: torch.device) -> Features:
+    net = voile64.load(device)
     return Features(
-        name="organza64",
-        dim=organza64.DIM,
-        digest=keyed(organza64.digest(), organza64.VERSION),
-        resize=organza64.RESIZE,
+        name="voile64",
+        dim=voile64.DIM,
+        digest=keyed(voile64.digest(), voile64.VERSION),
+        resize=voile64.RESIZE,
         device=device,
-        run=lambda images: Output(net(organza64.prepare(images)), None),
+        run=lambda images: Output(net(voile64.prepare(images)), None),
     )
 
 

@@ -1,23 +1,30 @@
-"""organza64's features tell better images from worse ones: on faces that Organza draws."""
+"""voile64's features tell better images from worse ones: on faces that Organza draws."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F
 
+from organza import PRESETS
+from organza.core.config import check
 from organza.data.drawn_faces.drawing import draw
 from organza.data.drawn_faces.face import CHOICES, random_faces
 from organza.metrics.frechet import frechet_distance
+from organza.metrics.names import parse_metric
 from organza.vision.features import open_features
-from organza.vision.features.organza64 import WEIGHTS
+from organza.vision.features.voile64 import WEIGHTS
+from organza.vision.lpips import open_distance
+from organza.vision.perceptor import Voile64Layers, open_perceptor
 
 REAL, HELD = 160, 80
 
 
 def of(images: torch.Tensor) -> torch.Tensor:
-    return open_features("organza64", device="cpu")(images.round().clamp(0, 255).byte()).features
+    return open_features("voile64", device="cpu")(images.round().clamp(0, 255).byte()).features
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +72,27 @@ def test_other_pictures_mixed_in_raise_the_distance(drawn: tuple[list, torch.Ten
     other = F.interpolate(cells, (64, 64), mode="nearest").permute(0, 2, 3, 1)
     counts = (0, HELD // 8, HELD // 3, HELD)
     rising(real, [torch.cat([other[:count], held[count:]]) for count in counts])
+
+
+def test_who_asks_for_organza64_is_given_its_successor() -> None:
+    assert open_features("organza64", device="cpu").name == "voile64"
+    assert open_distance("organza64", device="cpu").name == "voile64 perceptual (not LPIPS)"
+    assert parse_metric("fd_organza64_2k").title("fd_voile64") == "fd_voile64_2k"
+    assert {parse_metric(f"{name}_organza64_2k").network for name in ("fd", "kd", "pr", "perceptual")} == {"voile64"}
+    assert isinstance(open_perceptor("organza64"), Voile64Layers)
+    old, new = (replace(PRESETS["animegan"].run.method, perceptor=name) for name in ("organza64", "voile64"))
+    assert replace(check(old), perceptor="voile64") == new
+
+
+def test_nothing_that_it_was_trained_on_is_for_research_alone() -> None:
+    from safetensors import safe_open
+
+    with safe_open(WEIGHTS, "pt") as file:
+        told = file.metadata()["trained_on"]
+    for licence in ("CC0", "CC BY 4.0", "public domain", "MIT", "OFL 1.1", "CC BY-SA 3.0", "Apache 2.0"):
+        assert licence in told
+    for name in ("CelebA", "anime", "selfie", "facades"):
+        assert name.lower() not in told.lower()
 
 
 def test_the_weights_say_where_they_come_from() -> None:

@@ -1,7 +1,7 @@
-"""organza64: a small feature network of our own, which needs no download.
+"""voile64: a small feature network of our own, which needs no download.
 
 Eight convolutions look at images of 64x64. What it was trained on and how is in ``docs/metrics.md`` and in the
-metadata of the weights; ``bench/train_organza64.py`` does it again.
+metadata of the weights; ``bench/train_voile64.py`` does it again.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from organza.media.images import as_input
 from organza.vision.features.resize import bicubic, to_rgb
 
 SIZE, DIM = 64, 128
-WEIGHTS = Path(__file__).parents[1] / "weights" / "organza64.safetensors"
+WEIGHTS = Path(__file__).parents[1] / "weights" / "voile64.safetensors"
 RESIZE = "antialiased bicubic to 64x64"
 VERSION = 1
 """Of the preparation of images: part of the digest."""
@@ -37,7 +37,7 @@ LAYERS = (
 )
 
 
-class Organza64(nn.Module):
+class Voile64(nn.Module):
     """Four halvings with a residual layer after each; the features are means over the last layer's 4x4 places."""
 
     def __init__(self) -> None:
@@ -75,8 +75,8 @@ def digest() -> str:
     return file_digest(WEIGHTS)
 
 
-def load(device: torch.device) -> Organza64:
+def load(device: torch.device) -> Voile64:
     """The network with the weights that come with the package."""
-    net = Organza64()
+    net = Voile64()
     net.load_state_dict({name: value.float() for name, value in load_file(WEIGHTS).items()})
     return net.to(device).eval().requires_grad_(False)

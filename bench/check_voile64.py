@@ -1,6 +1,6 @@
-"""What Frechet distances in organza64's features say about images that are known to be better or worse.
+"""What Frechet distances in voile64's features say about images that are known to be better or worse.
 
-    python bench/check_organza64.py --data ../shared/data [--cache prepared.npz] [--run runs/00000-...] [--weights FILE]
+    python bench/check_voile64.py --data ../shared/data [--cache prepared.npz] [--run runs/00000-...] [--weights FILE]
 
 Held-out images of a set, clean and spoilt, against images of the same set that the network was trained on; halves
 of the same images; modes left out; another set mixed in; and the checkpoints of a training run against its data.
@@ -10,18 +10,20 @@ from __future__ import annotations
 
 import argparse
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parent))
-from train_organza64 import DISTORTIONS, distort, gather, split
+from train_voile64 import DISTORTIONS, distort, gather, split, square
 
 from organza import load, open_dataset
 from organza.data import DataOptions
 from organza.metrics.frechet import frechet_distance
-from organza.vision.features import open_features, organza64
+from organza.vision.features import open_features, voile64
 
 STRENGTHS = (0.1, 0.3, 0.5, 0.75, 1.0)
 
@@ -34,12 +36,12 @@ def main() -> None:
     parser.add_argument("--run", type=Path, action="append", default=[], help="its checkpoints are measured")
     parser.add_argument("--of", type=Path, help="the run's data; by default the anime faces")
     parser.add_argument("--count", type=int, default=1000)
-    parser.add_argument("--sets", default="anime,celeba,faces")
+    parser.add_argument("--sets", default="anime,celeba,lorelei,portraits,photos,faces")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     if arguments.weights:
-        organza64.WEIGHTS = arguments.weights
-    features = open_features("organza64", device="cpu")
+        voile64.WEIGHTS = arguments.weights
+    features = open_features("voile64", device="cpu")
 
     def of(images: torch.Tensor) -> torch.Tensor:
         return torch.cat([features(part).features for part in images.split(250)])
@@ -49,15 +51,25 @@ def main() -> None:
             sets: dict = {}
             with np.load(arguments.cache) as file:
                 for key in file.files:
-                    sets.setdefault(key.split(".")[0], {})[key.split(".")[1]] = file[key]
+                    sets.setdefault(key.split("/")[0], {})[key.split("/")[1]] = file[key]
         else:
-            sets = gather(arguments.data, 4000, 6000)
+            sets = gather(arguments.data, 4000, 6000) | strangers(arguments.data)
         train, test = split(sets)
         for name in arguments.sets.split(","):
             about(name, train, test, of, arguments.count)
     for run in arguments.run:
         source = arguments.of or arguments.data / "anime_faces.zip"
         checkpoints(run, source, of, arguments.count)
+
+
+def strangers(root: Path) -> dict:
+    """Sets that voile64 was not trained on: anime faces and photographs of faces."""
+    found = {}
+    for name, file, ending in (("anime", "anime_faces", ".png"), ("celeba", "celeba_small", ".jpg")):
+        with zipfile.ZipFile(root / f"{file}.zip") as archive:
+            names = sorted(entry for entry in archive.namelist() if entry.endswith((ending, ".jpg")))
+            found[name] = {"images": np.stack([square(Image.open(archive.open(entry))) for entry in names])}
+    return found
 
 
 def about(name: str, train: dict, test: dict, of, count: int) -> None:
@@ -81,9 +93,9 @@ def about(name: str, train: dict, test: dict, of, count: int) -> None:
                                            for s in (0.9, 0.75, 0.5, 0.25, 0.1)))  # fmt: skip
     print("  few images      " + "".join(f"{frechet_distance(real, repeated(clean[: int(n * s)], n)):9.2f}"
                                            for s in (0.9, 0.5, 0.25, 0.1, 0.05)))  # fmt: skip
-    for other in ("celeba", "anime", "faces", "emoji"):
+    for other in ("celeba", "anime", "faces", "emoji", "lorelei", "photos"):
         if other != name:
-            more = of(test[other]["images"])
+            more = of(test[other]["images"][:1000])
             mixed = [
                 torch.cat([clean[: n - int(n * s)], repeated(more, int(n * s))]) for s in (0.05, 0.1, 0.25, 0.5, 1)
             ]
@@ -112,7 +124,9 @@ def checkpoints(run: Path, source: Path, of, count: int) -> None:
             print(f"  {'real halves':>12s} {halves(real, count):8.2f}")
         images = []
         for start in range(0, count, 50):
-            images.append(torch.from_numpy(generator.generate(range(start, min(start + 50, count)), batch=50)))
+            seeds = range(start, min(start + 50, count))
+            labels = [seed % generator.label_dim for seed in seeds] if generator.label_dim else None
+            images.append(torch.from_numpy(generator.generate(seeds, labels, batch=50)))
         print(f"  {folder.name:>12s} {frechet_distance(real, of(torch.cat(images))):8.2f}", flush=True)
 
 
