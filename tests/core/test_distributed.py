@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -149,3 +150,17 @@ def test_a_mistake_is_told_once(faces, tmp_path):
     said = job.communicate(timeout=120)[1]
     assert job.returncode != 0 and said.count("\norganza: ") + said.startswith("organza: ") == 1
     assert "nowhere" in said
+
+
+def joined(times, out):
+    for _ in range(times):
+        distributed.stop()
+        distributed.start()
+        ranks = distributed.gather(distributed.rank())
+    if distributed.rank() == 0:
+        Path(out).write_text(str(ranks))
+
+
+def test_processes_may_part_and_join_again(pair, tmp_path):
+    pair(joined, times=4, out=str(tmp_path / "ranks"))
+    assert (tmp_path / "ranks").read_text() == "[0, 1]"
