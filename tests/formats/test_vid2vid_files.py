@@ -197,6 +197,9 @@ def finer(request, tmp_path_factory):
     for level, net in enumerate(nets):
         with torch.no_grad():
             net.model_final_flow[1].weight.mul_(0.05)
+            for name, weight in net.model_down_img.named_parameters():
+                if name.endswith("bias"):
+                    weight.zero_()  # else normalisation enlarges the rounding of blank frames
         torch.save(net.requires_grad_(False).state_dict(), folder / f"latest_net_G{level}.pth")
     return folder, nets, seen
 
@@ -257,7 +260,10 @@ def test_what_does_not_belong_together(finer, tmp_path):
     shutil.copy(folder / "latest_net_G0.pth", tmp_path)
     torch.save(Theirs(seen, 6, 1, seen > 4).state_dict(), tmp_path / "latest_net_G1.pth")
     weights = read_weights(tmp_path / "latest_net_G0.pth")
-    assert weights.config.enhancers == 0 and "latest_net_G1.pth is not used: 6 feature maps" in weights.facts["finer"]
+    assert (
+        weights.config.enhancers == 0
+        and "latest_net_G1.pth is not used: it has 6 feature maps" in weights.facts["finer"]
+    )
     (tmp_path / "latest_net_G1.pth").write_bytes(b"nothing")
     weights = read_weights(tmp_path / "latest_net_G0.pth")
     assert weights.config.enhancers == 0 and "latest_net_G1.pth is not used" in weights.facts["finer"]
