@@ -26,10 +26,11 @@ from organza.core.progress import Progress
 from organza.data.dataset import Dataset
 from organza.data.domains import Domains
 from organza.data.groups import Chosen
+from organza.data.sequences import Sequences
 from organza.nn.augmenter import Augmented
 from organza.presets import METHODS, Run
 from organza.runs.folder import take
-from organza.runs.norm_mode import settle_norm_mode, tried_on
+from organza.runs.norm_mode import settle_norm_mode, tried_on, videos_tried_on
 from organza.runs.plan import Plan, make_plan, memorises
 from organza.runs.transfer import copy_weights, write_licence
 from organza.runs.watch import Converging, Watch, wanted_of_translations
@@ -331,10 +332,10 @@ def _watch(plan: Plan, state: State, monitor: Monitor, voice: Voice) -> Watch:
     """What evaluates the checkpoints."""
     training, end = plan.run.training, plan.run.training.kimg * 1000
     longest = (training.minutes or math.inf) * 60
-    tried: Dataset | Domains = plan.material.target
+    tried: Dataset | Domains | Sequences = plan.material.target
     metrics = plan.metrics
     if plan.material.domains is not None:
-        tried = tried_on(plan)[0]
+        tried = videos_tried_on(plan, voice.say) if plan.material.sequences is not None else tried_on(plan)[0]
         if training.metrics == "auto":  # of as many as are held out
             metrics = wanted_of_translations("auto", tried)
     return Watch(

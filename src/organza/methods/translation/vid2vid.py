@@ -493,7 +493,7 @@ def _shown(G: SequentialGenerator, batch: Batch, length: int, above: int = 0) ->
     known."""
     assert batch.source is not None and batch.flow is not None
     seen, target = _each(G.read, batch.source[:, :length]), batch.images[:, :length]
-    flow, known = batch.flow[:, : length - 1].split((2, 1), 2)
+    flow, known = batch.flow[:, : length - 1, :2], batch.flow[:, : length - 1, 2:]
     for _ in range(above):
         seen, target = _each(halved, seen), _each(halved, target)
         flow, known = smaller_motion(flow, known)

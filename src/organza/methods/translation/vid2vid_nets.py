@@ -435,8 +435,10 @@ def smaller_motion(flow: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
         >>> flow[0, 0, 0].tolist(), known[0, 0, 0].tolist()
         ([[1.5, 1.5], [1.5, 1.5]], [[0.75, 1.0], [1.0, 1.0]])
     """
-    share, plain, sure = (halved(x.flatten(0, 1)).unflatten(0, x.shape[:2]) for x in (known, flow, flow * known))
-    return torch.where(share > 0, sure / share.clamp(min=1e-6), plain) / 2, share
+    share, plain, sure = (halved(x.flatten(0, 1)) for x in (known, flow, flow * known))
+    found = torch.where(share > 0, sure / share.clamp(min=1e-6), plain) / 2
+    n, t = flow.shape[:2]
+    return found.reshape(n, t, *found.shape[1:]), share.reshape(n, t, *share.shape[1:])
 
 
 PLAIN = 0.1
