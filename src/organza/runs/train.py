@@ -35,6 +35,7 @@ from organza.runs.plan import Plan, make_plan, memorises
 from organza.runs.transfer import copy_weights, write_licence
 from organza.runs.watch import Converging, Watch, wanted_of_translations
 from organza.training import checkpoint, settings
+from organza.training.by_shapes import pace_of_videos
 from organza.training.estimate import on_meta, room, seconds_per_kimg
 from organza.training.gauge import Gauge
 from organza.training.loop import Evaluate
@@ -185,9 +186,12 @@ def dry_run(
     lines.append(f"memory: {plan.check_memory()}")
     free, _ = room(plan.device)
     if free is None or plan.memory.total <= free:
-        seconds = _pace(plan)
+        run, spec = plan.run, material.spec
+        far = pace_of_videos(run.method, spec, training, plan.dtype, plan.device) if spec.frames else None
+        seconds = _pace(plan) if far is None else far.seconds
         length = min(seconds * training.kimg, (training.minutes or math.inf) * 60)
-        lines.append(f"time: about {duration(length)} for {training.kimg:g} kimg ({seconds:.0f} s/kimg)")
+        how = "" if far is None else f"; {far.about}"
+        lines.append(f"time: about {duration(length)} for {training.kimg:g} kimg ({seconds:.0f} s/kimg{how})")
     if all_settings:
         lines += ["settings:", json.dumps(plan.config(), indent=2)]
     return "\n".join(lines)

@@ -285,12 +285,13 @@ class Vid2Vid:
             loss,
             after=enhanced if self.enhancers else None,
             active=lambda now: now == number,
+            frames=stage.frames,
         )
 
     def _g_loss(self, nets: Nets, batch: Batch, stage: Stage) -> Result:
         """Means over all frames, of each the sum over `Frame.image` and `Frame.raw`; over all moments, by rates."""
-        G, critic, motion, length = generator_of(nets), critic_of(nets), _motion_of(nets), stage.frames
-        seen, target, flow, known = _shown(G, batch, length, len(G.enhancers) - stage.level)
+        G, critic, motion = generator_of(nets), critic_of(nets), _motion_of(nets)
+        seen, target, flow, known = _shown(G, batch, stage.frames, len(G.enhancers) - stage.level)
         frames = G.sequence(seen, recomputed if self._lean else plainly, stage.level)
         images = torch.stack([frame.image for frame in frames], 1)
 
@@ -322,7 +323,7 @@ class Vid2Vid:
         stats = {f"terms/{name}": mean for name, mean in zip(names, means, strict=False)}
         weights = (1.0, self.match_weight, self.vgg_weight)
         loss = images.new_zeros(()) + sum(w * mean for w, mean in zip(weights, means, strict=False))
-        for rate in motion.fitting(length):
+        for rate in motion.fitting(images.shape[1]):
             at = motion_at(flow, rate)
             runs = moments(images, at, rate), moments(target, at, rate)
             fooled, match = self._mean(partial(moment_terms, rate), *runs)
