@@ -1,7 +1,7 @@
-"""How long a training on videos will take where a single step takes minutes: found from shapes and a small step.
+"""How long a training on videos will take where a single step takes minutes: found from shapes.
 
-What a stage computes is counted on a few frames that have shapes and hold no numbers; how fast this machine computes is
-measured on the same networks with few small frames. It is an estimate: larger frames may be computed faster or slower.
+What a stage computes is counted on a few frames that have shapes and hold no numbers, and multiplied by its frames; how
+fast this machine computes is measured on one convolution. It is an estimate, of convolutions alone.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -17,20 +16,16 @@ from torch.nn.modules.conv import _ConvNd
 
 from organza.contract.data import Batch, DataSpec
 from organza.contract.method import Clock, Method, MethodConfig, Phase
-from organza.contract.model import Translation
 from organza.core import distributed
 from organza.core.device import computing
-from organza.core.errors import UserError
 from organza.training.estimate import META, blank, on_meta
 from organza.training.settings import Training
 from organza.training.state import State
 
 FEW = 3
-"""Frames of what is counted and measured: the first, one with a frame before it, and one of a moment of three."""
-SIDE = 32
-"""Height and width of the frames that are measured, unless networks need more."""
-SHORT = 2.0
-"""Seconds after which what a first run does beside its work no longer counts."""
+"""Frames of what is counted: the first, one with a frame before it, and one of a moment of three."""
+SIDE = 64
+"""Height and width of the maps by which the speed is measured."""
 LONG = 3e11
 """Operations of a step, forward, from which on it is not simply tried."""
 
@@ -95,12 +90,10 @@ def pace_of_videos(
         if last < LONG:
             return None
         each = {stage: _counted(state, stage, blanks) * lengths[stage] for stage in set(numbers)}
-    small, shapes = _smaller(config, few, state)
-    rate, learning = _speed(config, small, dtype, device, shapes)
     mean = sum(each[stage] for stage in numbers) / len(numbers)
-    about = f"estimated: {mean / 1e9:,.0f} GFLOP a sequence forward, by shapes; {small.frames} frames of "
-    about += f"{small.resolution[1]}x{small.resolution[0]} were measured"
-    seconds = mean * rate + learning / (settings.batch or 1)
+    again = 4 / 3 if getattr(config, "recompute", False) else 1.0  # what is inside the networks is made twice
+    seconds = mean * again * seconds_of_an_operation(dtype, device)
+    about = f"estimated: {mean / 1e9:,.0f} GFLOP a sequence forward, by the speed of one convolution"
     return Estimate(1000 * seconds / distributed.world(), about)
 
 
@@ -124,58 +117,16 @@ def _counted(state: State, stage: int, batch: Batch) -> int:
     return total
 
 
-def _freeze(method: Method, phase: Phase, stage: int) -> None:
-    """Let only those weights learn that do so in a stage."""
-    player = method.players[phase.player]
-    for name, net in method.nets.items():
-        net.requires_grad_(name in player.nets)
-    for owner, _, inner in (held.partition(".") for held in player.fixed(stage)):
-        method.nets[owner].get_submodule(inner).requires_grad_(False)
-
-
-def _smaller(config: MethodConfig, spec: DataSpec, state: State) -> tuple[DataSpec, State]:
-    """The smallest square frames, from `SIDE` on, that the networks take; no larger than the frames themselves."""
-    model = state.method.model
-    assert isinstance(model, Translation)
-    side = -(-max(SIDE, model.least) // model.multiple) * model.multiple
-    while side < min(spec.resolution):
-        small = replace(spec, resolution=(side, side))
-        try:
-            return small, on_meta(config, small)
-        except UserError:
-            side *= 2
-    return spec, on_meta(config, spec)
-
-
-def _speed(
-    config: MethodConfig, spec: DataSpec, dtype: torch.dtype, device: torch.device, shapes: State
-) -> tuple[float, float]:
-    """Seconds of an operation, and of the steps of all optimizers by themselves."""
-    end = Clock(1, 1, 1)
-    stage = shapes.method.schedule(end).stage
-    with computing(dtype):
-        with META:
-            operations = _counted(shapes, stage, blank(spec, 1))
-        state = State.fresh(config.build(spec), device)
-        method, learning, elapsed = state.method, 0.0, 0.0
-        shown = {name: x for name, x in vars(blank(spec, 1)).items() if isinstance(x, torch.Tensor)}
-        noise: dict[str, Any] = {name: torch.rand(x.shape, device=device) for name, x in shown.items()}
-        batch = Batch(**noise)
-        for phase in _active(method, stage):
-            _freeze(method, phase, stage)
-            for _ in range(2):  # the first one also prepares
-                state.learners[phase.player].zero(())
-                started = time.perf_counter()
-                found = phase.loss(state.nets, batch, torch.Generator(device))
-                found.loss.backward()  # type: ignore[no-untyped-call]
-                if device.type == "cuda":
-                    torch.cuda.synchronize()
-                took = time.perf_counter() - started
-                if took > SHORT:
-                    break
-            elapsed += took
+def seconds_of_an_operation(dtype: torch.dtype, device: torch.device) -> float:
+    """Of a convolution of 128 maps of 64x64, there and back, for each of its operations forward."""
+    layer = nn.Conv2d(128, 128, 3, padding=1).to(device)
+    x = torch.rand(1, 128, SIDE, SIDE, device=device)
+    with torch.autocast(device.type, dtype, enabled=dtype != torch.float32), Operations([layer]) as operations:
+        took = []
+        for _ in range(3):  # the first one also prepares
             started = time.perf_counter()
-            state.learners[phase.player].step(1.0)
-            learning += time.perf_counter() - started
-            batch = batch.leaving({name: value.detach() for name, value in found.carry.items()})
-    return elapsed / operations, learning
+            layer(x.requires_grad_()).sum().backward()
+            if device.type == "cuda":
+                torch.cuda.synchronize()
+            took.append(time.perf_counter() - started)
+    return min(took) / (operations.total / len(took))
