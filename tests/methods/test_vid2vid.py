@@ -519,6 +519,22 @@ def test_a_run_remembers_frames_and_forgets_at_cuts(run):
         T.tiled(64, 8).follow()
 
 
+def test_enhancers_begin_with_a_coarser_run(run, films, tmp_path):
+    """A run with enhancers takes the coarse generator of another, translates at each of its stages, and is resumed."""
+    whole = PRESETS["vid2vid-64"].run
+    whole = replace(whole, method=replace(whole.method.toy(), blocks_local=1, vgg_weight=0.0, stage_epochs=None))
+    more = {"batch": 2, "grid": "2x1", "resolution": "16", "enhancers": 1, "face_weight": 2.0, "lr": 0.0}
+    first = train(whole, films, outdir=tmp_path, resume=run, kimg=0.002, **more)
+    T, coarse = load(first.folder), load(run)
+    assert len(T.net.enhancers) == 1 and T.multiple == 4
+    for name, value in coarse.net.state_dict().items():
+        assert torch.equal(T.net.state_dict()[name], value), name
+    x = torch.rand(1, 3, 16, 16) * 2 - 1
+    assert T.apply(x).shape == (1, 3, 16, 16)
+    again = train(whole, films, outdir=tmp_path, resume=first.folder, kimg=0.004, **more)
+    assert again.seen == 4 and load(again.folder).apply(x).isfinite().all()
+
+
 def test_frames_in_a_folder_are_a_video(run, films, tmp_path):
     from organza.media.images import save_picture
     from organza.translate.files import translate_files
