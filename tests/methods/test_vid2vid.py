@@ -171,6 +171,224 @@ def test_a_step_is_that_of_the_authors(recompute):
     assert_same(state, nets)
 
 
+def fine_spec():
+    """Label maps of four classes at 32x32, three frames."""
+    return DataSpec((32, 32), 3, source=1, palette=((0,), (3,), (7,), (26,)), frames=3)
+
+
+def labelled(spec, count):
+    """Noise for targets; half a background class, in it a block of the others."""
+    batch = batch_of(spec, count)
+    levels = torch.zeros(count, spec.frames, 1, *spec.resolution)
+    for n in range(count):
+        for t in range(spec.frames):
+            top, left = 3 + 5 * n + 2 * t, 20 - 6 * n - t
+            levels[n, t, 0, top : top + 9, left : left + 11] = 26
+            levels[n, t, 0, top : top + 3, left : left + 4] = 7
+    flow = torch.rand(count, spec.frames - 1, 2, *spec.resolution) * 2 - 1
+    known = (torch.rand(count, spec.frames - 1, 1, *spec.resolution) > 0.3).float()
+    return replace(batch, source=levels / 127.5 - 1, flow=torch.cat([flow, known], 2))
+
+
+@pytest.mark.parametrize("level", [0, 1])
+def test_a_step_with_finer_scales_a_foreground_and_a_face(level):
+    """Written from the paper's appendix and what the authors' code is known to do: two scales, each with its own last
+    outputs; labels alone make what the mask shows; the face is looked at by itself."""
+    spec = fine_spec()
+    config = replace(DEFAULT.toy(), enhancers=1, blocks_local=1, foreground=(26,), face_weight=2.0, first_frames=3)
+    torch.manual_seed(0)
+    state = State.fresh(replace(config, vgg_weight=0.0).resolve(spec, 2).build(spec), CPU)
+    with torch.no_grad():
+        for net in (state.method.nets["G"], state.method.nets["G"].enhancers[0]):
+            net.flow.weight.mul_(0.1)
+    nets, batch = copy.deepcopy(dict(state.method.nets)), labelled(spec, 2)
+    G, D, DT, DF = nets["G"], nets["D"].net, nets["DT"], nets["DF"].net
+    pool = torch.nn.AvgPool2d(3, 2, 1, count_include_pad=False)
+    hot = torch.stack([G.labels(batch.source[:, t]) for t in range(3)], 1)
+    assert hot.shape[2] == 5
+    fine, coarse = hot, torch.stack([pool(hot[:, t]) for t in range(3)], 1)
+    real, flow, known = batch.images, batch.flow[:, :, :2], batch.flow[:, :, 2:]
+    if not level:
+        real = torch.stack([pool(real[:, t]) for t in range(3)], 1)
+        share = torch.stack([pool(known[:, t]) for t in range(2)], 1)
+        sums = torch.stack([pool(known[:, t] * flow[:, t]) for t in range(2)], 1)
+        plain = torch.stack([pool(flow[:, t]) for t in range(2)], 1)
+        flow, known = torch.where(share > 0, sums / share.clamp(min=1e-6), plain) / 2, share
+    source = fine if level else coarse
+
+    def one(net, seen, past, reach, inner, t):
+        x = net.read_source(seen) + net.read_past(past)
+        image = net.to_image(x + inner[0] if inner else x)
+        motion = net.to_motion(x + inner[1] if inner else x)
+        raw, own, weight = torch.tanh(net.image(image)), reach * net.flow(motion), torch.sigmoid(net.weight(motion))
+        final = raw
+        if t:
+            before = torch.stack([moved(*pair) for pair in zip(past[:, 3:], own, strict=True)])
+            final = raw * weight + before * (1 - weight)
+        z = net.read_foreground(seen)
+        front = net.to_foreground(z + inner[2] if inner else z)
+        mask = seen[:, -5:][:, 3:4]
+        made = torch.tanh(net.foreground(front))
+        return (made * mask + final * (1 - mask), made * mask + raw * (1 - mask), own, weight), (image, motion, front)
+
+    def frames():
+        small, large = [], []
+        for t in range(3):
+            at = [max(0, t - 2), max(0, t - 1), t]
+            inputs = [torch.cat([part[:, a] for a in at], 1) for part in (coarse, fine)]
+            blank = [torch.zeros(2, 3, side, side) for side in (16, 32)]
+            past = [
+                torch.cat([done[t - k][0].detach() if t >= k else empty for k in (2, 1)], 1)
+                for done, empty in zip((small, large), blank, strict=True)
+            ]
+            frame, features = one(G, inputs[0], past[0], 20, (), t)
+            small.append(frame)
+            large.append(one(G.enhancers[0], inputs[1], past[1], 40, features, t)[0])
+        return large if level else small
+
+    def scores(net, both):
+        found = [net.scales[0].features(both)]
+        return [*found, net.scales[1].features(pool(both))] if len(net.scales) > 1 else found
+
+    def fooled(found):
+        return sum((scale[-1] - 1).square().mean() for scale in found)
+
+    def match(found, wanted):
+        pairs = zip(found, wanted, strict=True)
+        return sum(
+            (4 / (len(one) - 1)) / len(found) * (x - y.detach()).abs().mean()
+            for one, other in pairs
+            for x, y in zip(one[:-1], other[:-1], strict=True)
+        )
+
+    side = 8
+
+    def face(images, t):
+        """A window of 8x8 (a quarter of 32) around all that is not the most frequent class."""
+        found = []
+        for image, seen in zip(images, source[:, t], strict=True):
+            size = seen.shape[1]
+            off = (seen - seen.flatten(1).median(1).values[:, None, None]).abs().amax(0) > 0.1
+            middle = [(int(where.min()) + int(where.max())) // 2 for where in off.nonzero().T]
+            top, left = (min(max(at - side // 2, 0), size - side) for at in middle)
+            found.append(image[:, top : top + side, left : left + side])
+        return torch.stack(found)
+
+    def triple(images):
+        motion = [compose(flow[:, a : a + 1]) / 20 for a in (0, 1)]
+        return torch.cat([images[:, t] for t in range(3)] + motion, 1)
+
+    made_before = [torch.stack([frame[k].detach() for frame in frames()], 1) for k in (0, 1)]
+
+    def g_loss():
+        made, loss = frames(), 0
+        for t, (image, raw, own, weight) in enumerate(made):
+            wanted = scores(D, torch.cat([source[:, t], real[:, t]], 1))
+            for output in (image, raw):
+                found = scores(D, torch.cat([source[:, t], output], 1))
+                loss = loss + (fooled(found) + 10 * match(found, wanted)) / 3
+            faces = [torch.cat([face(source[:, t], t), face(x, t)], 1) for x in (image, real[:, t])]
+            found, wanted = (scores(DF, x) for x in faces)
+            loss = loss + 2 * (fooled(found) + 10 * match(found, wanted)) / 3
+            if t:
+                sure, reference = known[:, t - 1], flow[:, t - 1]
+                loss = loss + 10 / 2**level * (sure * (own - reference)).abs().mean() / 2
+                target = torch.stack([moved(*pair) for pair in zip(real[:, t - 1], own, strict=True)])
+                loss = loss + 10 * (sure * (target - real[:, t])).abs().mean() / 2
+                last = made[t - 1][0].detach()
+                before = torch.stack([moved(*pair) for pair in zip(last, reference, strict=True)])
+                loss = loss + 10 * (sure * (image - before)).abs().mean() / 2 + (sure * weight).abs().mean() / 2
+        images = torch.stack([frame[0] for frame in made], 1)
+        found, wanted = (scores(DT.rates[0], triple(x)) for x in (images, real))
+        return loss + fooled(found) + 10 * match(found, wanted)
+
+    def game(wanted, found):
+        pairs = zip(wanted, found, strict=True)
+        return sum(0.5 * (one[-1] - 1).square().mean() + 0.5 * other[-1].square().mean() for one, other in pairs)
+
+    def d_loss():
+        pairs = [(images[:, t], t) for t in range(3) for images in made_before]
+        both = [[torch.cat([source[:, t], x], 1) for x in (real[:, t], image)] for image, t in pairs]
+        return sum(game(*(scores(D, x) for x in pair)) for pair in both) / 3
+
+    def motion_loss():
+        return game(*(scores(DT.rates[0], triple(x)) for x in (real, made_before[0])))
+
+    def face_loss():
+        pairs = [(real[:, t], made_before[0][:, t], t) for t in range(3)]
+        both = [[torch.cat([face(source[:, t], t), face(x, t)], 1) for x in pair] for *pair, t in pairs]
+        return sum(game(*(scores(DF, x) for x in pair)) for pair in both) / 3
+
+    by_hand(nets, [("G",), ("D",), ("DT",), ("DF",)], [g_loss, d_loss, motion_loss, face_loss])
+    assert [phase.name for phase in state.method.phases] == ["G0/3", "G1/3/fixed", "G", "D", "DT", "DF"]
+    stage = 2 * level
+    for phase in state.method.phases:
+        if phase.active(stage):
+            batch = batch.leaving(advance(state, phase, batch, Training(), stage=stage).carry)
+    if level:
+        nets["G"].enhanced.fill_(1)
+    assert_same(state, nets, atol=1e-4)
+
+
+def test_what_holds_still_while_scales_are_added():
+    spec = replace(fine_spec(), resolution=(64, 64), frames=2)
+    config = replace(DEFAULT.toy(), enhancers=2, blocks_local=1).resolve(spec, 1)
+    stages = [(0, False, 2), (1, True, 2), (1, False, 2), (2, True, 2), (2, False, 2)]
+    assert [tuple(stage) for stage in config.stages(2)] == stages
+    state = State.fresh(config.build(spec), CPU)
+    G, moved_parts = state.method.nets["G"], []
+    for stage in range(5):
+        before = copy.deepcopy(G.state_dict())
+        state.enter(stage)
+        phase = next(phase for phase in state.method.phases if phase.active(stage))
+        carry = advance(state, phase, labelled(spec, 1), Training(), stage=stage).carry
+        assert carry["outputs"].shape[-1] == (16, 32, 32, 64, 64)[stage] and int(G.enhanced) == (0, 1, 1, 2, 2)[stage]
+        changed = {name for name, value in G.state_dict().items() if not torch.equal(value, before[name])}
+        moved_parts.append({name[:11] if name[0] == "e" else "coarse" for name in changed - {"enhanced"}})
+    assert moved_parts == [
+        {"coarse"},
+        {"enhancers.0"},
+        {"coarse", "enhancers.0"},
+        {"enhancers.1"},
+        {"coarse", "enhancers.0", "enhancers.1"},
+    ]
+
+
+def test_a_coarse_generator_follows_at_full_size():
+    """While finer scales have not begun, frames are halved, translated and enlarged; later all scales remember."""
+    torch.manual_seed(0)
+    G = SequentialGenerator(3, 3, 4, 1, 2, enhancers=1, blocks_local=1).requires_grad_(False)
+    x = torch.rand(3, 1, 3, 16, 24) * 2 - 1
+    small = [torch.nn.functional.avg_pool2d(frame, 3, 2, 1, count_include_pad=False) for frame in x]
+    memory, plain = (), ()
+    for frame, reduced in zip(x, small, strict=True):
+        image, memory = G.use(frame, memory)
+        wanted, plain = G.step(reduced, plain, level=0)
+        enlarged = torch.nn.functional.interpolate(wanted.image, scale_factor=2, mode="bilinear")
+        torch.testing.assert_close(image, enlarged)
+        assert memory[0].shape[2:] == (16, 24) and len(memory) == 2
+    G.enhanced.fill_(1)
+    memory = ()
+    frames = G.sequence(x.transpose(0, 1))
+    for frame, wanted in zip(x, frames, strict=True):
+        image, memory = G.use(frame, memory)
+        torch.testing.assert_close(image, wanted.image)
+    assert [part.shape[1:] for part in memory] == [(6, 16, 24), (6, 8, 12), (6, 16, 24)]
+
+
+def test_enhancers_as_in_the_paper():
+    def found(*size):
+        return DEFAULT.resolve(DataSpec(size, 3, source=3, frames=4), 1).enhancers
+
+    assert [found(256, 512), found(512, 1024), found(1024, 2048), found(2048, 4096), found(500, 1024)] == [
+        0,
+        1,
+        2,
+        2,
+        0,
+    ]
+
+
 def test_a_batch_may_be_cut():
     spec, found = replace(SPEC, frames=4), []
     for micro in (1, 2):
@@ -299,6 +517,22 @@ def test_a_run_remembers_frames_and_forgets_at_cuts(run):
     assert follow.found == 2
     with pytest.raises(UserError, match="remembers whole frames, not tiles"):
         T.tiled(64, 8).follow()
+
+
+def test_enhancers_begin_with_a_coarser_run(run, films, tmp_path):
+    """A run with enhancers takes the coarse generator of another, translates at each of its stages, and is resumed."""
+    whole = PRESETS["vid2vid-64"].run
+    whole = replace(whole, method=replace(whole.method.toy(), blocks_local=1, vgg_weight=0.0, stage_epochs=None))
+    more = {"batch": 2, "grid": "2x1", "resolution": "16", "enhancers": 1, "face_weight": 2.0, "lr": 0.0}
+    first = train(whole, films, outdir=tmp_path, resume=run, kimg=0.002, **more)
+    T, coarse = load(first.folder), load(run)
+    assert len(T.net.enhancers) == 1 and T.multiple == 4
+    for name, value in coarse.net.state_dict().items():
+        assert torch.equal(T.net.state_dict()[name], value), name
+    x = torch.rand(1, 3, 16, 16) * 2 - 1
+    assert T.apply(x).shape == (1, 3, 16, 16)
+    again = train(whole, films, outdir=tmp_path, resume=first.folder, kimg=0.004, **more)
+    assert again.seen == 4 and load(again.folder).apply(x).isfinite().all()
 
 
 def test_frames_in_a_folder_are_a_video(run, films, tmp_path):

@@ -396,7 +396,7 @@ def test_images_become_a_dataset(page, workspace):
     assert panel.get_by_role("alert").inner_text().startswith("1 image refused. evil.png: ")
     (folder,) = workspace.glob("studio/uploads/set-*")
     assert sorted(path.name for path in folder.iterdir()) == ["a.png", "b.png", "c.png"]
-    assert panel.get_by_label("Dataset").input_value() == f"studio/uploads/{folder.name}"
+    until(lambda: panel.get_by_label("Dataset").input_value() == f"studio/uploads/{folder.name}")
     panel.get_by_role("button", name="Delete it").click()
     panel.get_by_role("button", name="Delete it: sure?").click()
     until(lambda: not folder.exists())
@@ -410,7 +410,9 @@ def test_folders_of_a_folder_are_its_classes(page, workspace, tmp_path):
     panel = page.go("tab=train")
     panel.get_by_label("Choose a folder").set_input_files(tmp_path / "pets")
     panel.get_by_text("3 images sent.").wait_for(timeout=SECONDS)
-    folder = workspace / panel.get_by_label("Dataset").input_value()
+    chosen = panel.get_by_label("Dataset")
+    until(lambda: chosen.input_value().startswith("studio/uploads/"))
+    folder = workspace / chosen.input_value()
     found = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.png"))
     assert found == ["big-dogs/1.png", "cats/1.png", "cats/2.png"]
 

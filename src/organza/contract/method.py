@@ -120,6 +120,7 @@ class Phase:
             and must not take a number for each image for a mean.
         active: stage -> whether the phase runs in it.
         skip: don't run on each ``skip``-th step, which is another phase's alone; 0 skips none.
+        frames: of videos, the first so many of each sequence are looked at; 0: all that there are.
     """
 
     name: str
@@ -131,6 +132,7 @@ class Phase:
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     active: Callable[[int], bool] = lambda stage: True
     skip: int = 0
+    frames: int = 0
 
     def due(self, step: int) -> bool:
         """Whether it runs on this step, counted from 0."""

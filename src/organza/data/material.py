@@ -249,6 +249,18 @@ def held_out_images(path: str | Path | Chosen, options: DomainOptions, layout: L
     return found if len(found.source) and len(found.target) else None
 
 
+def videos_to_try(path: str | Path | Chosen, options: DomainOptions, say: Callable[[str], None]) -> Sequences:
+    """Videos of a part that is not trained on, where there is one, by scenes; else those of the training.
+
+    Raises:
+        UserError: they can't be used.
+    """
+    whole = _opened(path.path if isinstance(path, Chosen) else path, "video")
+    split = other_part(whole, options) or options.split
+    domains = whole_images(path, options, "video", split)
+    return sequences_of(domains, whole, options, 2, split=split, say=say)
+
+
 def other_part(whole: Source, options: DomainOptions) -> str | None:
     """The part of a translation's dataset to try a network on that was trained on ``options.split``."""
     if made_by(options) is not None:
@@ -401,16 +413,7 @@ def _in_sequences(
     assert material.domains is not None
     whole = _opened(path, "video")
     length = options.frames if isinstance(options, VideoOptions) else VideoOptions.frames
-    prefix = ""
-    part: Source = images_of(whole, options.split) if made_by(options) is not None else whole
-    if made_by(options) is None:
-        a, b, _ = sides(whole, options.split)
-        part = b if options.direction == "AtoB" else a
-        prefix = part.prefix
-    names = [entry.name for entry in part.entries()]
-    places = {names[row]: place for rows in in_sequences(names, prefix).values() for place, row in enumerate(rows)}
-    found = find_sequences(material.domains, length, places, prefix, progress=progress, say=say)
-    found = _with_motion(found, whole, prefix, options, progress)
+    found = sequences_of(material.domains, whole, options, length, progress=progress, say=say)
     if found.flow is None:
         check_flow()
     return replace(
@@ -419,6 +422,40 @@ def _in_sequences(
         key=material.key if found.flow is None else f"{material.key}-{found.flow.key}",
         sequences=found,
     )
+
+
+def sequences_of(
+    domains: Domains,
+    whole: Source,
+    options: DomainOptions,
+    length: int,
+    *,
+    split: str | None = None,
+    progress: Progress | None = None,
+    say: Callable[[str], None] = lambda text: None,
+) -> Sequences:
+    """Frames in the order of their time, in scenes of ``length`` frames at least; with the exact motion that may lie
+    beside them.
+
+    Args:
+        domains: sources and targets that were read from ``whole``, by ``options``.
+        split: the part that they are; None: that of ``options``.
+        progress, say: as for `find_sequences`.
+
+    Raises:
+        UserError: no two frames follow each other.
+    """
+    split = split or options.split
+    prefix = ""
+    part: Source = images_of(whole, split) if made_by(options) is not None else whole
+    if made_by(options) is None:
+        a, b, _ = sides(whole, split)
+        part = b if options.direction == "AtoB" else a
+        prefix = part.prefix
+    names = [entry.name for entry in part.entries()]
+    places = {names[row]: place for rows in in_sequences(names, prefix).values() for place, row in enumerate(rows)}
+    found = find_sequences(domains, length, places, prefix, progress=progress, say=say)
+    return _with_motion(found, whole, prefix, options, progress)
 
 
 def _with_motion(

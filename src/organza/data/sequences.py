@@ -87,6 +87,16 @@ class Sequences:
             found[row] = self.runs[owner][start : start + self.length]
         return found
 
+    def motion(self, frames: Rows) -> NDArray[np.float32]:
+        """The motion of targets that follow each other, whole: ``[T]`` -> ``[T - 1, 3, H, W]``, see `Batch.flow`.
+
+        Raises:
+            UserError: it is not stored, and OpenCV is missing.
+        """
+        if self.flow is None or self.flow_rows is None:
+            return reference_flow(self.domains.target.fetch(frames)[0])
+        return known_flow(self.flow.fetch(self.flow_rows[frames[1:]])[0])
+
     def examples(self, count: int, size: tuple[int, int]) -> Batch:
         """``count`` sequences (again and again, if there are fewer): the middle of each frame."""
         order = np.resize(np.random.RandomState(0).permutation(len(self)), count)

@@ -17,14 +17,17 @@ from organza.core.download import digest
 from organza.core.errors import UserError
 from organza.core.version import __version__
 from organza.data.domains import Domains
+from organza.data.sequences import Sequences
+from organza.media.flow import check_flow
 from organza.metrics.by_faces import by_faces, face_file
 from organza.metrics.by_features import by_features
 from organza.metrics.by_labels import check_asked
 from organza.metrics.by_pictures import by_pictures
 from organza.metrics.by_translations import by_translations
+from organza.metrics.by_videos import by_videos
 from organza.metrics.job import Classifier, Job, Progress
 from organza.metrics.names import Metric, parse_metric, parse_metrics
-from organza.metrics.pictures import SEEDS, Drawn, Pictures, Retargeted, Shown, Translated
+from organza.metrics.pictures import SEEDS, Drawn, Followed, Pictures, Retargeted, Shown, Translated
 from organza.metrics.reference import Reference, read_reference
 from organza.metrics.report import Figure, Report
 from organza.metrics.team import Team
@@ -43,7 +46,7 @@ NAMED = ("voile64", "inception")
 
 def evaluate(
     generated: Generator | Translator | Dataset,
-    real: Dataset | Domains | None = None,
+    real: Dataset | Domains | Sequences | None = None,
     metrics: str | Sequence[str | Metric] = "fd2k",
     *,
     features: str | Features | None = None,
@@ -68,7 +71,8 @@ def evaluate(
     Args:
         generated: a network, or a dataset.
         real: real images; not needed by metrics that never look at any. Conditional networks take their labels here. A
-            translator needs source and target, from `organza.data.open_domains`; one with labels needs labelled images.
+            translator needs source and target, from `organza.data.open_domains`; one with labels needs labelled images;
+            of videos sequences, whose frames are then translated in the order of their time.
         metrics: names, see `organza.metrics.names`.
         features: feature network for names that state none; ``fid`` and ``kid`` mean Inception unless one is given
             here, and then they are called ``fd_...`` and ``kd_...``.
@@ -106,6 +110,8 @@ def evaluate(
         else [m if isinstance(m, Metric) else parse_metric(m) for m in metrics]
     )
     pictures: Pictures
+    films = real if isinstance(real, Sequences) else None
+    real = real.domains if isinstance(real, Sequences) else real
     targets = real.target if isinstance(real, Domains) else real
     if isinstance(generated, Translator) and generated.model.label_dim:
         if real is None or isinstance(real, Domains) or real.spec.label_dim != generated.model.label_dim:
@@ -117,6 +123,8 @@ def evaluate(
             raise UserError("a translator needs source and target images", hint="give pairs or two sets with --data")
         cycle = any(metric.compared == "cycle" for metric in parsed)
         pictures = Translated(generated, real, back if cycle else None)
+        if films is not None:
+            pictures = Followed(generated, real, sequences=films)
     elif isinstance(generated, Generator):
         pictures = Drawn(generated, seed * SEEDS, Sampling(psi=psi, noise=noise), targets)
     else:
@@ -155,10 +163,11 @@ def evaluate(
         for network in {found.name: found for found in chosen.values()}.values():
             figures |= by_features(job, network, groups[network.name])
         if compared := [metric for metric in parsed if metric.kind == "translation"]:
-            faces = [metric for metric in compared if metric.compared == "face_id"]
-            figures |= by_translations(job, [metric for metric in compared if metric not in faces])
-            for metric in faces:
-                figures[metric] = by_faces(job, metric)
+            own = {"face_id": by_faces, "flicker": by_videos}
+            figures |= by_translations(job, [metric for metric in compared if metric.compared not in own])
+            for metric in compared:
+                if metric.compared in own:
+                    figures[metric] = own[metric.compared](job, metric)
         for metric in parsed:
             if metric not in figures:
                 figures[metric] = by_pictures(job, metric)
@@ -222,6 +231,11 @@ def _check_translation(job: Job, metric: Metric, name: str) -> None:
         raise UserError(f"{name} needs pairs", where=job.pictures.domains.source.name, hint="take fd, kd or content")
     if metric.compared == "face_id" and job.pictures.limit < 2:
         raise UserError(f"{name} compares people, and there is one image", where=job.pictures.domains.source.name)
+    if metric.compared == "flicker":
+        if not isinstance(job.pictures, Followed):
+            raise UserError(f"{name} is of videos", hint="give frames in the order of their time with --data")
+        if job.pictures.sequences.flow is None:
+            check_flow()
     if metric.compared == "cycle" and job.pictures.back is None:
         raise UserError(f"{name} needs a way back, which {job.pictures.T.kind} has not")
 

@@ -31,7 +31,7 @@ Kind = Literal[
     "r_precision",
     "translation",
 ]
-Compared = Literal["l1", "psnr", "ssim", "distance", "palette", "cycle", "content", "face_id"]
+Compared = Literal["l1", "psnr", "ssim", "distance", "palette", "cycle", "content", "face_id", "flicker"]
 """What is measured of translations one by one."""
 
 STANDARD = {"fid": "fd", "kid": "kd", "perceptual": "lpips"}
@@ -64,6 +64,7 @@ EXAMPLES: dict[str, str] = {
     "cycle": "of two directions: L1 between an image and what comes back of it, in levels of 255",
     "content": "perceptual distance of translations from their sources: low where content is kept",
     "face_id": "of translations of faces: cosine of who an input and its output are; _others: with other people's",
+    "flicker": "of videos: distance of a result from the one before, moved along the motion; _targets: their own",
     "asked200": "of networks with labels (stargan): share of 200 images' translations that show the label asked for",
 }
 """Typical names, for `organza evaluate --list`."""
@@ -180,7 +181,7 @@ _SETS = re.compile(
 TRANSLATIONS = 1000
 """Translations are compared one by one, at most so many unless the name says another number."""
 _TRANSLATIONS = re.compile(
-    rf"(?:(?P<plain>l1|psnr|ssim|cycle|face_id)|palette(?P<colours>\d+))(?:_{_COUNT})?"
+    rf"(?:(?P<plain>l1|psnr|ssim|cycle|face_id|flicker)|palette(?P<colours>\d+))(?:_{_COUNT})?"
     r"|(?P<distance>lpips|perceptual|content)(?:_(?P<network>[A-Za-z][A-Za-z0-9-]*))?"
 )
 ENDINGS: dict[str, tuple[str, ...]] = {
@@ -190,6 +191,7 @@ ENDINGS: dict[str, tuple[str, ...]] = {
     "classes": ("_confidence", "_present", "_right"),
     "asked": ("", "_kept", "_real"),
     "face_id": ("", "_others", "_first"),
+    "flicker": ("", "_targets"),
     "r_precision": ("", "_real"),
 }
 """What is added to the name of a metric of several figures, for each."""
@@ -197,6 +199,7 @@ _FIGURES = re.compile(
     r"(?P<metric>(?:pr|dc|is|classes|swd|asked)[\d_].*)"
     r"_(?:precision|recall|density|coverage|mean|std|confidence|present|right|kept|real)"
     r"|(?P<swd>swd\d+k?)_\d+|(?P<text>r_precision\d+k?)_real|(?P<face>face_id(?:_\d+k?)?)_(?:others|first)"
+    r"|(?P<moving>flicker(?:_\d+k?)?)_targets"
 )
 """Names of single figures, as reports have them."""
 _PATHS = re.compile(
@@ -218,7 +221,7 @@ def parse_metric(text: str) -> Metric:
     """
     name = text.strip()
     if ending := _FIGURES.fullmatch(name):
-        name = ending["metric"] or ending["swd"] or ending["text"] or ending["face"]
+        name = ending["metric"] or ending["swd"] or ending["text"] or ending["face"] or ending["moving"]
     if found := _PATHS.fullmatch(name):
         count = _count(found, 1000) if found["count"] else 50_000
         crop = found["whole"] is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -10,19 +11,25 @@ from typing import TYPE_CHECKING, Any, Literal
 from organza.contract.data import Direction
 from organza.core.config import from_plain
 from organza.core.errors import UserError
+from organza.core.messages import logger
 from organza.core.progress import Progress
 from organza.data import DataOptions, Dataset, open_dataset
 from organza.data.domains import Domains, made_by, open_domains
 from organza.data.held_out import split
-from organza.data.material import other_part
+from organza.data.material import other_part, sequences_of
 from organza.data.opening import open_source
 from organza.data.options import DomainOptions
+from organza.data.sequences import Sequences
+from organza.data.source import Source
 from organza.data.techniques import TEACHER
+from organza.data.videos import open_frames
 from organza.models.teacher import taught
 
 if TYPE_CHECKING:
     from organza.models.generator import Generator
     from organza.models.translator import Translator
+
+log = logger(__name__)
 
 
 def trained_with(G: Generator) -> DataOptions:
@@ -131,6 +138,34 @@ def open_source_and_target(
     Raises:
         UserError: unusable data, or no such part.
     """
+    return _opened(path, T, progress, part, changes, open_source)[0]
+
+
+def open_videos(
+    path: str | Path, T: Translator, progress: Progress | None = None, *, part: str | None = None, **changes: Any
+) -> Sequences:
+    """The same of pairs of videos, by scenes, with the exact motion that may lie beside them.
+
+    Raises:
+        UserError: as `open_source_and_target`; or they are no pairs, or no two frames follow each other.
+    """
+    if changes.get("max_images") is not None:
+        raise UserError("--max-images would tear frames out of videos", hint="name fewer in the metric: l1_200")
+    domains, source, options, split = _opened(path, T, progress, part, changes, open_frames)
+    if not domains.paired:
+        raise UserError("its videos are no pairs", where=path, hint="name what belongs together alike in A/ and B/")
+    return sequences_of(domains, source, options, 2, split=split, progress=progress, say=log.warning)
+
+
+def _opened(
+    path: str | Path,
+    T: Translator,
+    progress: Progress | None,
+    part: str | None,
+    changes: dict[str, Any],
+    opening: Callable[[str | Path], Source],
+) -> tuple[Domains, Source, DomainOptions, str]:
+    """Both sides, where they were read from, how, and which part."""
     height, width = T.resolution
     direction: Direction = "BtoA" if T.name == "BtoA" else "AtoB"
     plain: dict[str, Any] = {}
@@ -141,13 +176,12 @@ def open_source_and_target(
     options = replace(options, resolution=f"{height}x{width}", direction=direction, jitter=1.0, **_given(changes))
     if options.pairs.startswith(TEACHER):
         path = taught(path, options.pairs, device=str(T.device), progress=progress)
-    source = open_source(path)
+    source = opening(path)
     chosen = part or other_part(source, options) or options.split
     sizes = {T.model.channels} if made_by(options) is not None else {T.model.source, T.model.channels}
     channels: Any = str(sizes.pop()) if len(sizes) == 1 else "auto"
-    return open_domains(
-        source, replace(options, channels=channels), split=chosen, direction=direction, progress=progress
-    )
+    options = replace(options, channels=channels)
+    return open_domains(source, options, split=chosen, direction=direction, progress=progress), source, options, chosen
 
 
 def open_labelled(path: str | Path, T: Translator, progress: Progress | None = None, **changes: Any) -> Dataset:

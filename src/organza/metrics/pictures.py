@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from organza.contract.model import Memory
 from organza.contract.texts import words_of
 from organza.core.errors import UserError
 from organza.data.hashing import mix, permutation
@@ -22,6 +23,7 @@ from organza.models.sampling import Sampling
 if TYPE_CHECKING:
     from organza.data.dataset import Dataset
     from organza.data.domains import Domains
+    from organza.data.sequences import Sequences
     from organza.models.translator import Translator
 
 Indices = NDArray[np.int64]
@@ -246,6 +248,75 @@ class Translated:
     def targets(self, indices: Indices) -> Tensor:
         """The partners of sources, uint8 ``[N, H, W, C]``."""
         return torch.from_numpy(self.domains.target.fetch(indices)[0])
+
+
+@dataclass
+class _Now:
+    """How far a video is: the frame that was translated last, what became of it, and what is remembered."""
+
+    index: int = -1
+    image: Tensor | None = None
+    memory: Memory = ()
+
+
+@dataclass(frozen=True)
+class Followed(Translated):
+    """What a translator makes of videos, frame after frame in the order of their time.
+
+    One that remembers is shown each scene from its beginning; where a part is asked for, all before it is shown first.
+
+    Attributes:
+        sequences: the frames of `domains`, by scenes.
+    """
+
+    sequences: Sequences = field(kw_only=True)
+    _now: _Now = field(default_factory=_Now, compare=False, kw_only=True)
+
+    @cached_property
+    def order(self) -> Indices:
+        """The frames, one scene after the other."""
+        return np.concatenate(self.sequences.runs)
+
+    @cached_property
+    def starts(self) -> frozenset[int]:
+        """Places in this order where a scene begins."""
+        return frozenset(np.cumsum([0, *map(len, self.sequences.runs[:-1])]).tolist())
+
+    @property
+    def limit(self) -> int:
+        """Frames."""
+        return len(self.order)
+
+    def triples(self, indices: Indices) -> tuple[Tensor, Tensor, Tensor | None]:
+        """As `Translated.triples`; ``indices`` are places in `order`."""
+        sources = self.domains.source.fetch(self.order[indices])[0]
+        frames = zip(indices.tolist(), sources, strict=True)
+        made = [self._frame(index, to_tensor(pixels[None])) for index, pixels in frames]
+        return torch.from_numpy(sources), to_levels(torch.cat(made)), None
+
+    def targets(self, indices: Indices) -> Tensor:
+        """As `Translated.targets`."""
+        return super().targets(self.order[indices])
+
+    def _frame(self, index: int, source: Tensor) -> Tensor:
+        """What becomes of a frame ``[1, C, H, W]``."""
+        now = self._now
+        if now.image is not None and now.index == index:
+            return now.image
+        if self.T.model.follow is not None and index not in self.starts and now.index != index - 1:
+            start = max(start for start in self.starts if start < index)
+            if not start <= now.index < index:
+                now.index, now.image, now.memory = start - 1, None, ()
+            for place in range(now.index + 1, index):
+                self._frame(place, to_tensor(self.domains.source.fetch(self.order[[place]])[0]))
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(index)  # dropout and style codes
+            if self.T.model.follow is None:
+                now.image = self.T.apply(source)
+            else:
+                now.image, now.memory = self.T.next(source, () if index in self.starts else now.memory)
+        now.index = index
+        return now.image
 
 
 @dataclass(frozen=True)

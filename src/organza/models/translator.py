@@ -473,21 +473,32 @@ class Translator(Loaded):
             ...
             organza.core.errors.UserError: cyclegan remembers nothing: each image is translated by itself
         """
-        model = self.model
-        if model.follow is None:
+        if self.model.follow is None:
             raise UserError(f"{self.kind} remembers nothing: each image is translated by itself")
         if self.tile is not None:
             raise UserError(f"{self.kind} remembers whole frames, not tiles", hint="leave --tile out, or say --size")
-        follow = model.follow
+        return Following(self.read, self._framed, self.next, cuts)
 
-        def step(x: Tensor, memory: Memory, mode: NormMode | None) -> tuple[Tensor, Memory]:
-            x = x.to(self.device)
-            self._check(x)
-            with self._running(self.check_mode(mode)):
-                found, memory = follow(self.net, x, memory)
-            return found.float(), memory
+    def next(self, frame: Tensor, memory: Memory, mode: NormMode | None = None) -> tuple[Tensor, Memory]:
+        """The network alone, of networks that remember: a frame as `apply` takes it, with what is kept of those before.
 
-        return Following(self.read, self._framed, step, cuts)
+        Args:
+            frame: float32 ``[N, C, H, W]`` in [-1, 1].
+            memory: what the frame before left; () where a sequence begins.
+            mode: as for `apply`.
+
+        Returns:
+            float32 ``[N, channels, H, W]``, and what to keep.
+
+        Raises:
+            UserError: a frame of another shape.
+        """
+        assert self.model.follow is not None
+        frame = frame.to(self.device)
+        self._check(frame)
+        with self._running(self.check_mode(mode)):
+            found, memory = self.model.follow(self.net, frame, memory)
+        return found.float(), memory
 
     def _framed(self, photo: Photo, size: Size, function: Callable[[Tensor], Tensor]) -> Photo:
         """What a function of images ``[1, C, H, W]`` makes of one, with the margin that the network needs."""

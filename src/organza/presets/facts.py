@@ -64,7 +64,7 @@ FACTS: dict[str, Facts] = {
     "dualgan": Facts("two sets", "1704.02510", (256, 256), 160),
     "discogan": Facts("two sets", "1703.05192", (64, 64), 5.2),
     "pix2pixhd": Facts("pairs", "1711.11585", (512, 1024), 1500),
-    "vid2vid": Facts("video pairs", "1808.06601", (512, 1024), 180000),
+    "vid2vid": Facts("video pairs", "1808.06601", (1024, 2048), 100000),
     "vid2vid-64": Facts("video pairs", "1808.06601", (64, 64), 21),
     "cartoongan": Facts("two sets", "CVPR 2018", (256, 256), 560),
     "animegan": Facts("two sets", "", (256, 256), 440),

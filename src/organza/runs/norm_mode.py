@@ -8,8 +8,9 @@ from pathlib import Path
 
 from organza.core.errors import UserError
 from organza.data.domains import Domains
-from organza.data.material import held_out_images, whole_images
+from organza.data.material import held_out_images, videos_to_try, whole_images
 from organza.data.options import DomainOptions
+from organza.data.sequences import Sequences
 from organza.models.load import load_translator
 from organza.models.norm_mode import calibrate, measure, store
 from organza.nn.norms import depends_on_mode
@@ -50,6 +51,15 @@ def tried_on(plan: Plan) -> tuple[Domains, str]:
     if held_out is not None:
         return held_out, "held-out"
     return whole_images(plan.data, options, layout, options.split), "training"
+
+
+def videos_tried_on(plan: Plan, say: Callable[[str], None]) -> Sequences:
+    """The same of videos, whose frames are translated in the order of their time.
+
+    Raises:
+        UserError: they can't be used.
+    """
+    return videos_to_try(plan.data, _options(plan), say)
 
 
 def _options(plan: Plan) -> DomainOptions:

@@ -307,7 +307,7 @@ def _metrics(run: Run, method: Method, material: Material, own: bool) -> list[Me
             raise UserError(what, hint="--metrics auto evaluates images")
         return []
     if isinstance(method.model, Translation):
-        tried = material.target if material.domains is None else material.domains
+        tried = material.sequences or (material.target if material.domains is None else material.domains)
         return wanted_of_translations(run.training.metrics, tried, joint=material.also is not None)
     metrics = wanted(run.training.metrics)
     if material.spec.embedding_dim and run.training.metrics == "auto":

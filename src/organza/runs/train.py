@@ -26,14 +26,16 @@ from organza.core.progress import Progress
 from organza.data.dataset import Dataset
 from organza.data.domains import Domains
 from organza.data.groups import Chosen
+from organza.data.sequences import Sequences
 from organza.nn.augmenter import Augmented
 from organza.presets import METHODS, Run
 from organza.runs.folder import take
-from organza.runs.norm_mode import settle_norm_mode, tried_on
+from organza.runs.norm_mode import settle_norm_mode, tried_on, videos_tried_on
 from organza.runs.plan import Plan, make_plan, memorises
 from organza.runs.transfer import copy_weights, write_licence
 from organza.runs.watch import Converging, Watch, wanted_of_translations
 from organza.training import checkpoint, settings
+from organza.training.by_shapes import pace_of_videos
 from organza.training.estimate import on_meta, room, seconds_per_kimg
 from organza.training.gauge import Gauge
 from organza.training.loop import Evaluate
@@ -184,9 +186,12 @@ def dry_run(
     lines.append(f"memory: {plan.check_memory()}")
     free, _ = room(plan.device)
     if free is None or plan.memory.total <= free:
-        seconds = _pace(plan)
+        run, spec = plan.run, material.spec
+        far = pace_of_videos(run.method, spec, training, plan.dtype, plan.device) if spec.frames else None
+        seconds = _pace(plan) if far is None else far.seconds
         length = min(seconds * training.kimg, (training.minutes or math.inf) * 60)
-        lines.append(f"time: about {duration(length)} for {training.kimg:g} kimg ({seconds:.0f} s/kimg)")
+        how = "" if far is None else f"; {far.about}"
+        lines.append(f"time: about {duration(length)} for {training.kimg:g} kimg ({seconds:.0f} s/kimg{how})")
     if all_settings:
         lines += ["settings:", json.dumps(plan.config(), indent=2)]
     return "\n".join(lines)
@@ -331,10 +336,10 @@ def _watch(plan: Plan, state: State, monitor: Monitor, voice: Voice) -> Watch:
     """What evaluates the checkpoints."""
     training, end = plan.run.training, plan.run.training.kimg * 1000
     longest = (training.minutes or math.inf) * 60
-    tried: Dataset | Domains = plan.material.target
+    tried: Dataset | Domains | Sequences = plan.material.target
     metrics = plan.metrics
     if plan.material.domains is not None:
-        tried = tried_on(plan)[0]
+        tried = videos_tried_on(plan, voice.say) if plan.material.sequences is not None else tried_on(plan)[0]
         if training.metrics == "auto":  # of as many as are held out
             metrics = wanted_of_translations("auto", tried)
     return Watch(

@@ -18,6 +18,7 @@ from organza.core.errors import UserError
 from organza.core.files import atomic_folder, atomic_write
 from organza.data import Dataset
 from organza.data.domains import Domains
+from organza.data.sequences import Sequences
 from organza.metrics import evaluate
 from organza.metrics.by_pictures import NETS
 from organza.metrics.names import Metric, parse_metric, parse_metrics
@@ -60,7 +61,7 @@ def wanted(names: str) -> list[Metric]:
     return parse_metrics(names)
 
 
-def wanted_of_translations(names: str, images: Domains | Dataset, *, joint: bool = False) -> list[Metric]:
+def wanted_of_translations(names: str, images: Domains | Dataset | Sequences, *, joint: bool = False) -> list[Metric]:
     """The same for a translator: ``"auto"`` means SSIM of pairs, and of two sets ours, from `LEAST_UNPAIRED` images on;
     of labelled images, whether translations show what they were asked for.
 
@@ -72,6 +73,8 @@ def wanted_of_translations(names: str, images: Domains | Dataset, *, joint: bool
     Raises:
         UserError: an unknown name, or one that is not for these images.
     """
+    films = isinstance(images, Sequences)
+    images = images.domains if isinstance(images, Sequences) else images
     sides = images if isinstance(images, Domains) else None
     if names != "auto":
         found = wanted(names)
@@ -79,6 +82,8 @@ def wanted_of_translations(names: str, images: Domains | Dataset, *, joint: bool
             name = f"--metrics {metric.title(metric.compared or metric.kind)}"
             if metric.of_pairs and (sides is None or not sides.paired):
                 raise UserError(f"{name} needs pairs", hint="take kd or content" if sides else "take asked or kd")
+            if metric.compared == "flicker" and not films:
+                raise UserError(f"{name} is of videos, and this method learns from single images", hint="take ssim")
             if metric.by_codes:
                 raise UserError(f"{name} needs a latent space, which a translator has not")
             if metric.compared and sides is None:
@@ -142,7 +147,7 @@ class Watch:
     """
 
     run: Path
-    dataset: Dataset | Domains
+    dataset: Dataset | Domains | Sequences
     metrics: list[Metric]
     share: float
     trained: Callable[[], float]
@@ -228,7 +233,8 @@ class Watch:
         return (most + max(most, self._reals())) / 2 if any(metric.full for metric in self.metrics) else most
 
     def _reals(self) -> int:
-        return len(self.dataset.target if isinstance(self.dataset, Domains) else self.dataset)
+        found = self.dataset.domains if isinstance(self.dataset, Sequences) else self.dataset
+        return len(found.target if isinstance(found, Domains) else found)
 
     def _judge(self, saved: Path, metrics: list[Metric]) -> tuple[Report | None, float]:
         started = self.clock()

@@ -84,7 +84,8 @@ def on_meta(config: MethodConfig, spec: DataSpec) -> State:
 def memory(state: State, spec: DataSpec, settings: Training, dtype: torch.dtype) -> Memory:
     """What ``state`` (of `on_meta`) would need to train with resolved ``settings``.
 
-    Networks that grow are weighed at their full size, and with each batch that their schedule comes to.
+    Networks that grow are weighed at their full size, and with each batch that their schedule comes to; of stages the
+    last one, in which everything takes part.
 
     Raises:
         UserError: sizes beyond counting.
@@ -93,13 +94,16 @@ def memory(state: State, spec: DataSpec, settings: Training, dtype: torch.dtype)
     held = [*state.nets.values(), *state.ema.values()]
     weights = sum(t.numel() * t.element_size() for net in held for t in net.state_dict().values())
     learning = sum(3 * 4 * learner.flat.numel() for learner in state.learners.values())
-    found = Memory(weights + learning, 0, 1)
+    found, end = Memory(weights + learning, 0, 1), max(1, round(settings.kimg * 1000))
+    last = state.method.schedule(Clock(end, end, spec.count)).stage
     for seen, size in _batches(state, settings).items():
         share = max(1, size // distributed.world())
         micro = min(settings.micro_batch or share, share)
         with _countable(), computing(dtype):
             batch, kept = blank(spec, micro, seen), 0
             for phase in state.method.phases:
+                if not phase.active(last):
+                    continue
                 needed, batch = _kept(state, phase, batch)
                 kept = max(kept, needed)
         if kept > found.activations:

@@ -12,12 +12,13 @@ from organza.formats.folder import read_folder, write_folder
 from organza.formats.nvidia.write import write_nvidia
 from organza.formats.ports.junyanz_write import write_junyanz
 from organza.formats.ports.rosinality_write import write_rosinality
+from organza.formats.ports.vid2vid_write import write_vid2vid
 from organza.formats.weights import Weights
 from organza.methods.stylegan.stylegan2 import StyleGAN2
 from organza.models.load import newest
 from organza.weights.slim import Dtype, write_slim
 
-Layout = Literal["organza", "nvidia", "rosinality", "junyanz"]
+Layout = Literal["organza", "nvidia", "rosinality", "junyanz", "vid2vid"]
 
 
 def convert(
@@ -32,8 +33,8 @@ def convert(
 
     Args:
         where: whatever `organza.load` takes.
-        dest: a new folder (``"organza"``, ``"junyanz"``), or a file ending in ``.pkl`` (``"nvidia"``) or ``.pt``
-            (``"rosinality"``).
+        dest: a new folder (``"organza"``, ``"junyanz"``, ``"vid2vid"``), or a file ending in ``.pkl`` (``"nvidia"``) or
+            ``.pt`` (``"rosinality"``).
         to: the layout.
         dtype: of Organza's own layout: write only what generates or translates, in this format of numbers.
         offline: never use the network.
@@ -64,7 +65,7 @@ def convert(
         weights.announce()
         return write_folder(weights, dest) if to == "organza" else _write(weights, dest, to)
     if to == "organza":
-        hint = "choose --to nvidia, rosinality or junyanz, or --dtype bf16, or copy the folder"
+        hint = "choose --to nvidia, rosinality, junyanz or vid2vid, or --dtype bf16, or copy the folder"
         raise UserError("is Organza's own layout already", where=path, hint=hint)
     return newest(path, lambda folder: _write(read_folder(folder), dest, to))
 
@@ -72,6 +73,8 @@ def convert(
 def _write(weights: Weights, dest: Path, to: Layout) -> Path:
     if to == "junyanz":
         return write_junyanz(weights, dest)
+    if to == "vid2vid":
+        return write_vid2vid(weights, dest)
     config = weights.config
     if not isinstance(config, StyleGAN2):
         whose = "NVIDIA's layout" if to == "nvidia" else "rosinality's layout"

@@ -17,6 +17,7 @@ from organza.core.text import say
 if TYPE_CHECKING:
     from organza.data.dataset import Dataset
     from organza.data.domains import Domains
+    from organza.data.sequences import Sequences
     from organza.metrics.report import Figure, Report
     from organza.models.translator import Translator
     from organza.runs.stages_figures import Row
@@ -217,9 +218,11 @@ def _evaluate(options: Options) -> Report:
         )
 
 
-def _tried_on(options: Options, T: Translator, reading: Callable[[int, int], None]) -> Domains | Dataset:
-    """Source and target for a translator, or labelled images."""
-    from organza.metrics.opened import open_labelled, open_source_and_target
+def _tried_on(options: Options, T: Translator, reading: Callable[[int, int], None]) -> Domains | Dataset | Sequences:
+    """Source and target for a translator, of videos in the order of their time, or labelled images."""
+    from organza.metrics.names import parse_metrics
+    from organza.metrics.opened import open_labelled, open_source_and_target, open_videos
+    from organza.runs.videos import holds_videos
 
     if options.data is None:
         what = "labelled images" if T.model.label_dim else "pairs or two sets"
@@ -227,13 +230,19 @@ def _tried_on(options: Options, T: Translator, reading: Callable[[int, int], Non
     changes = {name: getattr(options, name) for name in ("labels", "max_images")}
     if T.model.label_dim:
         return open_labelled(options.data, T, reading, **changes)
-    return open_source_and_target(options.data, T, reading, part=options.split, **changes)
+    flicker = any(metric.compared == "flicker" for metric in parse_metrics(options.metrics or "l1"))
+    videos = flicker or T.model.follow is not None or holds_videos(options.data)
+    opening = open_videos if videos else open_source_and_target
+    return opening(options.data, T, reading, part=options.split, **changes)
 
 
 def _usual(generated: Any, real: Any) -> str:
     """The metrics of what is evaluated, unless named."""
     from organza.data.domains import Domains
+    from organza.data.sequences import Sequences
 
+    if isinstance(real, Sequences):
+        return "l1,psnr,ssim" + ("" if real.flow is None else ",flicker")
     if hasattr(generated, "targets") and generated.targets:
         return f"asked{min(200, len(real) // 2)}"
     if not isinstance(real, Domains):

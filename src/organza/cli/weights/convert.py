@@ -16,14 +16,14 @@ from organza.core.text import say
 class Options:
     """Write somebody's weights as a folder of Organza, or ours as theirs.
 
-    StyleGAN2 can be a file of NVIDIA's or rosinality's; pix2pix and CycleGAN a folder of junyanz'. Nothing of theirs is
-    run."""
+    StyleGAN2 can be a file of NVIDIA's or rosinality's; pix2pix and CycleGAN a folder of junyanz', vid2vid one of its
+    authors'. Nothing of theirs is run."""
 
     file: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="FILE")]
     """A file, a run's folder, an address, or the name of a published network."""
     dest: Path
     """The new folder; with --to nvidia the new .pkl file, with --to rosinality the new .pt file."""
-    to: Literal["organza", "nvidia", "rosinality", "junyanz"] = "organza"
+    to: Literal["organza", "nvidia", "rosinality", "junyanz", "vid2vid"] = "organza"
     """The layout to write."""
     dtype: Literal["all", "float32", "bf16"] = "all"
     """With Organza's layout. all: everything there is. Else only what generates or translates; bf16 halves the file and

@@ -1,16 +1,21 @@
-"""vid2vid's networks (NVIDIA, PyTorch): the generator at the coarsest size, which makes frames by itself.
+"""vid2vid's networks (NVIDIA, PyTorch): the generator of the coarsest size, and those of finer ones around it.
 
-``latest_net_G0.pth`` is that generator; ``latest_net_D.pth`` and ``latest_net_D_T0.pth``, ``D_T1`` ... may lie beside
-it. Generators of finer sizes (``G1``, ``G2``) add to the features of coarser ones, and are not read. A generator that
-takes more than four channels a frame read label maps, as in pix2pixHD's files.
+``latest_net_G0.pth`` makes frames by itself; ``latest_net_G1.pth``, ``G2`` ... add to its features at twice the size
+each. All of a training's generators are read together, whichever is given, with ``latest_net_D.pth`` and
+``latest_net_D_T0.pth``, ``D_T1`` ... where they lie beside. A generator that takes more than four channels a frame read
+label maps, as in pix2pixHD's files. Which classes a foreground network makes is in no file: class 26 (cars) is the
+authors' usual one.
 """
 
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
+
+import torch
 
 from organza.contract.data import DataSpec
 from organza.core.errors import UserError
@@ -22,14 +27,31 @@ from organza.formats.weights import Weights
 from organza.methods.translation.vid2vid import Vid2Vid
 from organza.nn.label_maps import LabelMaps
 from organza.tensors.entry import Entry, constant, entry
+from organza.tensors.networks import Tensors
 from organza.tensors.opening import Opened, open_file
 from organza.tensors.records import RefusedError
 
 COMPOSITE = ("model_down_seg.1.weight", "model_down_img.1.weight", "model_final_img.1.weight")
-MOST_MEMORY, MOST_RATES = 8, 4
-ENCODERS = {"model_down_seg": "read_source", "model_down_img": "read_past"}
-DECODERS = {"img": "to_image", "flow": "to_motion"}
-HEADS = {"img": "image", "flow": "flow", "w": "weight"}
+MOST_MEMORY, MOST_RATES, MOST_ENHANCERS = 8, 4, 4
+FOREGROUND = 26
+"""Cars, in the label maps of Cityscapes."""
+CHAINS = {
+    "model_down_seg": "read_source",
+    "model_down_img": "read_past",
+    "model_res_img": "to_image",
+    "model_up_img": "to_image",
+    "model_res_flow": "to_motion",
+    "model_up_flow": "to_motion",
+    "indv_down": "read_foreground",
+    "indv_res": "to_foreground",
+    "indv_up": "to_foreground",
+}
+HEADS = {
+    "model_final_img": "image",
+    "model_final_flow": "flow",
+    "model_final_w": "weight",
+    "indv_final": "foreground",
+}
 
 
 def understood(opened: Opened) -> Weights | None:
@@ -41,8 +63,9 @@ def understood(opened: Opened) -> Weights | None:
     net = network(opened, COMPOSITE)
     if net is None:
         return None
-    names = generator_names(net.tensors)
-    held = {ours: entry(net.tensors[theirs]) for theirs, ours in names.items()}
+    scales, unused = _scales(opened, net.tensors)
+    names = generator_names(scales[0])
+    held = {ours: entry(scales[0][theirs]) for theirs, ours in names.items()}
     width, inputs = shape(held, "read_source.0.0.weight")[:2]
     channels, past = shape(held, "image.weight")[0], shape(held, "read_past.0.0.weight")[1]
     memory = past // channels
@@ -59,7 +82,38 @@ def understood(opened: Opened) -> Weights | None:
     config = replace(config, norm=norm, perceptor="voile64", test_mode="train")
     labelled = seen > PLAIN
     palette = tuple((level,) for level in range(seen - 1)) if labelled else ()
-    spec = DataSpec((256, 512), channels, source=1 if labelled else seen, palette=palette, frames=6)
+    if "foreground.weight" in held:
+        if (FOREGROUND,) not in palette:
+            raise RefusedError("a foreground network for classes that the file does not say")
+        config = replace(config, foreground=(FOREGROUND,))
+    for level, theirs in enumerate(scales[1:], 1):
+        try:
+            finer = {ours: entry(theirs[name]) for name, ours in generator_names(theirs).items()}
+            local = _count(finer, r"to_image\.(\d+)\.conv1\.")
+            first = shape(finer, "read_source.0.0.weight")[:2]
+            if first != (width >> level, inputs) or not 1 <= local <= MOST_BLOCKS:
+                raise RefusedError(
+                    f"it has {first[0]} feature maps of {first[1]} channels, and {local} residual blocks"
+                )
+            if level > 1 and local != config.blocks_local:
+                raise RefusedError(f"it has {local} residual blocks, the one before {config.blocks_local}")
+            if ("foreground.weight" in finer) != ("foreground.weight" in held):
+                raise RefusedError("not all of them have a foreground network")
+        except RefusedError as error:
+            unused = f"{_file(opened.path, level).name} is not used: {error}"
+            break
+        held |= {f"enhancers.{level - 1}.{ours}": tensor for ours, tensor in finer.items()}
+        config = replace(config, blocks_local=local)
+    enhancers = _count(held, r"enhancers\.(\d+)\.")
+    config = replace(config, enhancers=enhancers)
+    if enhancers:
+        held["enhanced"] = constant(torch.tensor(enhancers))
+    spec = DataSpec(
+        *((256 << enhancers, 512 << enhancers), channels),
+        source=1 if labelled else seen,
+        palette=palette,
+        frames=6,
+    )
     colours = {"labels.palette": constant(LabelMaps(palette).palette)} if palette else {}
     parts: dict[str, Held] = {"G": held | colours}
     problems: dict[str, str] = {}
@@ -82,19 +136,74 @@ def understood(opened: Opened) -> Weights | None:
         parts["DT"] = rates
     whole = assemble(opened, "vid2vid (NVIDIA, PyTorch)", "vid2vid", spec, config, parts, "G", problems)
     facts = {"generator": f"frame by frame, with {memory} frames remembered"}
+    if enhancers:
+        facts["scales"] = f"{enhancers + 1}: with {', '.join(_file(opened.path, n).name for n in range(enhancers + 1))}"
     if labelled:
         facts["input"] = f"taken for label maps of {seen - 1} classes (grey levels from 0) with borders of instances"
-    finer = opened.path.with_name(re.sub(r"G0(?=\.)", "G1", opened.path.name))
-    if finer != opened.path and finer.is_file():
-        facts["finer"] = f"{finer.name} is not used: frames are of the coarsest size"
+    if config.foreground:
+        facts["foreground"] = f"taken for class {FOREGROUND} of the label maps, the authors' usual one"
+    if unused:
+        facts["finer"] = unused
     return replace(whole, facts=facts)
 
 
-def generator_names(theirs: Iterable[str]) -> Names:
-    """Of a generator that makes frames by itself.
+def _scales(opened: Opened, own: Tensors) -> tuple[list[Tensors], str]:
+    """The tensors of all generators that belong together, the coarsest first; and which is not used, and why.
 
     Raises:
-        RefusedError: a name that no such network has; or it adds to a coarser one, or has no flow.
+        RefusedError: the coarsest is not there, or the given one does not follow from it.
+    """
+    match, local = re.search(r"G(\d)(?=\.[^.]*$)", opened.path.name), is_local(own)
+    number = int(match[1]) if match else 0
+    if local and not number:
+        raise RefusedError("a finer generator of vid2vid, which adds to a coarser one: give latest_net_G0.pth")
+    if number and not local:
+        number, match = 0, None  # a coarsest one under another name
+    found: list[Tensors] = []
+    for level in range(1 + MOST_ENHANCERS if match else 1):
+        file = _file(opened.path, level)
+        if level == number:
+            found.append(own)
+            continue
+        if not file.is_file():
+            if level < number:
+                raise RefusedError(
+                    f"a finer generator of vid2vid, which adds to a coarser one: {file.name} is not there"
+                )
+            break
+        try:
+            net = network(open_file(file), COMPOSITE)
+            if net is None or is_local(net.tensors) != (level > 0):
+                raise RefusedError("no such generator of vid2vid")
+        except (UserError, RefusedError) as error:
+            reason = f"{file.name} is not used: {error.what if isinstance(error, UserError) else error}"
+            if level < number:
+                raise RefusedError(reason) from error
+            return found, reason
+        found.append(net.tensors)
+    return found, ""
+
+
+def _file(path: Path, level: int) -> Path:
+    """The generator of a scale beside another."""
+    return path.with_name(re.sub(r"G\d(?=\.[^.]*$)", f"G{level}", path.name))
+
+
+def is_local(theirs: Iterable[str]) -> bool:
+    """Whether a generator adds to a coarser one: it has no residual blocks where sources are read.
+
+    Example:
+        >>> is_local(["model_down_seg.4.weight", "model_up_img.0.conv_block.1.weight"])
+        True
+    """
+    return not any(re.match(r"model_down_seg\.\d{1,3}\.conv_block\.", name) for name in theirs)
+
+
+def generator_names(theirs: Iterable[str]) -> Names:
+    """Of a generator of one scale.
+
+    Raises:
+        RefusedError: a name that no such network has; or it has no flow.
 
     Example:
         >>> names = generator_names(f"model_down_{part}.{place}.weight" for part in ("seg", "img") for place in
@@ -103,32 +212,30 @@ def generator_names(theirs: Iterable[str]) -> Names:
         ('read_past.1.0.weight', 'read_source.2.conv2.weight')
     """
     names = used(theirs)
-    blocks = [int(m[1]) for name in names if (m := re.match(r"model_down_seg\.(\d{1,3})\.conv_block\.", name))]
-    if not blocks:
-        raise RefusedError("a finer generator of vid2vid, which adds to a coarser one: give latest_net_G0.pth")
-    before, inside = (min(blocks) - 1) // 3, _count(names, r"model_res_img\.(\d{1,3})\.")
-    kind = rf"(weight|bias|{'|'.join(STATISTICS)})"
+    local, kind = is_local(names), rf"(weight|bias|{'|'.join(STATISTICS)})"
+    blocks: dict[str, set[int]] = defaultdict(set)
+    for name in names:
+        if m := re.match(r"(\w+)\.(\d{1,3})\.conv_block\.", name):
+            blocks[CHAINS.get(m[1], "")].add(int(m[2]))
     found: Names = {}
     for name in names:
-        if m := re.fullmatch(rf"(model_down_(?:seg|img))\.(\d{{1,3}})\.{kind}", name):
-            layer, part = divmod(int(m[2]) - 1, 3)
-            ours = f"{ENCODERS[m[1]]}.{layer}.{part}.{m[3]}" if part < 2 else ""
-        elif m := re.fullmatch(rf"(model_down_(?:seg|img))\.(\d{{1,3}})\.conv_block\.([1256])\.{kind}", name):
-            ours = f"{ENCODERS[m[1]]}.{int(m[2]) - min(blocks) + before}.{_BLOCK[m[3]]}.{m[4]}"
-        elif m := re.fullmatch(rf"model_res_(img|flow)\.(\d{{1,3}})\.conv_block\.([1256])\.{kind}", name):
-            ours = f"{DECODERS[m[1]]}.{int(m[2])}.{_BLOCK[m[3]]}.{m[4]}"
-        elif m := re.fullmatch(rf"model_up_(img|flow)\.(\d{{1,3}})\.{kind}", name):
-            layer, part = divmod(int(m[2]), 3)
-            ours = f"{DECODERS[m[1]]}.{inside + layer}.{part}.{m[3]}" if part < 2 else ""
-        elif m := re.fullmatch(r"model_final_(img|flow|w)\.1\.(weight|bias)", name):
-            ours = f"{HEADS[m[1]]}.{m[2]}"
-        else:
-            ours = ""
-        if not ours:
-            raise RefusedError(
-                f"the tensor {name[:80]!r} is unknown (vid2vid without flow, or with a foreground model?)"
-            )
-        found[name] = ours
+        if m := re.fullmatch(rf"(\w+)\.(\d{{1,3}})\.(?:conv_block\.([1256])\.)?{kind}", name):
+            ours, place = CHAINS.get(m[1], ""), int(m[2])
+            inside = blocks[ours]
+            if m[1] in HEADS and place == 1 and m[3] is None and m[4] in ("weight", "bias"):
+                found[name] = f"{HEADS[m[1]]}.{m[4]}"
+            elif ours and m[3] is not None:  # encoders have their layers first, decoders their blocks
+                layers = (min(inside) - 1) // 3 - min(inside) if ours.startswith("read") else 0
+                found[name] = f"{ours}.{place + layers}.{_BLOCK[m[3]]}.{m[4]}"
+            elif ours:
+                start = 1 if ours.startswith("read") else len(inside) if local else 0
+                layer, part = divmod(place - start, 3)
+                layer += 0 if ours.startswith("read") else len(inside)
+                if part < 2:
+                    found[name] = f"{ours}.{layer}.{part}.{m[4]}"
+    for name in names:
+        if name not in found:
+            raise RefusedError(f"the tensor {name[:80]!r} is unknown (vid2vid without flow?)")
     if len(set(found.values())) < len(found):
         raise RefusedError("two tensors for the same place in a network")
     return found
@@ -139,7 +246,7 @@ _BLOCK = {"1": "conv1", "2": "norm1", "5": "conv2", "6": "norm2"}
 
 def _beside(path: Path, net: str, problems: dict[str, str]) -> dict[str, Entry]:
     """The tensors of a discriminator that lies beside a generator, by our names; {} without such."""
-    file = path.with_name(re.sub(r"G0(?=\.)", net, path.name))
+    file = path.with_name(re.sub(r"G\d(?=\.[^.]*$)", net, path.name))
     if file == path or not file.is_file():
         return {}
     try:
