@@ -136,8 +136,8 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "captions": ("none", "txt", "auto"),
     "groups": ("auto", "folders"),
     "target_groups": ("whole", "folders"),
-    "features": ("organza64", "inception", "lenet"),
-    "distance": ("stand-in", "organza64", "lpips", "lpips-alex", "lpips-squeeze"),
+    "features": ("voile64", "inception", "lenet"),
+    "distance": ("stand-in", "voile64", "lpips", "lpips-alex", "lpips-squeeze"),
     "student": ("pix2pix", "pix2pixhd", "bicyclegan"),
     "export.format": ("onnx", "torchscript"),
 }

@@ -27,7 +27,7 @@ class Place:
     host: str = "127.0.0.1"
     """The address to listen at. At any other than this machine's own, a token is needed."""
     token: Annotated[str | None, tyro.conf.arg(metavar="TOKEN")] = None
-    """What each request must bear; the page asks for it. Other users don't see it in ORGANZA_TOKEN."""
+    """What each request must carry; the page asks for it. Other users don't see it in ORGANZA_TOKEN."""
     names: Annotated[tuple[str, ...], tyro.conf.arg(metavar="HOST ...")] = ()
     """Host names under which a proxy passes requests on, such as gan.example.org."""
     no_browser: bool = False

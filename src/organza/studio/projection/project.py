@@ -183,7 +183,7 @@ def project(
         suffix: of the images: ``.png``, ``.jpg``, ``.jpeg`` or ``.webp``.
         scale: make each pixel of comparison and video a square of so many pixels.
         progress: called with steps done and wanted.
-        show: called with each frame of the film, uint8 ``[H, W, C]``: the targets above what is found so far.
+        show: called with each frame of the video, uint8 ``[H, W, C]``: the targets above what is found so far.
 
     Raises:
         UserError: see `read_targets`; no steps; a network file that can't be used; a file that can't be written.
