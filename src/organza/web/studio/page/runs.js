@@ -62,6 +62,11 @@ export function runs() {
         h("p", { class: "hint" }, "Choose a run to see its curves; several to compare them."));
     const found = await Promise.all(chosen.map((id) => ask("api/runs", { query: { id } })));
     live = found.some((run) => run.state === "running");
+    for (const { id, state, kimg, total_kimg } of found) { // newer than the list, which is looked at less often
+      const listed = studio.workspace?.runs.find((each) => each.id === id);
+      if (listed) Object.assign(listed, { state, kimg, total_kimg });
+    }
+    entries();
     const key = JSON.stringify([chosen, loss, found]);
     if (key === drawn) return;
     drawn = key;
