@@ -138,6 +138,14 @@ def test_from_another_folder(own_run, tmp_path, monkeypatch):
     assert Path.cwd() == tmp_path / "sub"
 
 
+@pytest.mark.parametrize(("name", "made"), [("a.png (1).json", "a.png (1).png"), ("mine.json", "mine.png")])
+def test_a_record_that_was_renamed(own_run, name, made):
+    assert run("generate --network run --seeds 3 --output a.png") == 0
+    Path("a.png.json").rename(name)
+    assert main(["redo", name]) == 0
+    assert Path(made).read_bytes() == Path("a.png").read_bytes()
+
+
 def test_saved_codes(own_run, capsys):
     assert run("generate --network run --seeds 3,4 --outdir a --save-w a/w.npz") == 0
     assert capsys.readouterr().out.splitlines()[0] == os.path.join("a", "w.npz")

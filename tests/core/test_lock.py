@@ -3,6 +3,7 @@ import sys
 
 import pytest
 
+from organza.core.errors import UserError
 from organza.core.lock import locked
 
 HOLD = """
@@ -40,3 +41,13 @@ def test_file_systems_that_can_not_lock(tmp_path, monkeypatch):
     monkeypatch.setattr(fcntl, "flock", flock)
     with locked(tmp_path / "lock", wait=False), locked(tmp_path / "lock", wait=False):
         pass
+
+
+def test_a_link_is_no_lock(tmp_path):
+    (tmp_path / "letter.txt").write_text("dear")
+    for target in ("letter.txt", "nothing.txt"):
+        (tmp_path / "lock").symlink_to(tmp_path / target)
+        with pytest.raises(UserError, match="lock: is a link"), locked(tmp_path / "lock"):
+            pass
+        (tmp_path / "lock").unlink()
+    assert (tmp_path / "letter.txt").read_text() == "dear" and not (tmp_path / "nothing.txt").exists()

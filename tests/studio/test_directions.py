@@ -242,6 +242,9 @@ def test_wrong_tables(tmp_path, text, message):
 def test_no_table(tmp_path):
     with pytest.raises(UserError, match=r"a\.csv: can't be read; the head is seed,NAME,NAME"):
         read_labels(tmp_path / "a.csv")
+    (tmp_path / "a.csv").write_text("seed,a\n" + "9" * 200_000)  # more than a field may have
+    with pytest.raises(UserError, match=r"a\.csv: can't be read; the head is seed,NAME,NAME"):
+        read_labels(tmp_path / "a.csv")
 
 
 class Bright(torch.nn.Module):

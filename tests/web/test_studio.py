@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import shutil
 
 import numpy as np
@@ -70,6 +71,31 @@ def test_what_is_in_a_workspace(client, run):
     (training,) = found["runs"]
     assert training["id"] == run and training["state"] == "finished" and training["kimg"] == 0.016
     assert client.get("/api/thumbnail", params={"id": by[run]["sample"]}).status_code == 200
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
+def test_a_pipe_is_nothing_to_wait_for(client, workspace):
+    (workspace.root / "odd").mkdir()
+    places = [workspace.root / "a.safetensors", workspace.root / "odd" / "config.json"]
+    for place in [*places, workspace.root / "odd" / "ema.safetensors", workspace.runs / "b.png"]:
+        os.mkfifo(place)
+    found = client.get("/api/workspace").json()
+    assert not [each for kind in found.values() for each in kind if "a.safe" in each["id"] or "odd" in each["id"]]
+    for id in ("a.safetensors", "odd/config.json", "odd", "runs/b.png"):
+        assert client.post("/api/network", json={"id": id}).status_code in (404, 422), id
+        for path in ("files", "thumbnail", "runs", "directions"):
+            assert client.get(f"/api/{path}", params={"id": id}).status_code in (404, 422), (path, id)
+
+
+def test_errors_name_fields_and_ids_alone(client):
+    answer = client.post("/api/image", json={"network": "zoo/digits-vae", "label": [1e7]})
+    assert answer.json()["error"].startswith("label.0: Input should be less than or equal to 1000000")
+    answer = client.post("/api/image", json={"network": "zoo/digits-vae", "mix": [{"seed": 1, "layers": ""}]})
+    assert answer.json()["error"].startswith("mix.0.layers: ")
+    answer = client.get("/api/directions", params={"id": "zoo/digits-vae"})
+    assert answer.json()["error"].startswith("zoo/digits-vae: ")
+    answer = client.post("/api/uploads", params={"name": "a.pdf"}, content=b"%PDF-1.7\n")
+    assert answer.json()["error"] == "this is a PDF, which the studio does not take"
 
 
 def test_a_network_says_what_it_can_do(client, run, G):
@@ -364,6 +390,14 @@ def test_a_workspace_whose_places_lead_out(tmp_path):
     (tmp_path / "w" / "studio").symlink_to(tmp_path / "out")
     with pytest.raises(UserError, match="is a link"):
         Workspace.at(tmp_path / "w")
+    (tmp_path / "v").mkdir()
+    for target in (tmp_path / "out", tmp_path / "nowhere"):  # trainings would be written there
+        (tmp_path / "v" / "runs").symlink_to(target)
+        with pytest.raises(UserError, match="runs: is a link"):
+            Workspace.at(tmp_path / "v")
+        (tmp_path / "v" / "runs").unlink()
+    Workspace.at(tmp_path / "v")
+    assert not (tmp_path / "v" / "runs").exists() and not (tmp_path / "nowhere").exists()
 
 
 def test_pages_of_other_ports_may_not_ask(client):
@@ -376,6 +410,8 @@ def test_pages_of_other_ports_may_not_ask(client):
         ({"sec-fetch-site": "same-site"}, 403),
         ({"sec-fetch-site": "same-origin"}, 200),
         ({"host": "evil.example"}, 421),
+        ([("origin", "http://localhost"), ("origin", "http://evil.example")], 400),
+        ([("sec-fetch-site", "same-origin"), ("sec-fetch-site", "cross-site")], 400),
     ]:
         assert client.get("/api/about", headers=headers).status_code == status, headers
 

@@ -282,8 +282,22 @@ def test_a_job_that_can_not_be_read_is_left_out(workspace, text):
     (workspace.jobs / "0001-walk" / "job.json").write_bytes(text.encode("latin-1"))
     queue = Queue(workspace)
     assert queue.all() == []
-    with pytest.raises(UserError):  # and nothing of it is lost
-        add(queue, "wait")
+    assert add(queue, "wait").id == 2  # the queue goes on, and nothing of it is lost
+    assert (workspace.jobs / "0001-walk" / "job.json").read_bytes() == text.encode("latin-1")
+
+
+def test_what_a_killed_server_left_is_swept(queue, workspace):
+    ended, runs = add(queue, "fail"), add(queue, "wait")
+    until(lambda: state(queue, runs) == "running", 20)
+    queue.close()
+    (workspace.jobs / ".0009-walk.0123abcd.part" / "out").mkdir(parents=True)
+    for job in (ended, runs):
+        (queue.folder(job) / ".progress.0123abcd.tmp.json").write_text("{")
+    again = Queue(workspace)
+    assert [job.id for job in again.all()] == [2, 1]
+    assert sorted(path.name for path in workspace.jobs.iterdir()) == ["0001-walk", "0002-walk"]
+    left = [list(again.folder(job).glob(".*")) for job in (ended, runs)]
+    assert [len(each) for each in left] == [0, 1]  # what runs may be writing it
 
 
 def test_a_log_is_text_whatever_is_in_it(tmp_path):

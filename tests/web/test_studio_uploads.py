@@ -253,8 +253,11 @@ def test_what_a_killed_server_left_is_removed(tmp_path):
     workspace = Workspace.at(tmp_path)
     (workspace.incoming / "abc").mkdir()
     (workspace.incoming / "abc" / "half.bin").write_bytes(b"x")
+    (workspace.results / ".a.0123abcd.tmp.png").write_bytes(b"x")
+    (workspace.results / "a.png").write_bytes(b"x")
     Uploads(workspace, Room())
     assert not list(workspace.incoming.iterdir())
+    assert [path.name for path in workspace.results.iterdir()] == ["a.png"]
 
 
 def test_a_client_that_goes_away_leaves_nothing(workspace):

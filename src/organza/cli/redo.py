@@ -77,7 +77,7 @@ def main(argv: list[str]) -> int:
     options = parse(Options, argv, "organza redo")
     found = read_record(options.record)
     verb, wanted = _command(found, options.record)
-    target = _target(options, verb)
+    target = _target(options, verb, wanted)
     if options.network is not None:
         wanted = replace(wanted, network=_moved(found, options.network.absolute()))
     wanted = _from_here(wanted, found)
@@ -138,8 +138,11 @@ def _by_hand(found: Record) -> str:
     return f"if you trust it, run it yourself: {shlex.join(['organza', *found.command])[:300]}"
 
 
-def _target(options: Options, verb: str) -> Path:
+def _target(options: Options, verb: str, wanted: Any) -> Path:
     """Where the result goes: beside the record, under its name, or where the user says.
+
+    A browser that has the name already makes ``a.png (1).json`` of it, and people rename: such a name gets the ending
+    of what the record makes.
 
     Raises:
         UserError: no name can be told from the record's, or a folder that holds something.
@@ -154,6 +157,9 @@ def _target(options: Options, verb: str) -> Path:
         if options.record.suffix != ".json" or not options.record.stem:
             raise UserError("its name does not say what it made", where=options.record, hint="give --output FILE")
         path = options.record.with_name(options.record.stem)
+        ending = wanted.output.suffix if wanted.output is not None else ""
+        if path.suffix.lower() != ending.lower():
+            path = path.with_name(f"{path.name}{ending}")
     return path.absolute()
 
 

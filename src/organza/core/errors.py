@@ -21,5 +21,5 @@ class UserError(Exception):
     def __init__(self, what: str, *, where: object = None, hint: str | None = None) -> None:
         self.what, self.where, self.hint = what, where, hint
         prefix = "" if where is None else f"{where}: "
-        suffix = "" if hint is None else f"; {hint}"
+        suffix = f"; {hint}" if hint else ""
         super().__init__(printable(" ".join(f"{prefix}{what}{suffix}".split())))

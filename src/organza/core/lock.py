@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from organza.core.errors import UserError
+
 _BUSY = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES, errno.EDEADLK)
 _UNABLE = (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOLCK, errno.EBADF)
 """What file systems say that can't lock, or (NFS) not a folder: we go on without, as there is nothing better."""
@@ -23,6 +25,7 @@ def locked(path: Path, *, wait: bool = True) -> Iterator[None]:
 
     Raises:
         BlockingIOError: another process holds it, and ``wait`` is false; the text says which one.
+        UserError: a link lies there: what it leads to would be overwritten.
 
     Example:
         >>> with locked(folder / "lock"), locked(folder / "lock", wait=False):
@@ -35,7 +38,10 @@ def locked(path: Path, *, wait: bool = True) -> Iterator[None]:
     if folder and sys.platform == "win32":
         yield
         return
-    handle = os.open(path, os.O_RDONLY if folder else os.O_RDWR | os.O_CREAT, 0o666)
+    if path.is_symlink() and not folder:
+        raise UserError("is a link, and a lock is written there", where=path, hint="remove the link")
+    follow = 0 if folder else getattr(os, "O_NOFOLLOW", 0)
+    handle = os.open(path, os.O_RDONLY if folder else os.O_RDWR | os.O_CREAT | follow, 0o666)
     try:
         if not _lock(handle, wait):
             holder = b"" if folder else os.read(handle, 200)

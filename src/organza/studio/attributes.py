@@ -33,7 +33,7 @@ def read_labels(path: str | os.PathLike[str]) -> tuple[list[int], dict[str, list
     hint = "the head is seed,NAME,NAME ...; each row is a seed and an answer from 0 to 1 for each name"
     try:
         rows = [row for row in csv.reader(user_path(path).read_text(encoding="utf-8-sig").splitlines()) if row]
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UserError("can't be read", where=path, hint=hint) from error
     if len(rows) < 2 or len(rows[0]) < 2:
         raise UserError("is no table of attributes", where=path, hint=hint)

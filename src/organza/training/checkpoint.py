@@ -352,6 +352,8 @@ def verify(checkpoint: Path, name: str) -> None:
     """
     path = checkpoint / name
     try:
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            raise OSError("a pipe or a device, which would never end")
         path.open("rb").close()  # others who read it would not say what is wrong
         if not (checkpoint / CHECKSUMS).exists():  # format 1, or changed by hand
             return

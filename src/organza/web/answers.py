@@ -21,6 +21,7 @@ from organza.web.lanes import ClosedError, FullError, Lanes
 
 R = TypeVar("R")
 A = TypeVar("A")
+_TRIED = frozenset({"float", "int", "str", "bool", "list", "none"})
 
 
 class GoneError(Exception):
@@ -78,6 +79,19 @@ def png(image: Pixels, level: int = 4) -> bytes:
     return buffer.getvalue()
 
 
+def place_of(loc: Sequence[int | str]) -> str:
+    """Which field of a request is meant, without the kinds that pydantic tried there.
+
+    Example:
+        >>> place_of(("body", "mix", 0, "layers")), place_of(("body", "label", "list[function-after[...]]", 2))
+        ('mix.0.layers', 'label.2')
+        >>> place_of(("body", "psi", "float")), place_of(("body",))
+        ('psi', '')
+    """
+    named = [part for part in loc[1:] if isinstance(part, int) or (part.isidentifier() and part not in _TRIED)]
+    return printable(".".join(map(str, named)), 100)
+
+
 def explain(app: FastAPI) -> None:
     """Let every error be one line of JSON."""
 
@@ -89,7 +103,7 @@ def explain(app: FastAPI) -> None:
         first = error.errors()[0]
         if first["type"] == "json_invalid":
             return refused(400, "the body is not JSON")
-        where = ".".join(str(part) for part in first["loc"][1:3])
+        where = place_of(first["loc"])
         more = f" ({len(error.errors())} complaints)" if len(error.errors()) > 1 else ""
         return refused(422, printable(f"{where}: {first['msg']}{more}" if where else first["msg"], 400))
 

@@ -109,6 +109,8 @@ class Guard:
         headers = Headers(scope=scope)
         if self._gate.hosts and not is_ours(headers.getlist("host"), self._gate.hosts):
             return refused(421, "this server has no such name; start it with --names NAME to let it have one")
+        if any(len(headers.getlist(name)) > 1 for name in ("origin", "sec-fetch-site", "authorization")):
+            return refused(400, "a header that may stand there once stands there twice")
         origin = headers.get("origin")
         if origin is not None and self._gate.hosts and not is_ours([_host_of(origin)], self._gate.hosts):
             return refused(403, "pages from elsewhere may not ask this server")

@@ -22,6 +22,7 @@ from organza.core.device import choose_device
 from organza.core.errors import UserError
 from organza.core.text import printable
 from organza.core.version import __version__
+from organza.core.zoo import FOLDER, PREFIX
 from organza.data.decode import Target, open_picture, render
 from organza.data.source import BadPicture
 from organza.media.images import to_image
@@ -241,10 +242,10 @@ def _add_page(app: FastAPI) -> None:
 
 def _explain(app: FastAPI, workspace: Workspace) -> None:
     """Let every error be one line of JSON, with ids where it names places."""
-    root = f"{workspace.root}{os.sep}"
+    root, zoo = f"{workspace.root}{os.sep}", f"{FOLDER}{os.sep}"
 
     def line(error: Exception) -> str:
-        return printable(str(error).replace(root, ""), 600)
+        return printable(str(error).replace(root, "").replace(zoo, PREFIX), 600)
 
     async def of_people(request: Request, error: Exception) -> Response:
         return refused(422, line(error))

@@ -86,6 +86,8 @@ def _look(
             for each in folders + [one for one in inside if one not in images and one.is_file()]:
                 _look(workspace, each, found, left, depth - 1, made)
         return
+    if not path.is_file():  # a pipe, which would never end
+        return
     ending, thing = path.suffix.lower(), {"id": id, "name": path.name}
     if ending in _IMAGES:
         if not made:
@@ -170,7 +172,7 @@ def read_config(folder: Path) -> dict[str, Any] | None:
     """The ``config.json`` of a run or of a network's folder; None where there is none that can be read."""
     path = folder / "config.json"
     try:
-        if path.stat().st_size > 1 << 20:
+        if not path.is_file() or path.stat().st_size > 1 << 20:
             return None
         found = read_json(path.read_bytes(), path, max_memory=1 << 26)
     except (OSError, UserError):

@@ -23,7 +23,7 @@ from typing import Any, Literal
 from organza.core.channel import PREVIEW
 from organza.core.config import from_plain
 from organza.core.errors import UserError
-from organza.core.files import append, atomic_folder, atomic_write, discard
+from organza.core.files import append, atomic_folder, atomic_write, discard, sweep
 from organza.core.jsons import read_json
 from organza.core.messages import logger
 from organza.core.text import printable
@@ -107,6 +107,7 @@ class Queue:
         self.workspace, self._at_once = workspace, at_once
         self._lock, self._adding = threading.RLock(), threading.Lock()
         self._jobs: dict[int, Job] = {}
+        self._taken: set[int] = set()  # numbers of folders that can't be read, whose place is not ours
         self._children: dict[int, subprocess.Popen[bytes]] = {}
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="jobs", daemon=True)
@@ -137,7 +138,7 @@ class Queue:
             with self._lock:
                 if sum(job.state == "waiting" for job in self._jobs.values()) >= JOBS:
                     raise ManyJobsError
-                number = max(self._jobs, default=0) + 1
+                number = max([*self._jobs, *self._taken], default=0) + 1
             draft = make(self.workspace.id_of(self.workspace.jobs / _PLACE))
             job = Job(number, draft.verb, draft.title, draft.words, draft.again, asked=round(time.time(), 3))
             out = self.workspace.id_of(self.folder(job) / "out")
@@ -265,9 +266,13 @@ class Queue:
             return job
 
     def _load(self) -> None:
+        sweep(self.workspace.jobs)
         for folder in sorted(self.workspace.jobs.iterdir()):
             match = NUMBER.fullmatch(folder.name)
-            if match is None or folder.is_symlink() or not folder.is_dir():
+            if match is None:
+                continue
+            self._taken.add(int(match[1]))
+            if folder.is_symlink() or not folder.is_dir():
                 continue
             try:
                 path = folder / "job.json"
@@ -277,6 +282,8 @@ class Queue:
                 continue
             if job.name == folder.name:
                 self._jobs[job.id] = job
+            if job.state != "running":  # whose process writes there itself
+                sweep(folder)
 
     def _watch(self) -> None:
         while not self._closed.wait(EVERY):

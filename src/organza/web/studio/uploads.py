@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from organza.core.errors import UserError
-from organza.core.files import append, make_folder
+from organza.core.files import append, make_folder, sweep
 from organza.core.text import printable
 from organza.web.studio.look import look_at_image
 from organza.web.studio.settings import LOOK, Room
@@ -49,6 +49,7 @@ class Uploads:
         self._lock = threading.Lock()
         for left in workspace.incoming.iterdir():  # of a server that was killed
             shutil.rmtree(left, ignore_errors=True)
+        sweep(workspace.results)
         self._bytes, self._files = _weigh(workspace.uploads)
         self._coming: dict[Path, int] = {}
 

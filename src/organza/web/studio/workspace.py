@@ -52,8 +52,9 @@ class Workspace:
         """
         root = make_folder(folder).resolve()
         found = cls(root)
-        for place in (found.uploads, found.jobs, found.results, found.incoming):
-            make_folder(place)
+        for place in (found.runs, found.uploads, found.jobs, found.results, found.incoming):
+            if place != found.runs:
+                make_folder(place)
             if place.resolve() != place:
                 hint = "remove the link, or choose another --workspace"
                 raise UserError("is a link, and the studio writes there", where=place, hint=hint)

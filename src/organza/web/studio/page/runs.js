@@ -12,6 +12,7 @@ import { choose, on, refresh, studio } from "./studio.js";
 import { look } from "./viewer.js";
 
 const MOST = 6;
+const busy = (state) => is_open({ state });
 
 /** The list of runs with what is chosen of it below: an element with `refresh()` and `follow(job)`. */
 export function runs() {
@@ -61,8 +62,14 @@ export function runs() {
       return put(about, (studio.workspace?.runs ?? []).length > 0 &&
         h("p", { class: "hint" }, "Choose a run to see its curves; several to compare them."));
     const found = await Promise.all(chosen.map((id) => ask("api/runs", { query: { id } })));
-    live = found.some((run) => run.state === "running");
-    const key = JSON.stringify([chosen, loss, found]);
+    const jobs = found.map((run) => job_of(run.job)?.state);
+    live = found.some((run, place) => run.state === "running" || busy(jobs[place]));
+    for (const { id, state, kimg, total_kimg } of found) { // newer than the list, which is looked at less often
+      const listed = studio.workspace?.runs.find((each) => each.id === id);
+      if (listed) Object.assign(listed, { state, kimg, total_kimg });
+    }
+    entries();
+    const key = JSON.stringify([chosen, loss, found, jobs]);
     if (key === drawn) return;
     drawn = key;
     const named = chosen.map((id) => studio.workspace.runs.find((each) => each.id === id)?.name ?? id);
@@ -105,7 +112,7 @@ export function runs() {
         "aria-label": "Progress of the training" }),
       h("div", { class: "buttons" },
         job !== null && state === "running" && worker("Stop", line, () => tell(job, "stop"), { "data-key": "stop" }),
-        job !== null && state === "stopped" &&
+        job !== null && state === "stopped" && !busy(job_of(job)?.state) && // its process may still be ending
           worker("Resume", line, () => tell(job, "resume"), { "data-key": "resume", kind: "main" }),
         newest && worker("Open the network", line, async () => {
           await choose(id);
