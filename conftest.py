@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from organza.models.generator import Generator
     from organza.models.translator import Translator
 
-os.environ.setdefault("OMP_NUM_THREADS", "1" if "PYTEST_XDIST_WORKER" in os.environ else "2")
+if "PYTEST_XDIST_WORKER" in os.environ:  # several beside each other, with what the next line gave their parent
+    os.environ["OMP_NUM_THREADS"] = "1"
+os.environ.setdefault("OMP_NUM_THREADS", "2")
 
 
 @pytest.fixture(scope="session", autouse=True)
