@@ -72,8 +72,15 @@ class Pair:
 
 
 def alone(function: Callable[..., None], **arguments: Any) -> None:
-    """What a `Pair` does, in this process."""
-    function(**arguments)
+    """What a `Pair` does, in this process, by one thread as there: more of them add up in another order."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        function(**arguments)
+    finally:
+        torch.set_num_threads(threads)
 
 
 def learn(name: str, data: str, outdir: str, method: dict[str, Any], **options: Any) -> None:
