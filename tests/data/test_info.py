@@ -86,11 +86,11 @@ def test_command_line(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     source = write_folder(tmp_path / "set", pngs(3) | {"bad.png": b""})
     assert main(["info", str(source)]) == 0
-    assert capsys.readouterr().out.startswith(f"{source}: folder, 3 images")
+    assert capsys.readouterr().out.startswith(f"{source}: folder, 3 pictures")
     assert (tmp_path / "out" / "set-contact.png").exists()
     assert main(["build", "--source", str(source), "--dest", "out.zip", "--resolution", "4x6", "--workers", "1"]) == 0
     said = capsys.readouterr().out
-    assert said == "skipped bad.png: empty file (0 bytes)\nout.zip: 3 images, 4x6\n"
+    assert said == "skipped bad.png: empty file (0 bytes)\nout.zip: 3 pictures, 4x6\n"
     assert main(["export", "--source", "out.zip", "--dest", "tf", "--format", "tfrecords", "--resolution", "8"]) == 0
     assert open_dataset(tmp_path / "tf").spec.resolution == (8, 8)
     assert main(["fetch"]) == 0

@@ -85,7 +85,7 @@ class Info:
         )
         side = default_resolution(self.sizes.min(1).tolist())
         out = [
-            f"{self.path}: {self.kind}, {self.count:,} images",
+            f"{self.path}: {self.kind}, {self.count:,} pictures",  # other programs read this line
             f"  height x width  {size}",
             f"  default         --resolution {side}",
             f"  formats         {self.formats}",

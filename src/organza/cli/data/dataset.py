@@ -282,7 +282,7 @@ def _report(report: Report, dest: Path) -> int:
     for text in report.about:
         say(f"labels: {text}")
     extras = [text for text, there in (("labels", report.labelled), ("captions", report.captioned)) if there]
-    say(f"{dest}: {report.count:,} images, {size}{''.join(f', {text}' for text in extras)}")
+    say(f"{dest}: {report.count:,} pictures, {size}{''.join(f', {text}' for text in extras)}")
     return 0
 
 
