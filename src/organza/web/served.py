@@ -79,26 +79,29 @@ class Served:
 
     def about(self) -> dict[str, Any]:
         """What it is and what it takes, for whoever asks."""
-        network = self.network
-        height, width = network.resolution
-        about: dict[str, Any] = {
-            "name": self.name,
-            "kind": network.kind,
-            "height": height,
-            "width": width,
-            "channels": network.spec.channels,
+        return {"name": self.name} | described(self.network)
+
+
+def described(network: Generator | Translator) -> dict[str, Any]:
+    """What a network is and what it takes, whoever serves it."""
+    height, width = network.resolution
+    told: dict[str, Any] = {
+        "kind": network.kind,
+        "height": height,
+        "width": width,
+        "channels": network.spec.channels,
+    }
+    if isinstance(network, Generator):
+        text = network.latents.text is not None
+        labels = 0 if text else network.label_dim
+        return told | {
+            "does": "generate",
+            "labels": labels,
+            "label_names": list(label_names(network.spec)) if labels else [],
+            "text": text,
+            "layers": network.num_ws,
         }
-        if isinstance(network, Generator):
-            text = network.latents.text is not None
-            labels = 0 if text else network.label_dim
-            return about | {
-                "does": "generate",
-                "labels": labels,
-                "label_names": list(label_names(network.spec)) if labels else [],
-                "text": text,
-                "layers": network.num_ws,
-            }
-        return about | {"does": "translate", "targets": list(network.targets), "model": network.name}
+    return told | {"does": "translate", "targets": list(network.targets), "model": network.name}
 
 
 class Named(NamedTuple):

@@ -11,7 +11,6 @@ from typing import Any
 
 import torch
 
-from organza.contract.targets import label_names
 from organza.core.errors import UserError
 from organza.core.messages import logger
 from organza.core.zoo import read_card
@@ -19,6 +18,7 @@ from organza.models.generator import Generator
 from organza.models.load import load
 from organza.models.translator import Translator
 from organza.web.lanes import Lanes
+from organza.web.served import described
 from organza.web.studio.recipe import Kept
 from organza.web.studio.settings import OPENED, WAITING
 from organza.web.studio.workspace import Workspace
@@ -169,13 +169,8 @@ def _mark(path: Path) -> Any:
 def about(opened: Opened, folder: Path) -> dict[str, Any]:
     """What a network is and what it can do, for ``POST /api/network``."""
     network = opened.network
-    height, width = network.resolution
     told: dict[str, Any] = {
         "id": opened.id,
-        "kind": network.kind,
-        "width": width,
-        "height": height,
-        "channels": network.spec.channels,
         "models": [],
         "model": None,
         "licence": _licence(folder),
@@ -184,36 +179,26 @@ def about(opened: Opened, folder: Path) -> dict[str, Any]:
         "codes": False,
         "precision": network.precision,
         "device": network.device.type,
-    }
+    } | described(network)
     if isinstance(network, Generator):
         latents = network.latents
-        text = latents.text is not None
-        labels = 0 if text else network.label_dim
         return told | {
-            "does": "generate",
-            "layers": network.num_ws,
             "noise": opened.noisy(),
             "w_dim": network.w_dim,
             "z_dim": network.z_dim,
-            "labels": labels,
-            "label_names": list(label_names(network.spec)) if labels else [],
-            "classes": bool(labels) and all(each.kind == "classes" for each in network.spec.label_sets),
-            "text": text,
+            "classes": bool(told["labels"]) and all(each.kind == "classes" for each in network.spec.label_sets),
             "truncation": True,
             "styles": network.num_ws > 1,
             "directions": latents.styles is not None or latents.first is not None or network.num_ws > 1,
             "encoder": network.encoder is not None,
         }
     return told | {
-        "does": "translate",
         "models": list(network.names),
-        "model": network.name,
         "layers": 0,
         "noise": False,
         "w_dim": 0,
         "labels": network.model.label_dim,
         "label_names": list(network.targets),
-        "targets": list(network.targets),
         "text": False,
         "truncation": False,
         "styles": False,
