@@ -327,7 +327,7 @@ def test_portraits_as_a_dataset(tmp_path, capsys):
     (source / "broken.jpg").write_bytes(b"\xff\xd8\xff" + bytes(50))
     words = ["dataset", "align", "--template", "photo2cartoon", "--source", source, "--weights-dir", WEIGHTS]
     code, said, _ = run_cli(capsys, *words, "--dest", tmp_path / "all", "--faces", "all", "--size", 64, "--least", 70)
-    assert code == 0 and "3 images, 64x64" in said
+    assert code == 0 and "3 pictures, 64x64" in said
     assert "skipped nobody.png: no face was found" in said and "skipped far.png: the face is too small: its " in said
     assert "1 left out: the face is too small" in said and "skipped broken.jpg" in said
     images = [np.asarray(opened(path)) for path in sorted((tmp_path / "all").rglob("*.png"))]
@@ -335,7 +335,7 @@ def test_portraits_as_a_dataset(tmp_path, capsys):
     code, said, _ = run_cli(
         capsys, *words, "--dest", tmp_path / "kept.zip", "--background", "keep", "--workers", 2, "--size", 64
     )
-    assert code == 0 and "3 images" in said  # the largest of each, and the small one
+    assert code == 0 and "3 pictures" in said  # the largest of each, and the small one
     for more, message in (
         (["--mtcnn", WEIGHTS], "takes its networks from --weights-dir"),
         (["--source", tmp_path / "none"], "no face that can be used in 1 photographs: a.png: no face was found"),

@@ -87,7 +87,7 @@ def test_projection_and_data_sets_use_it(photos, tmp_path, capsys):
     words = ["--mtcnn", str(WEIGHTS), "--source", str(tmp_path / "in"), "--dest", str(tmp_path / "out.zip")]
     assert main(["dataset", "align", *words, "--crop", "celeba", "--size", "64", "--workers", "1"]) == 0
     out = capsys.readouterr().out
-    assert "skipped b.png: no face was found" in out and "1 images, 64x64" in out
+    assert "skipped b.png: no face was found" in out and "1 pictures, 64x64" in out
     with zipfile.ZipFile(tmp_path / "out.zip") as file:
         name = next(name for name in file.namelist() if name.endswith(".png"))
         crop = np.asarray(Image.open(io.BytesIO(file.read(name))))
