@@ -42,8 +42,21 @@ def test_a_table_of_two_methods(command, tmp_path, capsys, monkeypatch):
     assert main(command) == 0  # nothing is trained twice
     assert main([*command[:-1], "batches=4"]) == 2
     assert "no method has a setting 'batches'" in capsys.readouterr().err
+    for word, message in (
+        ("dcgan.width=4", "dcgan.width: dcgan is not one of the methods; these are: gan, vae-mlp"),
+        ("vae-mlp.widths=4", "no such method has a setting 'widths'"),
+    ):
+        assert main([*command[:-1], word]) == 2
+        assert message in capsys.readouterr().err
     assert main([*command, "--kimg", "9"]) == 2
     assert "c: holds a comparison with kimg 0.008, not 9.0; give another --outdir" in capsys.readouterr().err
+
+
+def test_settings_of_one_method():
+    budget = Budget(1, 1, settings={"width": 32, "wgan-gp.width": 16, "dcgan.batch": 64})
+    runs = {name: recipe._run(name, budget, "32") for name in ("dcgan", "wgan-gp")}
+    found = {name: (run.method.width, run.training.batch, run.data.resolution) for name, run in runs.items()}
+    assert found == {"dcgan": (32, 64, "32"), "wgan-gp": (16, 64, "32")}
 
 
 def test_it_goes_on_where_it_was_stopped(command, tmp_path, monkeypatch, capsys):

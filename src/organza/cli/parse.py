@@ -309,6 +309,8 @@ def parse_setting(word: str) -> tuple[str, object]:
     Example:
         >>> parse_setting("z-dim=64"), parse_setting("noise=random")
         (('z_dim', 64), ('noise', 'random'))
+        >>> parse_setting("wgan-gp.z-dim=64")  # of one preset, where several are meant
+        ('wgan-gp.z_dim', 64)
     """
     name, equals, text = word.partition("=")
     if not (name and equals):
@@ -321,4 +323,5 @@ def parse_setting(word: str) -> tuple[str, object]:
             break
         except ValueError:
             continue
-    return name.replace("-", "_"), value
+    preset, dot, name = name.rpartition(".")
+    return preset + dot + name.replace("-", "_"), value

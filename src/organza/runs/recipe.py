@@ -50,7 +50,8 @@ class Budget:
         minutes: minutes of training steps, for the comparison at equal time.
         metrics: names, see `organza.metrics`.
         features: feature network for names that state none.
-        settings: by name, for the methods that have them: ``{"width": 32}``.
+        settings: by name, for the methods that have them: ``{"width": 32}``; for one method, which goes before:
+            ``{"dcgan.width": 64}``.
 
     Example:
         >>> Budget(kimg=20, minutes=10).metrics
@@ -144,7 +145,7 @@ def carry_out(
     from organza.metrics.names import parse_metrics  # loads much
 
     parse_metrics(budget.metrics)
-    check_overrides(budget.settings or {}, [(name, preset(name).run) for name in names], "method")
+    _check(budget.settings or {}, names)
     outdir = user_path(outdir)
     _promise(outdir, {"data": str(data), "resolution": resolution, **asdict(budget)})
     plan = {name: _run(name, budget, resolution) for name in names}
@@ -164,7 +165,20 @@ def _run(name: str, budget: Budget, resolution: str | None) -> Run:
     run = preset(name).run
     if resolution is not None:
         run = replace(run, data=replace(run.data, resolution=resolution))
-    return overridden(run, budget.settings)
+    settings = budget.settings or {}
+    own = {key.removeprefix(f"{name}."): value for key, value in settings.items() if key.startswith(f"{name}.")}
+    return overridden(run, {**settings, **own})
+
+
+def _check(settings: Mapping[str, Any], names: Sequence[str]) -> None:
+    runs = {name: preset(name).run for name in names}
+    check_overrides({key: value for key, value in settings.items() if "." not in key}, list(runs.items()), "method")
+    for key, value in settings.items():
+        name, dot, setting = key.partition(".")
+        if dot and name not in runs:
+            raise UserError(f"{key}: {name} is not one of the methods", hint=f"these are: {', '.join(names)}")
+        if dot:
+            check_overrides({setting: value}, [(name, runs[name])], "such method")
 
 
 def _both(

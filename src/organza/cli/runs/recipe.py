@@ -39,7 +39,7 @@ class Options:
     features: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
     """Feature network for names that state none."""
     set: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=VALUE")] = ()
-    """More settings, for all methods that have them: width=32 batch=64."""
+    """More settings, for all methods that have them: batch=64; for one alone: dcgan.width=32."""
     device: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
     """cpu, cuda, cuda:1 ...; the GPU where there is one."""
 
