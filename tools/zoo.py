@@ -1,5 +1,6 @@
 """Make the networks of the zoo: `python tools/zoo.py NAME --data PATH [--run RUN]` trains one as its recipe says, and
-writes src/organza/zoo/NAME: weights in bf16, a card and samples. With --run it takes a training that is done already.
+writes src/organza/zoo/NAME: weights in bf16, a card and samples (of a translator: what the training showed at its
+end). With --run it takes a training that is done already.
 
 A recipe is what the card repeats, so that anybody with the same data gets the same network: bit for bit on the same
 machine. `--list` says what there is to make.
@@ -10,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import platform
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -18,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-from organza import Generator, load
+from organza import Generator, Translator, load
 from organza.core.doctor import available_cores, processor
 from organza.core.zoo import CARD, FOLDER, Card
 from organza.formats.folder import read_folder
@@ -88,6 +90,7 @@ def main() -> int:
 def write(name: str, recipe: Recipe, run: Path) -> Path:
     """The folder of the zoo, from a run."""
     lines = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    network = load(run, device="cpu")
     last = next(line for line in reversed(lines) if "seconds" in line)
     card = Card(
         summary=recipe.summary,
@@ -97,9 +100,9 @@ def write(name: str, recipe: Recipe, run: Path) -> Path:
         kimg=round(last["kimg"], 3),
         minutes=round(last["seconds"] / 60, 1),
         machine=f"{available_cores()} cores, {processor()}, {platform.system()}",
-        figures={"bf16/levels": off(run)},
+        figures=off(run),
         limits=recipe.limits,
-        seeds=f"{SEEDS[0]}-{SEEDS[-1]}",
+        seeds="" if isinstance(network, Translator) else f"{SEEDS[0]}-{SEEDS[-1]}",
     )
     note = f"{recipe.licence}. Trained on {recipe.data}.\n"
     notes = {CARD: json.dumps(vars(card), indent=2) + "\n", "LICENCE-NOTE.txt": note}
@@ -108,21 +111,23 @@ def write(name: str, recipe: Recipe, run: Path) -> Path:
     size = sum(path.stat().st_size for path in dest.glob("*.safetensors"))
     if size > MOST:
         raise SystemExit(f"{dest}: {size / 1e6:.1f} MB is more than the {MOST / 1e6:g} that a network may have")
-    network = load(dest, device="cpu")
     if isinstance(network, Generator):
+        network = load(dest, device="cpu")
         save_picture(make_grid(network.generate(SEEDS, _labels(network)), 10), dest / "samples.png")
+    else:
+        shutil.copy(max((run / "samples").glob("*.png")), dest / "samples.png")
     return dest
 
 
-def off(run: Path) -> float:
-    """How far images in bf16 weights are from the run's own, in levels of 255 in the mean."""
+def off(run: Path) -> dict[str, float]:
+    """How far generated images in bf16 weights are from the run's own, in levels of 255 in the mean."""
     with tempfile.TemporaryDirectory() as temporary:
         slim = newest(run, lambda folder: write_slim(read_folder(folder), Path(temporary) / "slim", "bf16"))
         one, other = load(run, device="cpu"), load(slim, device="cpu")
         if not isinstance(one, Generator) or not isinstance(other, Generator):
-            return 0.0
+            return {}
         pair = [network.generate(SEEDS, _labels(network)).astype(np.float64) for network in (one, other)]
-    return round(float(np.abs(pair[0] - pair[1]).mean()), 3)
+    return {"bf16/levels": round(float(np.abs(pair[0] - pair[1]).mean()), 3)}
 
 
 def _labels(network: Generator) -> list[int] | None:

@@ -195,3 +195,12 @@ def test_a_broken_card(tmp_path, monkeypatch):
 def test_the_list_comes_without_pytorch():
     code = "import sys; from organza.cli.main import main; main(['zoo']); assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+def test_the_demo_shows_them_at_once(tmp_path):
+    from PIL import Image
+
+    from organza.runs.demo import at_once
+
+    with Image.open(at_once(tmp_path / "new", columns=3)) as image:
+        assert image.width == 3 * 96 + 2 * 2 and image.height % 98 == 96 and np.asarray(image).std() > 10

@@ -10,10 +10,12 @@ from PIL import Image
 
 from organza.core.files import user_path
 from organza.core.progress import Progress
+from organza.core.zoo import PREFIX, zoo_names
 from organza.data import open_dataset
 from organza.data.drawn_faces.files import write_faces
 from organza.media.images import Pixels, make_grid, save_picture, to_image
-from organza.models.load import load_generator
+from organza.models.generator import Generator
+from organza.models.load import load, load_generator
 from organza.models.sampling import Sampling
 from organza.presets import preset
 from organza.runs.plan import override
@@ -86,6 +88,22 @@ def demo(
     return Demo(data, outcome.folder, grid, samples, film, outcome.finished)
 
 
+def at_once(outdir: str | Path, columns: int = 10) -> Path:
+    """Images by the generators that come with Organza, a row each, into ``outdir``/zoo.png.
+
+    Raises:
+        UserError: the folder can't be written.
+    """
+    rows = []
+    for name in zoo_names():
+        G = load(f"{PREFIX}{name}", device="cpu")
+        if isinstance(G, Generator):
+            labels = [seed % G.label_dim for seed in range(columns)] if G.label_dim else None
+            rows.append(_large(G.generate(range(columns), labels)))
+    return save_picture(make_grid(np.concatenate(rows), columns, gap=2), user_path(outdir) / "zoo.png")
+
+
 def _large(images: Pixels, side: int = 96) -> Pixels:
-    """Images enlarged smoothly, since 32 pixels are tiny on a screen."""
-    return np.stack([np.asarray(to_image(image).resize((side, side), Image.Resampling.LANCZOS)) for image in images])
+    """Images in RGB, enlarged smoothly, since 32 pixels are tiny on a screen."""
+    found = [to_image(image).convert("RGB").resize((side, side), Image.Resampling.LANCZOS) for image in images]
+    return np.stack([np.asarray(image) for image in found])

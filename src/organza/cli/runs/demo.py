@@ -12,7 +12,7 @@ from organza.core.text import say
 
 @dataclass(frozen=True)
 class Options:
-    """Draw cartoon faces, train a small StyleGAN2 on them, and make a grid and a video of what it has learnt."""
+    """Show what trained networks make, draw cartoon faces, train a small StyleGAN2 on them, and make a grid and a video."""
 
     outdir: Path = Path("out/demo")
     """Folder for everything; done again there, it continues where it was."""
@@ -24,9 +24,10 @@ def main(argv: list[str]) -> int:
     """Run the demo and name the files that it made."""
     options = parse(Options, argv, "organza demo")
     from organza.core.device import keep_freed_memory
-    from organza.runs.demo import demo
+    from organza.runs.demo import at_once, demo
 
     keep_freed_memory()
+    say(f"by networks that come with Organza: {at_once(options.outdir)}", error=True)
     say(
         "drawing faces, then training on them for a few minutes; Ctrl-C stops and keeps what is there",
         error=True,
