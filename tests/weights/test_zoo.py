@@ -203,4 +203,4 @@ def test_the_demo_shows_them_at_once(tmp_path):
     from organza.runs.demo import at_once
 
     with Image.open(at_once(tmp_path / "new", columns=3)) as image:
-        assert image.width == 3 * 96 + 2 * 2 and image.height % 98 == 96 and np.asarray(image).std() > 10
+        assert image.width == 3 * 98 + 2 and image.height % 98 == 2 and np.asarray(image).std() > 10
