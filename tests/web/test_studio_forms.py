@@ -89,6 +89,7 @@ def test_presets_name_their_papers():
     assert "arXiv 1912.04958" in by["stylegan2-tiny"]["paper"] and by["stylegan2-tiny"]["family"] == "stylegan"
     assert "arXiv 1703.10593" in by["cyclegan"]["paper"] and by["cyclegan"]["about"].startswith("What it changed")
     assert by["cyclegan"]["layout"] == "unpaired" and "trainA" in by["cyclegan"]["takes"]
+    assert by["cgan"]["takes"].startswith("images with labels") and "where there are" in by["dcgan"]["takes"]
     without = [name for name, each in by.items() if "arXiv" not in each["paper"] + each["about"]]
     assert {*without} <= {"cartoongan", "animegan"}  # whose papers are not there
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
@@ -92,11 +92,11 @@ def place_of(loc: Sequence[int | str]) -> str:
     return printable(".".join(map(str, named)), 100)
 
 
-def explain(app: FastAPI) -> None:
-    """Let every error be one line of JSON."""
+def explain(app: FastAPI, line: Callable[[Exception], str] = str) -> None:
+    """Let every error be one line of JSON; ``line`` words one that is for people."""
 
     async def of_people(request: Request, error: Exception) -> Response:
-        return refused(422, str(error))
+        return refused(422, line(error))
 
     async def of_shape(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)

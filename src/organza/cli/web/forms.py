@@ -32,6 +32,7 @@ from organza.core.errors import UserError
 from organza.core.ranges import Range
 from organza.core.text import printable
 from organza.presets import PRESETS, preset
+from organza.presets.facts import FACTS
 from organza.web.studio.forms import Command, Field, Forms
 from organza.web.studio.workspace import Workspace
 
@@ -430,17 +431,19 @@ def _paper(entry: Any) -> dict[str, Any]:
         "paper": parts[1] if len(parts) > 1 else parts[0],
         "about": parts[2] if len(parts) > 2 else "",
         "layout": method.layout,
-        "takes": _TAKES.get(method.layout, "images"),
+        "takes": _TAKES[FACTS[entry.name].takes],
     }
 
 
 _TAKES = {
     "images": "a folder or an archive of images",
-    "captioned": "images with captions",
+    "images, labels": "a folder or an archive of images; labels where there are some",
+    "labels": "images with labels: a folder for each, or a table",
+    "some labels": "images of which a few have labels: a folder for each, or a table",
+    "captions": "images with captions",
     "pairs": "images in pairs, side by side or in two folders",
-    "unpaired": "two folders: trainA and trainB",
-    "video": "videos, or folders of frames in their order",
-    "labelled": "images with labels: a folder for each, or a table",
+    "two sets": "two folders: trainA and trainB",
+    "video pairs": "videos in pairs, or folders of frames in their order",
 }
 
 

@@ -125,7 +125,6 @@ def make_studio(
             409: ERRORS[400] | {"description": "A newer request took its place."},
         },
     )
-    explain(app)
     _explain(app, workspace)
 
     @app.get("/api/about", summary="What this studio is")
@@ -247,8 +246,7 @@ def _explain(app: FastAPI, workspace: Workspace) -> None:
     def line(error: Exception) -> str:
         return printable(str(error).replace(root, "").replace(zoo, PREFIX), 600)
 
-    async def of_people(request: Request, error: Exception) -> Response:
-        return refused(422, line(error))
+    explain(app, line)
 
     async def not_there(request: Request, error: Exception) -> Response:
         return refused(404, line(error))
@@ -269,7 +267,6 @@ def _explain(app: FastAPI, workspace: Workspace) -> None:
         assert isinstance(error, OSError)
         return refused(422, printable(error.strerror or "the system refused it", 200))
 
-    app.add_exception_handler(UserError, of_people)
     app.add_exception_handler(NotThereError, not_there)
     app.add_exception_handler(NoJobError, not_there)
     app.add_exception_handler(FullDiskError, full)
