@@ -6,6 +6,7 @@ import base64
 import io
 import os
 import tarfile
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -239,6 +240,17 @@ def test_a_page_is_written_whole_or_not_at_all(tiny_run, tmp_path):
     assert "MIT licence" in (found.path / "LICENCES.txt").read_text()
     with pytest.raises(UserError, match="page: is there already"):
         export(tiny_run, tmp_path / "page", "web", runtime=given)
+
+
+def test_a_page_in_a_zip(tiny_run, tmp_path):
+    given = archive(tmp_path / "a.tgz", FILES)
+    folder = export(tiny_run, tmp_path / "mine", "web", Exporting(weights="fp16"), runtime=given).path
+    found = export(tiny_run, tmp_path / "mine.zip", "web", Exporting(weights="fp16"), runtime=given)
+    with zipfile.ZipFile(found.path) as archived:
+        texts = {name: archived.read(name) for name in archived.namelist()}
+    assert texts == {f"mine/{file.name}": file.read_bytes() for file in folder.iterdir()}
+    with pytest.raises(UserError, match=r"mine\.zip: is there already"):
+        export(tiny_run, tmp_path / "mine.zip", "web", runtime=given)
 
 
 def test_texts_of_another_encoder(tmp_path):

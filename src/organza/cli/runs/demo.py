@@ -12,7 +12,7 @@ from organza.core.text import say
 
 @dataclass(frozen=True)
 class Options:
-    """Show what trained networks make, then draw faces, train a small StyleGAN2 on them, and make a grid and a video."""
+    """Show what trained networks make, draw faces, train a small StyleGAN2 on them, and make a grid and a video."""
 
     outdir: Path = Path("out/demo")
     """Folder for everything; done again there, it continues where it was."""

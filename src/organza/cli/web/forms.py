@@ -140,7 +140,6 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "features": ("voile64", "inception", "lenet"),
     "distance": ("stand-in", "voile64", "lpips", "lpips-alex", "lpips-squeeze"),
     "student": ("pix2pix", "pix2pixhd", "bicyclegan"),
-    "export.format": ("onnx", "torchscript"),
 }
 """Options that are text on the command line, because a file may stand there as well: here only these."""
 
@@ -148,7 +147,7 @@ LEFT_OUT = frozenset(
     {
         *("device", "workers", "overwrite", "profile", "settings", "list", "all", "only", "set", "edit.film"),
         *("audio", "embeddings", "classifier", "reference", "face_id", "weights_dir", "mtcnn", "metadata", "mnist"),
-        *("align", "runtime", "webgpu", "targets", "label_map", "instances", "translate.hidden"),
+        *("align", "runtime", "targets", "label_map", "instances", "translate.hidden"),
     }
 )
 """Options that are not offered: this machine's own matters, and files for which the page has no place."""
@@ -587,7 +586,8 @@ def _results(verb: str, given: Mapping[str, Any], out: str) -> list[str]:
         ending = {"nvidia": ".pkl", "rosinality": ".pt"}.get(str(given.get("to")), "")
         return [f"--dest={out}/network{ending}"]
     if verb == "export":
-        return [f"--output={out}/network{'.pt' if given.get('format') == 'torchscript' else '.onnx'}"]
+        ending = {"torchscript": ".pt", "web": ".zip"}.get(str(given.get("format")), ".onnx")
+        return [f"--output={out}/network{ending}"]
     if verb == "dataset build":
         zipped = given.get("format") in (None, "", "auto", "zip")
         return [f"--dest={out}/dataset{'.zip' if zipped else ''}"]

@@ -23,7 +23,7 @@ class Options:
     format: Literal["onnx", "torchscript", "web"] = "onnx"
     """What to write."""
     output: Path
-    """The new file, .onnx or .pt; with --format web the new folder."""
+    """The new file, .onnx or .pt; with --format web a new folder, or a .zip of one."""
     model: Annotated[str | None, tyro.conf.arg(metavar="AtoB|BtoA")] = None
     """Which direction, of networks for both."""
     part: Literal["whole", "mapping", "synthesis"] = "whole"

@@ -63,7 +63,7 @@ def export(
 
     Args:
         where: whatever `organza.load` takes.
-        dest: a new file, ``.onnx`` or ``.pt``; of a page a new folder.
+        dest: a new file, ``.onnx`` or ``.pt``; of a page a new folder, or a ``.zip``.
         format: ONNX, TorchScript, or a folder with a page for browsers.
         how: see `Exporting`.
         model: which, where a method trains several: ``"AtoB"`` or ``"BtoA"``; None takes the first.
@@ -96,7 +96,7 @@ def export(
     parts = {name: part_of(network, half, how) for name, half in halves(network, format, how.part).items()}
     if held is not None:
         found = write_web(path, network, parts, how.weights, how.opset, held, licence, title)
-        size = sum(file.stat().st_size for file in path.iterdir())
+        size = sum(file.stat().st_size for file in (path.iterdir() if path.is_dir() else [path]))
     else:
         (part,) = parts.values()
         about = described(network, part, licence)

@@ -1,4 +1,4 @@
-"""A network as a folder that runs in a browser tab: a page, the network and ONNX Runtime, all of it in script files.
+"""A network as a folder, or a zip of it, that runs in a browser tab: a page, the network and ONNX Runtime as scripts.
 
 A page that is opened from disk may not fetch its neighbours, but it may load scripts; so what is binary is packed and
 written as text into those.
@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import html
 import json
+import zipfile
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from organza.contract.targets import every_target
 from organza.core.errors import UserError
-from organza.core.files import atomic_folder
+from organza.core.files import atomic_folder, atomic_write
 from organza.core.version import __version__
 from organza.models.generator import Generator
 from organza.models.translator import Translator
@@ -26,10 +27,11 @@ from organza.weights.export.runtime import PACKAGE, Runtime, packed
 
 MIXES = 20
 """Steps between two seeds, of networks with one w."""
+ZIP = ".zip"
 
 
 def write_web(
-    folder: Path,
+    dest: Path,
     network: Generator | Translator,
     parts: dict[str, Part],
     weights: Weights,
@@ -38,10 +40,10 @@ def write_web(
     licence: str | None,
     title: str | None = None,
 ) -> dict[str, Parity]:
-    """Write the folder, whole or not at all.
+    """Write the folder, or a zip of it, whole or not at all.
 
     Args:
-        folder: a new name.
+        dest: a new name; a zip where it ends in ``.zip``.
         network: what the page shows.
         parts: its graphs, by the names that the page knows: ``mapping`` and ``synthesis``, or ``network``.
         weights, opset: see `organza.weights.export.export.Exporting`.
@@ -53,7 +55,7 @@ def write_web(
         How each graph compares with PyTorch, where ONNX Runtime is there.
 
     Raises:
-        UserError: the network can't be shown by a page, or ``folder`` can't be written.
+        UserError: the network can't be shown by a page, or ``dest`` can't be written.
     """
     info = described(network, parts, licence, title)
     found, models = {}, {}
@@ -62,13 +64,18 @@ def write_web(
         if (parity := compared(part, file)) is not None:
             found[key] = parity
         models[key] = packed(file)
-    with atomic_folder(folder) as work:
-        texts = {
-            "model.js": f"const organza = {json.dumps({'info': info, 'models': models})};\n",
-            "runtime.js": f"organza.runtime = {json.dumps(runtime.packed)};\n",
-            "index.html": page(info["title"]),
-            "LICENCES.txt": licences(licence, runtime),
-        }
+    texts = {
+        "model.js": f"const organza = {json.dumps({'info': info, 'models': models})};\n",
+        "runtime.js": f"organza.runtime = {json.dumps(runtime.packed)};\n",
+        "index.html": page(info["title"]),
+        "LICENCES.txt": licences(licence, runtime),
+    }
+    if dest.suffix.lower() == ZIP:
+        with atomic_write(dest) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
+            for name, text in texts.items():
+                archive.writestr(f"{dest.stem}/{name}", text)
+        return found
+    with atomic_folder(dest) as work:
         for name, text in texts.items():
             (work / name).write_text(text, encoding="utf-8")
     return found
