@@ -16,6 +16,17 @@ if TYPE_CHECKING:
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 FAKE_CAMERA = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
 
+PIXELS = """async (image) => {
+  await image.decode();
+  const canvas = document.createElement("canvas");
+  [canvas.width, canvas.height] = [image.naturalWidth, image.naturalHeight];
+  const paper = canvas.getContext("2d");
+  paper.drawImage(image, 0, 0);
+  const { data } = paper.getImageData(0, 0, canvas.width, canvas.height);
+  return [canvas.width, canvas.height, btoa(Array.from(data, (level) => String.fromCharCode(level)).join(""))];
+}"""
+"""What gives an image element's size and its RGBA as base64."""
+
 
 @contextmanager
 def chromium(*options: str) -> Iterator[Browser]:

@@ -27,7 +27,7 @@ from organza.studio.mix import mixed
 from organza.web.guard import Gate
 from organza.web.studio.app import make_studio
 from organza.web.studio.workspace import Workspace
-from tests.browser import FAKE_CAMERA, chromium
+from tests.browser import FAKE_CAMERA, PIXELS, chromium
 from tests.web.conftest import at_a_port, png, until
 
 TABS = ("networks", "generate", "explore", "translate", "train", "jobs")
@@ -108,17 +108,6 @@ class Opened:
     def pixels(self, which):
         width, height, text = self.panel.locator(which).evaluate(PIXELS)
         return np.frombuffer(base64.b64decode(text), np.uint8).reshape(height, width, 4)[..., :3]
-
-
-PIXELS = """async (image) => {
-  await image.decode();
-  const canvas = document.createElement("canvas");
-  [canvas.width, canvas.height] = [image.naturalWidth, image.naturalHeight];
-  const paper = canvas.getContext("2d");
-  paper.drawImage(image, 0, 0);
-  const { data } = paper.getImageData(0, 0, canvas.width, canvas.height);
-  return [canvas.width, canvas.height, btoa(Array.from(data, (level) => String.fromCharCode(level)).join(""))];
-}"""
 
 
 @pytest.fixture

@@ -11,7 +11,8 @@ export function lacking() {
 }
 
 /**
- * Start the webcam. `work(blob)` takes a frame and gives the result; `shown(blob, frames a second)` shows it.
+ * Start the webcam. `work(blob)` takes a frame and gives the result, or null where there is none of this frame;
+ * `shown(blob, frames a second)` shows it.
  *
  * Returns `{stop, ended}`: a function, and a promise that ends with it, or with what went wrong.
  */
@@ -38,6 +39,7 @@ export async function camera(work, shown) {
         const frame = await new Promise((resolve) => canvas.toBlob(resolve, "image/jpeg", 0.9));
         const result = await work(frame);
         if (!going) break;
+        if (!result) continue;
         times.push(performance.now());
         if (times.length > 20) times.shift();
         shown(result, times.length > 1 ? ((times.length - 1) * 1000) / (times.at(-1) - times[0]) : null);

@@ -80,11 +80,19 @@ export function make(panel) {
     hint: "Or drop it here, or paste an image.", onfiles: (found) => line.attempt(() => taken(found)) });
   pasted(panel, (found) => line.attempt(() => taken(found)));
 
+  /** A frame's result. Who looks away for a moment, or leaves the image, does not end it. */
+  async function followed(frame) {
+    figure.source(frame);
+    try {
+      return await translated(frame, "jpeg");
+    } catch (error) {
+      if (!wish.cartoon || !/^no face/.test(error.message)) throw error;
+      about.textContent = "No face is seen.";
+      return null;
+    }
+  }
   const begin = worker("Start the webcam", line, async () => {
-    const on = await camera((frame) => {
-      figure.source(frame);
-      return translated(frame, "jpeg");
-    }, (blob, rate) => {
+    const on = await camera(followed, (blob, rate) => {
       figure.result(blob);
       panel.dataset.frames = Number(panel.dataset.frames ?? 0) + 1;
       about.textContent = rate ? `${count(rate, 2)} frames a second` : "";
