@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
 import organza
-from organza import UserError, train
+from organza import UserError, load, train
+from organza.contract.data import DataSpec
+from organza.core.config import to_plain
+from organza.formats import read_weights
 from organza.formats.ports.junyanz_write import discriminator_names
+from organza.methods.translation.pix2pix import Pix2Pix
 from organza.nn.patchgan import PatchGAN
+from organza.training import checkpoint
 from organza.weights.convert import convert
 from organza.weights.inspect import inspect
 from tests import golden
@@ -179,3 +185,28 @@ def test_training_does_not_go_on_from_another_method(pairs, tmp_path):
         train("pix2pix", pairs, outdir=tmp_path / "runs", resume=source, kimg=0.002, device="cpu")
     with pytest.raises(UserError, match="two by two, not 3 at a time"):
         train("bicyclegan", pairs, outdir=tmp_path / "runs", batch=3, kimg=0.003, device="cpu", resolution="32")
+
+
+@pytest.mark.parametrize("source", [1, 3])
+def test_a_residual_generator_of_pix2pix(source, tmp_path):
+    """Its discriminator, which sees both images, tells it from CycleGAN's."""
+    torch.manual_seed(0)
+    spec = DataSpec((128, 128), 3, source=source)
+    config = Pix2Pix(generator="resnet", width=4, blocks=2, width_d=4, layers_d=1)
+    nets = config.build(spec).nets
+    about = {"organza": "0", "method": "pix2pix", "spec": to_plain(spec), "config": to_plain(config)}
+    checkpoint.write(tmp_path / "ours", about, {"nets": checkpoint.flatten(nets), "ema": {}})
+    theirs = convert(tmp_path / "ours", tmp_path / "theirs", "junyanz")
+    assert {path.name for path in theirs.iterdir()} == {"latest_net_G.pth", "latest_net_D.pth"}
+    found = read_weights(theirs / "latest_net_G.pth")
+    assert found.method == "pix2pix" and found.config == replace(config, norm="batch", test_mode="train")
+    assert found.spec == spec
+    for name, net in nets.items():
+        tensors = found.tensors(name)
+        assert all(torch.equal(value, tensors[key]) for key, value in net.state_dict().items())
+    (theirs / "latest_net_D.pth").unlink()
+    alone = read_weights(theirs / "latest_net_G.pth")  # nothing tells any more
+    assert alone.method == "cyclegan"
+    x = torch.rand(1, source, 16, 16) * 2 - 1
+    images = [load(theirs / "latest_net_G.pth").apply(x, mode="eval"), nets["G"].eval()(x)]
+    torch.testing.assert_close(*images, rtol=0, atol=1e-5)

@@ -9,17 +9,20 @@ import pytest
 import torch
 from torch.nn.functional import binary_cross_entropy_with_logits
 
+from organza import UserError, preset
+from organza.nn.resnet import ResNetGenerator
 from organza.training.loop import advance
 from organza.training.settings import Training
 from organza.training.state import State
-from tests.shapes import batch_of, spec_of, toy
+from tests.shapes import batch_of, spec_of
 
 
-@pytest.mark.parametrize("gan_weight", [1.0, 0.25, 0.0])
-def test_a_step_is_the_papers(gan_weight):
+@pytest.mark.parametrize(("generator", "gan_weight"), [("unet", 1.0), ("unet", 0.25), ("unet", 0.0), ("resnet", 1.0)])
+def test_a_step_is_the_papers(generator, gan_weight):
     torch.manual_seed(0)
     spec = spec_of("pix2pix")
-    config = replace(toy("pix2pix").method, dropout=False, norm="instance", gan_weight=gan_weight)
+    config = replace(preset("pix2pix").run.method, generator=generator).toy()
+    config = replace(config, dropout=False, norm="instance", gan_weight=gan_weight)
     state = State.fresh(config.resolve(spec, 2).build(spec), torch.device("cpu"))
     G, D = (copy.deepcopy(state.method.nets[name]) for name in "GD")
     batch = batch_of(spec, 2)
@@ -45,3 +48,21 @@ def test_a_step_is_the_papers(gan_weight):
         for (key, ours), theirs in zip(state.method.nets[name].named_parameters(), net.parameters(), strict=True):
             if not key.endswith("bias"):  # before instance normalisation, gradients of biases are rounding errors
                 torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-6, msg=lambda m, key=key: f"{key}: {m}")
+
+
+def test_a_residual_generator_is_cyclegans():
+    spec = spec_of("pix2pix")
+    config = replace(preset("pix2pix").run.method, generator="resnet", width=8)
+    assert [config.resolve(replace(spec, resolution=(side, side)), 1).blocks for side in (128, 256)] == [6, 9]
+    net = config.resolve(spec, 1).build(spec).nets["G"]
+    assert isinstance(net, ResNetGenerator) and len(net.blocks) == 6
+    drops = [module for module in net.modules() if isinstance(module, torch.nn.Dropout)]
+    assert len(drops) == 6 and drops[0].p == 0.5
+    paper = preset("pix2pix").run.method
+    for wrong, what in (
+        (replace(config, depth=3), "a residual network has no --depth"),
+        (replace(paper, blocks=3), "a U-Net has no --blocks"),
+    ):
+        with pytest.raises(UserError, match=what):
+            wrong.resolve(spec, 1)
+    assert paper.like(config, spec).generator == "resnet"

@@ -18,7 +18,7 @@ from pathlib import Path
 from organza.contract.data import Direction
 from organza.core.errors import UserError
 from organza.formats.ports.junyanz_names import Names, discriminator_names, resnet_names, unet_names
-from organza.formats.ports.translators import Found, Held, cyclegan, pix2pix
+from organza.formats.ports.translators import Found, Held, cyclegan, pix2pix, shape
 from organza.formats.weights import Weights
 from organza.tensors.entry import entry
 from organza.tensors.networks import Network, find
@@ -42,8 +42,20 @@ def understood(opened: Opened) -> Weights | None:
             critics, problems = _critics({way: sibling(opened.path, "D")})
             return _told(pix2pix(opened, WHOSE, Found({way: held}, critics, problems)))
         if (net := network(opened, RESNET)) is not None:
-            return _cyclegan(opened, net, way)
+            paired = _of_pairs(opened, net, way)
+            return _cyclegan(opened, net, way) if paired is None else paired
     return None
+
+
+def _of_pairs(opened: Opened, net: Network, way: Direction) -> Weights | None:
+    """pix2pix with a residual generator: its discriminator sees source and output together."""
+    critics, problems = _critics({way: sibling(opened.path, "D")})
+    held = renamed(net.tensors, resnet_names)
+    seen = next((shape(critic, "layers.0.conv.weight")[1] for critic in critics.values()), 0)
+    if seen != shape(held, "stem.conv.weight")[1] + shape(held, "head.weight")[0]:
+        return None
+    found = Found({way: held}, critics, problems)
+    return _told(pix2pix(opened, WHOSE, found, dropout=has_dropout(net.tensors)))
 
 
 def _cyclegan(opened: Opened, net: Network, way: Direction) -> Weights:

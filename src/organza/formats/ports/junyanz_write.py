@@ -61,7 +61,7 @@ def _content(weights: Weights, config: Pix2Pix | CycleGAN, net: str) -> dict[str
         tensors = _without_gains(weights, tensors)
     if net.startswith("D"):
         names = discriminator_names(tensors)
-    elif isinstance(config, Pix2Pix):
+    elif isinstance(config, Pix2Pix) and config.generator == "unet":
         names = unet_names(tensors)
     else:
         names = resnet_names(tensors, dropout=config.dropout)
@@ -86,7 +86,9 @@ def _without_gains(weights: Weights, tensors: Tensors) -> Tensors:
 
 def _options(weights: Weights, config: Pix2Pix | CycleGAN) -> str:
     norm = "instance" if config.norm == "instance-affine" else config.norm
-    kind = f"unet_{2 ** (config.depth or 0)}" if isinstance(config, Pix2Pix) else f"resnet_{config.blocks}blocks"
+    kind = f"resnet_{config.blocks}blocks"
+    if isinstance(config, Pix2Pix) and config.generator == "unet":
+        kind = f"unet_{2 ** (config.depth or 0)}"
     words = [f"--netG {kind}", f"--ngf {config.width}", f"--norm {norm}"]
     words += [] if config.dropout else ["--no_dropout"]
     words += [f"--direction {weights.spec.direction}"] if weights.spec.direction == "BtoA" else []

@@ -47,27 +47,27 @@ class Found:
     problems: Mapping[str, str] = field(default_factory=dict)
 
 
-def pix2pix(opened: Opened, whose: str, found: Found, *, mode: Mode = "train") -> Weights:
-    """A U-Net, and its discriminator if there is one.
+def pix2pix(opened: Opened, whose: str, found: Found, *, mode: Mode = "train", dropout: bool = False) -> Weights:
+    """A U-Net or a residual generator, and its discriminator if there is one.
 
     Args:
         opened: the file.
         whose: of the format's name.
         found: one generator.
         mode: what its authors test in.
+        dropout: whether residual blocks have it.
 
     Raises:
         RefusedError: a tensor of the generator is missing, unknown or misshaped.
     """
     ((direction, held),) = found.generators.items()
-    depth = 1 + max(_numbers(held, "downs"), default=-1)
-    if not 2 <= depth <= MOST_LEVELS:
-        raise RefusedError(f"a U-Net of {depth} levels")
-    width, source = shape(held, "downs.0.conv.weight")[:2]
-    channels = shape(held, "ups.0.conv.weight")[1]
-    spec = DataSpec((2**depth, 2**depth), channels, source=source, direction=direction)
-    norm = norm_of(held, "downs.1.norm", "downs.1.conv.bias")
-    config = Pix2Pix(width=width, depth=depth, norm=norm, dropout=False, test_mode=mode)
+    if "stem.conv.weight" in held:
+        spec, shaped = residual(held, direction)
+        config = Pix2Pix(generator="resnet", dropout=dropout, test_mode=mode, **shaped)
+    else:
+        spec, shaped = _skipping(held, direction)
+        config = Pix2Pix(dropout=False, test_mode=mode, **shaped)
+    channels, source, norm = spec.channels, spec.source, config.norm
     critic, problems = found.critics.get(direction[-1]), dict[str, str]()
     if critic is not None:
         config = replace(config, **critic_settings(critic, problems, "D", source + channels, norm))
@@ -94,16 +94,10 @@ def cyclegan(
         RefusedError: a tensor of that generator is missing, unknown or misshaped.
     """
     held = found.generators[first]
-    blocks = 1 + max(_numbers(held, "blocks"), default=-1)
-    if not 1 <= blocks <= MOST_BLOCKS:
-        raise RefusedError(f"{blocks} residual blocks")
-    width, source = shape(held, "stem.conv.weight")[:2]
-    channels = shape(held, "head.weight")[0]
-    side = 128 if blocks < 9 else 256
-    spec = DataSpec((side, side), channels, source=source, direction=first)
-    norm = norm_of(held, "stem.norm", "stem.conv.bias")
+    spec, shaped = residual(held, first)
+    channels, source, norm = spec.channels, spec.source, shaped["norm"]
     identity = 0.5 if source == channels else 0.0
-    config = CycleGAN(width=width, blocks=blocks, norm=norm, dropout=dropout, identity_weight=identity, test_mode=mode)
+    config = CycleGAN(dropout=dropout, identity_weight=identity, test_mode=mode, **shaped)
     problems = {f"D_{side}": reason for side, reason in found.problems.items()}
     for seen, critic in found.critics.items():
         count = channels if seen == first[-1] else source
@@ -111,6 +105,33 @@ def cyclegan(
     parts = {f"G_{way}": net for way, net in found.generators.items()}
     parts |= {f"D_{seen}": net for seen, net in found.critics.items()}
     return assemble(opened, f"CycleGAN ({whose})", "cyclegan", spec, config, parts, f"G_{first}", problems)
+
+
+def _skipping(held: Held, direction: Direction) -> tuple[DataSpec, dict[str, Any]]:
+    """What a U-Net translates, and its shape as settings."""
+    depth = 1 + max(_numbers(held, "downs"), default=-1)
+    if not 2 <= depth <= MOST_LEVELS:
+        raise RefusedError(f"a U-Net of {depth} levels")
+    width, source = shape(held, "downs.0.conv.weight")[:2]
+    channels = shape(held, "ups.0.conv.weight")[1]
+    spec = DataSpec((2**depth, 2**depth), channels, source=source, direction=direction)
+    return spec, {"width": width, "depth": depth, "norm": norm_of(held, "downs.1.norm", "downs.1.conv.bias")}
+
+
+def residual(held: Held, direction: Direction) -> tuple[DataSpec, dict[str, Any]]:
+    """What a residual generator translates, and its shape as settings.
+
+    Raises:
+        RefusedError: a tensor that tells it is missing or misshaped.
+    """
+    blocks = 1 + max(_numbers(held, "blocks"), default=-1)
+    if not 1 <= blocks <= MOST_BLOCKS:
+        raise RefusedError(f"{blocks} residual blocks")
+    width, source = shape(held, "stem.conv.weight")[:2]
+    channels = shape(held, "head.weight")[0]
+    side = 128 if blocks < 9 else 256
+    spec = DataSpec((side, side), channels, source=source, direction=direction)
+    return spec, {"width": width, "blocks": blocks, "norm": norm_of(held, "stem.norm", "stem.conv.bias")}
 
 
 def assemble(

@@ -23,7 +23,7 @@ from organza.contract.method import Adam, Carry, Method, Nets, Phase, Player, Re
 from organza.contract.model import Mode, Translation
 from organza.core.errors import UserError
 from organza.core.ranges import Count, CountOrZero, Depth, PositiveOrZero, Range
-from organza.methods.translation.pix2pix import Game, adversarial_d, adversarial_g, plain_apply
+from organza.methods.translation.pix2pix import Game, adversarial_d, adversarial_g, plain_apply, usual_blocks
 from organza.nn.image_pool import ImagePool
 from organza.nn.norms import Norm
 from organza.nn.patchgan import PatchGAN
@@ -66,7 +66,7 @@ class CycleGAN:
 
     def resolve(self, spec: DataSpec, batch: int) -> CycleGAN:
         """The same with a number of blocks that fits the images."""
-        return self if self.blocks is not None else replace(self, blocks=6 if max(spec.resolution) < 256 else 9)
+        return self if self.blocks is not None else replace(self, blocks=usual_blocks(spec.resolution))
 
     def like(self, other: CycleGAN, spec: DataSpec) -> CycleGAN:
         """These settings with the architecture of ``other``."""

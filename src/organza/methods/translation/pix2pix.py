@@ -26,6 +26,7 @@ from organza.methods.translation.relativistic import PairedGame, norm_of_d, pair
 from organza.nn.losses import least_squares_d, least_squares_g, logistic_d, logistic_g
 from organza.nn.norms import Norm
 from organza.nn.patchgan import PatchGAN
+from organza.nn.resnet import ResNetGenerator
 from organza.nn.unet import UNetGenerator
 
 Game = Literal["logistic", "least-squares"]
@@ -37,10 +38,14 @@ class Pix2Pix:
 
     takes_labels: ClassVar[bool] = False
     layout: ClassVar[Layout] = "pairs"
+    generator: Literal["unet", "resnet"] = "unet"
+    """G: a U-Net, whose levels skip across (section 3.2.1), or CycleGAN's residual network."""
     width: Count = 64
-    """Feature maps of G at full resolution; doubled at each halving, up to eight times as many."""
+    """Feature maps of G at full resolution; doubled at each halving, up to eight times as many in a U-Net."""
     depth: Depth | None = None
-    """Halvings of G. None: down to one pixel, at most 8, as far as both sides can be halved."""
+    """Halvings of a U-Net. None: down to one pixel, at most 8, as far as both sides can be halved."""
+    blocks: Depth | None = None
+    """Residual blocks of a residual network. None: 6 below 256 pixels, else 9."""
     width_d: Count = 64
     """Feature maps of D's first layer."""
     layers_d: CountOrZero = 3
@@ -50,7 +55,7 @@ class Pix2Pix:
     norm_d: Norm | None = None
     """Normalisation of D. None: as of both, but none with --game relativistic."""
     dropout: bool = True
-    """Drop half of the features next to G's innermost level."""
+    """Drop half of the features next to a U-Net's innermost level, or in the middle of each residual block."""
     l1_weight: PositiveOrZero = 100.0
     """Weight of the L1 distance to the target (lambda, equation 4)."""
     gan_weight: PositiveOrZero = 1.0
@@ -68,12 +73,22 @@ class Pix2Pix:
     """What normalisation and dropout do when images are translated: as in training, as the authors have it, or eval."""
 
     def resolve(self, spec: DataSpec, batch: int) -> Pix2Pix:
-        """The same with a depth that fits the images."""
+        """The same with a depth, or a number of blocks, that fits the images.
+
+        Raises:
+            UserError: a setting of the other generator is given, or a U-Net can't take images of this size.
+        """
+        if self.generator == "resnet":
+            if self.depth is not None:
+                raise UserError("a residual network has no --depth", hint="give --blocks, or --generator unet")
+            return self if self.blocks is not None else replace(self, blocks=usual_blocks(spec.resolution))
+        if self.blocks is not None:
+            raise UserError("a U-Net has no --blocks", hint="give --depth, or --generator resnet")
         return self if self.depth is not None else replace(self, depth=unet_depth(spec.resolution))
 
     def like(self, other: Pix2Pix, spec: DataSpec) -> Pix2Pix:
         """These settings with the architecture of ``other``; dropout has no weights, so it is as these say."""
-        names = ("width", "depth", "width_d", "layers_d", "norm", "test_mode")
+        names = ("generator", "width", "depth", "blocks", "width_d", "layers_d", "norm", "test_mode")
         norm_d: Norm | None = norm_of_d(other.norm_d, other.norm, other.game)
         if norm_d == "batch" and self.game == "relativistic":
             norm_d = None  # such a D can't go on
@@ -81,7 +96,8 @@ class Pix2Pix:
 
     def toy(self) -> Pix2Pix:
         """Tiny networks, for tests."""
-        return replace(self, width=4, width_d=4, layers_d=min(self.layers_d, 1))
+        blocks = 1 if self.generator == "resnet" else self.blocks
+        return replace(self, width=4, blocks=blocks, width_d=4, layers_d=min(self.layers_d, 1))
 
     def build(self, spec: DataSpec) -> Method:
         """The networks and their two phases.
@@ -89,10 +105,7 @@ class Pix2Pix:
         Raises:
             UserError: images of this size can't be translated.
         """
-        if self.depth is None:
-            raise ValueError("call resolve(spec, batch) before build(spec)")
-        check_depth(self.depth, spec.resolution)
-        generator = UNetGenerator(spec.source, spec.channels, self.depth, self.width, self.norm, self.dropout)
+        generator, least = self._generator(spec)
         norm_d = norm_of_d(self.norm_d, self.norm, self.game)
         discriminator = PatchGAN(spec.source + spec.channels, self.layers_d, self.width_d, norm_d)
 
@@ -122,6 +135,7 @@ class Pix2Pix:
             spec.channels,
             apply=plain_apply,
             multiple=generator.multiple,
+            least=least,
             mode=self.test_mode,
             critic="D",
             conditional=True,
@@ -133,6 +147,28 @@ class Pix2Pix:
             models={spec.direction: translation},
             bf16=("sampling",) if self.game == "relativistic" else ("training", "sampling"),
         )
+
+    def _generator(self, spec: DataSpec) -> tuple[UNetGenerator | ResNetGenerator, int]:
+        """G, and the shortest side that it takes."""
+        if self.generator == "resnet":
+            if self.blocks is None:
+                raise ValueError("call resolve(spec, batch) before build(spec)")
+            shape = (spec.source, spec.channels, self.blocks, self.width, self.norm, self.dropout)
+            return ResNetGenerator(*shape), 8
+        if self.depth is None:
+            raise ValueError("call resolve(spec, batch) before build(spec)")
+        check_depth(self.depth, spec.resolution)
+        return UNetGenerator(spec.source, spec.channels, self.depth, self.width, self.norm, self.dropout), 1
+
+
+def usual_blocks(resolution: tuple[int, int]) -> int:
+    """Residual blocks for images of this size (CycleGAN, arXiv 1703.10593, appendix 7.2).
+
+    Example:
+        >>> usual_blocks((128, 128)), usual_blocks((128, 256))
+        (6, 9)
+    """
+    return 6 if max(resolution) < 256 else 9
 
 
 def unet_depth(resolution: tuple[int, int]) -> int:
