@@ -153,7 +153,8 @@ def carry_out(
     for seed in seeds:
         for index, (name, run) in enumerate(plan.items()):
             log.info(f"{name}, seed {seed} ({index + 1} of {len(plan)})")
-            found, finished = _both(name, run, seed, data, outdir / name / f"seed{seed}", budget, device)
+            one = _Training(name, run, seed, data, outdir / name / f"seed{seed}", budget, device)
+            found, finished = one.both()
             entries += found
             after(entries)
             if not finished:
@@ -181,67 +182,70 @@ def _check(settings: Mapping[str, Any], names: Sequence[str]) -> None:
             check_overrides({setting: value}, [(name, runs[name])], "such method")
 
 
-def _both(
-    name: str, run: Run, seed: int, data: str | Path, folder: Path, budget: Budget, device: str | None
-) -> tuple[list[Entry], bool]:
-    """The entries of one training: whichever budget is used up first is evaluated first."""
-    found: list[Entry] = []
-    shown: dict[Mark, dict[str, Any]] = {
-        "images": {"kimg": budget.kimg, "minutes": NO_END},
-        "minutes": {"kimg": NO_END, "minutes": budget.minutes},
-    }
-    kept: dict[Mark, Entry | None] = {mark: _read(folder / f"{mark}.json") for mark in shown}
-    first: dict[str, Any] = {"kimg": budget.kimg, "minutes": budget.minutes}
-    settings: dict[str, Any] = {"outdir": folder, "device": device, "seed": seed, "metrics": "none", "keep": 1}
-    settings |= {"epochs": None, "snapshot_kimg": NO_END, "tick_kimg": max(budget.kimg / 4, 0.001)}
-    order: tuple[Mark, ...] = ("images", "minutes")
-    if all(kept.values()):
-        return [entry for entry in kept.values() if entry is not None], True
-    try:
-        outcome = train(run, data, **settings, **first)
-        if not outcome.finished:
-            return [], False
-        if outcome.seen < budget.kimg * 1000:
-            order = ("minutes", "images")
-        for mark in order:
-            entry = kept[mark]
-            if entry is None:
-                outcome = train(run, data, **settings, **shown[mark])
-                if not outcome.finished:
-                    return found, False
-                entry = _entry(name, seed, mark, outcome, run, data, budget, folder, device)
-            found.append(entry)
-    except UserError as error:  # one method's trouble is a line of the table
-        for mark in order[len(found) :]:
-            found.append(Entry(name, seed, mark, 0, 0.0, {}, str(folder), note=str(error)))
-            log.warning(f"{name}: {error}")
-    return sorted(found, key=lambda entry: entry.mark), True
+@dataclass(frozen=True)
+class _Training:
+    """One method with one seed."""
 
+    name: str
+    run: Run
+    seed: int
+    data: str | Path
+    folder: Path
+    budget: Budget
+    device: str | None
 
-def _entry(
-    name: str,
-    seed: int,
-    mark: Mark,
-    outcome: Outcome,
-    run: Run,
-    data: str | Path,
-    budget: Budget,
-    folder: Path,
-    device: str | None,
-) -> Entry:
-    from organza.media.images import save_picture
-    from organza.metrics import evaluate
+    def both(self) -> tuple[list[Entry], bool]:
+        """Its entries, and whether they are all: whichever budget is used up first is evaluated first."""
+        kimg, minutes = self.budget.kimg, self.budget.minutes
+        marks: dict[Mark, tuple[float, float]] = {"images": (kimg, NO_END), "minutes": (NO_END, minutes)}
+        kept: dict[Mark, Entry | None] = {mark: _read(self.folder / f"{mark}.json") for mark in marks}
+        if all(kept.values()):
+            return [entry for entry in kept.values() if entry is not None], True
+        found: list[Entry] = []
+        order: tuple[Mark, ...] = ("images", "minutes")
+        try:
+            outcome = self.to(kimg, minutes)
+            if not outcome.finished:
+                return [], False
+            if outcome.seen < kimg * 1000:
+                order = ("minutes", "images")
+            for mark in order:
+                entry = kept[mark]
+                if entry is None:
+                    outcome = self.to(*marks[mark])
+                    if not outcome.finished:
+                        return found, False
+                    entry = self.evaluated(mark, outcome)
+                found.append(entry)
+        except UserError as error:  # one method's trouble is a line of the table
+            for mark in order[len(found) :]:
+                found.append(Entry(self.name, self.seed, mark, 0, 0.0, {}, str(self.folder), note=str(error)))
+                log.warning(f"{self.name}: {error}")
+        return sorted(found, key=lambda entry: entry.mark), True
 
-    G, dataset = load_generator(outcome.folder, device=device), open_dataset(data, run.data)
-    report = evaluate(G, dataset, budget.metrics, features=budget.features, intervals=False, mirror=dataset.mirror)
-    ticks = [record["seconds"] for record in read_log(outcome.folder) if "seconds" in record]
-    figures = {key: figure.value for key, figure in report.figures.items()}
-    entry = Entry(name, seed, mark, outcome.seen, ticks[-1] if ticks else 0.0, figures, str(outcome.folder))
-    images = samples(G, dataset)
-    save_picture(np.concatenate(list(images), axis=1), folder / f"{mark}.png")
-    with atomic_write(folder / f"{mark}.json") as temporary:
-        temporary.write_text(json.dumps(asdict(entry), indent=2) + "\n")
-    return entry
+    def to(self, kimg: float, minutes: float) -> Outcome:
+        """Train on, until so many images were shown or so many minutes are over."""
+        settings: dict[str, Any] = {"outdir": self.folder, "device": self.device, "seed": self.seed}
+        settings |= {"metrics": "none", "keep": 1, "epochs": None, "snapshot_kimg": NO_END}
+        tick = max(self.budget.kimg / 4, 0.001)
+        return train(self.run, self.data, **settings, tick_kimg=tick, kimg=kimg, minutes=minutes)
+
+    def evaluated(self, mark: Mark, outcome: Outcome) -> Entry:
+        """What was found, which is written down with samples."""
+        from organza.media.images import save_picture
+        from organza.metrics import evaluate
+
+        G, dataset = load_generator(outcome.folder, device=self.device), open_dataset(self.data, self.run.data)
+        asked, network = self.budget.metrics, self.budget.features
+        report = evaluate(G, dataset, asked, features=network, intervals=False, mirror=dataset.mirror)
+        ticks = [record["seconds"] for record in read_log(outcome.folder) if "seconds" in record]
+        figures = {key: figure.value for key, figure in report.figures.items()}
+        seconds = ticks[-1] if ticks else 0.0
+        entry = Entry(self.name, self.seed, mark, outcome.seen, seconds, figures, str(outcome.folder))
+        save_picture(np.concatenate(list(samples(G, dataset)), axis=1), self.folder / f"{mark}.png")
+        with atomic_write(self.folder / f"{mark}.json") as temporary:
+            temporary.write_text(json.dumps(asdict(entry), indent=2) + "\n")
+        return entry
 
 
 def samples(G: Generator, dataset: Dataset, count: int = 10) -> Pixels:
