@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 
 from organza.cli.parse import parse
 from organza.cli.verbs import VERBS, module
-from organza.cli.web import forms
-from organza.cli.web.forms import CHOICES, JOBS, KINDS, LEFT_OUT, TEXTS, WRITTEN, command, field_of, told, way_of
+from organza.cli.web import commands, forms
+from organza.cli.web.commands import command
+from organza.cli.web.offered import CHOICES, JOBS, KINDS, LEFT_OUT, SEEDS, TEXTS, WRITTEN, told
+from organza.cli.web.options import field_of, members_of, way_of
 from organza.core.errors import UserError
 from organza.core.ranges import Range
 from organza.presets import PRESETS
@@ -39,14 +41,14 @@ def test_every_verb_is_a_job_or_left_out_on_purpose():
 def test_of_every_option_it_is_said_what_a_request_may_put_there(verb, name):
     """A new option that is text or a path is not offered before somebody has thought about it."""
     for each in way_of(verb, name).options:
-        members = {*forms._members(each.hint)}
+        members = {*members_of(each.hint)}
         if not members & {Path, str}:
             continue
-        tables = (KINDS, TEXTS, CHOICES, LEFT_OUT, WRITTEN, forms.SEEDS)
+        tables = (KINDS, TEXTS, CHOICES, LEFT_OUT, WRITTEN, SEEDS)
         assert any(told(table, verb, each.name) is not None for table in tables), f"{verb} --{each.word}"
         field = field_of(way_of(verb, name), each)
         if field is not None and Path in members:
-            assert field.type in forms._THINGS or (each.name in WRITTEN and field.type == "choice"), each.name
+            assert field.type in commands._THINGS or (each.name in WRITTEN and field.type == "choice"), each.name
 
 
 @pytest.mark.parametrize(("verb", "name"), WAYS, ids=[name or verb for verb, name in WAYS])
@@ -57,7 +59,7 @@ def test_fields_are_the_options(verb, name):
     by = {each.name: each for each in way.options}
     for field in listed:
         each = by[field["name"]]
-        assert field["type"] in {"int", "float", "bool", "choice", "text", "seeds", *forms._THINGS}
+        assert field["type"] in {"int", "float", "bool", "choice", "text", "seeds", *commands._THINGS}
         assert field["help"] and field["label"], field
         assert field["required"] == (each.default is dataclasses.MISSING)
         if field["type"] == "choice":
