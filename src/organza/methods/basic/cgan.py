@@ -43,14 +43,16 @@ class CGAN(Game):
     """Units of the discriminator's maxout layers for the image, of 5 pieces, and for both, of 4."""
     maxout_y: Count = 50
     """Units of its maxout layer for the label, of 5 pieces."""
-    dropout: Annotated[float, Range(least=0, below=1)] = 0.5
-    """Share of the discriminator's hidden units that are dropped."""
+    dropout: Annotated[float, Range(least=0, below=1)] = 0.0
+    """Share of the discriminator's hidden units that are dropped; the paper has 0.5, where nothing else holds D back."""
     dropout_g: Annotated[float, Range(least=0, below=1)] = 0.0
     """The same of the generator's, in training alone; the paper has 0.5, and then z hardly matters."""
     penalty: Penalty = "r1"
     """A penalty on the gradient of D's score, as of `Game`; the paper has none, and labels are learnt late without."""
-    gp_weight: PositiveOrZero = 1.0
+    gp_weight: PositiveOrZero = 10.0
     """Weight of the penalty: gamma."""
+    lr: PositiveOrZero = 0.0004
+    """Learning rate of both networks."""
 
     def resolve(self, spec: DataSpec, batch: int) -> CGAN:
         """Nothing depends on the data.
