@@ -80,7 +80,7 @@ RECIPES = {
         "--r1-gamma 1 --lr 0.004 --kimg 80 --lr-decay 0.5 --metrics none --snapshot-kimg 20 --tick-kimg 1 --seed 0",
         "drawn.zip",
         "an hour on one core: eyes and mouths are often smeared",
-        then="--kimg 180",
+        then="--kimg 150",
     ),
 }
 
