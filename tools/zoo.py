@@ -67,8 +67,8 @@ RECIPES = {
         "handwritten digits of the class that is asked for, by a conditional GAN of two perceptrons",
         "MNIST, 60,000 training images (Yann LeCun, Corinna Cortes, Christopher Burges; CC BY-SA 3.0)",
         "CC BY-SA 3.0, as the data",
-        "cgan --lr 0.0004 --dropout 0 --gp-weight 5 --label-d projection --kimg 1000 --lr-decay 0.5 --metrics none "
-        "--snapshot-kimg 200 --seed 0",
+        "cgan --width 900 --dropout 0 --gp-weight 10 --label-d projection --kimg 700 --lr-decay 0.5 --lr 0.0004 "
+        "--metrics none --snapshot-kimg 100 --seed 0",
         "mnist/",
         "28x28; single grey pixels beside the strokes, as perceptrons make them",
     ),
@@ -80,7 +80,7 @@ RECIPES = {
         "--r1-gamma 1 --lr 0.004 --kimg 80 --lr-decay 0.5 --metrics none --snapshot-kimg 20 --tick-kimg 1 --seed 0",
         "drawn.zip",
         "an hour on one core: eyes and mouths are often smeared",
-        then="--kimg 150",
+        then="--kimg 140",
     ),
 }
 

@@ -151,8 +151,8 @@ def test_the_list_and_a_card(capsys):
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        ("zoo digit-vea", "zoo/digit-vea: no network of this name comes with Organza; did you mean zoo/digits-vae?"),
-        ("generate --network zoo/DIGITS-VAE", "did you mean zoo/digits-vae?"),
+        ("zoo digit-vea", "zoo/digit-vea: no network of this name comes with Organza; did you mean zoo/digits-vae"),
+        ("generate --network zoo/DIGITS-VAE", "did you mean zoo/digits-vae"),
         ("inspect zoo/qqqqq", "zoo/qqqqq: no network of this name comes with Organza; `organza zoo` lists them"),
         ("generate --network zoo/..", "zoo/..: no network of this name comes with Organza"),
     ],
