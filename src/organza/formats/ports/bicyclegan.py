@@ -121,7 +121,7 @@ def _weights(opened: Opened, tensors: Tensors, names: Names) -> Weights:
     ).resolve(spec, 2)
     parts: dict[str, Held] = {"G": held}
     critics = {name: _beside(opened.path, name, *CRITICS) for name in ("D", "D2")}
-    if any(bare(net) for net in (tensors, encoder, *(critic for critic, _ in critics.values()))):
+    if bare([*tensors, *encoder, *(name for critic, _ in critics.values() for name in critic)]):
         config = replace(config, norm="none")
     if encoder:
         with suppress(RefusedError):
