@@ -69,7 +69,8 @@ def _weights(opened: Opened, generators: dict[str, Tensors], names: Callable[[It
         shifted = any(re.fullmatch(r"model\.\d+\.block\.2\.conv\.weight", name) for name in generators[domains[0]])
         weights = cyclegan(opened, WHOSE, found, "AtoB", dropout=shifted)
     order = "trained with blue, green, red; layers at images are turned, so that it takes and gives red, green, blue"
-    facts = {"domains": ", ".join(f"{way}: makes {domain}" for domain, way in ways.items())}
+    read = {domain: way for domain, way in ways.items() if way == "AtoB" or names is resnet_names}
+    facts = {"domains": ", ".join(f"{way}: makes {domain}" for domain, way in read.items())}
     return replace(weights, facts=facts | ({"channel order": order} if swapped else {}))
 
 
