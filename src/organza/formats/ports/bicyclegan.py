@@ -61,7 +61,7 @@ def _takes_code(path: Path, tensors: Tensors, names: Names) -> bool:
     sees no code, or by more channels than one image has, or two.
     """
     ours = {name: theirs for theirs, name in names.items()}
-    if "downs.1.conv.bias" not in ours:
+    if not {"downs.1.conv.bias", "ups.0.conv.weight"} <= ours.keys():
         return False
     channels, kernel = tensors[ours["ups.0.conv.weight"]].shape[1:3]
     if "downs.1.norm.weight" in ours or kernel == 3 or bare(tensors) or sibling(path, "E") is not None:
