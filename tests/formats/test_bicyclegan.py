@@ -15,6 +15,8 @@ from organza.nn.likelihood import gaussian_divergence
 from organza.weights.convert import convert
 from organza.weights.inspect import inspect
 from tests import golden
+from tests.standins import at_random, images
+from tests.standins.bicyclegan import Critic, Encoder, UNet
 
 CASES = golden.names("bicyclegan") or ["absent"]
 
@@ -125,3 +127,31 @@ def test_training_goes_on_from_their_files(pairs, tmp_path):
     T, theirs = organza.load(run.folder, networks="all"), organza.load(source, networks="all")
     for ours, other in ((T.net, theirs.net), (T.encoder, theirs.encoder), (T.critic, theirs.critic)):
         assert all(torch.equal(value, ours.state_dict()[name]) for name, value in other.named_parameters())
+
+
+@pytest.mark.parametrize("norm", ["instance", "none"])
+@pytest.mark.parametrize("variance", [True, False])
+def test_trainings_without_normalisation_or_variances(norm, variance, tmp_path):
+    """Neither normalisation has tensors: places of layers tell them apart."""
+    G, E = at_random(UNet(1, 3, 5, 2, norm)), at_random(Encoder(3, 2, 2, norm, variance=variance), 1)
+    D = at_random(Critic(3, 2, 2, norm), 2)
+    for letter, net in {"G": G, "E": E, "D": D}.items():
+        torch.save(net.state_dict(), tmp_path / f"latest_net_{letter}.pth")
+    T = organza.load(tmp_path / "latest_net_G.pth", networks="all")
+    x, z, y = images(2, 1, 64, 32), images(2, 3), images(2, 3, 32, 32)
+    with torch.no_grad():
+        torch.testing.assert_close(T.apply(x, z=z), G(x, z), rtol=0, atol=1e-4)
+        torch.testing.assert_close(T.encoder(y)[0], E(y), rtol=0, atol=1e-4)
+        torch.testing.assert_close(T.critic(y)[0], D(y), rtol=0, atol=1e-4)
+        assert variance or not T.encoder(y)[1].any()
+    assert inspect(tmp_path / "latest_net_G.pth").settings.get("norm", "instance") == norm
+
+
+def test_a_unet_of_two_images_is_no_code(tmp_path):
+    """pix2pix' U-Net with instance normalisation has the same names; its discriminator sees all that it sees."""
+    G = at_random(UNet(2, 3, 5, 2, "instance"))
+    torch.save(G.state_dict(), tmp_path / "latest_net_G.pth")
+    assert organza.load(tmp_path / "latest_net_G.pth").kind == "bicyclegan"
+    torch.save(Critic(8, 2, 2, "instance").state_dict(), tmp_path / "latest_net_D.pth")
+    T = organza.load(tmp_path / "latest_net_G.pth", networks="all")
+    assert (T.kind, T.model.source, T.critic.layers[0].conv.in_channels) == ("pix2pix", 5, 8)

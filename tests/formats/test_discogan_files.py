@@ -8,6 +8,7 @@ import torch
 import organza
 from organza import UserError
 from organza.tensors.opening import open_file
+from organza.tensors.state_dict import read_state_dict
 from organza.weights.convert import convert
 from organza.weights.inspect import inspect
 from tests import golden
@@ -62,3 +63,11 @@ def test_files_that_are_nearly_ones(tmp_path):
         torch.save({**tensors, **change}, tmp_path / "odd.pth")
         with pytest.raises(UserError, match="which Organza can't use"):
             organza.load(tmp_path / "odd.pth")
+
+
+def test_a_generator_in_a_dictionary_goes_the_way_of_its_name_there(tmp_path):
+    case = golden.load("discogan", CASES[0])
+    content = read_state_dict(path(case, "gen_A"))
+    for name, way in (("generator_A", "BtoA"), ("generator_B", "AtoB")):
+        torch.save({name: content}, tmp_path / "all.pth")
+        assert organza.load(tmp_path / "all.pth").name == way

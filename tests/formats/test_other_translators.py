@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 import organza
 from organza.weights.convert import convert
 from organza.weights.inspect import inspect
 from tests import golden
+from tests.standins import images
 
 PADDLE = [name for name in golden.names("paddlegan") if name.startswith(("pix2pix", "cyclegan"))] or ["absent"]
 MM = [name for name in golden.names("mmgen") if name.startswith(("pix2pix", "cyclegan"))] or ["absent"]
@@ -72,3 +74,32 @@ def test_mmgeneration_in_rgb_stays_as_it_is(tmp_path):
     case.check(f"G_{domain}_out_eval", T.apply(case.arrays["x"], mode="eval"))
     if T.kind == "cyclegan":
         assert inspect(tmp_path / "iter_1.pth").settings["dropout"]
+
+
+def test_mmgeneration_turns_each_image_that_a_discriminator_sees(tmp_path):
+    """Grey to colour: of its four channels the last three are the target."""
+    shapes = {"model.model.0.conv": (2, 1, 4, 4), "model.model.1.model.0.conv": (4, 2, 4, 4)}
+    shapes |= {"model.model.1.model.1.conv": (4, 2, 4, 4), "model.model.2.conv": (4, 3, 4, 4)}
+    outputs = {"model.model.0.conv": 2, "model.model.1.model.0.conv": 4, "model.model.1.model.1.conv": 2}
+    G = {f"{name}.weight": images(*shape, seed=1) for name, shape in shapes.items()}
+    G |= {f"{name}.bias": images(count, seed=2) for name, count in (outputs | {"model.model.2.conv": 3}).items()}
+    D = {"model.0.conv.weight": images(2, 4, 4, 4, seed=3), "model.0.conv.bias": images(2, seed=4)}
+    D |= {"model.1.conv.weight": images(4, 2, 4, 4, seed=5), "model.1.conv.bias": images(4, seed=6)}
+    D |= {"model.2.weight": images(1, 4, 4, 4, seed=7), "model.2.bias": images(1, seed=8)}
+    state = {f"generators.photo.{name}": value for name, value in G.items()}
+    state |= {f"discriminators.photo.{name}": value for name, value in D.items()}
+    torch.save({"meta": {"mmgen_version": "0.7.2"}, "state_dict": state}, tmp_path / "iter_9.pth")
+    T = organza.load(tmp_path / "iter_9.pth", networks="all")
+    assert (T.model.source, T.model.channels) == (1, 3)
+    x, y = images(1, 1, 16, 16), images(1, 3, 16, 16, seed=9)
+    h = F.conv2d(torch.cat([x, y.flip(1)], 1), *(D[f"model.0.conv.{part}"] for part in ("weight", "bias")), 2, 1)
+    h = F.conv2d(F.leaky_relu(h, 0.2), *(D[f"model.1.conv.{part}"] for part in ("weight", "bias")), 1, 1)
+    expected = F.conv2d(F.leaky_relu(F.instance_norm(h), 0.2), D["model.2.weight"], D["model.2.bias"], 1, 1)
+    torch.testing.assert_close(T.discriminator(y, x), expected, rtol=0, atol=1e-4)
+    a, b, c, d = ([G[f"{name}.{part}"] for part in ("weight", "bias")] for name in shapes)
+    outer = F.conv2d(x, *a, 2, 1)
+    inner = F.conv_transpose2d(F.relu(F.conv2d(F.leaky_relu(outer, 0.2), *b, 2, 1)), *c, 2, 1)
+    # Their first activation works in place: what skips it has passed it, too.
+    h = torch.cat([F.leaky_relu(outer, 0.2), F.instance_norm(inner)], 1)
+    expected = torch.tanh(F.conv_transpose2d(F.relu(h), *d, 2, 1)).flip(1)
+    torch.testing.assert_close(T.apply(x), expected, rtol=0, atol=1e-4)

@@ -21,6 +21,8 @@ from organza.tensors.state_dict import read_state_dict
 from organza.weights.convert import convert
 from organza.weights.inspect import inspect
 from tests import golden
+from tests.standins import at_random, images
+from tests.standins.pix2pixhd import Critic, Global, Local
 
 
 @pytest.mark.parametrize("name", ["G_global", "G_local"])
@@ -90,3 +92,42 @@ def test_files_that_are_no_generator_are_named():
         case = golden.load("pix2pixHD", name)
         with pytest.raises(UserError, match=what):
             read_weights(next(case.folder.glob("*.pth")))
+
+
+NETS = {
+    "global": lambda norm: Global(3, 2, 2, 2, norm),
+    "deep": lambda norm: Global(4, 2, 3, 1, norm),
+    "local": lambda norm: Local(3, 2, 2, 1, norm),
+    "twice": lambda norm: Local(3, 2, 1, 2, norm),
+}
+
+
+@pytest.mark.parametrize("kind", NETS)
+def test_batch_normalisation_after_biases(kind, tmp_path):
+    G = at_random(NETS[kind]("batch"))
+    channels = next(iter(G.parameters())).shape[1]
+    torch.save(G.state_dict(), tmp_path / "latest_net_G.pth")
+    x = images(2, channels, 32, 48)
+    T = load_translator(tmp_path / "latest_net_G.pth")
+    with torch.no_grad():
+        torch.testing.assert_close(T.apply(x), G(x), rtol=0, atol=1e-4)
+        torch.testing.assert_close(T.apply(x, mode="train"), G.train()(x), rtol=0, atol=1e-4)
+    assert T.kind == "pix2pixhd" and inspect(tmp_path / "latest_net_G.pth").settings["norm"] == "batch"
+
+
+def test_discriminators_and_encoders_with_batch_normalisation(tmp_path):
+    G, E = at_random(Global(10, 2, 3, 1, "batch")), at_random(Global(3, 2, 2, 0, "batch"), 1)
+    D = at_random(Critic(10, 2, "batch"), 2)
+    for letter, net in {"G": G, "E": E, "D": D}.items():
+        torch.save(net.state_dict(), tmp_path / f"latest_net_{letter}.pth")
+    weights = read_weights(tmp_path / "latest_net_G.pth")
+    assert not weights.problems and (weights.config.features, weights.config.layers_d) == (3, 2)
+    method, _ = weights.build(None, critic=True)
+    weights._fill("E", method.nets["E"], "E")
+    x = images(2, 3, 32, 48)
+    with torch.no_grad():
+        nets = {name: net.eval() for name, net in method.nets.items()}
+        torch.testing.assert_close(nets["E"](x), E(x), rtol=0, atol=1e-4)
+        y = images(2, 10, 32, 48)
+        for found, expected in zip(nets["D"].net(y), D(y), strict=True):
+            torch.testing.assert_close(found, expected, rtol=0, atol=1e-4)

@@ -6,6 +6,7 @@ import shutil
 
 import pytest
 import torch
+from torch import nn
 
 import organza
 from organza import UserError, train
@@ -17,6 +18,7 @@ from organza.presets import PRESETS
 from organza.weights.convert import convert
 from organza.weights.inspect import inspect
 from tests import golden
+from tests.standins import at_random, images
 
 CASES = golden.names("stargan") or ["absent"]
 
@@ -111,3 +113,43 @@ def test_a_training_goes_on_from_a_file(tmp_path):
     assert T.targets == ("a", "b", "c", "d", "e")
     x, wish = case.arrays["x"], case.arrays["c_trg"]
     assert torch.allclose(T.apply(x, wish), organza.load(file_of(case)).apply(x, wish), atol=1e-5)
+
+
+def official(channels: int, labels: int, *, statistics: bool) -> nn.Sequential:
+    """The tensors of a generator of width 2 with one residual block, by their official names."""
+
+    def norm(maps: int) -> nn.Module:
+        return nn.InstanceNorm2d(maps, affine=True, track_running_stats=statistics)
+
+    def layer(conv: nn.Module, maps: int) -> list[nn.Module]:
+        return [conv, norm(maps), nn.ReLU(True)]
+
+    def conv(inputs: int, outputs: int, kernel: int, stride: int, padding: int) -> nn.Module:
+        return nn.Conv2d(inputs, outputs, kernel, stride, padding, bias=False)
+
+    layers = layer(conv(channels + labels, 2, 7, 1, 3), 2)
+    layers += [*layer(conv(2, 4, 4, 2, 1), 4), *layer(conv(4, 8, 4, 2, 1), 8), nn.Module()]
+    layers[-1].main = nn.Sequential(*layer(conv(8, 8, 3, 1, 1), 8), conv(8, 8, 3, 1, 1), norm(8))
+    layers[-1].forward = lambda x, block=layers[-1]: x + block.main(x)
+    for maps in (8, 4):
+        layers += layer(nn.ConvTranspose2d(maps, maps // 2, 4, 2, 1, bias=False), maps // 2)
+    return nn.Sequential(*layers, conv(2, channels, 7, 1, 3), nn.Tanh())
+
+
+@pytest.mark.parametrize(("channels", "labels", "statistics"), [(3, 5, False), (1, 15, True)])
+def test_early_files_and_labels_that_only_look_like_the_authors(channels, labels, statistics, tmp_path):
+    """Of 2017 there are no statistics; fifteen classes are no joint training if the discriminator tells all fifteen."""
+    net = at_random(official(channels, labels, statistics=statistics))
+    torch.save({f"main.{name}": value for name, value in net.state_dict().items()}, tmp_path / "9-G.ckpt")
+    critic = {"main.0.weight": (2, channels, 4, 4), "main.0.bias": (2,), "main.2.weight": (4, 2, 4, 4)}
+    critic |= {"main.2.bias": (4,), "conv1.weight": (1, 4, 3, 3), "conv2.weight": (labels, 4, 2, 2)}
+    torch.save({name: torch.zeros(shape) for name, shape in critic.items()}, tmp_path / "9-D.ckpt")
+    T = load_translator(tmp_path / "9-G.ckpt", networks="all")
+    x, wish = images(2, channels, 8, 12), torch.eye(labels)[:2]
+    planes = wish[:, :, None, None].expand(-1, -1, 8, 12)
+    with torch.no_grad():
+        expected = net.train()(torch.cat([x, planes], 1))
+    torch.testing.assert_close(T.apply(x, wish), expected, rtol=0, atol=1e-4)
+    assert (T.spec.label_dim, T.resolution) == (labels, (8, 8))
+    assert T.spec.label_sets == (LabelSet(labels, "classes" if labels == 15 else "numbers"),)
+    assert ("statistics" in inspect(tmp_path / "9-G.ckpt").settings) is not statistics

@@ -210,3 +210,24 @@ def test_a_residual_generator_of_pix2pix(source, tmp_path):
     x = torch.rand(1, source, 16, 16) * 2 - 1
     images = [load(theirs / "latest_net_G.pth").apply(x, mode="eval"), nets["G"].eval()(x)]
     torch.testing.assert_close(*images, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("there", "back", "judge", "side"),
+    [("netG_A", "netG_B", "netD_A", "D_B"), ("G_AB", "G_BA", "D_B", "D_B"), ("genA2B", "genB2A", "disA", "D_A")],
+)
+def test_all_networks_in_one_file(there, back, judge, side, tmp_path):
+    """Each by the name that it has there, in whatever order they stand."""
+    case = golden.load("junyanz", "resnet_9blocks_instance")
+    state = torch.load(case.folder / next(iter(case.about["files"])))
+    torch.manual_seed(0)
+    other = {name: value + 0.1 * torch.randn(value.shape) for name, value in state.items()}
+    net = PatchGAN(3, 2, 4, "instance")
+    names = discriminator_names(net.state_dict())
+    critic = {names[ours]: value for ours, value in net.state_dict().items()}
+    torch.save({"epoch": 3, back: other, judge: critic, there: state}, tmp_path / "checkpoint.pth")
+    T, home = (organza.load(tmp_path / "checkpoint.pth", model=way) for way in ("AtoB", "BtoA"))
+    case.check("out_eval", T.apply(case.arrays["x"]))
+    assert T.names == ("AtoB", "BtoA") and not torch.equal(home.apply(case.arrays["x"]), T.apply(case.arrays["x"]))
+    networks = {network.name for network in inspect(tmp_path / "checkpoint.pth").networks}
+    assert networks == {"G_AtoB", "G_BtoA", side}

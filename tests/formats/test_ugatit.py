@@ -112,3 +112,13 @@ def test_a_generator_alone_and_a_broken_one(tmp_path):
     torch.save(whole, tmp_path / "broken.pt")
     with pytest.raises(UserError, match=r"U-GAT-IT that can't be used: the tensor for 'head\.weight' is missing"):
         organza.load(tmp_path / "broken.pt")
+
+
+def test_a_generator_by_itself_goes_the_way_that_its_files_name_says(tmp_path):
+    case = golden.load("ugatit", "light_ch4_32")
+    content = torch.load(file_of(case))
+    for name, way in (("selfie_genB2A.pt", "BtoA"), ("generator.pt", "AtoB")):
+        torch.save(content["genB2A"], tmp_path / name)
+        T = load_translator(tmp_path / name)
+        assert T.name == way
+        case.check("genB2A_out", T.apply(case.arrays["x"]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from dataclasses import replace
 
@@ -19,6 +20,7 @@ from organza.nn.norms import running
 from organza.weights.convert import convert
 from organza.weights.inspect import inspect
 from tests import golden
+from tests.standins import at_random, images
 
 NAME = "composite_inst_32"
 PARTS = ("image", "flow", "weight", "raw")
@@ -269,3 +271,31 @@ def test_what_does_not_belong_together(finer, tmp_path):
     assert weights.config.enhancers == 0 and "latest_net_G1.pth is not used" in weights.facts["finer"]
     with pytest.raises(UserError, match=r"latest_net_G1\.pth"):
         read_weights(tmp_path / "latest_net_G1.pth")
+
+
+def batch(net):
+    """The same network with batch normalisation, which the authors' convolutions have biases before."""
+    for holder in list(net.modules()):
+        for name, module in list(holder.named_children()):
+            if isinstance(module, nn.InstanceNorm2d):
+                setattr(holder, name, nn.BatchNorm2d(module.num_features))
+    return net
+
+
+@pytest.mark.parametrize("still", [False, True], ids=["flow", "still"])
+def test_batch_normalisation_and_no_flow(still, tmp_path):
+    net = at_random(batch(Theirs(3, 4, 0, False)))
+    net.model_final_flow[1].weight.data.mul_(0.05)
+    state = net.state_dict()
+    if still:
+        state = {name: value for name, value in state.items() if not re.match(r"model_\w+_(flow|w)\.", name)}
+    torch.save(state, tmp_path / "latest_net_G0.pth")
+    T = load_translator(tmp_path / "latest_net_G0.pth")
+    sources, past = images(2, 9, 16, 24), images(2, 6, 16, 24)
+    for mode in ("train", "eval"):
+        with torch.no_grad(), running(T.net, mode), running(net, mode):
+            expected, _ = net(sources, past, still, None)
+            found = T.net(sources, past).image
+        torch.testing.assert_close(found, expected, rtol=0, atol=1e-4)
+    assert T.mode == "train" and inspect(tmp_path / "latest_net_G0.pth").settings["norm"] == "batch"
+    assert ("flow" in inspect(tmp_path / "latest_net_G0.pth").settings) == still

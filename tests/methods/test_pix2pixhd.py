@@ -171,6 +171,7 @@ def test_a_coarse_checkpoint_translates_at_full_size():
         (Pix2PixHD(features=3), PLAIN, "the sources are plain images; say --label-map auto"),
         (Pix2PixHD(), DataSpec((12, 18), 3, source=3), "18x12 images can't be halved 2 times"),
         (Pix2PixHD(halvings=9), PLAIN, "16x16 images can't be halved 10 times"),
+        (Pix2PixHD(features=3, halvings_e=5), LABELLED, "16x16 images can't be halved 5 times by the encoder"),
         (Pix2PixHD(scales=8), PLAIN, "too small for discriminators at 8 sizes"),
         (Pix2PixHD(width=3), PLAIN, "a width of 3 can't be halved"),
         (Pix2PixHD(perceptor="vgg19"), PLAIN, "too small for VGG-19"),

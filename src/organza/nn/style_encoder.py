@@ -92,7 +92,10 @@ def least_encoded(kind: Kind, layers: int, norm: Norm) -> int:
 
 
 class _Block(nn.Module):
-    """Normalisation, activation and convolution twice, then half the size; beside it half the size and a 1x1."""
+    """Normalisation, activation and convolution twice, then half the size; beside it half the size and a 1x1.
+
+    The activation works in place in the authors' code, so what is beside sees it where there is no normalisation.
+    """
 
     def __init__(self, inputs: int, outputs: int, norm: Norm) -> None:
         super().__init__()
@@ -102,7 +105,9 @@ class _Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """``[N, inputs, H, W]`` -> ``[N, outputs, H // 2, W // 2]``."""
-        inner = self.conv1(F.leaky_relu(self.norm1(x), 0.2))
+        active = F.leaky_relu(self.norm1(x), 0.2)
+        x = active if isinstance(self.norm1, nn.Identity) else x
+        inner = self.conv1(active)
         inner = self.conv2(F.leaky_relu(self.norm2(inner), 0.2))
         short: Tensor = self.shortcut(F.avg_pool2d(x, 2))
         return F.avg_pool2d(inner, 2) + short

@@ -3,6 +3,10 @@
 Where the code goes into the first layer alone (``--where_add input``), a generator's file does not say how long it is;
 the encoder beside it (``latest_net_E.pth``) does. In skip connections, what comes from inside stands first there, and
 last here, so the inputs of the decoder's convolutions change places.
+
+Whether there is instance normalisation or none shows only in the places of layers, of a generator that takes the code
+at all levels not even there: the encoder's or the discriminator's say it, and without them the authors' usual one,
+instance normalisation, is taken.
 """
 
 from __future__ import annotations
@@ -14,6 +18,8 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
+import torch
+
 from organza.contract.data import DataSpec
 from organza.core.errors import UserError
 from organza.formats.ports.junyanz import network, sibling, way_of
@@ -23,15 +29,17 @@ from organza.formats.weights import Weights
 from organza.methods.translation.bicyclegan import BicycleGAN
 from organza.nn.patchgan import least_side
 from organza.nn.style_encoder import Kind
-from organza.tensors.entry import Entry, entry
+from organza.tensors.entry import Entry, constant, entry
 from organza.tensors.networks import Tensors
 from organza.tensors.opening import Opened, open_file
 from organza.tensors.records import RefusedError
 
 ALL = ("model.down.0.weight", "model.submodule.down.1.weight")
 INPUT = ("model.model.0.weight", "model.model.1.model.1.weight")
-ENCODER = ("conv.0.weight", "fc.0.weight", "fcVar.0.weight")
+ENCODER = ("conv.0.weight", "fc.0.weight")
 CRITICS = ("model.0.weight",), ("model_0.0.weight",), ("model0.0.weight",)
+USUAL = 8
+"""Numbers of a code, unless the authors' option says otherwise."""
 
 
 def understood(opened: Opened) -> Weights | None:
@@ -41,12 +49,43 @@ def understood(opened: Opened) -> Weights | None:
             return _weights(opened, net.tensors, all_names(net.tensors))
         if (net := network(opened, INPUT)) is not None:
             names = input_names(net.tensors)
-            ours = {name: theirs for theirs, name in names.items()}
-            # pix2pix's U-Net has the same names, but no bias before batch normalisation, and no code in its input.
-            marked = "downs.1.norm.weight" in ours and "downs.1.conv.bias" in ours
-            if marked or net.tensors[ours["downs.0.conv.weight"]].shape[1] > 4 or sibling(opened.path, "E") is not None:
+            if _takes_code(opened.path, net.tensors, names):
                 return _weights(opened, net.tensors, names)
     return None
+
+
+def _takes_code(path: Path, tensors: Tensors, names: Names) -> bool:
+    """Whether a U-Net's input has a code in it: pix2pix's has the same names.
+
+    It has no biases but with instance normalisation. Then it is told by an encoder beside it, by a discriminator, which
+    sees no code, or by more channels than one image has, or two.
+    """
+    ours = {name: theirs for theirs, name in names.items()}
+    if not {"downs.1.conv.bias", "ups.0.conv.weight"} <= ours.keys():
+        return False
+    channels, kernel = tensors[ours["ups.0.conv.weight"]].shape[1:3]
+    if "downs.1.norm.weight" in ours or kernel == 3 or bare(tensors) or sibling(path, "E") is not None:
+        return True
+    seen = tensors[ours["downs.0.conv.weight"]].shape[1]
+    critic, _ = _beside(path, "D", *CRITICS)
+    if (first := critic.get("model.0.weight")) is not None and first.shape[1:2] == (seen + channels,):
+        return False
+    return seen > 4 and seen != 6
+
+
+def bare(theirs: Iterable[str]) -> bool:
+    """Whether names of a generator, an encoder or a discriminator show that it has no normalisation: layers stand where
+    it would be.
+
+    Example:
+        >>> [bare([name]) for name in ("model.model.1.model.2.model.1.bias", "conv.1.conv.1.bias", "model_0.4.bias")]
+        [True, True, True]
+        >>> bare(["model.model.1.model.3.model.1.bias", "conv.1.conv.2.bias", "conv.5.bias", "model_0.5.bias"])
+        False
+    """
+    return any(
+        re.match(r"model\.model\.1\.model\.2\.model\.|conv\.(1\.conv\.1|4)\.\w+$|model_?\d?\.4\.", n) for n in theirs
+    )
 
 
 def _weights(opened: Opened, tensors: Tensors, names: Names) -> Weights:
@@ -62,7 +101,7 @@ def _weights(opened: Opened, tensors: Tensors, names: Names) -> Weights:
     facts = {}
     z_dim = inner or (encoder["fc.0.weight"].shape[0] if encoder else 0)
     if not z_dim:
-        z_dim = seen - 3 if seen > 3 else seen - 1
+        z_dim = USUAL if seen - USUAL in (1, 3) else seen - 3 if seen > 3 else seen - 1
         facts["code"] = f"taken to have {z_dim} numbers; {opened.path.stem}'s encoder beside it would say it"
     if not 0 < z_dim < seen:
         raise RefusedError(f"a code of {z_dim} numbers in {seen} channels")
@@ -81,11 +120,13 @@ def _weights(opened: Opened, tensors: Tensors, names: Names) -> Weights:
         dropout=False,
     ).resolve(spec, 2)
     parts: dict[str, Held] = {"G": held}
+    critics = {name: _beside(opened.path, name, *CRITICS) for name in ("D", "D2")}
+    if bare([*tensors, *encoder, *(name for critic, _ in critics.values() for name in critic)]):
+        config = replace(config, norm="none")
     if encoder:
         with suppress(RefusedError):
             parts["E"], config = _encoder(encoder, config)
-    for name in ("D", "D2"):
-        critic, problem = _beside(opened.path, name, *CRITICS)
+    for name, (critic, problem) in critics.items():
         problems |= problem
         if critic:
             try:
@@ -128,7 +169,13 @@ def _encoder(theirs: Mapping[str, Entry], config: BicycleGAN) -> tuple[Held, Bic
         raise RefusedError(f"an encoder of {layers} halvings")
     kind: Kind = "resnet" if any(".shortcut." in name for name in held) else "conv"
     width = shape(held, "stem.weight")[0]
+    if "logvar.weight" not in held and "mu.weight" in held and "mu.bias" in held:
+        held |= {name: constant(torch.zeros(held[name.replace("logvar", "mu")].shape)) for name in _VARIANCE}
     return held, replace(config, kind_e=kind, layers_e=layers, width_e=width)
+
+
+_VARIANCE = ("logvar.weight", "logvar.bias")
+"""What an encoder of a training without a variational part has not; then the variance is 1."""
 
 
 def _critic(theirs: Mapping[str, Entry], config: BicycleGAN, spec: DataSpec) -> tuple[Held, BicycleGAN]:
@@ -141,7 +188,7 @@ def _critic(theirs: Mapping[str, Entry], config: BicycleGAN, spec: DataSpec) -> 
     held = {
         f"scales.{number}.{ours}": tensors[name]
         for number, tensors in scales.items()
-        for name, ours in discriminator_names(tensors).items()
+        for name, ours in _critic_names(tensors).items()
     }
     width, seen = shape(held, "scales.0.layers.0.conv.weight")[:2]
     layers = max(int(name.split(".")[3]) for name in held) - 1
@@ -149,6 +196,20 @@ def _critic(theirs: Mapping[str, Entry], config: BicycleGAN, spec: DataSpec) -> 
         raise RefusedError(f"a discriminator of {layers} halvings")
     conditional = seen != spec.channels
     return held, replace(config, width_d=width, layers_d=layers, scales=len(scales), conditional=conditional)
+
+
+def _critic_names(theirs: Iterable[str]) -> Names:
+    """As `discriminator_names`; without normalisation, layers follow each other two places apart."""
+    names = list(theirs)
+    if not bare(names):
+        return discriminator_names(names)
+    found = {}
+    for name in names:
+        match = re.fullmatch(r"model\.(\d{1,2})\.(weight|bias)", name)
+        if match is None or int(match[1]) % 2:
+            raise RefusedError(f"the tensor {name[:80]!r} is unknown")
+        found[name] = f"layers.{int(match[1]) // 2}.conv.{match[2]}"
+    return found
 
 
 def all_names(theirs: Iterable[str]) -> Names:

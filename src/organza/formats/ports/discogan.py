@@ -21,6 +21,7 @@ from organza.tensors.records import RefusedError
 
 MARKS = ("main.0.weight", "main.2.weight", "main.3.weight", "main.11.weight")
 DEPTH, SIDE = 4, 64
+_NAME = re.compile(r"gen(?:erator)?_?([AB])(?![a-z])")
 CLASSES = re.compile(r"model\.Generator|torch\.nn\.modules\.\w+\.\w+|torch\.nn\.backends\.thnn\.\w+")
 
 
@@ -38,7 +39,8 @@ def _weights(opened: Opened, network: Network) -> Weights:
     names, bottleneck = _names(network)
     held = {ours: entry(network.tensors[theirs]) for theirs, ours in names.items()}
     (width, source), channels = held["downs.0.conv.weight"].shape[:2], held["head.weight"].shape[1]
-    direction: Direction = "BtoA" if re.search(r"gen(erator)?_?A(?![a-z])", opened.path.name) else "AtoB"
+    said = _NAME.search(network.path) or _NAME.search(opened.path.name)
+    direction: Direction = "BtoA" if said and said[1] == "A" else "AtoB"
     spec = DataSpec((SIDE, SIDE), channels, source=source, direction=direction)
     config, net = DiscoGAN(width=width, depth=DEPTH, bottleneck=bottleneck), f"G_{direction}"
     held["downs.0.conv.weight"] = _turned(held["downs.0.conv.weight"])

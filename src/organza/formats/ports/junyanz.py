@@ -1,10 +1,10 @@
 """Networks of the CycleGAN and pix2pix repository (junyanz) in PyTorch: U-Nets and residual networks.
 
 A file holds one network's tensors by name and nothing else; `organza.formats.ports.translators` says what follows from
-them. The other networks of its training lie beside it under names like its own (``latest_net_G_A.pth``,
-``latest_net_G_B.pth``, ``latest_net_D_A.pth``, ``latest_net_D_B.pth``), and are read as well. ``D_A`` is the one that
-G_A has to please, so it looks at images of B. The authors' test takes the image's own statistics, and so does
-`Translation.mode` here.
+them. People also put all networks of a training into one file, where each has a name. The other networks of its
+training lie beside it under names like its own (``latest_net_G_A.pth``, ``latest_net_G_B.pth``, ``latest_net_D_A.pth``,
+``latest_net_D_B.pth``), and are read as well. ``D_A`` is the one that G_A has to please, so it looks at images of B.
+The authors' test takes the image's own statistics, and so does `Translation.mode` here.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from organza.tensors.records import Array, RefusedError
 
 UNET = ("model.model.0.weight", "model.model.1.model.1.weight", "model.model.3.weight")
 RESNET = ("model.1.weight", "model.4.weight", "model.10.conv_block.1.weight")
+CRITICS = ("model.0.weight",), ("net.0.weight",)
 WHOSE = "junyanz, PyTorch"
 
 
@@ -35,21 +36,24 @@ def understood(opened: Opened) -> Weights | None:
 
     Relatives (CUT, pix2pixHD, BicycleGAN, PaddleGAN's) have names that fit in part.
     """
-    way = way_of(opened.path)
     with suppress(RefusedError):
-        if (net := network(opened, UNET)) is not None:
-            held = renamed(net.tensors, unet_names)
-            critics, problems = _critics({way: sibling(opened.path, "D")})
+        if nets := _inside(opened, UNET):
+            way: Direction = "AtoB" if "AtoB" in nets else "BtoA"
+            held = renamed(nets[way].tensors, unet_names)
+            critics, problems = _critics(opened, {way: sibling(opened.path, "D")}, nets)
             return _told(pix2pix(opened, WHOSE, Found({way: held}, critics, problems)))
-        if (net := network(opened, RESNET)) is not None:
-            paired = _of_pairs(opened, net, way)
-            return _cyclegan(opened, net, way) if paired is None else paired
+        if nets := _inside(opened, RESNET):
+            paired = _of_pairs(opened, nets)
+            return _cyclegan(opened, nets) if paired is None else paired
     return None
 
 
-def _of_pairs(opened: Opened, net: Network, way: Direction) -> Weights | None:
+def _of_pairs(opened: Opened, nets: Mapping[Direction, Network]) -> Weights | None:
     """pix2pix with a residual generator: its discriminator sees source and output together."""
-    critics, problems = _critics({way: sibling(opened.path, "D")})
+    if len(nets) > 1:
+        return None
+    ((way, net),) = nets.items()
+    critics, problems = _critics(opened, {way: sibling(opened.path, "D")}, nets)
     held = renamed(net.tensors, resnet_names)
     seen = next((shape(critic, "layers.0.conv.weight")[1] for critic in critics.values()), 0)
     if seen != shape(held, "stem.conv.weight")[1] + shape(held, "head.weight")[0]:
@@ -58,24 +62,39 @@ def _of_pairs(opened: Opened, net: Network, way: Direction) -> Weights | None:
     return _told(pix2pix(opened, WHOSE, found, dropout=has_dropout(net.tensors)))
 
 
-def _cyclegan(opened: Opened, net: Network, way: Direction) -> Weights:
+def _cyclegan(opened: Opened, nets: Mapping[Direction, Network]) -> Weights:
+    way: Direction = "AtoB" if "AtoB" in nets else "BtoA"
     back: Direction = "AtoB" if way == "BtoA" else "BtoA"
-    generators = {way: renamed(net.tensors, resnet_names)}
+    generators = {way: renamed(nets[way].tensors, resnet_names)}
     critics = {way: sibling(opened.path, "D")}
     other = sibling(opened.path, "G", turned=True)
-    if other is not None:
+    if back in nets:
+        generators[back] = renamed(nets[back].tensors, resnet_names)
+    elif other is not None:
         critics[back] = sibling(opened.path, "D", turned=True)
         with suppress(UserError, RefusedError):
             beside = network(open_file(other), RESNET)
             if beside is not None:
                 generators[back] = renamed(beside.tensors, resnet_names)
-    found = Found(generators, *_critics(critics))
-    return _told(cyclegan(opened, WHOSE, found, way, dropout=has_dropout(net.tensors)))
+    found = Found(generators, *_critics(opened, critics, nets))
+    return _told(cyclegan(opened, WHOSE, found, way, dropout=has_dropout(nets[way].tensors)))
+
+
+def _inside(opened: Opened, *marks: tuple[str, ...]) -> dict[Direction, Network]:
+    """PyTorch's networks of one layout in a file, by the way that their own names say, or the file's."""
+    found: dict[Direction, Network] = {}
+    for each in marks:
+        for path, net in find(opened.tensors, *each).items():
+            if not any(isinstance(tensor, Array) for tensor in net.tensors.values()):
+                letter = re.search(r"(?:[GD]|gen|dis)_?([AB])(?![a-z])", path)
+                way: Direction = "BtoA" if letter and letter[1] == "B" else "AtoB"
+                found.setdefault(way if letter else way_of(opened.path), net)
+    return found
 
 
 def _told(weights: Weights) -> Weights:
     """With a note where nothing says which way the generator translates."""
-    if re.search(r"G_?[AB](?![a-z])", weights.path.stem):
+    if re.search(r"G_?[AB](?![a-z])", weights.path.stem) or len(weights.nets.keys() & {"G_AtoB", "G_BtoA"}) > 1:
         return weights
     return replace(weights, facts={"direction": "A to B: its name says no other, as G_B would"})
 
@@ -114,17 +133,27 @@ def sibling(path: Path, net: str, *, turned: bool = False) -> Path | None:
     return found if found.is_file() else None
 
 
-def _critics(files: Mapping[Direction, Path | None]) -> tuple[dict[str, Held], dict[str, str]]:
-    """Discriminators by the side they look at, and why those that are there can't be read."""
+def _critics(
+    opened: Opened, files: Mapping[Direction, Path | None], generators: Mapping[Direction, Network]
+) -> tuple[dict[str, Held], dict[str, str]]:
+    """Discriminators by the side they look at, and why those that are there can't be read.
+
+    Where generators are named by both sides (``G_AB``, ``A2B``), a discriminator's letter is that of its images.
+    """
     found, problems = dict[str, Held](), dict[str, str]()
+    both = any(re.search(r"[AB](?:2|to|_to_)?[AB]", net.path) for net in generators.values())
+    for way, net in _inside(opened, *CRITICS).items():
+        if not net.path.startswith(tuple(other.path for other in generators.values())):
+            with suppress(RefusedError):
+                found[way[0] if both else way[-1]] = renamed(net.tensors, discriminator_names)
     for way, file in files.items():
-        if file is None:
+        if file is None or way[-1] in found:
             continue
         try:
-            net = network(open_file(file), ("model.0.weight",), ("net.0.weight",))
-            if net is None:
+            beside = network(open_file(file), *CRITICS)
+            if beside is None:
                 raise RefusedError(f"{file.name} is no discriminator")
-            found[way[-1]] = renamed(net.tensors, discriminator_names)
+            found[way[-1]] = renamed(beside.tensors, discriminator_names)
         except (UserError, RefusedError) as error:
             problems[way[-1]] = error.what if isinstance(error, UserError) else str(error)
     return found, problems

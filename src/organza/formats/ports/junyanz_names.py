@@ -1,8 +1,8 @@
 """Names of tensors in files of the CycleGAN and pix2pix repository (junyanz), translated into ours.
 
 The files name layers by their places in chains, so a name means something only beside the others: blocks with dropout
-or zero padding count differently. Each function takes all names of one network and returns ours by theirs, without
-those that we leave out: files of 2018 hold running statistics of instance normalisation, which nothing uses today.
+count differently. Each function takes all names of one network and returns ours by theirs, without those that we leave
+out: files of 2018 hold running statistics of instance normalisation, which nothing uses today.
 """
 
 from __future__ import annotations
@@ -55,10 +55,13 @@ _LEVEL = {
 
 
 def resnet_names(theirs: Iterable[str]) -> Names:
-    """Of a residual generator, for `organza.nn.resnet.ResNetGenerator`; with dropout or without, of any padding.
+    """Of a residual generator, for `organza.nn.resnet.ResNetGenerator`; with dropout or without.
+
+    Blocks that start with their convolution have a border of zeros, which no option of the authors' gives and no
+    network here has in its blocks alone. (Borders of repeated pixels have the names of mirrored ones.)
 
     Raises:
-        RefusedError: a name that no such network has, or not the layers that it has.
+        RefusedError: a name that no such network has, or not the layers that it has, or such blocks.
 
     Example:
         >>> chain = ["model.1.weight", "model.4.weight", "model.7.weight"]
@@ -77,6 +80,8 @@ def resnet_names(theirs: Iterable[str]) -> Names:
         layers[int(match[1] if match[2] is None else match[2])].append(name)
     if not blocks:
         raise RefusedError("a generator without residual blocks")
+    if any(0 in layers for layers in blocks.values()):
+        raise RefusedError("residual blocks with a border of zeros")
     first, last = min(blocks), max(blocks)
     before = [place for place in chain if place < first]
     after = [place for place in chain if place > last]

@@ -55,8 +55,12 @@ def _weights(opened: Opened, generators: dict[str, Tensors], names: Callable[[It
             except RefusedError as error:
                 problems[ways[domain][-1]] = str(error)
     if swapped:
-        held = {way: _swapped(net) for way, net in held.items()}
-        critics = {seen: _swapped(net) for seen, net in critics.items()}
+        first = next(iter(held.values()))
+        outside = [first[name].shape[axis] for name, axis in _outside(first).items() if name.endswith("weight")]
+        if len(outside) != 2:
+            raise RefusedError("a generator without its first or its last layer")
+        held = {way: _swapped(net, *outside) for way, net in held.items()}
+        critics = {seen: _swapped(net, *outside) for seen, net in critics.items()}
     held = {way: held[way] for way in ("AtoB", "BtoA") if way in held}
     found = Found(held, critics, problems)
     if names is unet_names:
@@ -65,7 +69,8 @@ def _weights(opened: Opened, generators: dict[str, Tensors], names: Callable[[It
         shifted = any(re.fullmatch(r"model\.\d+\.block\.2\.conv\.weight", name) for name in generators[domains[0]])
         weights = cyclegan(opened, WHOSE, found, "AtoB", dropout=shifted)
     order = "trained with blue, green, red; layers at images are turned, so that it takes and gives red, green, blue"
-    facts = {"domains": ", ".join(f"{way}: makes {domain}" for domain, way in ways.items())}
+    read = {domain: way for domain, way in ways.items() if way == "AtoB" or names is resnet_names}
+    facts = {"domains": ", ".join(f"{way}: makes {domain}" for domain, way in read.items())}
     return replace(weights, facts=facts | ({"channel order": order} if swapped else {}))
 
 
@@ -172,19 +177,28 @@ _AT_IMAGES = (
 """Of a discriminator, a residual generator, a U-Net: the tensors of layers at images, and the axis that is colours."""
 
 
-def _swapped(held: Held) -> Held:
+def _outside(held: Held) -> dict[str, int]:
+    return {name: axis for name, axis in next(n for n in _AT_IMAGES if next(iter(n)) in held).items() if name in held}
+
+
+def _swapped(held: Held, source: int, target: int) -> Held:
     """A network that did for blue, green, red what it is to do for red, green, blue.
 
-    A discriminator may see two images at once, of three channels each.
+    Args:
+        held: its tensors.
+        source, target: channels of a generator's images. A discriminator may see both at once, the source first.
     """
     found = dict(held)
-    for name, axis in next(names for names in _AT_IMAGES if next(iter(names)) in held).items():
-        if name in found and found[name].shape[axis] in (3, 6):
-            found[name] = _turned(found[name], axis)
+    for name, axis in _outside(held).items():
+        count = found[name].shape[axis]
+        found[name] = _turned(found[name], axis, (source, target) if count == source + target else (count,))
     return found
 
 
-def _turned(item: Entry, axis: int) -> Entry:
-    count = item.shape[axis]
-    order = [first + k for first in range(0, count, 3) for k in (2, 1, 0)]
+def _turned(item: Entry, axis: int, images: tuple[int, ...]) -> Entry:
+    """The channels of each image with three of them, the other way round."""
+    order: list[int] = []
+    for count in images:
+        own = range(len(order), len(order) + count)
+        order += reversed(own) if count == 3 else own
     return item.change(item.shape, lambda x: x.index_select(axis, x.new_tensor(order).long()))

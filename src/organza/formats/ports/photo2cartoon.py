@@ -43,7 +43,7 @@ def understood(opened: Opened) -> Weights | None:
 def _read(opened: Opened, generators: Mapping[str, Network]) -> Weights:
     try:
         held = {ugatit.place(path): _generator(net) for path, net in generators.items()}
-        main = next((name for name in ("G_AtoB", "G_BtoA") if name in held), "G_AtoB")
+        main = next((name for name in ("G_AtoB", "G_BtoA") if name in held), ugatit.alone(opened.path))
         if main not in held:  # a generator by itself
             held[main] = next(iter(held.values()))
         held |= {ugatit.place(path): ugatit.renamed(net) for path, net in find(opened.tensors, *ugatit.CRITIC).items()}

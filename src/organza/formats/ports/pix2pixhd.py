@@ -22,7 +22,7 @@ from organza.contract.data import DataSpec
 from organza.core.errors import UserError
 from organza.formats.ports.junyanz import network, sibling
 from organza.formats.ports.junyanz_names import Names, resnet_names, used
-from organza.formats.ports.translators import MOST_BLOCKS, MOST_LAYERS, Held, assemble, norm_of, shape
+from organza.formats.ports.translators import MOST_BLOCKS, MOST_LAYERS, Held, assemble, norm_of, shape, unbiased
 from organza.formats.weights import Weights
 from organza.methods.translation.pix2pixhd import Pix2PixHD
 from organza.methods.translation.pix2pixhd_nets import KEPT
@@ -48,13 +48,15 @@ def understood(opened: Opened) -> Weights | None:
             names = {theirs: f"coarse.{ours}" for theirs, ours in resnet_names(net.tensors).items()}
             beside = sibling(opened.path, "D")
             ours = set(names.values())
-            if "coarse.downs.2.conv.weight" in ours or (beside is not None and _critic(beside)[0]):
+            # Nobody else has biases before batch normalisation.
+            marked = {"coarse.downs.0.conv.bias", "coarse.downs.0.norm.running_mean"} <= ours
+            if marked or "coarse.downs.2.conv.weight" in ours or (beside is not None and _critic(beside)[0]):
                 return _weights(opened, names, net.tensors)
     return None
 
 
 def _weights(opened: Opened, names: Names, tensors: Tensors) -> Weights:
-    held = {ours: entry(tensors[theirs]) for theirs, ours in names.items()}
+    held = unbiased({ours: entry(tensors[theirs]) for theirs, ours in names.items()})
     width, inputs = shape(held, "coarse.stem.conv.weight")[:2]
     enhancers, halvings = _count(held, r"enhancers\.(\d+)\."), _count(held, r"coarse\.downs\.(\d+)\.")
     blocks, local = _count(held, r"coarse\.blocks\.(\d+)\."), _count(held, r"enhancers\.0\.blocks\.(\d+)\.")
@@ -91,7 +93,9 @@ def _weights(opened: Opened, names: Names, tensors: Tensors) -> Weights:
         raise RefusedError("features of plain images")
     config = replace(config, features=features, perceptor="voile64")
     if encoder:
+        deep = _count(encoder, r"downs\.(\d+)\.")
         config = replace(config, width_e=shape(encoder, "stem.conv.weight")[0])
+        config = replace(config, halvings_e=None if deep == halvings else deep)
         parts["E"] = encoder
     side = 512 << enhancers
     spec = DataSpec((side, 2 * side), channels, source=1 if labelled else seen, palette=palette)
@@ -132,19 +136,20 @@ def local_names(theirs: Tensors) -> Names:
     found = {name: f"coarse.{ours}" for name, ours in resnet_names([*inner, *missing]).items() if name not in missing}
     ends: dict[str, int] = defaultdict(int)
     for name in names:
-        if match := re.fullmatch(r"model(\d)_2\.(\d{1,3})\.conv_block\.\d\.(?:weight|bias)", name):
+        if match := re.fullmatch(r"model(\d)_2\.(\d{1,3})\.conv_block\.\d\.\w+", name):
             ends[match[1]] = max(ends[match[1]], int(match[2]) + 1)
     for name in names:
         if name in found:
             continue
-        match = re.fullmatch(r"model(\d)_([12])\.(\d{1,3})\.(?:conv_block\.([15])\.)?(weight|bias)", name)
+        match = re.fullmatch(r"model(\d)_([12])\.(\d{1,3})\.(?:conv_block\.([1256])\.)?(\w+)", name)
         if match is None:
             raise RefusedError(f"the tensor {name[:80]!r} is unknown")
         number, part, place, block, kind = match.groups()
         at, up = int(place), ends[number]
-        layers = {("1", 1): "stem.0", ("1", 4): "down.0", ("2", up): "up.0", ("2", up + 4): "head"}
+        layers = {("1", 1): "stem.0", ("1", 2): "stem.1", ("1", 4): "down.0", ("1", 5): "down.1"}
+        layers |= {("2", up): "up.0", ("2", up + 1): "up.1", ("2", up + 4): "head"}
         if block is not None and part == "2":
-            layer = f"blocks.{at}.conv{1 if block == '1' else 2}"
+            layer = f"blocks.{at}.{'conv' if block in '15' else 'norm'}{1 if block in '12' else 2}"
         elif block is None and (part, at) in layers:
             layer = layers[part, at]
         else:
@@ -160,7 +165,7 @@ def _critic(path: Path) -> tuple[dict[str, Entry], str]:
         if net is None:
             raise RefusedError(f"{path.name} is no discriminator of pix2pixHD")
         names = critic_names(net.tensors)
-        return {ours: entry(net.tensors[theirs]) for theirs, ours in names.items()}, ""
+        return unbiased({ours: entry(net.tensors[theirs]) for theirs, ours in names.items()}), ""
     except (UserError, RefusedError) as error:
         return {}, error.what if isinstance(error, UserError) else str(error)
 
@@ -197,7 +202,7 @@ def _encoder(path: Path) -> tuple[dict[str, Entry], str]:
         if net is None:
             raise RefusedError(f"{path.name} is no encoder of pix2pixHD")
         names = encoder_names(net.tensors)
-        return {ours: entry(net.tensors[theirs]) for theirs, ours in names.items()}, ""
+        return unbiased({ours: entry(net.tensors[theirs]) for theirs, ours in names.items()}), ""
     except (UserError, RefusedError) as error:
         return {}, error.what if isinstance(error, UserError) else str(error)
 
@@ -215,10 +220,11 @@ def encoder_names(theirs: Mapping[str, object]) -> Names:
     """
     places: dict[int, list[str]] = defaultdict(list)
     for name in used(theirs):
-        match = re.fullmatch(r"model\.(\d{1,3})\.(?:weight|bias)", name)
+        match = re.fullmatch(r"model\.(\d{1,3})\.\w+", name)
         if match is None:
             raise RefusedError(f"the tensor {name[:80]!r} is unknown")
         places[int(match[1])].append(name)
+    norms = {place: places.pop(place) for place in sorted(places) if place - 1 in places}
     halvings = (len(places) - 2) // 2
     if len(places) != 2 * halvings + 2 or halvings < 1:
         raise RefusedError(f"an encoder of {len(places)} layers")
@@ -228,5 +234,6 @@ def encoder_names(theirs: Mapping[str, object]) -> Names:
         *(f"ups.{k}.conv" for k in range(halvings)),
         "head",
     ]
-    layers = zip(sorted(places), ours, strict=True)
-    return {name: f"{layer}.{name.rpartition('.')[2]}" for place, layer in layers for name in places[place]}
+    layers = dict(zip(sorted(places), ours, strict=True))
+    layers |= {place: layers[place - 1].replace("conv", "norm") for place in norms}
+    return {name: f"{layer}.{name.rpartition('.')[2]}" for at, layer in layers.items() for name in (places | norms)[at]}

@@ -2,8 +2,9 @@
 
 A file holds one network's tensors by name and nothing else. Widths and depths follow from shapes; the size of images
 follows from the discriminator, without which the usual one is taken. What the labels mean is nowhere: five are taken
-for the authors' attributes of CelebA, eight for RaFD's expressions, fifteen for both with their mask, and any other
-number for classes, as the authors' code trains folders.
+for the authors' attributes of CelebA, eight for RaFD's expressions, fifteen for both with their mask (unless the
+discriminator tells fifteen apart as well), and any other number for classes, as the authors' code trains folders.
+Early files have no running statistics; the authors' test takes each image's own.
 """
 
 from __future__ import annotations
@@ -12,16 +13,18 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 
+import torch
+
 from organza.contract.data import DataSpec, LabelSet
 from organza.core.errors import UserError
-from organza.formats.weights import Weights, collect_all
+from organza.formats.weights import Source, Weights, collect_all, stored
 from organza.methods.translation.stargan import StarGAN
-from organza.tensors.entry import Entry, entry
+from organza.tensors.entry import Entry, constant, entry
 from organza.tensors.networks import Network, find
 from organza.tensors.opening import Opened, open_file
 from organza.tensors.records import RefusedError
 
-GENERATOR = ("main.0.weight", "main.1.running_mean", "main.9.main.0.weight", "main.9.main.3.weight")
+GENERATOR = ("main.0.weight", "main.1.weight", "main.9.main.0.weight", "main.9.main.3.weight")
 CRITIC = ("main.0.weight", "main.2.weight", "conv1.weight", "conv2.weight")
 CELEBA = ("Black_Hair", "Blond_Hair", "Brown_Hair", "Male", "Young")
 RAFD = ("angry", "contemptuous", "disgusted", "fearful", "happy", "neutral", "sad", "surprised")
@@ -44,7 +47,8 @@ def read(opened: Opened) -> Weights:
     try:
         generator = _renamed(next(iter(find(opened.tensors, *GENERATOR).values())), "G")
         config, spec = _settings(generator)
-        nets = {"G": collect_all(config, spec, "G", generator)}
+        bare = "stem.norm.running_mean" not in generator
+        nets = {"G": collect_all(config, spec, "G", generator, _with_statistics(generator) if bare else None)}
     except RefusedError as error:
         raise UserError(f"a file of StarGAN that can't be used: {error}", where=opened.path) from None
     foreign = opened.foreign
@@ -65,7 +69,7 @@ def read(opened: Opened) -> Weights:
         config=config,
         nets=nets,
         problems=problems,
-        facts=_facts(spec),
+        facts=_facts(spec, bare),
         foreign=foreign,
     )
 
@@ -97,6 +101,18 @@ def _settings(net: Mapping[str, Entry]) -> tuple[StarGAN, DataSpec]:
     return StarGAN(width=width, blocks=blocks, halvings_d=6), spec
 
 
+def _with_statistics(held: Mapping[str, Entry]) -> Source:
+    """As `stored`, with a mean of 0 and a variance of 1 where normalisation has no statistics."""
+    given = stored(held)
+
+    def source(name: str, shape: tuple[int, ...]) -> Entry:
+        if name.endswith(("running_mean", "running_var")) and name not in held:
+            return constant(torch.full(shape, float(name.endswith("var"))))
+        return given(name, shape)
+
+    return source
+
+
 def _labels(count: int) -> tuple[tuple[str, ...], tuple[LabelSet, ...]]:
     """Names and sets of so many labels.
 
@@ -113,22 +129,25 @@ def _labels(count: int) -> tuple[tuple[str, ...], tuple[LabelSet, ...]]:
     return known.get(count, ((), (LabelSet(count, "classes"),)))
 
 
-def _facts(spec: DataSpec) -> dict[str, str]:
+def _facts(spec: DataSpec, bare: bool) -> dict[str, str]:
+    facts = {"statistics": "none in the file: only the mode train is right"} if bare else {}
     if not spec.label_names:
-        return {}
+        return facts
     whose = {len(CELEBA): "attributes of CelebA", len(RAFD): "expressions of RaFD"}
     known = whose.get(spec.label_dim, "attributes of CelebA and expressions of RaFD")
-    return {"labels mean": f"taken for the authors' {known}; the file doesn't say"}
+    return facts | {"labels mean": f"taken for the authors' {known}; the file doesn't say"}
 
 
 def _with_critic(config: StarGAN, spec: DataSpec, net: Mapping[str, Entry]) -> tuple[StarGAN, DataSpec]:
     """The same with what the discriminator says of itself, and of the images."""
     halvings = 1 + max(int(name.split(".")[1]) for name in net if name.startswith("layers."))
-    height, width = _shape(net, "domains.weight")[2:]
+    told, _, height, width = _shape(net, "domains.weight")
     if halvings > 16:
         raise RefusedError(f"{halvings} halvings")
     resolution = (height << halvings, width << halvings)
     changed = replace(config, width_d=_sides(net, "layers.0.weight")[0], halvings_d=halvings)
+    if told == spec.label_dim > len(spec.label_names) > 0:  # without the mask of two sets
+        spec = replace(spec, label_names=(), label_sets=(LabelSet(told, "classes"),))
     return changed, replace(spec, resolution=resolution)
 
 

@@ -11,7 +11,10 @@ import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, TypeVar
+
+from torch import Tensor
 
 from organza.contract.data import DataSpec, Direction
 from organza.contract.method import MethodConfig
@@ -218,6 +221,31 @@ def norm_of(held: Held, norm: str, bias: str) -> Norm:
     if f"{norm}.weight" in held:
         return "instance-affine"
     return "instance" if bias in held else "none"
+
+
+def unbiased(held: Held) -> dict[str, Entry]:
+    """Without biases before batch normalisation, which takes them away again: stored means are less by them.
+
+    Example:
+        >>> import torch
+        >>> from organza.tensors.entry import constant
+        >>> tensor = constant(torch.full((2,), 3.0))
+        >>> found = unbiased({"stem.conv.bias": tensor, "stem.norm.running_mean": tensor, "head.bias": tensor})
+        >>> {name: item.read().tolist() for name, item in found.items()}
+        {'stem.norm.running_mean': [0.0, 0.0], 'head.bias': [3.0, 3.0]}
+    """
+    found = dict(held)
+    for name, bias in held.items():
+        if match := re.fullmatch(r"(.+\.)(?:conv(\d?)|0)\.bias", name):
+            after = f"{match[1]}{'1' if match[2] is None else f'norm{match[2]}'}.running_mean"
+            if (mean := held.get(after)) is not None and mean.shape == bias.shape:
+                found[after] = Entry(mean.shape, partial(_difference, mean, bias))
+                del found[name]
+    return found
+
+
+def _difference(first: Entry, second: Entry) -> Tensor:
+    return first.read() - second.read()
 
 
 def shape(held: Held, name: str) -> tuple[int, ...]:

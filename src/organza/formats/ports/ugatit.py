@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
+from pathlib import Path
 
 from organza.contract.data import DataSpec, Direction
 from organza.core.errors import UserError
@@ -50,7 +51,7 @@ def read(opened: Opened) -> Weights:
     generators, critics = find(opened.tensors, *GENERATOR), find(opened.tensors, *CRITIC)
     try:
         held = {place(path): renamed(net) for path, net in (generators | critics).items()}
-        main = next((name for name in ("G_AtoB", "G_BtoA") if name in held), "G_AtoB")
+        main = next((name for name in ("G_AtoB", "G_BtoA") if name in held), alone(opened.path))
         if main not in held:  # a generator by itself
             held[main] = renamed(next(iter(generators.values())))
         config, spec = _settings(held, main)
@@ -85,6 +86,16 @@ def place(path: str) -> str:
     """
     last = path.rstrip(".").rpartition(".")[2]
     return PLACES.get(last, path)
+
+
+def alone(path: Path) -> str:
+    """What a generator by itself is, by its file's name: A to B, unless it says B to A.
+
+    Example:
+        >>> alone(Path("photo2cartoon_genB2A_weight.pdparams")), alone(Path("weights.pt"))
+        ('G_BtoA', 'G_AtoB')
+    """
+    return "G_BtoA" if re.search(r"B2A|BtoA", path.name) else "G_AtoB"
 
 
 def _settings(held: Mapping[str, Mapping[str, Entry]], main: str) -> tuple[UGATIT, DataSpec]:

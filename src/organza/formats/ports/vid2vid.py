@@ -4,7 +4,8 @@
 each. All of a training's generators are read together, whichever is given, with ``latest_net_D.pth`` and
 ``latest_net_D_T0.pth``, ``D_T1`` ... where they lie beside. A generator that takes more than four channels a frame read
 label maps, as in pix2pixHD's files. Which classes a foreground network makes is in no file: class 26 (cars) is the
-authors' usual one.
+authors' usual one. A training without flow (``--no_flow``) leaves out its layers; here they are zeros, and the weight
+of what is made anew is 1.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ from organza.core.errors import UserError
 from organza.formats.ports.junyanz import network
 from organza.formats.ports.junyanz_names import STATISTICS, Names, used
 from organza.formats.ports.pix2pixhd import CRITICS, PLAIN, critic_names
-from organza.formats.ports.translators import MOST_BLOCKS, MOST_LAYERS, Held, assemble, norm_of, shape
-from organza.formats.weights import Weights
+from organza.formats.ports.translators import MOST_BLOCKS, MOST_LAYERS, Held, assemble, norm_of, shape, unbiased
+from organza.formats.weights import Weights, skeleton
 from organza.methods.translation.vid2vid import Vid2Vid
 from organza.nn.label_maps import LabelMaps
 from organza.tensors.entry import Entry, constant, entry
@@ -35,6 +36,8 @@ COMPOSITE = ("model_down_seg.1.weight", "model_down_img.1.weight", "model_final_
 MOST_MEMORY, MOST_RATES, MOST_ENHANCERS = 8, 4, 4
 FOREGROUND = 26
 """Cars, in the label maps of Cityscapes."""
+SURE = 100
+"""Its sigmoid is 1."""
 CHAINS = {
     "model_down_seg": "read_source",
     "model_down_img": "read_past",
@@ -65,7 +68,7 @@ def understood(opened: Opened) -> Weights | None:
         return None
     scales, unused = _scales(opened, net.tensors)
     names = generator_names(scales[0])
-    held = {ours: entry(scales[0][theirs]) for theirs, ours in names.items()}
+    held = unbiased({ours: entry(scales[0][theirs]) for theirs, ours in names.items()})
     width, inputs = shape(held, "read_source.0.0.weight")[:2]
     channels, past = shape(held, "image.weight")[0], shape(held, "read_past.0.0.weight")[1]
     memory = past // channels
@@ -88,7 +91,7 @@ def understood(opened: Opened) -> Weights | None:
         config = replace(config, foreground=(FOREGROUND,))
     for level, theirs in enumerate(scales[1:], 1):
         try:
-            finer = {ours: entry(theirs[name]) for name, ours in generator_names(theirs).items()}
+            finer = unbiased({ours: entry(theirs[name]) for name, ours in generator_names(theirs).items()})
             local = _count(finer, r"to_image\.(\d+)\.conv1\.")
             first = shape(finer, "read_source.0.0.weight")[:2]
             if first != (width >> level, inputs) or not 1 <= local <= MOST_BLOCKS:
@@ -97,8 +100,9 @@ def understood(opened: Opened) -> Weights | None:
                 )
             if level > 1 and local != config.blocks_local:
                 raise RefusedError(f"it has {local} residual blocks, the one before {config.blocks_local}")
-            if ("foreground.weight" in finer) != ("foreground.weight" in held):
-                raise RefusedError("not all of them have a foreground network")
+            for part, what in (("foreground.weight", "a foreground network"), ("flow.weight", "flow")):
+                if (part in finer) != (part in held):
+                    raise RefusedError(f"not all of them have {what}")
         except RefusedError as error:
             unused = f"{_file(opened.path, level).name} is not used: {error}"
             break
@@ -115,7 +119,8 @@ def understood(opened: Opened) -> Weights | None:
         frames=6,
     )
     colours = {"labels.palette": constant(LabelMaps(palette).palette)} if palette else {}
-    parts: dict[str, Held] = {"G": held | colours}
+    still = "flow.weight" not in held
+    parts: dict[str, Held] = {"G": held | colours | (_without_flow(config, spec) if still else {})}
     problems: dict[str, str] = {}
     critic = _beside(opened.path, "D", problems)
     if critic:
@@ -142,9 +147,21 @@ def understood(opened: Opened) -> Weights | None:
         facts["input"] = f"taken for label maps of {seen - 1} classes (grey levels from 0) with borders of instances"
     if config.foreground:
         facts["foreground"] = f"taken for class {FOREGROUND} of the label maps, the authors' usual one"
+    if still:
+        facts["flow"] = "none: each frame is made anew"
     if unused:
         facts["finer"] = unused
     return replace(whole, facts=facts)
+
+
+def _without_flow(config: Vid2Vid, spec: DataSpec) -> dict[str, Entry]:
+    """The layers of flow where there is none: nothing moves, and a weight of 1."""
+    found = {}
+    for name, value in skeleton(config, spec).nets["G"].state_dict().items():
+        if match := re.match(r"(?:enhancers\.\d\.)?(to_motion|flow|weight)\.", name):
+            number = SURE if match[1] == "weight" and name.endswith("bias") else 0
+            found[name] = constant(torch.full(tuple(value.shape), number, dtype=value.dtype))
+    return found
 
 
 def _scales(opened: Opened, own: Tensors) -> tuple[list[Tensors], str]:
@@ -203,7 +220,7 @@ def generator_names(theirs: Iterable[str]) -> Names:
     """Of a generator of one scale.
 
     Raises:
-        RefusedError: a name that no such network has; or it has no flow.
+        RefusedError: a name that no such network has.
 
     Example:
         >>> names = generator_names(f"model_down_{part}.{place}.weight" for part in ("seg", "img") for place in
@@ -235,7 +252,7 @@ def generator_names(theirs: Iterable[str]) -> Names:
                     found[name] = f"{ours}.{layer}.{part}.{m[4]}"
     for name in names:
         if name not in found:
-            raise RefusedError(f"the tensor {name[:80]!r} is unknown (vid2vid without flow?)")
+            raise RefusedError(f"the tensor {name[:80]!r} is unknown")
     if len(set(found.values())) < len(found):
         raise RefusedError("two tensors for the same place in a network")
     return found
@@ -253,7 +270,7 @@ def _beside(path: Path, net: str, problems: dict[str, str]) -> dict[str, Entry]:
         found = network(open_file(file), *CRITICS)
         if found is None:
             raise RefusedError(f"{file.name} is no discriminator of vid2vid")
-        return {ours: entry(found.tensors[theirs]) for theirs, ours in critic_names(found.tensors).items()}
+        return unbiased({ours: entry(found.tensors[theirs]) for theirs, ours in critic_names(found.tensors).items()})
     except (UserError, RefusedError) as error:
         problems["D" if net == "D" else "DT"] = error.what if isinstance(error, UserError) else str(error)
         return {}

@@ -44,7 +44,7 @@ class CGAN(Game):
     maxout_y: Count = 50
     """Units of its maxout layer for the label, of 5 pieces."""
     dropout: Annotated[float, Range(least=0, below=1)] = 0.0
-    """Share of the discriminator's hidden units that are dropped; the paper has 0.5, where nothing else holds D back."""
+    """Share of the discriminator's hidden units that are dropped; the paper has 0.5 and no penalty."""
     dropout_g: Annotated[float, Range(least=0, below=1)] = 0.0
     """The same of the generator's, in training alone; the paper has 0.5, and then z hardly matters."""
     penalty: Penalty = "r1"

@@ -74,6 +74,8 @@ class Pix2PixHD:
     """Channels of features that an encoder finds for each region of label maps; the paper has 3. 0: no encoder."""
     width_e: Count = 16
     """Feature maps of the encoder at full size."""
+    halvings_e: Depth | None = None
+    """Halvings of the encoder. None: as many as the global generator's."""
     match_weight: PositiveOrZero = 10.0
     """Weight of the distance between the discriminators' features of outputs and targets (lambda, equation 5)."""
     vgg_weight: PositiveOrZero = 10.0
@@ -107,7 +109,7 @@ class Pix2PixHD:
         So a training with an enhancer may begin with a global generator that was trained before.
         """
         names = ("width", "blocks", "halvings", "blocks_local", "width_d", "layers_d", "scales", "norm")
-        more = ("features", "width_e", "test_mode")
+        more = ("features", "width_e", "halvings_e", "test_mode")
         return replace(self, **{name: getattr(other, name) for name in (*names, *more)})
 
     def toy(self) -> Pix2PixHD:
@@ -131,9 +133,8 @@ class Pix2PixHD:
         critic = Critic(spec.source, spec.channels, self.scales, self.layers_d, self.width_d, self.norm, spec.palette)
         nets: dict[str, nn.Module] = {"G": generator, "D": critic}
         if self.features:
-            nets["E"] = ResNetGenerator(
-                spec.channels, self.features, blocks=0, width=self.width_e, norm=self.norm, halvings=self.halvings
-            )
+            deep = self.halvings_e or self.halvings
+            nets["E"] = ResNetGenerator(spec.channels, self.features, 0, self.width_e, self.norm, halvings=deep)
         frozen: dict[str, nn.Module] = {}
         if self.vgg_weight:
             frozen["perceptor"] = open_perceptor(self.perceptor, "plain")
@@ -262,6 +263,9 @@ class Pix2PixHD:
         if not _fits(spec.resolution, self.halvings, self.enhancers):
             what = f"{width}x{height} images can't be halved {self.halvings + self.enhancers} times"
             raise UserError(what, hint="take a smaller --halvings, or --enhancers 0")
+        if self.features and not _fits(spec.resolution, self.halvings_e or self.halvings, self.enhancers):
+            what = f"{width}x{height} images can't be halved {self.halvings_e} times by the encoder, at each size"
+            raise UserError(what, hint="take a smaller --halvings-e")
         if min(spec.resolution) >> self.enhancers < least_side(self.layers_d, self.scales, padding=2):
             what = f"{width}x{height} images are too small for discriminators at {self.scales} sizes"
             raise UserError(what, hint="take a smaller --scales")
