@@ -18,7 +18,8 @@ from organza import PRESETS, UserError, train
 from organza.cli.main import main
 from organza.cli.verbs import module
 from organza.media.images import save_picture, to_pixels, to_tensor
-from organza.translate.files import translate_files
+from organza.translate.files import free_place, translate_files
+from organza.translate.hidden import hidden
 from tests.shapes import toy
 
 SHORT = {"batch": 4, "grid": "2x1", "kimg": 0.008}
@@ -244,3 +245,46 @@ def test_every_option_of_the_page_on_coming_from_pytorch_cyclegan_exists() -> No
     known = {field.name for kind in (*kinds, *verbs) for field in fields(kind)} | {"data", "resume"}
     assert len(ours) > 15
     assert not {option.removeprefix("--").removeprefix("no-").replace("-", "_") for option in ours} - known
+
+
+def test_results_of_one_name_never_replace_each_other(runs: dict[str, Path], tmp_path: Path) -> None:
+    names = ["v1.0/a.b.jpg", "v1.0/a.b.png", "v1.0/a_b.jpg", "v1.0/a_b.png", "v1.0/a_b_png.png", "../v1.0/a_b.png"]
+    taken: set[Path] = set()
+    places = [free_place(name, ".png", taken) for name in names]
+    assert len(set(places)) == len(names) == len(taken) and {place.parent for place in places} == {Path("v1.0")}
+    for name in names[:5]:
+        save_picture(image(16, 16), tmp_path / "in" / name)
+    done = translate_files(organza.load(runs["pix2pix"]), tmp_path / "in", outdir=tmp_path / "out")
+    assert len(set(done.written)) == 5 and all(path.parent == tmp_path / "out" / "v1.0" for path in done.written)
+
+
+@pytest.mark.parametrize(
+    ("name", "words", "said"),
+    [
+        ("pix2pix", ["--class", "7"], "pix2pix has no labels, so it takes no class"),
+        ("pix2pix", ["--target", "Young"], "pix2pix has no labels, so it takes no target"),
+        ("pix2pix", ["--all-targets"], "pix2pix has no labels, so it takes no target"),
+        ("pix2pix", ["--labels", "folders"], "pix2pix has no labels, so it takes no labels of images"),
+        ("pix2pix", ["--overlap", "8"], "give --tile N"),
+        ("pix2pix", ["--size", "0x8"], "--size: 0x8 is out of range"),
+        ("cyclegan", ["--hidden", "--compare"], "--compare is of plain translations"),
+        ("cyclegan", ["--hidden", "--heat"], "--heat is of plain translations"),
+    ],
+)
+def test_an_option_that_would_change_nothing_is_refused(
+    name: str, words: list[str], said: str, runs: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save_picture(image(16, 16), tmp_path / "in" / "x" / "0.png")
+    where = ["--input", str(tmp_path / "in"), "--outdir", str(tmp_path / "out")]
+    assert main(["translate", "--network", str(runs[name]), *where, *words]) == 2
+    assert said in capsys.readouterr().err and not (tmp_path / "out").exists()
+
+
+def test_what_a_cycle_hides_in_a_strip(runs: dict[str, Path]) -> None:
+    """One pixel high, colours must stay colours; and 16 bits become the 8 that a JPEG file holds."""
+    there, home = (organza.load(runs["cyclegan"], model=model) for model in ("AtoB", "BtoA"))
+    strip = image(1, 24)
+    found = hidden(there, home, strip, size="own", noise=0)
+    assert found.after_noise.shape == (1, 24, 3) and np.array_equal(found.after_noise, found.cycle)
+    deep = hidden(there, home, strip.astype(np.uint16) * 257, size="own")
+    assert np.array_equal(deep.output, found.output)

@@ -188,6 +188,14 @@ class Translator(Loaded):
         here = {name: value.to(self.device) for name, value in statistics.items()}
         return replace(self, statistics=here, preferred=mode)
 
+    def in_mode(self, mode: NormMode) -> Translator:
+        """The same, translating in ``mode`` unless told otherwise.
+
+        Raises:
+            UserError: as `check_mode`.
+        """
+        return replace(self, preferred=self.check_mode(mode))
+
     def tiled(self, tile: int, overlap: int = OVERLAP) -> Translator:
         """The same, translating large images in tiles: see `organza.models.tiles.in_tiles`. Memory holds one tile's
         features, and the image.
