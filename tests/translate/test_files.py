@@ -17,8 +17,9 @@ import organza
 from organza import PRESETS, UserError, train
 from organza.cli.main import main
 from organza.cli.verbs import module
+from organza.data.places import free_place
 from organza.media.images import save_picture, to_pixels, to_tensor
-from organza.translate.files import free_place, translate_files
+from organza.translate.files import translate_files
 from organza.translate.hidden import hidden
 from tests.shapes import toy
 

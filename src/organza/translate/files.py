@@ -5,7 +5,7 @@ from __future__ import annotations
 import collections
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -18,8 +18,9 @@ from organza.data.dataset import open_dataset
 from organza.data.opening import open_source
 from organza.data.options import DataOptions
 from organza.data.photo import Photo
+from organza.data.places import free_place
 from organza.data.readers.part import Half, PartSource
-from organza.data.source import BadPicture, Source, suffix
+from organza.data.source import BadPicture, Source
 from organza.data.tables.labels import find_labels
 from organza.data.videos import in_sequences
 from organza.media.images import PICTURE_SUFFIXES, check_suffix, to_image, to_tensor
@@ -286,39 +287,6 @@ def _places(path: Path, single: bool, folder: Path, output: str | Path | None, e
     if inside:
         raise UserError("the results would lie among the images", where=folder, hint="give an --outdir beside them")
     return _Places(whole if side == "whole" else PartSource(whole, path, "", side), path, folder, None, ending, side)
-
-
-def safe_place(name: str, ending: str) -> Path:
-    """The path of a result below the output folder: no part of a name from an archive leads out of it.
-
-    Example:
-        >>> safe_place("../a/b.jpg", ".png").as_posix(), safe_place("/etc/x", ".png").as_posix()
-        ('a/b.png', 'etc/x.png')
-    """
-    plain = PurePosixPath(name)
-    parts = [part.replace("\\", "_").replace(":", "_") for part in plain.parts if part not in ("/", "..", ".")]
-    last = parts[-1] if parts else "image"
-    stem = last[: -len(suffix(last))] if suffix(last) and last != suffix(last) else last
-    return Path(*parts[:-1], f"{stem}{ending}")
-
-
-def free_place(name: str, ending: str, taken: set[Path]) -> Path:
-    """`safe_place`, or one like it that no other image has; it is added to ``taken``.
-
-    Example:
-        >>> taken = set()
-        >>> [free_place(f"v1.0/{name}", ".png", taken).as_posix() for name in ("a.jpg", "a.png", "a_png.tif")]
-        ['v1.0/a.png', 'v1.0/a_png.png', 'v1.0/a_png_tif.png']
-    """
-    place = safe_place(name, ending)
-    if place in taken:  # a.jpg beside a.png
-        place = place.with_name(safe_place(PurePosixPath(name).name.replace(".", "_"), ending).name)
-    first, number = place, 2
-    while place in taken:
-        place = first.with_name(f"{first.name.removesuffix(ending)}_{number}{ending}")
-        number += 1
-    taken.add(place)
-    return place
 
 
 def _as_image(photo: Photo) -> Image.Image:

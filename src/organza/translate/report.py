@@ -21,6 +21,7 @@ from organza.data.opening import open_source
 from organza.data.photo import Photo, read_photo
 from organza.data.readers.part import Half, PartSource
 from organza.data.source import PICTURES, BadPicture, Entry
+from organza.data.tables.names import clean
 from organza.media.images import check_suffix, over_white, to_image
 
 if TYPE_CHECKING:
@@ -100,9 +101,9 @@ def wanted_of(T: Translator, source: Path, side: Half, targets: str | Path | Non
 
 
 _KEYS: tuple[Callable[[str], str], ...] = (
-    str,
-    lambda name: str(PurePosixPath(name).parent / PurePosixPath(name).stem),
-    lambda name: PurePosixPath(name).stem,
+    clean,
+    lambda name: str(PurePosixPath(clean(name)).parent / PurePosixPath(clean(name)).stem),
+    lambda name: PurePosixPath(clean(name)).stem,
 )
 """What a target has in common with its source: all of its name, all but the ending, or the plain name alone."""
 

@@ -11,12 +11,12 @@ from organza.core.files import user_path
 from organza.core.progress import Progress
 from organza.data.opening import open_source
 from organza.data.photo import Photo, read_photo
+from organza.data.places import free_place
 from organza.data.source import MAX_FILE, BadPicture
 from organza.media.images import Pixels
 from organza.translate.faces.pasting import card
 from organza.translate.faces.pipeline import Cartoonist, Portrait, Wanted, chosen
 from organza.translate.faces.steps import steps
-from organza.translate.files import free_place
 
 ALONE = "p2c"
 """What the results of a single photograph are called after, as PaddleGAN's predictor has it."""
