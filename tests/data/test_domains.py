@@ -190,3 +190,14 @@ def save(path, height, width):
     path.parent.mkdir(parents=True, exist_ok=True)
     pixels = np.random.RandomState(len(str(path))).randint(0, 256, (height, width, 3), np.uint8)
     Image.fromarray(pixels).save(path)
+
+
+def test_videos_in_place_of_images_are_named(tmp_path):
+    for side in "AB":
+        (tmp_path / side).mkdir()
+        (tmp_path / side / "one.mp4").write_bytes(b"video")
+    for opening in (open_domains, open_dataset):
+        with pytest.raises(
+            UserError, match=r"other files: \.mp4 2; vid2vid is trained on videos"
+        ):
+            opening(tmp_path)

@@ -25,7 +25,7 @@ from organza.data.label_maps import WithInstances
 from organza.data.opening import open_source
 from organza.data.options import DataOptions, DomainOptions
 from organza.data.readers.part import Half, PartSource
-from organza.data.source import BadPicture, Entry, Source
+from organza.data.source import BadPicture, Entry, Source, check_some
 from organza.data.tables.names import clean
 from organza.data.techniques import Made, Technique, technique
 
@@ -283,6 +283,7 @@ def sides(whole: Source, split: str) -> tuple[PartSource, PartSource, bool]:
     Raises:
         UserError: it is no such set, or the split does not exist.
     """
+    check_some(whole)
     names = [entry.name for entry in whole.entries()]
     tops = {parent for name in names for parent in _parents(name)}
     for a, b in ((f"{split}A", f"{split}B"), (f"A/{split}", f"B/{split}"), (f"{split}/A", f"{split}/B"), ("A", "B")):
@@ -302,6 +303,8 @@ def sides(whole: Source, split: str) -> tuple[PartSource, PartSource, bool]:
     part = _part(whole, inside)
     if not _side_by_side(part):
         hint = "give trainA/ and trainB/, A/ and B/, or images twice as wide as high"
+        if whole.kind == "video":
+            hint = "give A/ and B/ with videos of the same names, or have sources made: --pairs grey"
         raise UserError("it holds no pairs and no two sets", where=whole.path, hint=hint)
     return _part(whole, inside, "left"), _part(whole, inside, "right"), True
 

@@ -20,7 +20,7 @@ from organza.data.options import DataOptions
 from organza.data.photo import Photo
 from organza.data.places import free_place
 from organza.data.readers.part import Half, PartSource
-from organza.data.source import BadPicture, Source
+from organza.data.source import BadPicture, Source, check_some
 from organza.data.tables.labels import find_labels
 from organza.data.videos import in_sequences
 from organza.media.images import PICTURE_SUFFIXES, check_suffix, to_image, to_tensor
@@ -283,6 +283,7 @@ def _places(path: Path, single: bool, folder: Path, output: str | Path | None, e
             raise UserError("its translation would overwrite it", where=path, hint="give another --outdir or --output")
         return _Places(None, path, folder, named, ending, side)
     whole = open_source(path)
+    check_some(whole)
     inside = path.is_dir() and (folder.resolve() == path.resolve() or path.resolve() in folder.resolve().parents)
     if inside:
         raise UserError("the results would lie among the images", where=folder, hint="give an --outdir beside them")

@@ -130,7 +130,8 @@ def main(argv: list[str]) -> int:
         choose = chooser(options.network, options.weights_dir, options.model, insist=insist, **opening)
     group = options.group if choose is None else ALL
     T = load_translator(options.network, model=options.model, group=group, **opening)
-    check_labels(T, labels=options.class_, target=options.target, known=options.labels, every=options.all_targets)
+    known = "none" if is_clip(options.input) else options.labels  # of a video they are refused below
+    check_labels(T, labels=options.class_, target=options.target, known=known, every=options.all_targets)
     unknown = options.target is not None and T.targets and options.labels == "none"
     if others := taken_for_no(T.spec, options.target or "") if unknown else []:
         what = "name them too, or say with --labels what the images are"
@@ -225,6 +226,8 @@ def _film(
     alone = ("compare", "samples", "report", "targets", "hidden", "all_targets", "heat", "made")
     if given := [name for name in alone if getattr(options, name)]:
         raise UserError(f"--{given[0].replace('_', '-')} is for images", where=options.input, hint="leave it out")
+    if options.format != "png":
+        raise UserError("--format is for images", where=options.input, hint="the ending of --output says a video's")
     if options.labels != "none":
         raise UserError("--labels are of a folder or an archive", where=options.input, hint="leave them out")
     z = None if options.style is None else T.encode(options.style)
