@@ -197,7 +197,5 @@ def test_videos_in_place_of_images_are_named(tmp_path):
         (tmp_path / side).mkdir()
         (tmp_path / side / "one.mp4").write_bytes(b"video")
     for opening in (open_domains, open_dataset):
-        with pytest.raises(
-            UserError, match=r"other files: \.mp4 2; vid2vid is trained on videos"
-        ):
+        with pytest.raises(UserError, match=r"other files: \.mp4 2; vid2vid is trained on videos"):
             opening(tmp_path)

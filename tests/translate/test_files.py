@@ -289,3 +289,39 @@ def test_what_a_cycle_hides_in_a_strip(runs: dict[str, Path]) -> None:
     assert found.after_noise.shape == (1, 24, 3) and np.array_equal(found.after_noise, found.cycle)
     deep = hidden(there, home, strip.astype(np.uint16) * 257, size="own")
     assert np.array_equal(deep.output, found.output)
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"size": (0, 5)}, r"there is no size \(0, 5\); give \(height, width\)"),
+        ({"size": (-5, -5)}, "there is no size"),
+        ({"size": (64.5, 20)}, "there is no size"),
+        ({"size": (1, 2, 3)}, "there is no size"),
+        ({"labels": 3}, "pix2pix has no labels, so it takes none"),
+        ({"labels": np.ones([1, 2])}, "pix2pix has no labels"),
+        ({"target": "x"}, "pix2pix has no labels, so it takes no target"),
+        ({"z": torch.zeros(1, 8)}, "pix2pix takes no style codes"),
+    ],
+)
+def test_what_python_is_told(more: dict[str, object], said: str, runs: dict[str, Path]) -> None:
+    with pytest.raises(UserError, match=said):
+        organza.load(runs["pix2pix"]).translate(image(16, 16), **more)
+
+
+def test_style_codes_are_counted_and_finite(pairs: Path, tmp_path: Path) -> None:
+    T = organza.load(train(toy("bicyclegan"), pairs, outdir=tmp_path, **SHORT).folder)
+    two, codes = [image(16, 16), image(16, 16, 1)], T.encode([image(16, 16), image(16, 20)])
+    assert T.encode([]).shape == (0, codes.shape[1])
+    one, other = T.translate(two, z=codes)
+    assert np.array_equal(np.asarray(other), np.asarray(T.translate(two[1], z=codes[1:])))
+    for z, said in (
+        (codes[:1].repeat(1, 2), "don't fit"),
+        (codes[[0, 0, 1]], "for 2 images"),
+        (codes[0], "for 2 images"),
+    ):
+        with pytest.raises(UserError, match=said):
+            T.translate(two, z=z)
+    with pytest.raises(UserError, match="not finite"):
+        T.translate(two[0], z=codes[:1] * float("nan"))
+    assert np.asarray(one).shape == (16, 16, 3)
