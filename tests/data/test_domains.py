@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 from data_helpers import encoded, noise, write_folder, write_zip
+from PIL import Image
 
 from organza.core.errors import UserError
 from organza.data import DataOptions, DomainLoader, open_dataset, open_domains
@@ -158,3 +159,43 @@ def test_real_sets(shared):
     assert (facades.paired, len(facades.source), len(facades.target)) == (True, 250, 250)
     selfies = open_domains(shared / "selfie2anime.zip", DataOptions(resolution="32"))
     assert (selfies.paired, len(selfies.source), len(selfies.target)) == (False, 220, 150)
+
+
+def test_images_without_a_partner_and_partners_of_other_shapes_are_told(tmp_path, caplog):
+    for number in range(4):
+        save(tmp_path / "A" / f"{number}.png", 16, 16)
+        save(tmp_path / "B" / f"{number}.png", 32, 32)
+    assert len(open_domains(tmp_path, layout="pairs").source) == 4
+    assert not caplog.records
+    save(tmp_path / "A" / "4.png", 16, 16)
+    save(tmp_path / "B" / "2.png", 16, 32)
+    found = open_domains(tmp_path, layout="pairs")
+    assert found.source.names == [f"A/{n}.png" for n in range(4)]
+    one, other = (record.getMessage() for record in caplog.records)
+    assert one == "1 of 5 images have no partner and are left out, such as A/4.png"
+    assert other.startswith("A/2.png has 16x16 pixels, B/2.png 32x16:")
+    caplog.clear()
+    assert len(open_domains(tmp_path, layout="unpaired").source) == 5 and not caplog.records
+
+
+def test_names_of_pairs_are_compared_in_one_form(tmp_path):
+    """macOS writes an accent as a letter of its own."""
+    for side, name in (("A", "\u00e9te\u0301"), ("B", "e\u0301t\u00e9")):
+        save(tmp_path / side / f"{name}.png", 16, 16)
+        save(tmp_path / side / "b.png", 16, 16)
+    assert open_domains(tmp_path, layout="pairs").paired
+
+
+def save(path, height, width):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.RandomState(len(str(path))).randint(0, 256, (height, width, 3), np.uint8)
+    Image.fromarray(pixels).save(path)
+
+
+def test_videos_in_place_of_images_are_named(tmp_path):
+    for side in "AB":
+        (tmp_path / side).mkdir()
+        (tmp_path / side / "one.mp4").write_bytes(b"video")
+    for opening in (open_domains, open_dataset):
+        with pytest.raises(UserError, match=r"other files: \.mp4 2; vid2vid is trained on videos"):
+            opening(tmp_path)

@@ -39,6 +39,13 @@ def test_numbers_called_age_are_years(source, cells) -> None:
     assert [known["age"] for known in found] == ["child", "young", "old"]
 
 
+@pytest.mark.parametrize("cell", ["abc", "30-39", "-4"])
+def test_a_slip_among_years_is_told(source, cell: str) -> None:
+    """Otherwise each age would become a group of its own."""
+    with pytest.raises(UserError, match=f"the column 'age' holds ages in years, and '{cell}'"):
+        said(source, f"file,age\n1.png,5\n2.png,{cell}\n3.png,\n", ["age"])
+
+
 def test_words_called_age_stay_words(source) -> None:
     assert said(source, "file,age\n1,Senior\n2,senior\n3,baby\n", ["age"])[1] == {"age": "senior"}
 

@@ -19,8 +19,10 @@ from organza.data.options import DataOptions, DomainOptions
 from organza.data.techniques import KINDS, Made, technique
 from organza.media.edges import canny, grey
 from organza.metrics.opened import open_source_and_target
+from organza.models.teacher import taught
 from organza.presets import PRESETS
 from organza.training.checkpoint import newest_first
+from tests.shapes import toy
 
 
 def options(pairs, **changes):
@@ -215,3 +217,21 @@ def test_dataset_info_shows_them(faces, tmp_path, capsys):
     with Image.open(sheet) as found:
         assert found.size[0] > 100
     assert main(["dataset", "info", str(faces), "--pairs", "x", "--sheet", str(sheet)]) == 2
+
+
+def test_a_teacher_keeps_images_of_one_name_apart(tmp_path, monkeypatch):
+    """a.jpg beside a.png, in a folder with a dot: each is a pair of its own."""
+    monkeypatch.setenv("ORGANZA_CACHE", str(tmp_path / "cache"))
+    levels = {"a.bmp": 20, "a.PNG": 90, "a_PNG.webp": 160, "b.png": 230}
+    for name, level in levels.items():
+        (tmp_path / "in" / "v1.0").mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (16, 16), (level,) * 3).save(tmp_path / "in" / "v1.0" / name, lossless=True)
+    for number in range(4):
+        for side in "AB":
+            (tmp_path / "pairs" / side).mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (16, 16), (number * 60,) * 3).save(tmp_path / "pairs" / side / f"{number}.png")
+    teacher = train(toy("pix2pix"), tmp_path / "pairs", outdir=tmp_path, batch=4, grid="2x1", kimg=0.004).folder
+    folder = taught(tmp_path / "in", f"teacher:{teacher}")
+    found = {int(np.asarray(Image.open(path))[0, 0, 0]) for path in (folder / "A").rglob("*.png")}
+    assert found == set(levels.values())
+    assert len(list((folder / "B" / "v1.0").iterdir())) == 4

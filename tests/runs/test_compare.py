@@ -8,9 +8,13 @@ import shutil
 import pytest
 from PIL import Image
 
+from organza import load, train
 from organza.cli.main import main
+from organza.metrics import evaluate
+from organza.metrics.opened import open_source_and_target
 from organza.runs import compare as comparing
 from organza.runs.compare import complete, read_run, read_runs, table
+from tests.shapes import toy
 
 
 @pytest.fixture
@@ -58,7 +62,7 @@ def test_the_verb(runs, tmp_path, monkeypatch, capsys):
 def test_a_run_without_metrics(tiny_run, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert main(["compare", str(tiny_run)]) == 0
-    assert "no run has a metric: --metrics fd_voile64_2k --data PICTURES" in capsys.readouterr().out
+    assert "no run has a metric: --metrics fd_voile64_2k --data IMAGES" in capsys.readouterr().out
     assert not list(tmp_path.iterdir())
 
 
@@ -93,6 +97,7 @@ def test_what_is_better():
         (["RUN", "--metric", "fid9k"], "no run has the metric fid9k; they have fid5k"),
         (["RUN", "--metrics", "fid9k"], "--metrics needs the real images; give them with --data"),
         (["RUN", "--metrics", "fidk", "--data", "FACES"], "no metric is called 'fidk'"),
+        (["RUN", "--data", "FACES"], "--data is for figures that are computed; name them too"),
         (["RUN", "--output", "a.jpg"], "a.jpg: no format is known for '.jpg'"),
     ],
 )
@@ -102,3 +107,22 @@ def test_wrong_words(runs, faces, words, message, tmp_path, monkeypatch, capsys)
     assert main(["compare", *[known.get(word, word) for word in words]]) == 2
     assert message in capsys.readouterr().err
     assert not list(tmp_path.glob("*.png"))
+
+
+def test_translators_are_compared_as_they_are_evaluated(pairs, tmp_path, monkeypatch, capsys):
+    """The figure of a checkpoint is that of `organza evaluate`; for a cycle, the way back is loaded as well."""
+    monkeypatch.chdir(tmp_path)
+    short = {"batch": 4, "grid": "2x1", "kimg": 0.004, "metrics": "none", "outdir": tmp_path}
+    folders = [train(toy(name), pairs, **short).folder for name in ("pix2pix", "cyclegan")]
+    assert main(["compare", *map(str, folders)]) == 0
+    assert "--metrics content --data IMAGES" in capsys.readouterr().out
+    assert main(["compare", *map(str, folders), "--metrics", "l1", "--data", str(pairs)]) == 0
+    assert "best l1" in capsys.readouterr().out
+    found = complete(read_runs(folders), "l1", pairs, cache=tmp_path / "cache")
+    for folder, run in zip(folders, found, strict=True):
+        T = load(folder, precision="auto")
+        report = evaluate(T, open_source_and_target(pairs, T), "l1")
+        (point,) = run.figures["l1"]
+        assert point.kimg == 0.004 and point.value == pytest.approx(report.figures["l1"].value, rel=1e-4)
+    (cycle,) = complete(read_runs(folders[1:]), "cycle", pairs, cache=tmp_path / "cache")
+    assert cycle.figures["cycle"][0].value > 0

@@ -19,7 +19,7 @@ from organza.data.drawn_faces.face import random_faces
 from organza.data.groups import make_groups, parse_stages
 from organza.media.images import save_picture
 from organza.models.staged import read_staged
-from organza.runs.stages import Staging, look_again, train_stages
+from organza.runs.stages import Staging, _check_known, look_again, train_stages
 from organza.training.checkpoint import newest_first
 from tests.shapes import toy
 
@@ -33,16 +33,16 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Twelve line drawings in folders by age and sex, one more of each sex held out, and eight painted faces."""
     folder = tmp_path_factory.mktemp("groups") / "faces"
     faces = list(random_faces(24, seed=3))
-    table = ["file,age,gender"]
+    table = ["file,age,gender,empty"]
     for number, (age, sex) in enumerate(WORDS):
         save_picture(draw(faces[number], 16, "line"), folder / "trainA" / age / sex / f"{number}.png")
-        table.append(f"{number}.png,{60 if age == 'old' else 20},{sex[0].upper()}")
+        table.append(f"{number}.png,{60 if age == 'old' else 20},{sex[0].upper()},")
     for number, sex in ((12, "male"), (13, "female")):
         save_picture(draw(faces[number], 16, "line"), folder / "testA" / "old" / sex / f"{number}.png")
         save_picture(draw(faces[number], 16, "paint"), folder / "testB" / f"b{number}.png")
     for number in range(14, 22):
         save_picture(draw(faces[number], 16, "paint"), folder / "trainB" / f"b{number}.png")
-        table.append(f"b{number}.png,{60 if number < 18 else 20},{'M' if number % 2 else 'F'}")
+        table.append(f"b{number}.png,{60 if number < 18 else 20},{'M' if number % 2 else 'F'},")
     (folder / "attributes.csv").write_text("\n".join(table) + "\n")
     return folder
 
@@ -314,6 +314,7 @@ def test_auto_asks_the_network_once(data: Path, tmp_path: Path, monkeypatch: pyt
         ({"groups": "attributes.csv"}, "there is no column 'sex'"),
         ({"groups": "attributes.csv:age"}, "1 columns for age and sex"),
         ({"groups": "nothing.csv:age,gender"}, "there is no nothing.csv"),
+        ({"groups": "attributes.csv:empty,gender"}, "of no image it says what the stage age needs"),
         ({"groups": "auto:nowhere"}, "holds no network that knows ages"),
     ],
 )
@@ -325,6 +326,15 @@ def test_what_cannot_be_is_said_before_anything_is_written(
     with pytest.raises(UserError, match=line):
         train_stages(toy("cut"), data, replace(HOW, **changes), outdir=tmp_path / "runs", **SMALL)
     assert not (tmp_path / "runs").exists()
+
+
+def test_images_in_no_group_are_counted(caplog: pytest.LogCaptureFixture) -> None:
+    stages, known = parse_stages("all,age,age-sex"), [{"age": "old", "sex": "male"}, {"age": "old"}, {}]
+    _check_known(make_groups(stages, known, None, 1), stages, known, HOW)
+    told = [record.getMessage().partition(":")[0] for record in caplog.records]
+    assert told == [
+        f"{n} of 3 images are in no group of the stage {stage}" for n, stage in ((1, "age"), (2, "age-sex"))
+    ]
 
 
 def test_methods_of_one_set_or_of_pairs_have_no_stages(data: Path, pairs: Path, tmp_path: Path, capsys: Any) -> None:

@@ -17,8 +17,10 @@ import organza
 from organza import PRESETS, UserError, train
 from organza.cli.main import main
 from organza.cli.verbs import module
+from organza.data.places import free_place
 from organza.media.images import save_picture, to_pixels, to_tensor
 from organza.translate.files import translate_files
+from organza.translate.hidden import hidden
 from tests.shapes import toy
 
 SHORT = {"batch": 4, "grid": "2x1", "kimg": 0.008}
@@ -244,3 +246,82 @@ def test_every_option_of_the_page_on_coming_from_pytorch_cyclegan_exists() -> No
     known = {field.name for kind in (*kinds, *verbs) for field in fields(kind)} | {"data", "resume"}
     assert len(ours) > 15
     assert not {option.removeprefix("--").removeprefix("no-").replace("-", "_") for option in ours} - known
+
+
+def test_results_of_one_name_never_replace_each_other(runs: dict[str, Path], tmp_path: Path) -> None:
+    names = ["v1.0/a.b.jpg", "v1.0/a.b.png", "v1.0/a_b.jpg", "v1.0/a_b.png", "v1.0/a_b_png.png", "../v1.0/a_b.png"]
+    taken: set[Path] = set()
+    places = [free_place(name, ".png", taken) for name in names]
+    assert len(set(places)) == len(names) == len(taken) and {place.parent for place in places} == {Path("v1.0")}
+    for name in names[:5]:
+        save_picture(image(16, 16), tmp_path / "in" / name)
+    done = translate_files(organza.load(runs["pix2pix"]), tmp_path / "in", outdir=tmp_path / "out")
+    assert len(set(done.written)) == 5 and all(path.parent == tmp_path / "out" / "v1.0" for path in done.written)
+
+
+@pytest.mark.parametrize(
+    ("name", "words", "said"),
+    [
+        ("pix2pix", ["--class", "7"], "pix2pix has no labels, so it takes no class"),
+        ("pix2pix", ["--target", "Young"], "pix2pix has no labels, so it takes no target"),
+        ("pix2pix", ["--all-targets"], "pix2pix has no labels, so it takes no target"),
+        ("pix2pix", ["--labels", "folders"], "pix2pix has no labels, so it takes no labels of images"),
+        ("pix2pix", ["--overlap", "8"], "give --tile N"),
+        ("pix2pix", ["--size", "0x8"], "--size: 0x8 is out of range"),
+        ("cyclegan", ["--hidden", "--compare"], "--compare is of plain translations"),
+        ("cyclegan", ["--hidden", "--heat"], "--heat is of plain translations"),
+    ],
+)
+def test_an_option_that_would_change_nothing_is_refused(
+    name: str, words: list[str], said: str, runs: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save_picture(image(16, 16), tmp_path / "in" / "x" / "0.png")
+    where = ["--input", str(tmp_path / "in"), "--outdir", str(tmp_path / "out")]
+    assert main(["translate", "--network", str(runs[name]), *where, *words]) == 2
+    assert said in capsys.readouterr().err and not (tmp_path / "out").exists()
+
+
+def test_what_a_cycle_hides_in_a_strip(runs: dict[str, Path]) -> None:
+    """One pixel high, colours must stay colours; and 16 bits become the 8 that a JPEG file holds."""
+    there, home = (organza.load(runs["cyclegan"], model=model) for model in ("AtoB", "BtoA"))
+    strip = image(1, 24)
+    found = hidden(there, home, strip, size="own", noise=0)
+    assert found.after_noise.shape == (1, 24, 3) and np.array_equal(found.after_noise, found.cycle)
+    deep = hidden(there, home, strip.astype(np.uint16) * 257, size="own")
+    assert np.array_equal(deep.output, found.output)
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"size": (0, 5)}, r"there is no size \(0, 5\); give \(height, width\)"),
+        ({"size": (-5, -5)}, "there is no size"),
+        ({"size": (64.5, 20)}, "there is no size"),
+        ({"size": (1, 2, 3)}, "there is no size"),
+        ({"labels": 3}, "pix2pix has no labels, so it takes none"),
+        ({"labels": np.ones([1, 2])}, "pix2pix has no labels"),
+        ({"target": "x"}, "pix2pix has no labels, so it takes no target"),
+        ({"z": torch.zeros(1, 8)}, "pix2pix takes no style codes"),
+    ],
+)
+def test_what_python_is_told(more: dict[str, object], said: str, runs: dict[str, Path]) -> None:
+    with pytest.raises(UserError, match=said):
+        organza.load(runs["pix2pix"]).translate(image(16, 16), **more)
+
+
+def test_style_codes_are_counted_and_finite(pairs: Path, tmp_path: Path) -> None:
+    T = organza.load(train(toy("bicyclegan"), pairs, outdir=tmp_path, **SHORT).folder)
+    two, codes = [image(16, 16), image(16, 16, 1)], T.encode([image(16, 16), image(16, 20)])
+    assert T.encode([]).shape == (0, codes.shape[1])
+    one, other = T.translate(two, z=codes)
+    assert np.array_equal(np.asarray(other), np.asarray(T.translate(two[1], z=codes[1:])))
+    for z, said in (
+        (codes[:1].repeat(1, 2), "don't fit"),
+        (codes[[0, 0, 1]], "for 2 images"),
+        (codes[0], "for 2 images"),
+    ):
+        with pytest.raises(UserError, match=said):
+            T.translate(two, z=z)
+    with pytest.raises(UserError, match="not finite"):
+        T.translate(two[0], z=codes[:1] * float("nan"))
+    assert np.asarray(one).shape == (16, 16, 3)

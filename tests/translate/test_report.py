@@ -65,3 +65,33 @@ def test_targets_by_name_and_what_a_page_refuses(run, tmp_path, capsys):
         assert main([*words, *more]) == 2
         assert what in capsys.readouterr().err
     assert (tmp_path / "page.html").read_bytes() == before
+
+
+def test_each_image_meets_the_target_of_its_own_folder(run, tmp_path, capsys):
+    """Halves that are alike within an image, in two folders under one name: only swapped targets are far away."""
+    for folder, level in (("x", 40), ("y", 200)):
+        save_picture(np.full([16, 32, 3], level, np.uint8), tmp_path / "in" / folder / "0.png")
+        save_picture(np.full([16, 16, 3], level, np.uint8), tmp_path / "wanted" / folder / "0.jpg")
+    words = ["translate", "--network", str(run), "--input", str(tmp_path / "in"), "--outdir", str(tmp_path / "out")]
+    words += ["--report", str(tmp_path / "page.html")]
+    for more in (["--side", "left"], ["--targets", str(tmp_path / "wanted")]):
+        assert main([*words, *more]) == 0
+        data = re.findall(r"base64,([^\"]+)", (tmp_path / "page.html").read_text())
+        images = [np.asarray(Image.open(io.BytesIO(base64.b64decode(each)))) for each in data]
+        levels = {round(float(image.mean()), -1) for image in images[2::4]}
+        assert len(images) == 8 and levels == {40, 200}, more
+        assert abs(images[0].mean() - images[2].mean()) < 2 and abs(images[4].mean() - images[6].mean()) < 2, more
+    save_picture(np.zeros([16, 16, 3], np.uint8), tmp_path / "others" / "z" / "1.png")
+    capsys.readouterr()
+    assert main([*words, "--targets", str(tmp_path / "others")]) == 0
+    assert "no target for x/0.png (2 of 2)" in capsys.readouterr().err
+
+
+def test_targets_alone_and_the_mode_that_a_page_names(run, tmp_path, capsys):
+    save_picture(np.zeros([16, 16, 3], np.uint8), tmp_path / "in" / "0.png")
+    words = ["translate", "--network", str(run), "--input", str(tmp_path / "in"), "--outdir", str(tmp_path / "out")]
+    assert main([*words, "--targets", str(tmp_path / "in")]) == 2
+    assert "give --report" in capsys.readouterr().err and not (tmp_path / "out").exists()
+    for mode in ("train", "eval"):
+        assert main([*words, "--norm-mode", mode, "--report", str(tmp_path / "page.html")]) == 0
+        assert f"in mode {mode}," in (tmp_path / "page.html").read_text()

@@ -51,6 +51,7 @@ def test_the_command(run, tmp_path, capsys):
         (["--output", f"{source}"], "its translation would overwrite it"),
         (["--output", f"{tmp_path / 'b.gif'}"], ".mp4, .mov"),
         (["--compare"], "--compare is for images"),
+        (["--format", "jpg"], "--format is for images"),
         (["--labels", "folders"], "--labels are of a folder or an archive"),
     ):
         assert main([*common, *more]) == 2

@@ -336,6 +336,7 @@ def test_both_ways_of_a_translator(networks, monkeypatch):
         ("--network x --host 0.0.0.0 --token short", "a token has 16 to 256"),
         ("--network x --host 203.0.113.1 --token a-token-of-some-length", "can't listen there"),
         ("--network a=x b/a --network a=y", "two networks are called a"),
+        ("--network grün=x", "'grün' can't be a part of an address"),
         ("--network x --batch 0", "--batch"),
         ("--network x --timeout nan", "--timeout"),
     ],

@@ -27,7 +27,7 @@ NO_TIMES = "`organza doctor` measures this machine; then times are listed here."
 class Options:
     """List the presets, or show every setting of one."""
 
-    name: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="NAME")] = None
+    name: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="[NAME]")] = None
     """A preset; leave it out for the list."""
 
 

@@ -17,6 +17,7 @@ import numpy as np
 
 from organza.contract.data import Direction
 from organza.core.errors import UserError
+from organza.core.messages import logger
 from organza.data.dataset import Dataset, open_dataset
 from organza.data.decode import Target, decode, open_picture, render
 from organza.data.held_out import split as parted
@@ -24,13 +25,16 @@ from organza.data.label_maps import WithInstances
 from organza.data.opening import open_source
 from organza.data.options import DataOptions, DomainOptions
 from organza.data.readers.part import Half, PartSource
-from organza.data.source import BadPicture, Entry, Source
+from organza.data.source import BadPicture, Entry, Source, check_some
+from organza.data.tables.names import clean
 from organza.data.techniques import Made, Technique, technique
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from organza.core.progress import Progress
+
+log = logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -102,8 +106,26 @@ def open_domains(
         raise UserError(f"it holds two sets whose images are no pairs ({counts})", where=whole.path, hint=hint)
     paired = paired and layout != "unpaired"
     if paired:
+        _tell(first, second, pairs, (a, b))
         first, second = first.select([i for i, _ in pairs]), second.select([j for _, j in pairs])
     return Domains(first, second, paired) if direction == "AtoB" else Domains(second, first, paired)
+
+
+def _tell(first: Dataset, second: Dataset, pairs: Sequence[tuple[int, int]], parts: tuple[Source, Source]) -> None:
+    """Warn of images without a partner, and of partners whose shapes differ, so that crops of them don't fit."""
+    for dataset, used in ((first, {i for i, _ in pairs}), (second, {j for _, j in pairs})):
+        if alone := [name for n, name in enumerate(dataset.names) if n not in used]:
+            log.warning(f"{len(alone)} of {len(dataset)} images have no partner and are left out, such as {alone[0]}")
+    if first.names == second.names:  # halves of one file
+        return
+    entries = [{entry.name: entry for entry in part.entries()} for part in parts]
+    for i, j in pairs[:: max(1, len(pairs) // 20)]:
+        names = first.names[i], second.names[j]
+        one, other = (_shape(part, known[name]) for part, known, name in zip(parts, entries, names, strict=True))
+        if one is not None and other is not None and abs(one[0] * other[1] / (one[1] * other[0]) - 1) > 0.05:
+            sizes = f"{names[0]} has {one[1]}x{one[0]} pixels, {names[1]} {other[1]}x{other[0]}"
+            log.warning(f"{sizes}: of pairs of different shapes the middles are taken, which may not belong together")
+            return
 
 
 def made_by(options: DataOptions) -> Technique | None:
@@ -261,6 +283,7 @@ def sides(whole: Source, split: str) -> tuple[PartSource, PartSource, bool]:
     Raises:
         UserError: it is no such set, or the split does not exist.
     """
+    check_some(whole)
     names = [entry.name for entry in whole.entries()]
     tops = {parent for name in names for parent in _parents(name)}
     for a, b in ((f"{split}A", f"{split}B"), (f"A/{split}", f"B/{split}"), (f"{split}/A", f"{split}/B"), ("A", "B")):
@@ -280,6 +303,8 @@ def sides(whole: Source, split: str) -> tuple[PartSource, PartSource, bool]:
     part = _part(whole, inside)
     if not _side_by_side(part):
         hint = "give trainA/ and trainB/, A/ and B/, or images twice as wide as high"
+        if whole.kind == "video":
+            hint = "give A/ and B/ with videos of the same names, or have sources made: --pairs grey"
         raise UserError("it holds no pairs and no two sets", where=whole.path, hint=hint)
     return _part(whole, inside, "left"), _part(whole, inside, "right"), True
 
@@ -350,7 +375,7 @@ def _pairs(a: Sequence[str], b: Sequence[str], prefix_a: str, prefix_b: str) -> 
     """Numbers of the images with equal names (without folder prefix and extension)."""
 
     def key(name: str, prefix: str) -> str:
-        return re.sub(r"\.[^./]+$", "", name[len(prefix) :])
+        return re.sub(r"\.[^./]+$", "", clean(name[len(prefix) :]))
 
     places = {key(name, prefix_b): j for j, name in enumerate(b)}
     return [(i, places[key(name, prefix_a)]) for i, name in enumerate(a) if key(name, prefix_a) in places]

@@ -195,7 +195,7 @@ def _words(
     factor: str, title: str, cells: Sequence[Any], ages: tuple[float, float], where: str
 ) -> Sequence[str | None]:
     """A word for each row of a column."""
-    if factor == "age" and (years := _numbers(cells)) is not None:
+    if factor == "age" and (years := _numbers(title, cells, where)) is not None:
         return [None if year is None else age_word(year, ages) for year in years]
     column = typed(title, cells, where=where)
     if column.kind in ("numbers", "vectors"):
@@ -215,9 +215,14 @@ def _words(
     return words
 
 
-def _numbers(cells: Sequence[Any]) -> list[float | None] | None:
-    """The cells as numbers, where all of them are."""
+def _numbers(title: str, cells: Sequence[Any], where: str) -> list[float | None] | None:
+    """The cells as numbers; None where they are words.
+
+    Raises:
+        UserError: some are numbers and some words: a slip would make each age a group of its own.
+    """
     found: list[float | None] = []
+    words: list[str] = []
     for cell in cells:
         text = "" if cell is None else str(cell).strip()
         if re.fullmatch(r"\d{1,3}(\.\d{1,20})?", text, re.ASCII):
@@ -225,8 +230,11 @@ def _numbers(cells: Sequence[Any]) -> list[float | None] | None:
         elif text.lower() in ("", "na", "n/a", "nan", "null", "none", "?", "-"):
             found.append(None)
         else:
-            return None
-    return found
+            words.append(text)
+    if words and any(year is not None for year in found):
+        what = f"the column {title!r} holds ages in years, and {words[0][:40]!r}"
+        raise UserError(what, where=where, hint="correct it, leave the cell empty, or write words in all of them")
+    return None if words else found
 
 
 def _word(factor: str, text: str) -> str:

@@ -144,8 +144,8 @@ class PartlyLabelled(DataOptions):
     """Keep the labels of so many images alone, of each class as many: always the same ones. Otherwise: all."""
 
 
-def parse_resolution(text: str) -> tuple[int, int]:
-    """Text -> (height, width).
+def parse_resolution(text: str, where: str = "--resolution") -> tuple[int, int]:
+    """Text -> (height, width); ``where`` is for messages.
 
     Raises:
         UserError: not a size between 1 and 16384.
@@ -156,13 +156,11 @@ def parse_resolution(text: str) -> tuple[int, int]:
     """
     found = re.fullmatch(r"\s*(\d+)\s*(?:[xX]\s*(\d+)\s*)?", text)
     if not found:
-        raise UserError(
-            f"{text!r} is not a size", where="--resolution", hint='write "64", or "512x768" (height x width)'
-        )
+        raise UserError(f"{text!r} is not a size", where=where, hint='write "64", or "512x768" (height x width)')
     height = int(found[1])
     size = (height, int(found[2] or height))
     if not all(1 <= n <= 16384 for n in size):
-        raise UserError(f"{text} is out of range", where="--resolution", hint="sizes go from 1 to 16384")
+        raise UserError(f"{text} is out of range", where=where, hint="sizes go from 1 to 16384")
     return size
 
 

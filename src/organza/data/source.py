@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -188,6 +189,24 @@ def sort_out(files: Sequence[Entry]) -> Contents:
             entries.append(file)
     assert len(entries) + len(others) == len(files)
     return Contents(entries, others)
+
+
+def check_some(source: Source) -> None:
+    """See that there is something that may be an image.
+
+    Raises:
+        UserError: there is nothing; the message says what else lies there.
+    """
+    entries, others = source.contents()
+    if entries:
+        return
+    count = Counter(kind for _, kind in others)
+    kinds = ", ".join(f"{kind} {number:,}" for kind, number in count.most_common(6))
+    what = f"no images found among other files: {kinds}" if kinds else "no images found"
+    hint = "give a folder or a zip of PNG, JPEG or WebP files"
+    if not count.keys().isdisjoint({".mp4", ".mov"}):
+        hint = "vid2vid is trained on videos, and `organza translate` takes one video at a time; " + hint
+    raise UserError(what, where=source.path, hint=hint)
 
 
 def left_aside(name: str) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from organza.core.cache import cache_root
 from organza.core.errors import UserError
@@ -17,7 +17,8 @@ from organza.core.files import atomic_folder
 from organza.core.messages import logger
 from organza.core.progress import Progress
 from organza.data.opening import open_source
-from organza.data.source import BadPicture, suffix
+from organza.data.places import free_place
+from organza.data.source import BadPicture
 from organza.data.techniques import TEACHER
 from organza.models.load import load_translator
 from organza.training.checkpoint import content_mark
@@ -49,7 +50,7 @@ def taught(path: str | Path, words: str, *, device: str | None = None, progress:
         return folder
     if folder.exists():  # left by somebody who tidied it up
         shutil.rmtree(folder)
-    entries, made = source.entries(), 0
+    entries, made, taken = source.entries(), 0, set[Path]()
     log.info(f"{T.kind} translates {len(entries)} images once, into {folder}")
     with atomic_folder(folder) as temporary:
         for number, entry in enumerate(entries):
@@ -60,9 +61,7 @@ def taught(path: str | Path, words: str, *, device: str | None = None, progress:
                     log.warning(f"skipped {entry.name}: {error}")
                 continue
             result = T.photo(image, seed=number)
-            name = PurePosixPath(entry.name)
-            plain = [part for part in name.parts if part not in ("/", "..", ".")]
-            place = Path(*plain[:-1], f"{plain[-1].removesuffix(suffix(entry.name))}.png")
+            place = free_place(entry.name, ".png", taken)
             image.resized(*result.size).write(temporary / "A" / place)
             result.write(temporary / "B" / place)
             made += 1

@@ -124,6 +124,8 @@ class Translator(Loaded):
             z = torch.randn(size).to(self.device) if z is None else torch.as_tensor(z, device=self.device).float()
             if list(z.shape) != size:
                 raise UserError(f"style codes {list(z.shape)} don't fit", hint=f"give {size}")
+            if not torch.isfinite(z).all():
+                raise UserError("a style code is not finite")
         elif z is not None:
             raise UserError(f"{self.kind} takes no style codes")
         if self.device.type == "cpu":
@@ -187,6 +189,14 @@ class Translator(Loaded):
                 raise UserError(f"statistics {name[:80]!r} don't fit the network", where=where, hint="delete this file")
         here = {name: value.to(self.device) for name, value in statistics.items()}
         return replace(self, statistics=here, preferred=mode)
+
+    def in_mode(self, mode: NormMode) -> Translator:
+        """The same, translating in ``mode`` unless told otherwise.
+
+        Raises:
+            UserError: as `check_mode`.
+        """
+        return replace(self, preferred=self.check_mode(mode))
 
     def tiled(self, tile: int, overlap: int = OVERLAP) -> Translator:
         """The same, translating large images in tiles: see `organza.models.tiles.in_tiles`. Memory holds one tile's
@@ -261,7 +271,7 @@ class Translator(Loaded):
         if self.encoder is None or model.encode is None:
             hint = "its encoder's file belongs beside it" if model.z_dim else None
             raise UserError(f"{self.kind} has no encoder here", where=self.source, hint=hint)
-        codes = []
+        codes = [torch.zeros(0, model.z_dim, device=self.device)]
         for each in _one_by_one(images)[0]:
             photo = self.read(each, model.channels)
             fitting = _fitting(photo.size, "trained", self.resolution)
@@ -304,6 +314,9 @@ class Translator(Loaded):
             UserError: something that is no image, an unknown target, or as `apply`.
         """
         given, several = _one_by_one(images)
+        if z is not None and (z.ndim != 2 or len(z) not in (1, len(given))):
+            hint = f"give [{len(given)}, {self.model.z_dim}], or one for all"
+            raise UserError(f"style codes {list(z.shape)} for {len(given)} images", hint=hint)
         rows = self._rows(labels, target, len(given))
         found = []
         for number, image in enumerate(given):
@@ -340,6 +353,10 @@ class Translator(Loaded):
 
     def _rows(self, labels: ArrayLike | Tensor | None, target: str | None, count: int) -> Tensor:
         """A label vector for each of ``count`` images."""
+        if labels is not None and not self.model.label_dim and as_array(labels).size:
+            raise UserError(f"{self.kind} has no labels, so it takes none", hint="leave them out")
+        if isinstance(labels, str):
+            raise UserError(f"labels {labels!r} are no numbers", hint="names are given as the target")
         if target is None:
             if labels is None and self.targets:
                 listed = ", ".join(self.targets[:12]) + (" ..." if len(self.targets) > 12 else "")
@@ -448,7 +465,7 @@ class Translator(Loaded):
         Raises:
             UserError: as `translate`.
         """
-        row = self._rows(labels, target, 1) if self.model.label_dim or target is not None else None
+        row = self._rows(labels, target, 1)
 
         def translated(x: Tensor) -> Tensor:
             with torch.random.fork_rng(devices=[]):
@@ -529,7 +546,9 @@ def _one_by_one(images: Picture | Sequence[Picture]) -> tuple[list[Any], bool]:
 def _fitting(own: tuple[int, int], size: Size, trained: tuple[int, int], whole: bool = False) -> tuple[int, int]:
     """Height and width at which an image is translated; ``whole``: it must fit into the size of training."""
     if isinstance(size, tuple):
-        height, width = size
+        if len(size) != 2 or not all(isinstance(side, (int, np.integer)) and side > 0 for side in size):
+            raise UserError(f"there is no size {size}", hint="give (height, width), two whole numbers from 1 up")
+        height, width = map(int, size)
     elif size == "own":
         height, width = own
     elif size == "trained":

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,6 +17,11 @@ from organza.core.errors import UserError
 from organza.core.files import atomic_write, user_path
 from organza.training.checkpoint import newest_first
 from organza.training.monitor import read_log
+
+if TYPE_CHECKING:
+    from organza.data.dataset import Dataset
+    from organza.data.domains import Domains
+    from organza.data.sequences import Sequences
 
 _QUIET = ("kimg", "minutes", "keep", "tick_kimg", "snapshot_kimg", "grid")
 QUIET = {"organza"} | {f"training.{name}" for name in _QUIET}
@@ -193,7 +198,7 @@ def complete(
     Args:
         runs: as from `read_runs`.
         metrics: names with commas between them.
-        data: real images; read as for each run's training.
+        data: real images; read as for each run's training. Of translators: pairs, two sets ..., as `tried_on`.
         features: feature network for names that state none.
         mirror: count real images mirrored as well; None: as each run was trained.
         cache: folder to remember figures in.
@@ -207,24 +212,35 @@ def complete(
     from organza.metrics.names import parse_metrics
     from organza.metrics.opened import open_real, trained_with
     from organza.metrics.report import Figure
-    from organza.models.load import load_generator
+    from organza.models.load import load, load_translator
+    from organza.models.translator import Translator
+    from organza.runs.videos import tried_on
 
-    parse_metrics(metrics)
+    wanted = parse_metrics(metrics)
     store = cache or cache_root() / "metrics"
     done = []
     for run in runs:
         figures = {name: list(points) for name, points in run.figures.items()}
         for checkpoint in kept(run):
-            G = load_generator(checkpoint, device=device, precision="auto")  # as in training
-            real = open_real(data, G)
-            mirrored = trained_with(G).mirror if mirror is None else mirror
+            G = load(checkpoint, device=device, precision="auto")  # as in training
+            back: Translator | None = None
+            real: Dataset | Domains | Sequences
+            if isinstance(G, Translator):
+                real, mirrored = tried_on(data, G, wanted), False
+                if (other := next((name for name in G.names if name != G.name), None)) is not None:
+                    back = load_translator(checkpoint, model=other, device=device, precision="auto")
+            else:
+                real, mirrored = open_real(data, G), trained_with(G).mirror if mirror is None else mirror
             weights = (checkpoint / "ema.safetensors").read_bytes()
-            asked = f"{hashlib.sha256(weights).hexdigest()}/{real.key}/{metrics}/{features}/{mirrored}"
+            mode = f"/{G.mode}" if isinstance(G, Translator) else ""
+            asked = f"{hashlib.sha256(weights).hexdigest()}/{_key(real)}/{metrics}/{features}/{mirrored}{mode}"
             file = store / f"figures-{hashlib.sha256(asked.encode()).hexdigest()[:24]}.json"
             try:
                 found = {name: Figure(**figure) for name, figure in json.loads(file.read_text()).items()}
             except (OSError, ValueError, TypeError):
-                report = evaluate(G, real, metrics, features=features, mirror=mirrored, batch=64, progress=progress)
+                report = evaluate(
+                    G, real, metrics, back=back, features=features, mirror=mirrored, batch=64, progress=progress
+                )
                 found = report.figures
                 with atomic_write(file) as temporary:
                     temporary.write_text(json.dumps({name: asdict(figure) for name, figure in found.items()}))
@@ -235,6 +251,18 @@ def complete(
                 figures[name] = sorted([*others, Point(kimg, figure.value, interval)], key=lambda point: point.kimg)
         done.append(replace(run, figures=figures))
     return done
+
+
+def _key(images: Dataset | Domains | Sequences) -> str:
+    """What changes with the images that a network is tried on."""
+    from organza.data.dataset import Dataset
+    from organza.data.sequences import Sequences
+
+    if isinstance(images, Dataset):
+        return images.key
+    if isinstance(images, Sequences):
+        return f"{_key(images.domains)}/{images.flow is not None}"
+    return f"{images.source.key}/{images.target.key}"
 
 
 def kept(run: RunLog) -> list[Path]:

@@ -129,6 +129,7 @@ def train_stages(
     look = _Look(data, staging, stages, ages, faceres, progress)
     known = look.sides(plan.material.domains)
     groups = make_groups(stages, *known, staging.least)
+    _check_known(groups, stages, known[0], staging)
     chosen = _chosen(plan, groups, known, look)
     lengths = staging.kimg or (plan.run.training.kimg, *[plan.run.training.kimg * LATER] * (len(stages) - 1))
     config = plan.config() | {"stages": _marks(staging, groups, plan.material.domains)}
@@ -303,6 +304,25 @@ def _chosen(
         )
         found[group.name] = Chosen(look.data, group.name, sources, None if known[1] is None else targets)
     return found
+
+
+def _check_known(groups: Sequence[Group], stages: Stages, known: Sequence[Known], staging: Staging) -> None:
+    """See that each stage has groups, and say how many images are in none of a stage.
+
+    Raises:
+        UserError: nothing is known of any image by which a stage parts.
+    """
+    for stage in ("-".join(factors) for factors in stages[1:]):
+        ours = [group for group in groups if group.stage == stage]
+        if not ours:
+            hint = "name another column, or put images into folders: trainA/old/male/1.png"
+            raise UserError(
+                f"of no image it says what the stage {stage} needs", where=f"--groups {staging.groups}", hint=hint
+            )
+        if rest := len(known) - sum(len(group.sources) for group in ours):
+            log.warning(
+                f"{rest} of {len(known)} images are in no group of the stage {stage}: not enough is known of them"
+            )
 
 
 def _factors(group: Group) -> tuple[str, ...]:

@@ -1,10 +1,11 @@
-"""What `organza dataset info` says of videos: how many there are, how long, how large, how fast, where they are cut."""
+"""Videos as a dataset: what `organza dataset info` says of them, and what translators are tried on."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,10 +20,16 @@ from organza.data.videos import check_pairs, in_sequences, open_frames
 from organza.media.clip import is_clip, open_clip
 from organza.media.flow import is_cut
 from organza.media.images import save_picture
+from organza.metrics.opened import open_labelled, open_source_and_target, open_videos
 
 if TYPE_CHECKING:
     from organza.core.progress import Progress
+    from organza.data.dataset import Dataset
+    from organza.data.domains import Domains
+    from organza.data.sequences import Sequences
     from organza.media.images import Pixels
+    from organza.metrics.names import Metric
+    from organza.models.translator import Translator
 
 
 @dataclass(frozen=True)
@@ -90,6 +97,34 @@ def holds_videos(path: str | Path) -> bool:
     """Whether there is a video file, or a folder with some in it."""
     place = user_path(path)
     return (place.is_file() and is_clip(place)) or (place.is_dir() and bool(clips_under(place)))
+
+
+def tried_on(
+    path: str | Path,
+    T: Translator,
+    metrics: Sequence[Metric],
+    progress: Progress | None = None,
+    *,
+    part: str | None = None,
+    **changes: Any,
+) -> Domains | Dataset | Sequences:
+    """What a translator is evaluated on: labelled images, videos by scenes, or source and target.
+
+    Args:
+        path: the images or videos.
+        T: the translator.
+        metrics: what will be computed.
+        progress, part, changes: as for `organza.metrics.opened.open_source_and_target`.
+
+    Raises:
+        UserError: unusable data, or no such part.
+    """
+    if T.model.label_dim:
+        return open_labelled(path, T, progress, **changes)
+    flicker = any(metric.compared == "flicker" for metric in metrics)
+    if flicker or T.model.follow is not None or holds_videos(path):
+        return open_videos(path, T, progress, part=part, **changes)
+    return open_source_and_target(path, T, progress, part=part, **changes)
 
 
 def video_info(path: str | Path, *, sheet: str | Path | None = None, progress: Progress | None = None) -> VideoInfo:

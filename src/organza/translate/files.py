@@ -5,7 +5,7 @@ from __future__ import annotations
 import collections
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -13,16 +13,18 @@ import numpy as np
 from organza.contract.targets import known_vector
 from organza.core.errors import UserError
 from organza.core.files import user_path
+from organza.core.messages import logger
 from organza.data.dataset import open_dataset
 from organza.data.opening import open_source
 from organza.data.options import DataOptions
 from organza.data.photo import Photo
+from organza.data.places import free_place
 from organza.data.readers.part import Half, PartSource
-from organza.data.source import BadPicture, Source, suffix
+from organza.data.source import BadPicture, Source, check_some
 from organza.data.tables.labels import find_labels
 from organza.data.videos import in_sequences
 from organza.media.images import PICTURE_SUFFIXES, check_suffix, to_image, to_tensor
-from organza.translate.report import line, wanted_of, write_report
+from organza.translate.report import Line, line, wanted_of, write_report
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
     from organza.contract.model import NormMode
     from organza.core.progress import Progress
     from organza.models.translator import Size, Translator
+
+log = logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -102,11 +106,19 @@ def translate_files(
         UserError: nothing to translate, an unknown format, a file that would be overwritten by its own translation, or
             a full disk.
     """
+    if mode is not None:
+        T = T.in_mode(mode)
     path = user_path(source)
     single = path.is_file() and path.suffix.lower() in (*PICTURE_SUFFIXES, ".bmp", ".tif", ".tiff", ".gif", ".avif")
     if output is not None and not single:
         raise UserError("--output names one file, but there are many images", where=source, hint="give --outdir")
     places = _places(path, single, user_path(outdir), output, f".{format}", side)
+    check_labels(T, labels=labels, target=target, known=known, every=every)
+    wishes = {"compare": compare, "samples": samples, "style": style, "clusters": clusters, "heat": heat}
+    wishes |= {"class": labels is not None, "target": target, "all-targets": every}
+    if figure is not None and (given := [name for name, wish in wishes.items() if wish]):
+        what = f"--{given[0]} is of plain translations, and --made and --hidden write figures of their own"
+        raise UserError(what, hint="leave one of them out")
     rows = _known(T, places.source, path, known)
     if samples or style is not None:
         check_codes(T)
@@ -157,11 +169,21 @@ def translate_files(
         collections.deque(translated(), maxlen=0)
     else:
         wanted = wanted_of(T, path, side, targets)
-        lines = (line(T, name, image, made, wanted(name), back) for name, image, made in translated())
         columns = ["input", "output"]
         columns += ["target"] if side != "whole" or targets is not None else []
         columns += ["cycle"] if back is not None else []
-        write_report(report, T, columns, lines, title=path.name)
+        without: list[str] = []
+
+        def lines() -> Iterator[Line]:
+            for name, image, made in translated():
+                target = wanted(name)
+                without.extend([name] if target is None else [])
+                yield line(T, name, image, made, target, back)
+
+        write_report(report, T, columns, lines(), title=path.name)
+        if "target" in columns and without:
+            where = "the other half" if targets is None else targets
+            log.warning(f"no target for {without[0]} ({len(without)} of {len(written)}) in {where}")
     if not written:
         reason = f": {skipped[0][0]}: {skipped[0][1]}" if skipped else ""
         raise UserError(f"no usable images{reason}", where=source)
@@ -178,6 +200,25 @@ def calibrate_on(T: Translator, source: str | Path, most: int = 200) -> Translat
     options = DataOptions(resolution=f"{height}x{width}", channels=str(T.model.source), max_images=most)  # type: ignore[arg-type]
     images = open_dataset(source, options)
     return T.calibrate(to_tensor(images.fetch([index])[0]) for index in range(len(images)))
+
+
+def check_labels(
+    T: Translator, *, labels: ArrayLike | None, target: str | None, known: str = "none", every: bool = False
+) -> None:
+    """See that ``T`` has labels, where something is said of labels; the arguments are those of `translate_files`.
+
+    Raises:
+        UserError: it has none.
+
+    Example:
+        >>> check_labels(T, labels=7, target=None)
+        Traceback (most recent call last):
+        ...
+        organza.core.errors.UserError: cyclegan has no labels, so it takes no class; leave it out
+    """
+    given = {"class": labels is not None, "target": target is not None or every, "labels of images": known != "none"}
+    if wrong := [name for name, there in given.items() if there and not T.targets]:
+        raise UserError(f"{T.kind} has no labels, so it takes no {wrong[0]}", hint="leave it out")
 
 
 def check_codes(T: Translator) -> None:
@@ -231,11 +272,7 @@ class _Places:
                 if entry.claimed:
                     yield entry.name, str(error), Path()
                 continue
-            target = self.folder / safe_place(entry.name, self.ending)
-            if target in taken:  # a.jpg beside a.png
-                target = self.folder / safe_place(entry.name.replace(".", "_"), self.ending)
-            taken.add(target)
-            yield entry.name, image, target
+            yield entry.name, image, self.folder / free_place(entry.name, self.ending, taken)
 
 
 def _places(path: Path, single: bool, folder: Path, output: str | Path | None, ending: str, side: Half) -> _Places:
@@ -246,24 +283,11 @@ def _places(path: Path, single: bool, folder: Path, output: str | Path | None, e
             raise UserError("its translation would overwrite it", where=path, hint="give another --outdir or --output")
         return _Places(None, path, folder, named, ending, side)
     whole = open_source(path)
+    check_some(whole)
     inside = path.is_dir() and (folder.resolve() == path.resolve() or path.resolve() in folder.resolve().parents)
     if inside:
         raise UserError("the results would lie among the images", where=folder, hint="give an --outdir beside them")
     return _Places(whole if side == "whole" else PartSource(whole, path, "", side), path, folder, None, ending, side)
-
-
-def safe_place(name: str, ending: str) -> Path:
-    """The path of a result below the output folder: no part of a name from an archive leads out of it.
-
-    Example:
-        >>> safe_place("../a/b.jpg", ".png").as_posix(), safe_place("/etc/x", ".png").as_posix()
-        ('a/b.png', 'etc/x.png')
-    """
-    plain = PurePosixPath(name)
-    parts = [part.replace("\\", "_").replace(":", "_") for part in plain.parts if part not in ("/", "..", ".")]
-    last = parts[-1] if parts else "image"
-    stem = last[: -len(suffix(last))] if suffix(last) and last != suffix(last) else last
-    return Path(*parts[:-1], f"{stem}{ending}")
 
 
 def _as_image(photo: Photo) -> Image.Image:

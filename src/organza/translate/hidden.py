@@ -106,11 +106,11 @@ def hidden(
     """
     if (home.model.source, home.model.channels) != (there.model.channels, there.model.source):
         raise UserError("these two networks don't lead there and home", hint="load both models of one CycleGAN")
-    given = Photo(there.read(image).pixels)
+    given = Photo(Photo(there.read(image).pixels).eight())  # a JPEG file holds 8 bits
     output = there.photo(given, size=size, seed=seed).image()
     rng = np.random.RandomState(seed)
     noisy = _array(output) + noise * rng.standard_normal(_array(output).shape)
-    changed = [output, _jpeg(output, quality), Image.fromarray(_pixels(noisy).squeeze())]
+    changed = [output, _jpeg(output, quality), to_image(_pixels(noisy))]
     backs = [_pixels(_array(home.translate(each, size="own", seed=seed))) for each in changed]
     source = to_image(given.eight()).resize(output.size, Image.Resampling.LANCZOS)
     residue = _array(output) - _array(output.filter(ImageFilter.GaussianBlur(BLUR)))

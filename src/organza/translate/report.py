@@ -20,7 +20,8 @@ from organza.core.version import __version__
 from organza.data.opening import open_source
 from organza.data.photo import Photo, read_photo
 from organza.data.readers.part import Half, PartSource
-from organza.data.source import PICTURES, BadPicture
+from organza.data.source import PICTURES, BadPicture, Entry
+from organza.data.tables.names import clean
 from organza.media.images import check_suffix, over_white, to_image
 
 if TYPE_CHECKING:
@@ -72,7 +73,8 @@ def line(T: Translator, name: str, source: Photo, made: Photo, target: Photo | N
 
 
 def wanted_of(T: Translator, source: Path, side: Half, targets: str | Path | None) -> Callable[[str], Photo | None]:
-    """What is wanted of an image by its name: the other half of it, or the image of the same name among ``targets``.
+    """What is wanted of an image by its name: the other half of it, or the image of the same name among ``targets``;
+    where several have the same plain name, folders must agree.
 
     Raises:
         UserError: there are no such images.
@@ -86,16 +88,31 @@ def wanted_of(T: Translator, source: Path, side: Half, targets: str | Path | Non
         return lambda name: T.read(where, channels).half(other)
     inner = open_source(where)
     part = inner if other == "whole" else PartSource(inner, where, "", other)
-    entries = {PurePosixPath(entry.name).stem: entry for entry in part.entries()}
+    tables = [_by(key, part.entries()) for key in _KEYS]
 
     def wanted(name: str) -> Photo | None:
-        entry = entries.get(PurePosixPath(name).stem)
+        found = next((t[key(name)] for key, t in zip(_KEYS, tables, strict=True) if key(name) in t), [])
         try:
-            return None if entry is None else read_photo(part.read(entry), channels)
+            return read_photo(part.read(found[0]), channels) if len(found) == 1 else None
         except BadPicture:
             return None
 
     return wanted
+
+
+_KEYS: tuple[Callable[[str], str], ...] = (
+    clean,
+    lambda name: str(PurePosixPath(clean(name)).parent / PurePosixPath(clean(name)).stem),
+    lambda name: PurePosixPath(clean(name)).stem,
+)
+"""What a target has in common with its source: all of its name, all but the ending, or the plain name alone."""
+
+
+def _by(key: Callable[[str], str], entries: Sequence[Entry]) -> dict[str, list[Entry]]:
+    found: dict[str, list[Entry]] = {}
+    for entry in entries:
+        found.setdefault(key(entry.name), []).append(entry)
+    return found
 
 
 def write_report(

@@ -108,7 +108,7 @@ class Translate(BaseModel):
             raise UserError("target and class say the same", hint="leave one of them out")
         size: Size = "own" if self.size == "own" else "trained"
         if self.size not in ("own", "trained"):
-            size = parse_resolution(self.size)
+            size = parse_resolution(self.size, "size")
         try:
             width, height = open_picture(data).size
             if width * height > UPLOAD_PIXELS:

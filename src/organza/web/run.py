@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import re
 import signal
@@ -63,7 +64,9 @@ def listen(host: str, port: int) -> socket.socket:
         found.bind((host, port))
     except OSError as error:
         found.close()
-        raise UserError(f"can't listen there ({error.strerror or error})", where=f"{host}:{port}") from None
+        hint = "--port 0 takes one that is free" if error.errno == errno.EADDRINUSE else "give another --host or --port"
+        what = f"can't listen there ({error.strerror or error})"
+        raise UserError(what, where=f"{host}:{port}", hint=hint) from None
     return found
 
 

@@ -125,6 +125,9 @@ def named(words: Sequence[str]) -> list[Named]:
     for word in words:
         name, equals, path = word.partition("=")
         if not equals or not NAME.fullmatch(name):
+            if equals and "://" not in word and not user_path(word).exists():
+                hint = "take letters, digits, dots, dashes and underscores: --network NAME=PATH"
+                raise UserError(f"{name[:80]!r} can't be a part of an address", where="--network", hint=hint)
             path = word
             plain = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(word).name).strip("-.")
             name = plain.split(".")[0][:64] if NAME.fullmatch(plain[:64]) else ""

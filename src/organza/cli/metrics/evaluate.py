@@ -221,19 +221,13 @@ def _evaluate(options: Options) -> Report:
 def _tried_on(options: Options, T: Translator, reading: Callable[[int, int], None]) -> Domains | Dataset | Sequences:
     """Source and target for a translator, of videos in the order of their time, or labelled images."""
     from organza.metrics.names import parse_metrics
-    from organza.metrics.opened import open_labelled, open_source_and_target, open_videos
-    from organza.runs.videos import holds_videos
+    from organza.runs.videos import tried_on
 
     if options.data is None:
         what = "labelled images" if T.model.label_dim else "pairs or two sets"
         raise UserError(f"this translator is tried on {what}", hint="give them with --data")
     changes = {name: getattr(options, name) for name in ("labels", "max_images")}
-    if T.model.label_dim:
-        return open_labelled(options.data, T, reading, **changes)
-    flicker = any(metric.compared == "flicker" for metric in parse_metrics(options.metrics or "l1"))
-    videos = flicker or T.model.follow is not None or holds_videos(options.data)
-    opening = open_videos if videos else open_source_and_target
-    return opening(options.data, T, reading, part=options.split, **changes)
+    return tried_on(options.data, T, parse_metrics(options.metrics or "l1"), reading, part=options.split, **changes)
 
 
 def _usual(generated: Any, real: Any) -> str:

@@ -29,7 +29,7 @@ class Options:
     metrics: Annotated[str | None, tyro.conf.arg(metavar="NAMES")] = None
     """Compute these for every checkpoint that is kept, such as fd_voile64_2k. It needs --data."""
     data: Annotated[Path | None, tyro.conf.arg(metavar="PATH")] = None
-    """The real images, for --metrics."""
+    """The real images, for --metrics; of translators: pairs, or two sets."""
     features: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
     """Feature network for names that state none."""
     output: Path = Path("compare.png")
@@ -62,6 +62,9 @@ def main(argv: list[str]) -> int:
     check_suffix(options.output, (".png",))
     if any(is_staged(run) for run in options.runs):
         return _groups(options)
+    if options.metrics is None and (options.data is not None or options.features is not None):
+        given = "--data is" if options.data is not None else "--features is"
+        raise UserError(f"{given} for figures that are computed", hint="name them too: --metrics fd_voile64_2k")
     runs = read_runs(options.runs)
     if options.metrics is not None and options.data is not None:
         before = {name for run in runs for name in run.figures}
@@ -84,7 +87,8 @@ def main(argv: list[str]) -> int:
         shown.add_row(*(escape(cell) for cell in row))
     terminal(width=200).print(shown)
     if metric is None:
-        say("no run has a metric: --metrics fd_voile64_2k --data PICTURES computes one for every checkpoint")
+        example = "content" if any("data.direction" in run.settings for run in runs) else "fd_voile64_2k"
+        say(f"no run has a metric: --metrics {example} --data IMAGES computes one for every checkpoint")
         return 0
     path = plot(runs, metric, options.output)
     record("compare", argv, path)

@@ -46,8 +46,8 @@ class Options(Trained):
     tile: Annotated[Count | None, tyro.conf.arg(metavar="N")] = None
     """Translate images in tiles of N x N pixels, blended where they overlap: for images larger than memory. Images then
     keep their own size unless --size says another."""
-    overlap: Annotated[CountOrZero, tyro.conf.arg(metavar="N")] = 256
-    """With --tile: pixels that neighbouring tiles share."""
+    overlap: Annotated[CountOrZero | None, tyro.conf.arg(metavar="N")] = None
+    """With --tile: pixels that neighbouring tiles share; 256 unless said."""
     norm_mode: Annotated[Literal["auto", "eval", "train", "calibrated"], tyro.conf.arg(aliases=["--mode"])] = "auto"
     """What normalisation and dropout do. auto: as the checkpoint says, which measured it; eval: running statistics and
     no dropout; train: the image's own statistics and dropout; calibrated: eval with statistics measured again."""
@@ -103,6 +103,8 @@ def main(argv: list[str]) -> int:
     named = options.class_ is not None and not options.class_.isdecimal()
     if sum([options.class_ is not None, options.target is not None, options.all_targets]) > 1:
         raise UserError("--class, --target and --all-targets are three answers to one question", hint="give one")
+    if options.overlap is not None and options.tile is None:
+        raise UserError("--overlap is of tiles, and there are none", hint="give --tile N too")
     # After parsing: PyTorch takes seconds to import.
     from organza.contract.targets import taken_for_no
     from organza.data.groups import ALL
@@ -110,13 +112,16 @@ def main(argv: list[str]) -> int:
     from organza.data.photo import Photo
     from organza.media.clip import is_clip
     from organza.models.load import load_translator
+    from organza.models.tiles import OVERLAP
     from organza.translate.by_face import chooser
-    from organza.translate.files import calibrate_on, translate_files
+    from organza.translate.files import calibrate_on, check_labels, translate_files
 
+    if options.targets is not None and options.report is None and not is_clip(options.input):
+        raise UserError("--targets are for the report", hint="give --report FILE.html too")
     named_size = options.size or ("trained" if options.tile is None else "own")
     size: Size = "own" if named_size == "own" else "trained"
     if named_size not in ("own", "trained"):
-        size = parse_resolution(named_size)
+        size = parse_resolution(named_size, "--size")
     chosen = None if options.clusters is None else _choice(options.clusters)
     opening: dict[str, Any] = {"device": options.device, "precision": options.precision}
     choose = None
@@ -125,14 +130,19 @@ def main(argv: list[str]) -> int:
         choose = chooser(options.network, options.weights_dir, options.model, insist=insist, **opening)
     group = options.group if choose is None else ALL
     T = load_translator(options.network, model=options.model, group=group, **opening)
+    known = "none" if is_clip(options.input) else options.labels  # of a video they are refused below
+    check_labels(T, labels=options.class_, target=options.target, known=known, every=options.all_targets)
     unknown = options.target is not None and T.targets and options.labels == "none"
     if others := taken_for_no(T.spec, options.target or "") if unknown else []:
         what = "name them too, or say with --labels what the images are"
         say(f"taken for no: {', '.join(others)}; {what}", error=True)
     if options.calibrate is not None:
         T = calibrate_on(T, options.calibrate)
+    mode = None if options.norm_mode == "auto" else options.norm_mode
+    if mode is not None:
+        T = T.in_mode(mode)
     if options.tile is not None:
-        T = T.tiled(options.tile, options.overlap)
+        T = T.tiled(options.tile, OVERLAP if options.overlap is None else options.overlap)
     if is_clip(options.input):
         return _film(options, T, named, size, choose)
     if options.smooth:
@@ -142,6 +152,7 @@ def main(argv: list[str]) -> int:
     back = next((name for name in T.names if name != T.name), None)
     if back is not None and (options.hidden or options.report is not None):
         home = load_translator(options.network, model=back, group=options.group, **opening)
+        home = home if mode is None or mode == "calibrated" else home.in_mode(mode)
     if options.hidden:
         import numpy as np
 
@@ -188,7 +199,7 @@ def main(argv: list[str]) -> int:
             targets=options.targets,
             back=home,
             size=size,
-            mode=None if options.norm_mode == "auto" else options.norm_mode,
+            mode=mode,
             seed=options.seed,
             progress=progress,
         )
@@ -215,6 +226,8 @@ def _film(
     alone = ("compare", "samples", "report", "targets", "hidden", "all_targets", "heat", "made")
     if given := [name for name in alone if getattr(options, name)]:
         raise UserError(f"--{given[0].replace('_', '-')} is for images", where=options.input, hint="leave it out")
+    if options.format != "png":
+        raise UserError("--format is for images", where=options.input, hint="the ending of --output says a video's")
     if options.labels != "none":
         raise UserError("--labels are of a folder or an archive", where=options.input, hint="leave them out")
     z = None if options.style is None else T.encode(options.style)

@@ -14,7 +14,7 @@ from organza.cli.parse import parse
 class Options:
     """List the networks that come with Organza, or show the card of one. --network zoo/NAME takes one everywhere."""
 
-    name: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="NAME")] = None
+    name: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="[NAME]")] = None
     """Which; all unless said."""
 
 

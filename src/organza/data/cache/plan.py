@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -11,7 +10,7 @@ import numpy as np
 from organza.core.errors import UserError
 from organza.data.decode import Target, is_grey, open_picture
 from organza.data.options import DataOptions, default_resolution, parse_resolution
-from organza.data.source import BadPicture, Entry, Source
+from organza.data.source import BadPicture, Entry, Source, check_some
 from organza.data.tables.captions import find_captions
 from organza.data.tables.labels import find_labels, take
 from organza.data.tables.values import Labels
@@ -73,12 +72,8 @@ def make_plan(source: Source, options: DataOptions, *, keep_size: bool = False) 
     Raises:
         UserError: no images, or labels that are missing or wrong.
     """
-    everything, others = source.contents()
-    if not everything:
-        hint = "give a folder or a zip of PNG, JPEG or WebP files"
-        kinds = ", ".join(f"{kind} {count:,}" for kind, count in Counter(what for _, what in others).most_common(6))
-        what = f"no images found among other files: {kinds}" if kinds else "no images found"
-        raise UserError(what, where=source.path, hint=hint)
+    check_some(source)
+    everything = source.entries()
     rows = list(range(len(everything)))
     if options.max_images is not None:
         if options.max_images < 1:

@@ -11,12 +11,12 @@ from organza.core.files import user_path
 from organza.core.progress import Progress
 from organza.data.opening import open_source
 from organza.data.photo import Photo, read_photo
+from organza.data.places import free_place
 from organza.data.source import MAX_FILE, BadPicture
 from organza.media.images import Pixels
 from organza.translate.faces.pasting import card
 from organza.translate.faces.pipeline import Cartoonist, Portrait, Wanted, chosen
 from organza.translate.faces.steps import steps
-from organza.translate.files import safe_place
 
 ALONE = "p2c"
 """What the results of a single photograph are called after, as PaddleGAN's predictor has it."""
@@ -157,10 +157,7 @@ def _many(path: Path, folder: Path) -> Photographs:
         )
     entries, taken = source.entries(), set[Path]()
     for number, entry in enumerate(entries, 1):
-        base = folder / safe_place(entry.name, "")
-        if base in taken:  # a.jpg beside a.png
-            base = folder / safe_place(entry.name.replace(".", "_"), "")
-        taken.add(base)
+        base = folder / free_place(entry.name, "", taken)
         try:
             photo: Photo | str = read_photo(source.read(entry), 3)
         except BadPicture as error:
