@@ -321,7 +321,7 @@ class bars:
 
         if what != self._what:
             self._stack.close()
-            self._what, self._bar = what, self._stack.enter_context(progress_bar(what, "pictures"))
+            self._what, self._bar = what, self._stack.enter_context(progress_bar(what, "images"))
         assert self._bar is not None
         self._bar(done, total)
         if done >= total:
