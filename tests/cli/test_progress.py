@@ -26,7 +26,7 @@ def place(tmp_path, monkeypatch):
 def test_images_are_counted(place, tiny_run, capsys):
     assert main(["generate", "--network", str(tiny_run), "--seeds", "0-4"]) == 0
     told = json.loads(place.read_text())
-    assert (told["done"], told["total"], told["unit"], told["pid"]) == (5, 5, "pictures", os.getpid())
+    assert (told["done"], told["total"], told["unit"], told["pid"]) == (5, 5, "images", os.getpid())
     assert "code" not in told  # it was called from Python, and the process goes on
 
 

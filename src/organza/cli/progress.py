@@ -26,7 +26,7 @@ def progress_bar(title: str, unit: str) -> Iterator[Callable[[int, int], None]]:
     (`organza.core.channel`) is told as well.
 
     Example:
-        >>> with progress_bar("drawing", "pictures") as progress:
+        >>> with progress_bar("drawing", "images") as progress:
         ...     progress(5, 10)
     """
     started, bars, listener = time.monotonic(), list[Callable[[int, int], None]](), channel()

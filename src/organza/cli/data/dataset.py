@@ -159,7 +159,7 @@ def _info(options: InfoOptions) -> int:
         say(*videos.lines(10**9 if options.all else 10))
         return 0
     sheet = options.sheet or Path("out") / f"{open_source(options.path).name}-contact.png"
-    with progress_bar("looking", "pictures") as progress:
+    with progress_bar("looking", "images") as progress:
         found = info(
             options.path,
             sheet=sheet,
@@ -176,7 +176,7 @@ def _build(options: BuildOptions) -> int:
     from organza.data.export.build import build
     from organza.data.options import DataOptions
 
-    with progress_bar("building", "pictures") as progress:
+    with progress_bar("building", "images") as progress:
         report = build(
             options.source,
             options.dest,

@@ -274,7 +274,7 @@ def show(report: Report) -> None:
 
     from organza.cli.console import terminal
 
-    table = Table("metric", "value", "95% interval", "better", "pictures", box=None)
+    table = Table("metric", "value", "95% interval", "better", "images", box=None)
     for name, figure in report.figures.items():
         against = f" against {figure.real}" if figure.real else ""
         interval = "" if figure.interval is None else " to ".join(number(value) for value in figure.interval)

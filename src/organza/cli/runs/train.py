@@ -104,7 +104,7 @@ def main(argv: list[str]) -> int:
         )
         say(*told.splitlines())
         return 0
-    with passing_bar("reading images", "pictures") as progress:
+    with passing_bar("reading images", "images") as progress:
         outcome = train(
             name,
             job.data,

@@ -55,7 +55,7 @@ def main(argv: list[str]) -> int:
         ws = codes(G, seeds, sampling)
     else:
         ws = truncated(G, load_codes(options.w, G), sampling)
-    with progress_bar("drawing", "frames") as progress:
+    with progress_bar("generating", "frames") as progress:
         path = edit(
             G,
             ws,

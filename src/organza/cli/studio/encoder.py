@@ -36,7 +36,7 @@ def main(argv: list[str]) -> int:
 
     check_suffix(options.output, (".safetensors",))
     G = load_generator(options.network, device=options.device)
-    with progress_bar("teaching", "pictures") as progress:
+    with progress_bar("teaching", "images") as progress:
         encoder, left = teach(G, Teaching(options.pictures, options.batch), seed=options.seed, progress=progress)
     say(f"explains {100 * (1 - left):.0f}% of the variance of w in new images")
     say(save_encoder(options.output, encoder, G))

@@ -87,7 +87,7 @@ def main(argv: list[str]) -> int:
     if options.generator is not None:
         G = G.only(options.generator)
     job = from_seeds(G, seeds, sampling) if options.w is None else from_codes(G, load_codes(options.w, G), sampling)
-    with progress_bar("drawing", "pictures") as progress:
+    with progress_bar("generating", "images") as progress:
         paths = generate(
             G,
             job,

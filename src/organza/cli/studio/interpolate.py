@@ -64,7 +64,7 @@ def main(argv: list[str]) -> int:
     G = load_generator(options.network, device=options.device, precision=options.precision)
     if options.w is not None:
         seeds = load_codes(options.w, G)
-    with progress_bar("drawing", "frames") as progress:
+    with progress_bar("generating", "frames") as progress:
         path = interpolate(
             G,
             seeds,

@@ -47,7 +47,7 @@ def main(argv: list[str]) -> int:
 
     check_video(options.output, options.fps)
     G = load_generator(options.network, device=options.device, precision=options.precision)
-    with progress_bar("drawing", "frames") as progress:
+    with progress_bar("generating", "frames") as progress:
         path = walk(
             G,
             seeds,
