@@ -19,8 +19,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from organza import Generator, Translator, load
+from organza.contract.targets import label_names
 from organza.core.doctor import available_cores, processor
 from organza.core.zoo import CARD, FOLDER, Card
 from organza.formats.folder import read_folder
@@ -72,6 +74,15 @@ RECIPES = {
         "mnist/",
         "28x28; single grey pixels beside the strokes, as perceptrons make them",
     ),
+    "letters": Recipe(
+        "letters and digits of the font that is asked for, by DCGAN with two labels",
+        "10,230 glyphs of 165 fonts (SIL Open Font License 1.1, some Apache 2.0; drawn from the fonts' files)",
+        "SIL OFL 1.1 and Apache 2.0, as the fonts",
+        "dcgan --labels attributes.jsonl:char,font --label-d projection --resolution 32 --width 32 --penalty r1 "
+        "--gp-weight 5 --kimg 400 --lr-decay 0.3 --metrics none --snapshot-kimg 100 --tick-kimg 5 --seed 0",
+        "glyphs.zip",
+        "32x32; ornate and slanted fonts are scribbles; trained by the clock in two parts, which changes no step",
+    ),
     "faces64": Recipe(
         "cartoon faces with the hair that is asked for, by StyleGAN2",
         "20,000 faces drawn by Organza: organza faces --count 20000 --dest drawn.zip",
@@ -79,7 +90,7 @@ RECIPES = {
         "stylegan2-demo --labels auto --resolution 64 --channel-base 1024 --channel-max 128 --z-dim 128 --w-dim 128 "
         "--r1-gamma 1 --lr 0.004 --kimg 80 --lr-decay 0.5 --metrics none --snapshot-kimg 20 --tick-kimg 1 --seed 0",
         "drawn.zip",
-        "an hour on one core: eyes and mouths are often smeared",
+        "an hour on one core: eyes are often smeared, and a seed keeps its look whatever the hair",
         then="--kimg 140",
     ),
 }
@@ -139,9 +150,8 @@ def write(name: str, recipe: Recipe, run: Path) -> Path:
     size = sum(path.stat().st_size for path in dest.glob("*.safetensors"))
     if size > MOST:
         raise SystemExit(f"{dest}: {size / 1e6:.1f} MB is more than the {MOST / 1e6:g} that a network may have")
-    if isinstance(network, Generator):
-        network = load(dest, device="cpu")
-        save_picture(make_grid(network.generate(SEEDS, _labels(network)), 10), dest / "samples.png")
+    if isinstance(slim := load(dest, device="cpu"), Generator):
+        save_picture(make_grid(slim.generate(SEEDS, _labels(slim)), 10), dest / "samples.png")
     else:
         shutil.copy(max((run / "samples").glob("*.png")), dest / "samples.png")
     return dest
@@ -158,8 +168,21 @@ def off(run: Path) -> dict[str, float]:
     return {"bf16/levels": round(float(np.abs(pair[0] - pair[1]).mean()), 3)}
 
 
-def _labels(network: Generator) -> list[int] | None:
-    return [seed % network.label_dim for seed in SEEDS] if network.label_dim else None
+def _labels(network: Generator) -> list[int] | NDArray[np.float32] | None:
+    """A class in turn; of several factors, such as a letter and a font, one of each."""
+    if not network.label_dim:
+        return None
+    factors: dict[str, list[int]] = {}
+    for place, name in enumerate(label_names(network.spec) or ()):
+        factor, equals, _ = name.partition("=")
+        factors.setdefault(factor if equals else "", []).append(place)
+    if len(factors) < 2:
+        return [seed % network.label_dim for seed in SEEDS]
+    labels = np.zeros([len(SEEDS), network.label_dim], np.float32)
+    for step, places in zip((1, 37, 101), factors.values(), strict=False):
+        for seed in SEEDS:
+            labels[seed, places[seed * step % len(places)]] = 1
+    return labels
 
 
 if __name__ == "__main__":
