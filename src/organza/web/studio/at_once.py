@@ -170,6 +170,24 @@ class AtOnce:
         found: T = answer
         return found
 
+    async def show(
+        self,
+        request: Request,
+        opened: Opened,
+        make: Callable[[], Pixels],
+        format: str,
+        began: float,
+        page: str | None = None,
+    ) -> Response:
+        """The image that `make` gives in the network's lane, and in a header the milliseconds since ``began``.
+
+        Raises:
+            FullError, ClosedError, GoneError, SupersededError, TimeoutError, UserError: as `run`.
+        """
+        data = await self.run(request, opened, lambda: _encoded(make(), format), page)
+        spent = f"{1000 * (time.monotonic() - began):.1f}"
+        return Response(data, media_type=f"image/{format}", headers={"x-organza-ms": spent})
+
 
 def add(app: FastAPI, all: AtOnce) -> None:
     """Put the routes into an application."""
@@ -235,10 +253,10 @@ def _add_images(app: FastAPI, all: AtOnce) -> None:
         opened = await all.open(body.network, body.model)
         G = opened.generator
 
-        def work() -> bytes:
-            return _encoded(image_of(G, body, all.workspace, opened.kept), body.format)
+        def make() -> Pixels:
+            return image_of(G, body, all.workspace, opened.kept)
 
-        return _image(await all.run(request, opened, work, x_organza_page), began, f"image/{body.format}")
+        return await all.show(request, opened, make, body.format, began, x_organza_page)
 
     @app.post(
         "/api/grid",
@@ -255,13 +273,13 @@ def _add_images(app: FastAPI, all: AtOnce) -> None:
         _check_count(len(body.seeds), all.room, G.resolution, body.scale)
         one = Recipe.model_validate(body.model_dump(by_alias=True, exclude={"seeds", "columns"}))
 
-        def work() -> bytes:
+        def make() -> Pixels:
             images = [
                 image_of(G, one.model_copy(update={"seed": seed}), all.workspace, opened.kept) for seed in body.seeds
             ]
-            return _encoded(make_grid(np.stack(images), body.columns or None), body.format)
+            return make_grid(np.stack(images), body.columns or None)
 
-        return _image(await all.run(request, opened, work, x_organza_page), began, f"image/{body.format}")
+        return await all.show(request, opened, make, body.format, began, x_organza_page)
 
     @app.post("/api/save", summary="Keep an image, its codes, and what makes it again")
     async def save(request: Request, body: Save) -> dict[str, Any]:
@@ -341,10 +359,6 @@ def _labels(one: Recipe) -> list[str]:
     return [] if one.text is None else ["--text", one.text]
 
 
-def _image(data: bytes, began: float, type: str) -> Response:
-    return Response(data, media_type=type, headers={"x-organza-ms": f"{1000 * (time.monotonic() - began):.1f}"})
-
-
 def _add_translations(app: FastAPI, all: AtOnce) -> None:
     @app.post(
         "/api/translate",
@@ -369,13 +383,13 @@ def _add_translations(app: FastAPI, all: AtOnce) -> None:
             del data
             once = translating(T)
 
-            def work() -> bytes:
+            def make() -> Pixels:
                 (found,) = once([wish])
                 if isinstance(found, Exception):
                     raise found
-                return _encoded(found, query.format)
+                return found
 
-            return _image(await all.run(request, opened, work, x_organza_page), began, f"image/{query.format}")
+            return await all.show(request, opened, make, query.format, began, x_organza_page)
 
     @app.post(
         "/api/cartoon",
@@ -394,10 +408,7 @@ def _add_translations(app: FastAPI, all: AtOnce) -> None:
             photo = await anyio.to_thread.run_sync(_photo, data)
             del data
 
-            def work() -> bytes:
-                return _encoded(_cartoon(opened, T, photo, query), query.format)
-
-            return _image(await all.run(request, opened, work), began, f"image/{query.format}")
+            return await all.show(request, opened, lambda: _cartoon(opened, T, photo, query), query.format, began)
 
 
 def _slot(all: AtOnce) -> asyncio.Semaphore:
